@@ -1,0 +1,87 @@
+//! What the engine says: one emission of an episode.
+
+use serde::{Deserialize, Serialize};
+
+/// Where an episode stands when it is emitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// First emission, `sequence` 0.
+    Open,
+    /// The count reached a power of two, or the severity rose.
+    Updated,
+    /// Three quiet windows passed, or the cap on open episodes was reached (the explanation says which).
+    Closed,
+}
+
+/// In the order of OCSF `severity_id` 1 to 5.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    Informational,
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+/// How sure the rule is that what it says happened did happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Confidence {
+    Low,
+    Medium,
+    High,
+}
+
+/// One emission of an episode. All emissions of an episode share `alert_id` and are numbered by `sequence`;
+/// (`position`, `ordinal`) orders all alerts of a tenant. Times are microseconds UTC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alert {
+    /// 32 hex digits of BLAKE3 over rule, tenant, entity, log index of the opening record, model version.
+    pub alert_id: String,
+    pub state: State,
+    /// 0 for the opening, then 1, 2, ...
+    pub sequence: i64,
+    pub rule_id: String,
+    pub title: String,
+    pub severity: Severity,
+    pub confidence: Confidence,
+    /// Level of the lattice: `tenant`, `principal`, `principal_tool`, `tool`, `source`, `credential`.
+    pub entity_type: String,
+    /// The entity, for people; `observables` holds its exact parts.
+    pub entity: String,
+    /// Environment of the record that opened the episode.
+    pub environment: Option<String>,
+    /// Event time of the earliest and the latest offending record, at most `skew_max_s` after its receipt.
+    pub first_seen_us: i64,
+    pub last_seen_us: i64,
+    /// Offending records in the episode so far.
+    pub count: i64,
+    /// What `expected` and `observed` measure.
+    pub statistic: String,
+    /// For rules and ceilings the threshold, in `unit`.
+    pub expected: Option<i64>,
+    pub observed: Option<i64>,
+    /// `ppm`, `us` or `count`.
+    pub unit: String,
+    /// `none` for rules and ceilings.
+    pub baseline: String,
+    /// Length of the window that `observed` covers; none for rules that judge one record.
+    pub window_us: Option<i64>,
+    /// Log indices: the first 16 and the last 16 offending records, ascending.
+    pub evidence: Vec<i64>,
+    /// `column=value`. A value over 128 bytes stands as its beginning and its hash.
+    pub observables: Vec<String>,
+    pub explanation: String,
+    /// SQL over the table `events` that shows the evidence; every value is quoted.
+    pub query: String,
+    /// `docs/runbooks/<rule_id>.md`
+    pub runbook: String,
+    /// MITRE ATLAS techniques and OWASP MCP Top 10 entries.
+    pub references: Vec<String>,
+    /// Log index of the record that caused this emission.
+    pub position: i64,
+    /// 0, 1, ... among the emissions of that record.
+    pub ordinal: i64,
+}

@@ -1,0 +1,92 @@
+//! What every detector is: records in, signals out. Episodes, ids and wording are made elsewhere, once.
+
+use crate::alert::{Confidence, Severity};
+use crate::entity::Entity;
+use crate::episode::Episodes;
+use crate::record::Event;
+use crate::settings::{Settings, microseconds};
+
+/// What is fixed about a rule. Ids are persisted and never reused.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub id: &'static str,
+    pub title: &'static str,
+    /// Why it matters, one sentence without full stop.
+    pub meaning: &'static str,
+    pub statistic: &'static str,
+    pub unit: &'static str,
+    pub references: &'static [&'static str],
+}
+
+/// What a detector may look at beside the record and its own state.
+#[derive(Debug)]
+pub(crate) struct Context<'a> {
+    pub settings: &'a Settings,
+    pub tenant: &'a str,
+    pub watermark_us: i64,
+    /// Open episodes of this detector, for entities worth keeping and signals that only follow others.
+    pub episodes: &'a Episodes,
+}
+
+/// What a signal does to the episode of its entity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// The condition holds: opens an episode, or keeps it open.
+    Open,
+    /// Belongs to an open episode but does not keep it open; nothing without one.
+    Follow,
+}
+
+/// What a detector saw in one record about one entity.
+#[derive(Debug)]
+pub(crate) struct Signal {
+    pub entity: Entity,
+    pub effect: Effect,
+    /// The record itself is counted and is evidence.
+    pub offending: bool,
+    pub severity: Severity,
+    pub confidence: Confidence,
+    pub observed: Option<i64>,
+    pub expected: Option<i64>,
+    /// What was seen, a clause without full stop.
+    pub detail: String,
+    /// Log indices that led to the opening, this record's included, ascending; used only if it opens.
+    pub opening_evidence: Vec<i64>,
+    /// Offending records that led to the opening.
+    pub opening_count: i64,
+    /// Event time of the first of them.
+    pub opening_us: i64,
+}
+
+/// One detector with its state. State holds integers and strings in ordered maps, is serialised whole into
+/// the snapshot, and changes only in `observe`.
+pub(crate) trait Detector {
+    fn rule(&self) -> &'static Rule;
+
+    /// Length of the window that the statistic covers, if it covers one.
+    fn window_us(&self, settings: &Settings) -> Option<i64>;
+
+    /// How long an episode stays open without a signal, on the engine's clock.
+    fn quiet_us(&self, settings: &Settings) -> i64 {
+        let window_us = self.window_us(settings).unwrap_or(microseconds(settings.single_record_window_s));
+        window_us.saturating_mul(settings.quiet_windows)
+    }
+
+    /// SQL condition over `events` for the records that this rule looks at.
+    fn scope(&self, settings: &Settings) -> String;
+
+    fn observe(&mut self, event: &Event<'_>, context: &Context<'_>, signals: &mut Vec<Signal>);
+
+    /// Entries forgotten because a cap was reached.
+    fn evicted(&self) -> u64;
+}
+
+/// `part` of `total` in words, for ratios: "5 of 20 (25.00 %)".
+pub(crate) fn share(part: u64, total: u64, ratio_ppm: i64) -> String {
+    format!("{part} of {total} ({})", percent(ratio_ppm))
+}
+
+/// Parts per million as a percentage with two decimals, rounded down.
+pub(crate) fn percent(ratio_ppm: i64) -> String {
+    format!("{}.{:02} %", ratio_ppm / 10_000, (ratio_ppm % 10_000) / 100)
+}

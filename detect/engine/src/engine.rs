@@ -1,0 +1,132 @@
+//! The fold itself.
+
+use serde::{Deserialize, Serialize};
+
+use crate::alert::Alert;
+use crate::clock::Clock;
+use crate::detector::{Context, Signal};
+use crate::entity::bounded;
+use crate::episode::Emission;
+use crate::error::Error;
+use crate::record::{Event, Record};
+use crate::rules::Lanes;
+use crate::settings::{Settings, microseconds};
+use crate::snapshot;
+
+/// All that an engine remembers; the whole of it is the snapshot.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Memory {
+    tenant: String,
+    next_index: i64,
+    clock: Clock,
+    lanes: Lanes,
+}
+
+/// The detection engine of one tenant. See the crate documentation for its invariants.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    settings: Settings,
+    memory: Memory,
+    /// Reused between records; always empty between them.
+    signals: Vec<Signal>,
+}
+
+impl Engine {
+    /// An engine that has seen nothing and expects log index 0. Settings should have been validated.
+    pub fn new(tenant: &str, settings: Settings) -> Engine {
+        Engine::starting_at(tenant, settings, 0)
+    }
+
+    /// An engine for a log whose entries before `first_index` are gone.
+    pub fn starting_at(tenant: &str, settings: Settings, first_index: i64) -> Engine {
+        let tenant = bounded(tenant).into_owned();
+        let memory = Memory { tenant, next_index: first_index, clock: Clock::new(), lanes: Lanes::new() };
+        Engine { settings, memory, signals: Vec::new() }
+    }
+
+    /// Takes in the next record and appends to `out` what it causes: closings first, then the rules in the
+    /// order of [`crate::RULE_IDS`]. A record observed before is ignored; one that skips others is refused
+    /// with [`Error::Gap`] and changes nothing.
+    pub fn observe(&mut self, record: &Record<'_>, out: &mut Vec<Alert>) -> Result<(), Error> {
+        let Engine { settings, memory, signals } = self;
+        if record.index < memory.next_index {
+            return Ok(());
+        }
+        if record.index > memory.next_index {
+            return Err(Error::Gap { expected: memory.next_index, found: record.index });
+        }
+        memory.next_index = record.index.saturating_add(1);
+        let event = Event::new(record, microseconds(settings.skew_max_s));
+        memory.clock.advance(event.placed_us);
+        let watermark_us = memory.clock.watermark_us();
+        let mut emission = Emission {
+            settings,
+            tenant: &memory.tenant,
+            watermark_us,
+            position: record.index,
+            ordinal: 0,
+            out,
+        };
+        for (detector, episodes) in memory.lanes.each() {
+            episodes.expire(detector, &mut emission);
+        }
+        if record.control {
+            return Ok(());
+        }
+        for (detector, episodes) in memory.lanes.each() {
+            if settings.disabled.contains(detector.rule().id) {
+                continue;
+            }
+            let context = Context { settings, tenant: &memory.tenant, watermark_us, episodes };
+            detector.observe(&event, &context, signals);
+            for signal in signals.drain(..) {
+                episodes.apply(signal, &event, detector, &mut emission);
+            }
+        }
+        Ok(())
+    }
+
+    /// The state as bytes, equal for equal logs and settings.
+    pub fn snapshot(&self) -> Vec<u8> {
+        snapshot::encode(self.settings.digest(), &self.memory)
+    }
+
+    /// An engine that goes on where the snapshot was taken. The settings must be the ones it was folded with.
+    pub fn restore(bytes: &[u8], settings: Settings) -> Result<Engine, Error> {
+        let mut memory: Memory = snapshot::decode(bytes, &settings.digest())?;
+        for (_, episodes) in memory.lanes.each() {
+            episodes.rebuild_deadlines();
+        }
+        Ok(Engine { settings, memory, signals: Vec::new() })
+    }
+
+    /// The tenant whose log this engine folds.
+    pub fn tenant(&self) -> &str {
+        &self.memory.tenant
+    }
+
+    /// First log index not yet observed.
+    pub fn next_index(&self) -> i64 {
+        self.memory.next_index
+    }
+
+    /// The engine's clock in microseconds UTC, `i64::MIN` before the first record.
+    pub fn watermark_us(&self) -> i64 {
+        self.memory.clock.watermark_us()
+    }
+
+    /// Episodes now open, over all rules.
+    pub fn episodes_open(&mut self) -> usize {
+        self.memory.lanes.each().iter().map(|(_, episodes)| episodes.open_count()).sum()
+    }
+
+    /// Entries forgotten and episodes closed early because of a cap, since the start of the log: worth an
+    /// operator's look when it grows.
+    pub fn evicted(&mut self) -> u64 {
+        let lanes = self.memory.lanes.each();
+        lanes.iter().fold(0, |sum: u64, (detector, episodes)| {
+            sum.saturating_add(detector.evicted()).saturating_add(episodes.closed_early())
+        })
+    }
+}

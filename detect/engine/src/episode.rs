@@ -1,0 +1,335 @@
+//! Episodes: from many signals about an entity to few alerts.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use crate::MODEL_VERSION;
+use crate::alert::{Alert, Confidence, Severity, State};
+use crate::bounded::{Rank, lowest};
+use crate::detector::{Detector, Effect, Signal};
+use crate::entity::{Entity, Part, bounded, printable};
+use crate::record::Event;
+use crate::settings::Settings;
+
+/// Log indices kept from the beginning and from the end of an episode, each.
+const EVIDENCE_MAX: usize = 16;
+
+/// One open episode of one entity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Episode {
+    alert_id: String,
+    entity: Entity,
+    environment: Option<String>,
+    first_seen_us: i64,
+    last_seen_us: i64,
+    count: i64,
+    /// The count at which the next update is due: a power of two.
+    update_count: i64,
+    sequence: i64,
+    severity: Severity,
+    confidence: Confidence,
+    observed: Option<i64>,
+    expected: Option<i64>,
+    detail: String,
+    evidence_first: Vec<i64>,
+    evidence_last: VecDeque<i64>,
+    /// Watermark at the last signal that kept it open.
+    active_us: i64,
+    /// Its place in the order of deadlines; never later than the true deadline.
+    scheduled_us: i64,
+}
+
+/// The open episodes of one rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Episodes {
+    open: BTreeMap<String, Episode>,
+    closed_early: u64,
+    /// (`scheduled_us`, key) of every open episode; rebuilt after a restore.
+    #[serde(skip)]
+    deadlines: BTreeSet<(i64, String)>,
+}
+
+/// Where alerts of one record go, and what they share.
+#[derive(Debug)]
+pub(crate) struct Emission<'a> {
+    pub settings: &'a Settings,
+    pub tenant: &'a str,
+    pub watermark_us: i64,
+    pub position: i64,
+    pub ordinal: i64,
+    pub out: &'a mut Vec<Alert>,
+}
+
+impl Episodes {
+    pub fn new() -> Episodes {
+        Episodes { open: BTreeMap::new(), closed_early: 0, deadlines: BTreeSet::new() }
+    }
+
+    pub fn is_open(&self, key: &str) -> bool {
+        self.open.contains_key(key)
+    }
+
+    pub fn open_count(&self) -> usize {
+        self.open.len()
+    }
+
+    pub fn closed_early(&self) -> u64 {
+        self.closed_early
+    }
+
+    pub fn rebuild_deadlines(&mut self) {
+        self.deadlines = self.open.iter().map(|(key, episode)| (episode.scheduled_us, key.clone())).collect();
+    }
+
+    /// Closes what has been quiet for long enough, in the order of deadlines.
+    pub fn expire(&mut self, detector: &dyn Detector, emission: &mut Emission<'_>) {
+        let quiet_us = detector.quiet_us(emission.settings);
+        while self.deadlines.first().is_some_and(|(scheduled_us, _)| *scheduled_us < emission.watermark_us) {
+            let Some((_, key)) = self.deadlines.pop_first() else { return };
+            let Some(episode) = self.open.get_mut(&key) else { continue };
+            let deadline_us = episode.active_us.saturating_add(quiet_us);
+            if deadline_us < emission.watermark_us {
+                self.close(&key, "closed after three quiet windows", detector, emission);
+            } else {
+                // Signals only note the time; the order of deadlines catches up here.
+                episode.scheduled_us = deadline_us;
+                self.deadlines.insert((deadline_us, key));
+            }
+        }
+    }
+
+    /// Takes one signal in: opens, updates or silently extends the episode of its entity.
+    pub fn apply(
+        &mut self,
+        signal: Signal,
+        event: &Event<'_>,
+        detector: &dyn Detector,
+        emission: &mut Emission<'_>,
+    ) {
+        if let Some(episode) = self.open.get_mut(&signal.entity.key) {
+            if episode.extend(signal, event, emission.watermark_us) {
+                episode.sequence = episode.sequence.saturating_add(1);
+                emission.emit(episode, State::Updated, None, detector);
+            }
+        } else if signal.effect == Effect::Open {
+            self.make_room(detector, emission);
+            let episode = Episode::new(signal, event, detector, emission);
+            emission.emit(&episode, State::Open, None, detector);
+            self.deadlines.insert((episode.scheduled_us, episode.entity.key.clone()));
+            self.open.insert(episode.entity.key.clone(), episode);
+        }
+    }
+
+    /// At the cap the episodes with the lowest count are closed, openly: a new entity is never left without
+    /// its alert, and a flood of single offences pushes out itself before an episode with more evidence.
+    fn make_room(&mut self, detector: &dyn Detector, emission: &mut Emission<'_>) {
+        let open_max = emission.settings.episodes_open_max.max(1);
+        if self.open.len() < open_max {
+            return;
+        }
+        for key in lowest(&self.open, (open_max / 16).max(1), |_, episode| episode.rank()) {
+            self.closed_early = self.closed_early.saturating_add(1);
+            self.close(
+                &key,
+                "closed early because too many episodes of this rule are open",
+                detector,
+                emission,
+            );
+        }
+    }
+
+    fn close(&mut self, key: &str, why: &str, detector: &dyn Detector, emission: &mut Emission<'_>) {
+        if let Some(mut episode) = self.open.remove(key) {
+            self.deadlines.remove(&(episode.scheduled_us, key.to_owned()));
+            episode.sequence = episode.sequence.saturating_add(1);
+            emission.emit(&episode, State::Closed, Some(why), detector);
+        }
+    }
+}
+
+impl Episode {
+    fn new(signal: Signal, event: &Event<'_>, detector: &dyn Detector, emission: &Emission<'_>) -> Episode {
+        let count = signal.opening_count.max(1);
+        let watermark_us = emission.watermark_us;
+        let mut episode = Episode {
+            alert_id: alert_id(detector.rule().id, emission.tenant, &signal.entity.key, event.record.index),
+            environment: event.record.environment.map(|name| bounded(name).into_owned()),
+            first_seen_us: signal.opening_us.min(event.event_us),
+            last_seen_us: event.event_us,
+            count,
+            update_count: power_of_two_above(count),
+            sequence: 0,
+            severity: signal.severity,
+            confidence: signal.confidence,
+            observed: signal.observed,
+            expected: signal.expected,
+            detail: signal.detail,
+            evidence_first: Vec::new(),
+            evidence_last: VecDeque::new(),
+            active_us: watermark_us,
+            scheduled_us: watermark_us.saturating_add(detector.quiet_us(emission.settings)),
+            entity: signal.entity,
+        };
+        signal.opening_evidence.iter().for_each(|index| episode.add_evidence(*index));
+        episode
+    }
+
+    /// True if the signal is worth an update.
+    fn extend(&mut self, signal: Signal, event: &Event<'_>, watermark_us: i64) -> bool {
+        if signal.effect == Effect::Open {
+            self.active_us = watermark_us;
+            self.confidence = self.confidence.max(signal.confidence);
+            (self.observed, self.expected) = (signal.observed, signal.expected);
+        }
+        self.detail = signal.detail;
+        if signal.offending {
+            self.count = self.count.saturating_add(1);
+            self.first_seen_us = self.first_seen_us.min(event.event_us);
+            self.last_seen_us = self.last_seen_us.max(event.event_us);
+            self.add_evidence(event.record.index);
+        }
+        let worse = signal.severity > self.severity;
+        self.severity = self.severity.max(signal.severity);
+        let due = self.count >= self.update_count;
+        if due {
+            self.update_count = power_of_two_above(self.count);
+        }
+        worse || due
+    }
+
+    /// Indices arrive ascending.
+    fn add_evidence(&mut self, index: i64) {
+        if self.evidence_first.len() < EVIDENCE_MAX {
+            self.evidence_first.push(index);
+            return;
+        }
+        if self.evidence_last.len() >= EVIDENCE_MAX {
+            self.evidence_last.pop_front();
+        }
+        self.evidence_last.push_back(index);
+    }
+
+    fn rank(&self) -> Rank {
+        (self.severity >= Severity::Critical, self.count.unsigned_abs(), self.active_us)
+    }
+}
+
+impl Emission<'_> {
+    fn emit(&mut self, episode: &Episode, state: State, why: Option<&str>, detector: &dyn Detector) {
+        let rule = detector.rule();
+        let evidence: Vec<i64> =
+            episode.evidence_first.iter().chain(&episode.evidence_last).copied().collect();
+        let alert = Alert {
+            alert_id: episode.alert_id.clone(),
+            state,
+            sequence: episode.sequence,
+            rule_id: rule.id.to_owned(),
+            title: rule.title.to_owned(),
+            severity: episode.severity,
+            confidence: episode.confidence,
+            entity_type: episode.entity.level.name().to_owned(),
+            entity: episode.entity.name.clone(),
+            environment: episode.environment.clone(),
+            first_seen_us: episode.first_seen_us,
+            last_seen_us: episode.last_seen_us,
+            count: episode.count,
+            statistic: rule.statistic.to_owned(),
+            expected: episode.expected,
+            observed: episode.observed,
+            unit: rule.unit.to_owned(),
+            baseline: "none".to_owned(),
+            window_us: detector.window_us(self.settings),
+            query: evidence_query(&detector.scope(self.settings), &episode.entity.parts, &evidence),
+            evidence,
+            observables: episode.entity.observables(),
+            explanation: explanation(rule.meaning, episode, why),
+            runbook: format!("docs/runbooks/{}.md", rule.id),
+            references: rule.references.iter().map(|reference| (*reference).to_owned()).collect(),
+            position: self.position,
+            ordinal: self.ordinal,
+        };
+        self.ordinal = self.ordinal.saturating_add(1);
+        self.out.push(alert);
+    }
+}
+
+fn explanation(meaning: &str, episode: &Episode, why: Option<&str>) -> String {
+    let (level, name) = (episode.entity.level.name(), printable(&episode.entity.name));
+    let ending = why.map(|why| format!(" Episode {why}.")).unwrap_or_default();
+    format!("{level} {name}: {}. {meaning}.{ending}", printable(&episode.detail))
+}
+
+fn power_of_two_above(count: i64) -> i64 {
+    let above = count.unsigned_abs().saturating_add(1).checked_next_power_of_two();
+    above.and_then(|power| i64::try_from(power).ok()).unwrap_or(i64::MAX)
+}
+
+/// 32 hex digits. Each field is preceded by its length, so that no two lists of fields hash the same bytes.
+fn alert_id(rule_id: &str, tenant: &str, entity_key: &str, opening_index: i64) -> String {
+    let mut hasher = blake3::Hasher::new_derive_key("tachograph engine alert id v1");
+    for field in [rule_id, tenant, entity_key] {
+        hasher.update(&(field.len() as u64).to_le_bytes()).update(field.as_bytes());
+    }
+    hasher.update(&opening_index.to_le_bytes()).update(&MODEL_VERSION.to_le_bytes());
+    hasher.finalize().to_hex().as_str()[..32].to_owned()
+}
+
+/// SQL that shows the evidence and what lies around it: the scope of the rule, the entity, the range of log
+/// indices. An identifier too long to be kept cannot be compared with, so the indices are listed instead.
+fn evidence_query(scope: &str, parts: &[Part], evidence: &[i64]) -> String {
+    let (first, last) = (evidence.first().copied().unwrap_or(0), evidence.last().copied().unwrap_or(0));
+    if parts.iter().any(|part| part.hashed) {
+        let indices: Vec<String> = evidence.iter().map(i64::to_string).collect();
+        return format!(
+            "SELECT * FROM events WHERE log_index IN ({}) ORDER BY log_index",
+            indices.join(", ")
+        );
+    }
+    let mut conditions = vec![scope.to_owned()];
+    conditions.extend(parts.iter().map(|part| match &part.value {
+        Some(value) => format!("{} = {}", part.column, quoted(value)),
+        None => format!("{} IS NULL", part.column),
+    }));
+    conditions.push(format!("log_index BETWEEN {first} AND {last}"));
+    format!("SELECT * FROM events WHERE {} ORDER BY log_index", conditions.join(" AND "))
+}
+
+/// A SQL string literal: standard quoting, single quotes doubled.
+fn quoted(value: &str) -> String {
+    format!("'{}'", value.replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn updates_come_at_powers_of_two() {
+        assert_eq!([0, 1, 2, 3, 4, 10, 16].map(power_of_two_above), [1, 2, 4, 4, 8, 16, 32]);
+        assert_eq!(power_of_two_above(i64::MAX), i64::MAX);
+    }
+
+    #[test]
+    fn values_cannot_leave_their_literal() {
+        let part = |value: Option<&str>| Part {
+            column: "agent_id".to_owned(),
+            value: value.map(str::to_owned),
+            hashed: false,
+        };
+        let query = evidence_query("kind = 'call'", &[part(Some("x' OR '1'='1"))], &[3, 9]);
+        assert_eq!(
+            query,
+            "SELECT * FROM events WHERE kind = 'call' AND agent_id = 'x'' OR ''1''=''1' AND log_index BETWEEN 3 AND 9 ORDER BY log_index"
+        );
+        assert!(evidence_query("true", &[part(None)], &[1]).contains("agent_id IS NULL"));
+        let hashed = Part { hashed: true, ..part(Some("long")) };
+        assert!(evidence_query("true", &[hashed], &[1, 4]).contains("log_index IN (1, 4)"));
+    }
+
+    #[test]
+    fn alert_ids_separate_their_fields() {
+        assert_ne!(alert_id("ab", "c", "", 1), alert_id("a", "bc", "", 1));
+        assert_eq!(alert_id("a", "b", "c", 1).len(), 32);
+    }
+}

@@ -1,0 +1,47 @@
+//! The detection engine: one record of a tenant's `events` log in, alerts out.
+//!
+//! It is a pure fold. Everything it knows comes from the records handed to [`Engine::observe`] in log
+//! order and from [`Settings`]; anybody who holds the log can fold it again and get the same alerts.
+//!
+//! Invariants
+//! - **Determinism**: `fold(0..n)` equals `fold(0..k)`, snapshot, restore, `fold(k..n)`, for every k, bit
+//!   for bit, alerts and final snapshot alike. State is integers and strings in ordered maps.
+//! - **One clock**: the watermark, the greatest `min(time, ingest_time)` seen. A record dated into the
+//!   future cannot move it, nothing moves it back, and nothing else tells the time.
+//! - **Alert once**: a signal opens an episode per (rule, entity); repeats update it at powers of two of
+//!   its count or when its severity rises; it closes after three quiet windows.
+//! - **Bounded**: every map has a cap in [`Settings`], every stored identifier is at most 128 bytes.
+//!   What eviction may cost is written at each map, and evictions are counted.
+//! - **Fail closed**: a forgotten approval is no approval.
+//!
+//! The engine must not know: files, arrow, the store, the network, wall clocks, randomness, threads, or who
+//! is told about an alert. The shape is a lattice of detectors (tenant, principal, tool, source,
+//! credential) behind one trait: a detector turns records into signals and knows nothing of episodes.
+
+mod alert;
+mod bounded;
+mod clock;
+mod detector;
+mod engine;
+mod entity;
+mod episode;
+mod error;
+mod record;
+mod rules;
+mod settings;
+mod snapshot;
+mod window;
+
+pub use alert::{Alert, Confidence, Severity, State};
+pub use engine::Engine;
+pub use error::Error;
+pub use record::Record;
+pub use rules::RULE_IDS;
+pub use settings::{
+    AuthFailureBurst, AuthFailureRateCeiling, DenialRatioCeiling, P95LatencyCeiling, RevokedCredentialUse,
+    Settings, UnapprovedHighRiskWrite,
+};
+
+/// Version of what the engine computes. It is part of every alert id and of every snapshot; raise it
+/// whenever the same log could give other alerts or the state has another shape.
+pub const MODEL_VERSION: u32 = 1;

@@ -1,0 +1,81 @@
+//! The engine's view of one log entry, and the questions every rule asks about it.
+
+/// Borrowed view of one entry of a tenant's `events` log, in log order. `None` = unknown. Enums are the
+/// lower-case words of the event schema; times are microseconds UTC.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    pub index: i64,
+    pub ingest_time_us: i64,
+    pub time_us: i64,
+    pub kind: &'a str,
+    pub method: Option<&'a str>,
+    pub user_id: Option<&'a str>,
+    pub agent_id: Option<&'a str>,
+    pub client: Option<&'a str>,
+    pub credential_id: Option<&'a str>,
+    pub source_ip: Option<&'a str>,
+    pub session_id: &'a str,
+    pub call_id: Option<&'a str>,
+    pub server: Option<&'a str>,
+    pub capability: Option<&'a str>,
+    pub action: Option<&'a str>,
+    pub risk: Option<&'a str>,
+    pub decision: &'a str,
+    pub approval_id: Option<&'a str>,
+    pub approval_status: Option<&'a str>,
+    pub approver: Option<&'a str>,
+    pub request_hash: Option<&'a str>,
+    pub status: &'a str,
+    pub error_class: Option<&'a str>,
+    pub latency_us: Option<i64>,
+    pub environment: Option<&'a str>,
+    /// An entry of the log's own (seal, cut, marker): it moves the index and the clock, nothing else.
+    pub control: bool,
+}
+
+/// A record with the two times that rules may use.
+#[derive(Debug)]
+pub(crate) struct Event<'a> {
+    pub record: &'a Record<'a>,
+    /// Event time, at most the allowed skew after the receipt: for comparing events with each other.
+    pub event_us: i64,
+    /// Event time, at most the receipt: for windows, which nothing may push ahead of the clock.
+    pub placed_us: i64,
+}
+
+impl<'a> Event<'a> {
+    pub fn new(record: &'a Record<'a>, skew_max_us: i64) -> Event<'a> {
+        let event_us = record.time_us.min(record.ingest_time_us.saturating_add(skew_max_us));
+        Event { record, event_us, placed_us: record.time_us.min(record.ingest_time_us) }
+    }
+
+    pub fn is_call(&self) -> bool {
+        self.record.kind == "call"
+    }
+
+    pub fn is_denied(&self) -> bool {
+        self.record.decision == "deny" || self.record.status == "denied"
+    }
+
+    pub fn is_revocation(&self) -> bool {
+        self.record.kind == "auth" && self.record.method == Some("revoke")
+    }
+
+    /// An authentication that was decided: revocations and pending ones are not attempts.
+    pub fn is_auth_attempt(&self) -> bool {
+        self.record.kind == "auth" && !self.is_revocation() && self.record.status != "pending"
+    }
+
+    pub fn is_auth_failure(&self) -> bool {
+        self.is_auth_attempt() && (self.is_denied() || self.record.status == "error")
+    }
+
+    pub fn is_auth_success(&self) -> bool {
+        self.is_auth_attempt() && self.record.status == "ok" && !self.is_denied()
+    }
+
+    /// Who acted: the agent, else the user.
+    pub fn principal(&self) -> Option<(&'static str, &'a str)> {
+        self.record.agent_id.map(|id| ("agent_id", id)).or(self.record.user_id.map(|id| ("user_id", id)))
+    }
+}

@@ -1,0 +1,92 @@
+//! The detectors of this model version and their order, which is the order of alerts of one record.
+
+use serde::{Deserialize, Serialize};
+
+use crate::detector::Detector;
+use crate::episode::Episodes;
+
+pub(crate) mod auth_failure_burst;
+pub(crate) mod auth_failure_rate_ceiling;
+pub(crate) mod denial_ratio_ceiling;
+pub(crate) mod p95_latency_ceiling;
+pub(crate) mod revoked_credential_use;
+pub(crate) mod unapproved_high_risk_write;
+
+/// Ids of all rules, in the order in which a record meets them.
+pub const RULE_IDS: [&str; 6] = [
+    "unapproved_high_risk_write",
+    "revoked_credential_use",
+    "auth_failure_burst",
+    "auth_failure_rate_ceiling",
+    "denial_ratio_ceiling",
+    "p95_latency_ceiling",
+];
+
+/// A detector and the episodes it opened.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Lane<D> {
+    detector: D,
+    episodes: Episodes,
+}
+
+/// All lanes. A new detector is a field here, a line in each list below, and a new model version.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Lanes {
+    unapproved_high_risk_write: Lane<unapproved_high_risk_write::State>,
+    revoked_credential_use: Lane<revoked_credential_use::State>,
+    auth_failure_burst: Lane<auth_failure_burst::State>,
+    auth_failure_rate_ceiling: Lane<auth_failure_rate_ceiling::State>,
+    denial_ratio_ceiling: Lane<denial_ratio_ceiling::State>,
+    p95_latency_ceiling: Lane<p95_latency_ceiling::State>,
+}
+
+impl<D: Detector> Lane<D> {
+    fn new(detector: D) -> Lane<D> {
+        Lane { detector, episodes: Episodes::new() }
+    }
+
+    fn parts(&mut self) -> (&mut dyn Detector, &mut Episodes)
+    where
+        D: 'static,
+    {
+        (&mut self.detector, &mut self.episodes)
+    }
+}
+
+impl Lanes {
+    pub fn new() -> Lanes {
+        Lanes {
+            unapproved_high_risk_write: Lane::new(unapproved_high_risk_write::State::new()),
+            revoked_credential_use: Lane::new(revoked_credential_use::State::new()),
+            auth_failure_burst: Lane::new(auth_failure_burst::State::new()),
+            auth_failure_rate_ceiling: Lane::new(auth_failure_rate_ceiling::State::new()),
+            denial_ratio_ceiling: Lane::new(denial_ratio_ceiling::State::new()),
+            p95_latency_ceiling: Lane::new(p95_latency_ceiling::State::new()),
+        }
+    }
+
+    /// In the order of [`RULE_IDS`].
+    pub fn each(&mut self) -> [(&mut dyn Detector, &mut Episodes); RULE_IDS.len()] {
+        [
+            self.unapproved_high_risk_write.parts(),
+            self.revoked_credential_use.parts(),
+            self.auth_failure_burst.parts(),
+            self.auth_failure_rate_ceiling.parts(),
+            self.denial_ratio_ceiling.parts(),
+            self.p95_latency_ceiling.parts(),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_and_lanes_agree() {
+        let ids = Lanes::new().each().map(|(detector, _)| detector.rule().id);
+        assert_eq!(ids, RULE_IDS);
+    }
+}

@@ -1,0 +1,167 @@
+//! Sliding counts in event time: a ring of sub-buckets that holds only those with something in them.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+/// How many offending records a window remembers by index.
+const RECENT_MAX: usize = 16;
+
+/// Length of a window and of its sub-buckets. A window covers the newest sub-bucket and the
+/// `buckets - 1` before it, so between `(buckets - 1) / buckets` of its length and all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shape {
+    bucket_us: i64,
+    buckets: i64,
+}
+
+impl Shape {
+    pub fn new(window_us: i64, buckets: i64) -> Shape {
+        let buckets = buckets.max(1);
+        Shape { bucket_us: (window_us / buckets).max(1), buckets }
+    }
+
+    fn bucket(self, time_us: i64) -> i64 {
+        time_us.div_euclid(self.bucket_us)
+    }
+
+    fn oldest(self, newest: i64) -> i64 {
+        newest.saturating_sub(self.buckets - 1)
+    }
+}
+
+/// One sub-bucket: all records and the offending ones among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Slot {
+    bucket: i64,
+    total: u32,
+    offending: u32,
+}
+
+/// An offending record in the window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Offence {
+    pub index: i64,
+    pub event_us: i64,
+    bucket: i64,
+}
+
+/// Counts of one entity, in the entity's own event time: a source that lags behind the others, or an import
+/// of old records, is judged among its own. A record older than the entity's window is ignored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Window {
+    /// Ascending by bucket, at most `buckets` of them.
+    slots: Vec<Slot>,
+    recent: VecDeque<Offence>,
+}
+
+/// Sums over a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Totals {
+    pub total: u64,
+    pub offending: u64,
+}
+
+impl Totals {
+    /// Offending records per million; `None` without records. Rounded down.
+    pub fn ratio_ppm(self) -> Option<i64> {
+        let ratio =
+            u128::from(self.offending).saturating_mul(1_000_000).checked_div(u128::from(self.total))?;
+        i64::try_from(ratio).ok()
+    }
+}
+
+impl Window {
+    pub fn new() -> Window {
+        Window { slots: Vec::new(), recent: VecDeque::new() }
+    }
+
+    /// Counts one record of log index `index`. False, and nothing counted, if it is older than the window.
+    pub fn add(&mut self, shape: Shape, index: i64, event_us: i64, placed_us: i64, offending: bool) -> bool {
+        let bucket = shape.bucket(placed_us);
+        let newest = self.slots.last().map_or(bucket, |slot| slot.bucket.max(bucket));
+        let oldest = shape.oldest(newest);
+        if bucket < oldest {
+            return false;
+        }
+        self.expire(oldest);
+        let slot = self.slot(bucket);
+        slot.total = slot.total.saturating_add(1);
+        if offending {
+            slot.offending = slot.offending.saturating_add(1);
+            if self.recent.len() >= RECENT_MAX {
+                self.recent.pop_front();
+            }
+            self.recent.push_back(Offence { index, event_us, bucket });
+        }
+        true
+    }
+
+    pub fn totals(&self) -> Totals {
+        self.slots.iter().fold(Totals { total: 0, offending: 0 }, |sum, slot| Totals {
+            total: sum.total.saturating_add(u64::from(slot.total)),
+            offending: sum.offending.saturating_add(u64::from(slot.offending)),
+        })
+    }
+
+    /// The latest offending records of the window, in log order, at most 16.
+    pub fn recent(&self) -> impl Iterator<Item = &Offence> {
+        self.recent.iter()
+    }
+
+    /// Start of the newest sub-bucket in microseconds, for ranking by the last touch.
+    pub fn newest_us(&self, shape: Shape) -> i64 {
+        self.slots.last().map_or(i64::MIN, |slot| slot.bucket.saturating_mul(shape.bucket_us))
+    }
+
+    /// First bucket still inside the window and the bucket of a time, for state kept beside the counts.
+    pub fn bounds(&self, shape: Shape, placed_us: i64) -> (i64, i64) {
+        let bucket = shape.bucket(placed_us);
+        (shape.oldest(self.slots.last().map_or(bucket, |slot| slot.bucket)), bucket)
+    }
+
+    fn expire(&mut self, oldest: i64) {
+        if self.slots.first().is_some_and(|slot| slot.bucket < oldest) {
+            self.slots.retain(|slot| slot.bucket >= oldest);
+            self.recent.retain(|offence| offence.bucket >= oldest);
+        }
+    }
+
+    fn slot(&mut self, bucket: i64) -> &mut Slot {
+        let place = self.slots.partition_point(|slot| slot.bucket < bucket);
+        if self.slots.get(place).is_none_or(|slot| slot.bucket != bucket) {
+            self.slots.insert(place, Slot { bucket, total: 0, offending: 0 });
+        }
+        &mut self.slots[place]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPE: Shape = Shape { bucket_us: 60, buckets: 15 };
+
+    #[test]
+    fn slides_and_ignores_what_is_too_old() {
+        let mut window = Window::new();
+        assert!(window.add(SHAPE, 0, 30, 30, true));
+        assert!(window.add(SHAPE, 1, 14 * 60, 14 * 60, false));
+        assert_eq!(window.totals(), Totals { total: 2, offending: 1 });
+        assert!(window.add(SHAPE, 2, 59, 59, false), "a late record inside the window counts");
+        assert!(window.add(SHAPE, 3, 15 * 60, 15 * 60, false));
+        assert_eq!(window.totals(), Totals { total: 2, offending: 0 });
+        assert!(!window.add(SHAPE, 4, 59, 59, true), "a late record outside does not");
+        assert_eq!(window.recent().count(), 0);
+    }
+
+    #[test]
+    fn extreme_times_do_not_overflow() {
+        let mut window = Window::new();
+        for time in [i64::MIN, i64::MAX, 0, -1, i64::MAX, i64::MIN] {
+            window.add(SHAPE, 0, time, time, true);
+        }
+        assert_eq!(window.totals().total, 2);
+        assert_eq!(Totals { total: 0, offending: 0 }.ratio_ppm(), None);
+    }
+}

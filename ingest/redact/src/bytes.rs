@@ -1,0 +1,53 @@
+//! Sets of bytes that the rules speak of.
+
+/// A set of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Set {
+    /// `A-Z a-z 0-9`
+    Alphanumeric,
+    /// `A-Z a-z 0-9 _ -`
+    Word,
+    /// `A-Z 0-9`
+    Upper,
+    /// `0-9 a-f`
+    Hex,
+    /// `0-9 a-f A-F`
+    HexAnyCase,
+    /// Any byte.
+    Any,
+}
+
+impl Set {
+    pub const fn contains(self, byte: u8) -> bool {
+        match self {
+            Set::Alphanumeric => byte.is_ascii_alphanumeric(),
+            Set::Word => byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'),
+            Set::Upper => byte.is_ascii_uppercase() || byte.is_ascii_digit(),
+            Set::Hex => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+            Set::HexAnyCase => byte.is_ascii_hexdigit(),
+            Set::Any => true,
+        }
+    }
+}
+
+/// The byte at `at`, none past the end.
+pub(crate) fn at(bytes: &[u8], at: usize) -> Option<u8> {
+    bytes.get(at).copied()
+}
+
+/// The byte before `at`, none at the start.
+pub(crate) fn before(bytes: &[u8], at: usize) -> Option<u8> {
+    at.checked_sub(1).and_then(|index| bytes.get(index)).copied()
+}
+
+/// True when `at` follows a letter that is the second half of an escape such as `\n`: in raw JSON, or in text that shows an
+/// escape, such a letter is no part of the word after it.
+pub(crate) fn follows_escape(bytes: &[u8], at: usize) -> bool {
+    matches!(before(bytes, at), Some(b'n' | b't' | b'r' | b'b' | b'f'))
+        && at.checked_sub(1).is_some_and(|letter| before(bytes, letter) == Some(b'\\'))
+}
+
+/// True when a token may start at `at`: nothing alphanumeric runs into it.
+pub(crate) fn token_boundary(bytes: &[u8], at: usize) -> bool {
+    !before(bytes, at).is_some_and(|byte| byte.is_ascii_alphanumeric()) || follows_escape(bytes, at)
+}

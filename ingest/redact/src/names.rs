@@ -1,0 +1,229 @@
+//! Names that say "what follows is a secret": of JSON members, headers, assignments, URL parameters and command flags.
+//!
+//! A name counts by how it ends, so `db_password`, `X-Api-Key`, `clientSecret` and `user[password]` need no entry of their
+//! own, and `token_count` or `credential_id` are none.
+
+use crate::bytes::{at, before, follows_escape};
+
+/// Longest stretch of a name that is looked at, in bytes, from its end.
+pub(crate) const NAME_BYTES_MAX: usize = 64;
+
+/// One secret's name.
+#[derive(Debug)]
+pub(crate) struct Name {
+    /// Words in lower case; between two of them any one of `_`, `-`, `.`, a space, or nothing. Never inside the last.
+    pub words: &'static [&'static str],
+    /// The class of what it names.
+    pub class: &'static str,
+    /// Where it may begin.
+    pub start: Start,
+    /// Where it counts.
+    pub place: Place,
+}
+
+/// Where a name may begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// Anywhere: `mypassword`.
+    Anywhere,
+    /// At a word of its own: `my_token`, `myToken`, not `mytoken`.
+    Word,
+}
+
+/// Where a name counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// As a member, an assignment or a flag.
+    Everywhere,
+    /// Also as an array element before its value: `["Authorization", "Bearer x"]`.
+    Header,
+    /// Only before an equals sign, as in a URL's query.
+    Parameter,
+}
+
+const fn name(words: &'static [&'static str], class: &'static str, start: Start, place: Place) -> Name {
+    Name { words, class, start, place }
+}
+
+use Place::{Everywhere, Header, Parameter};
+use Start::{Anywhere, Word};
+
+/// All names; the first that fits gives the class, so the special stand before the general.
+pub(crate) const NAMES: &[Name] = &[
+    name(&["proxy", "authorization"], "authorization", Word, Header),
+    name(&["authorization"], "authorization", Anywhere, Header),
+    name(&["set", "cookie"], "cookie", Anywhere, Header),
+    name(&["cookie"], "cookie", Word, Header),
+    name(&["cookies"], "cookie", Word, Everywhere),
+    name(&["password"], "password", Anywhere, Everywhere),
+    name(&["passwords"], "password", Anywhere, Everywhere),
+    name(&["password1"], "password", Anywhere, Everywhere),
+    name(&["password2"], "password", Anywhere, Everywhere),
+    name(&["password", "confirmation"], "password", Anywhere, Everywhere),
+    name(&["passwd"], "password", Anywhere, Everywhere),
+    name(&["passphrase"], "password", Anywhere, Everywhere),
+    name(&["pass", "phrase"], "password", Anywhere, Everywhere),
+    name(&["passcode"], "password", Anywhere, Everywhere),
+    name(&["pwd"], "password", Word, Everywhere),
+    name(&["dbpwd"], "password", Word, Everywhere),
+    name(&["db", "pass"], "password", Word, Everywhere),
+    name(&["smtp", "pass"], "password", Word, Everywhere),
+    name(&["user", "pass"], "password", Word, Everywhere),
+    name(&["root", "pass"], "password", Word, Everywhere),
+    name(&["admin", "pass"], "password", Word, Everywhere),
+    name(&["mysql", "pass"], "password", Word, Everywhere),
+    name(&["secret", "access", "key"], "aws_secret_access_key", Anywhere, Everywhere),
+    name(&["shared", "access", "key"], "azure_account_key", Anywhere, Everywhere),
+    name(&["account", "key"], "azure_account_key", Anywhere, Everywhere),
+    name(&["shared", "access", "signature"], "azure_sas", Anywhere, Everywhere),
+    name(&["subscription", "key"], "api_key", Anywhere, Header),
+    name(&["functions", "key"], "api_key", Anywhere, Header),
+    name(&["api", "key"], "api_key", Anywhere, Header),
+    name(&["api", "keys"], "api_key", Anywhere, Everywhere),
+    name(&["app", "key"], "api_key", Word, Header),
+    name(&["auth", "key"], "api_key", Word, Header),
+    name(&["access", "key"], "api_key", Anywhere, Header),
+    name(&["private", "key"], "private_key", Anywhere, Everywhere),
+    name(&["secret", "key"], "secret", Anywhere, Everywhere),
+    name(&["signing", "key"], "secret", Anywhere, Everywhere),
+    name(&["encryption", "key"], "secret", Anywhere, Everywhere),
+    name(&["master", "key"], "secret", Anywhere, Everywhere),
+    name(&["session", "key"], "secret", Anywhere, Everywhere),
+    name(&["client", "secret"], "client_secret", Anywhere, Everywhere),
+    name(&["secret"], "secret", Anywhere, Header),
+    name(&["secrets"], "secret", Word, Everywhere),
+    name(&["access", "token"], "token", Anywhere, Header),
+    name(&["refresh", "token"], "token", Anywhere, Header),
+    name(&["auth", "token"], "token", Anywhere, Header),
+    name(&["oauth", "token"], "token", Anywhere, Header),
+    name(&["bearer", "token"], "token", Anywhere, Header),
+    name(&["session", "token"], "token", Anywhere, Header),
+    name(&["security", "token"], "token", Anywhere, Header),
+    name(&["api", "token"], "token", Anywhere, Header),
+    name(&["id", "token"], "token", Word, Header),
+    name(&["idtoken"], "token", Word, Everywhere),
+    name(&["token"], "token", Word, Header),
+    name(&["jwt"], "token", Word, Everywhere),
+    name(&["bearer"], "token", Word, Everywhere),
+    name(&["credential"], "credential", Word, Everywhere),
+    name(&["credentials"], "credential", Word, Everywhere),
+    name(&["connection", "string"], "connection_string", Anywhere, Everywhere),
+    name(&["otp"], "otp", Word, Everywhere),
+    name(&["totp"], "otp", Word, Everywhere),
+    name(&["one", "time", "code"], "otp", Word, Everywhere),
+    name(&["mfa", "code"], "otp", Word, Everywhere),
+    name(&["sig"], "signature", Word, Parameter),
+    name(&["amz", "signature"], "signature", Word, Parameter),
+    name(&["goog", "signature"], "signature", Word, Parameter),
+];
+
+/// Words before `token` that make it a cursor, a count or part of a vocabulary.
+const HARMLESS_BEFORE_TOKEN: &[&str] = &[
+    "next", "page", "continuation", "continue", "sync", "skip", "max", "min", "input", "output", "total", "prompt",
+    "completion", "cached", "reasoning", "cancellation", "per", "first", "last", "stop", "eos", "bos", "pad", "unk",
+    "sep", "cls", "mask", "start", "end", "special",
+];
+
+/// Bytes that may follow a name at once, when it stands where a name counts.
+pub(crate) const TERMINATORS: &[u8] = b"\"'\\=: \t\n\r%]`";
+
+/// Names of the member that holds a header's or a parameter's name.
+const NAME_KEYS: &[&str] = &["name", "key", "header", "header_name", "headerName", "field", "k"];
+/// Names of the member that holds its value.
+const VALUE_KEYS: &[&str] = &["value", "values", "val", "v", "header_value", "headerValue"];
+
+/// True for a member such as `name` in `{"name": "Authorization", "value": "..."}`.
+pub(crate) fn is_name_key(key: &[u8]) -> bool {
+    NAME_KEYS.iter().any(|known| key.eq_ignore_ascii_case(known.as_bytes()))
+}
+
+/// True for a member such as `value` beside it.
+pub(crate) fn is_value_key(key: &[u8]) -> bool {
+    VALUE_KEYS.iter().any(|known| key.eq_ignore_ascii_case(known.as_bytes()))
+}
+
+/// A byte of which names are made.
+pub(crate) const fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || is_separator(byte)
+}
+
+const fn is_separator(byte: u8) -> bool {
+    matches!(byte, b'_' | b'-' | b'.' | b' ')
+}
+
+/// Where the name that ends at `end` begins (at most [`NAME_BYTES_MAX`] before it).
+pub(crate) fn name_start(bytes: &[u8], end: usize) -> usize {
+    let floor = end.saturating_sub(NAME_BYTES_MAX);
+    let mut start = end;
+    while start > floor && before(bytes, start).is_some_and(is_name_byte) {
+        start -= 1;
+    }
+    start
+}
+
+/// The secret's name that ends exactly at `end`. It reads the same in raw JSON and in decoded text, or, where an escape
+/// stands before it, finds no less in the raw.
+pub(crate) fn name_ending_at(bytes: &[u8], end: usize) -> Option<&'static Name> {
+    let start = name_start(bytes, end);
+    NAMES.iter().find(|name| match match_backwards(bytes, start, end, name.words) {
+        None => false,
+        Some(begin) => begins(bytes, start, begin, name.start) && !is_harmless(bytes, start, begin, name),
+    })
+}
+
+/// Where `words` begins when the text ends with it.
+fn match_backwards(bytes: &[u8], floor: usize, end: usize, words: &[&str]) -> Option<usize> {
+    let mut position = end;
+    for (index, word) in words.iter().rev().enumerate() {
+        if index > 0 && position > floor && before(bytes, position).is_some_and(is_separator) {
+            position -= 1;
+        }
+        let begin = position.checked_sub(word.len()).filter(|begin| *begin >= floor)?;
+        if !bytes.get(begin..position)?.eq_ignore_ascii_case(word.as_bytes()) {
+            return None;
+        }
+        position = begin;
+    }
+    Some(position)
+}
+
+fn begins(bytes: &[u8], floor: usize, begin: usize, start: Start) -> bool {
+    if start == Start::Anywhere || begin == floor || follows_escape(bytes, begin) {
+        return true;
+    }
+    let Some(previous) = before(bytes, begin) else { return true };
+    let camel = at(bytes, begin).is_some_and(|byte| byte.is_ascii_uppercase()) && !previous.is_ascii_uppercase();
+    !previous.is_ascii_alphabetic() || camel
+}
+
+/// `next_page_token` and its like. A word that follows an escape is not excused: its first letter may belong to the escape.
+fn is_harmless(bytes: &[u8], floor: usize, begin: usize, name: &Name) -> bool {
+    if name.words != ["token"] {
+        return false;
+    }
+    let end = if before(bytes, begin).is_some_and(is_separator) && begin > floor { begin - 1 } else { begin };
+    HARMLESS_BEFORE_TOKEN.iter().any(|word| {
+        end.checked_sub(word.len()).filter(|start| *start >= floor).is_some_and(|start| {
+            bytes.get(start..end).is_some_and(|found| found.eq_ignore_ascii_case(word.as_bytes()))
+                && before(bytes, start) != Some(b'\\')
+        })
+    })
+}
+
+/// The class of a JSON member's key, decoded. Closing brackets and quotes at its end are passed over.
+pub(crate) fn class_of_key(key: &str) -> Option<&'static str> {
+    let end = key.trim_end_matches(['"', '\'', ']', '`', '\\', ' ', '\t', '\n', '\r']).len();
+    name_ending_at(key.as_bytes(), end).filter(|name| name.place != Place::Parameter).map(|name| name.class)
+}
+
+/// The name that a whole string value is, when it is nothing else: the `Authorization` of a header pair.
+pub(crate) fn name_of_value(value: &str) -> Option<&'static Name> {
+    let bytes = value.as_bytes();
+    if bytes.len() > NAME_BYTES_MAX || !bytes.iter().copied().all(is_name_byte) {
+        return None;
+    }
+    name_ending_at(bytes, bytes.len()).filter(|name| name.place != Place::Parameter)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,160 @@
+//! What is around a gram: does the anchor stand there, and could a secret follow?
+//!
+//! The first part ([`hit`]) is the same for raw and for decoded text. The second decides about raw bytes only and may err
+//! to one side: it must never clear what the rules would replace after decoding.
+
+use super::Hit;
+use super::grams::Target;
+use crate::bytes::{at, before, token_boundary};
+use crate::marker::inert_len;
+use crate::names::{self, Place, TERMINATORS};
+use crate::shapes::{Anchor, SHAPES};
+use crate::text::assignment;
+
+/// The hit that a gram's target at `position` is, if its surroundings fit.
+pub(super) fn hit(bytes: &[u8], target: &Target, position: usize) -> Option<Hit> {
+    match target {
+        Target::Shape { rank, anchor, offset } => {
+            let start = position.checked_sub(*offset)?;
+            anchor_stands(bytes, anchor, start).then_some(Hit::Shape { rank: *rank })
+        }
+        Target::DiscordBot => {
+            let run = bytes.get(position..)?.iter().take(30).take_while(|byte| is_word(**byte)).count();
+            let fits = (23..=28).contains(&run) && at(bytes, position + run) == Some(b'.');
+            (fits && token_boundary(bytes, position)).then_some(Hit::Shape { rank: SHAPES.len() })
+        }
+        Target::Name { word, offset } => {
+            let start = position.checked_sub(*offset)?;
+            let end = start + word.len();
+            let stands = bytes.get(start..end)?.eq_ignore_ascii_case(word.as_bytes())
+                && at(bytes, end).is_some_and(|byte| TERMINATORS.contains(&byte))
+                && names::name_ending_at(bytes, end).is_some();
+            stands.then_some(Hit::Name { end })
+        }
+        Target::Url => bytes.get(position + 1..)?.starts_with(b"://").then_some(Hit::Url { start: position + 1 }),
+        Target::Marker => {
+            bytes.get(position..)?.starts_with(b"<redacted:").then_some(Hit::Marker { start: position })
+        }
+        // Folded bytes may be others than those meant; a backslash is what makes it an escape.
+        Target::Escape => bytes.get(position..position + 4)?.contains(&b'\\').then_some(Hit::Escape),
+    }
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
+}
+
+fn anchor_stands(bytes: &[u8], anchor: &Anchor, start: usize) -> bool {
+    let literal = anchor.literal.as_bytes();
+    let Some(found) = bytes.get(start..start + literal.len()) else { return false };
+    let same = if anchor.any_case { found.eq_ignore_ascii_case(literal) } else { found == literal };
+    same && (!anchor.boundary || token_boundary(bytes, start))
+        && bytes.get(start + literal.len()..).is_some_and(|rest| {
+            rest.len() >= anchor.body_bytes_min
+                && rest.iter().take(anchor.body_bytes_min).all(|byte| anchor.body.contains(*byte))
+        })
+}
+
+/// `scheme://user:password@host`: true unless the authority ends before both a colon and an at sign were seen.
+pub(super) fn url_may_hold_password(bytes: &[u8], start: usize) -> bool {
+    let Some(authority) = bytes.get(start + 3..) else { return false };
+    let mut colon = false;
+    for byte in authority {
+        match byte {
+            b':' => colon = true,
+            b'@' if colon => return true,
+            byte if crate::text::ends_authority(*byte) => return false,
+            _ => {}
+        }
+    }
+    false
+}
+
+/// A name ends at `end`: true unless what follows shows that no value does, or that there is nothing left to hide in it.
+pub(super) fn name_may_hold_secret(bytes: &[u8], end: usize) -> bool {
+    let Some(name) = names::name_ending_at(bytes, end) else { return false };
+    let next = skip_closers(bytes, end);
+    if let Some(value) = assignment::after_separator(bytes, next) {
+        let equals = at(bytes, next) != Some(b':');
+        return (equals || name.place != Place::Parameter) && !value_is_inert(bytes, value);
+    }
+    if is_flag(bytes, end) {
+        return true;
+    }
+    name.place != Place::Parameter && is_pair(bytes, end, name.place == Place::Header)
+}
+
+/// Passes over quotes, brackets, white space and escapes of them.
+fn skip_closers(bytes: &[u8], mut position: usize) -> usize {
+    loop {
+        match at(bytes, position) {
+            Some(b'\\') if matches!(at(bytes, position + 1), Some(b'n' | b't' | b'r')) => position += 2,
+            Some(b'\\' | b'"' | b'\'' | b']' | b'`' | b' ' | b'\t' | b'\n' | b'\r') => position += 1,
+            _ => return position,
+        }
+    }
+}
+
+/// A value in quotes that is empty, a marker or a mask; or a bare `true`, `false`, `null`.
+fn value_is_inert(bytes: &[u8], position: usize) -> bool {
+    let Some(rest) = bytes.get(position..) else { return true };
+    if assignment::literal_len(rest).is_some() {
+        return true;
+    }
+    let opening = rest.iter().take_while(|byte| **byte == b'\\').count();
+    if rest.get(opening) != Some(&b'"') {
+        return false;
+    }
+    let Some(inside) = rest.get(opening + 1..) else { return false };
+    let inert = inert_len(inside).unwrap_or(0);
+    let Some(closing) = inside.get(inert..inert + opening + 1) else { return false };
+    closing.iter().take(opening).all(|byte| *byte == b'\\') && closing.last() == Some(&b'"')
+}
+
+/// The name is a command's flag: `--password`.
+fn is_flag(bytes: &[u8], end: usize) -> bool {
+    assignment::flag_start(bytes, end).is_some()
+}
+
+/// The name is a whole string that is a pair's first half: an array's element, or the value of a member such as `name`.
+fn is_pair(bytes: &[u8], end: usize, header: bool) -> bool {
+    let mut start = names::name_start(bytes, end);
+    if before(bytes, start) != Some(b'"') {
+        return false;
+    }
+    start -= 1;
+    while before(bytes, start) == Some(b'\\') {
+        start -= 1;
+    }
+    let Some(previous) = skip_back(bytes, start) else { return false };
+    match at(bytes, previous) {
+        Some(b'[' | b',') => header,
+        Some(b':') => {
+            let Some(quote) = skip_back(bytes, previous) else { return false };
+            let key_end = skip_quote_back(bytes, quote);
+            names::is_name_key(&bytes[names::name_start(bytes, key_end)..key_end])
+        }
+        _ => false,
+    }
+}
+
+/// The last byte before `position` that is no white space, nor an escape of it.
+fn skip_back(bytes: &[u8], mut position: usize) -> Option<usize> {
+    loop {
+        let byte = before(bytes, position)?;
+        position -= 1;
+        let escaped = matches!(byte, b'n' | b't' | b'r') && before(bytes, position) == Some(b'\\');
+        if !escaped && !matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b'\\') {
+            return Some(position);
+        }
+    }
+}
+
+/// The end of a string whose closing quote stands at `quote`, its own escapes passed over.
+fn skip_quote_back(bytes: &[u8], quote: usize) -> usize {
+    let mut end = quote;
+    while before(bytes, end) == Some(b'\\') {
+        end -= 1;
+    }
+    end
+}

@@ -1,0 +1,160 @@
+//! Redaction of decoded text: shapes, assignments and URL passwords, with nested JSON handed to `json`.
+
+pub(crate) mod assignment;
+
+use std::ops::ControlFlow;
+
+use crate::edit::Edit;
+use crate::json::json_edits;
+use crate::marker::{is_inert, marker_len};
+use crate::prefilter::Hit;
+use crate::redactor::Redactor;
+use crate::shapes::{SHAPES, Span};
+
+/// Levels of JSON inside JSON strings that are parsed; deeper ones are treated as text.
+pub(crate) const NESTED_LEVELS_MAX: usize = 6;
+
+/// Class of the password in `scheme://user:password@host`.
+const URL_PASSWORD_CLASS: &str = "url_password";
+/// Ranks after the shapes: a URL's password, then whatever a name gives away.
+const URL_PASSWORD_RANK: usize = SHAPES.len() + 1;
+const NAME_RANK: usize = SHAPES.len() + 2;
+
+/// Edits of a text that may be JSON itself, `level` JSON strings deep.
+pub(crate) fn string_edits(redactor: &Redactor, text: &str, level: usize) -> Vec<Edit> {
+    let may_be_json = matches!(text.trim_ascii_start().as_bytes().first(), Some(b'{' | b'[' | b'"'));
+    if may_be_json
+        && level < NESTED_LEVELS_MAX
+        && let Ok(edits) = json_edits(redactor, text, level + 1)
+    {
+        return edits;
+    }
+    text_edits(redactor, text)
+}
+
+/// Edits of a plain text.
+pub(crate) fn text_edits(redactor: &Redactor, text: &str) -> Vec<Edit> {
+    let found = Found::scan(redactor, text);
+    if found.is_empty() {
+        return Vec::new();
+    }
+    let mut spans = Vec::new();
+    for rank in found.ranks() {
+        redactor.matchers.find(rank, text, &mut spans);
+    }
+    for start in &found.urls {
+        if let Some((start, end)) = url_password(text.as_bytes(), *start) {
+            spans.push(Span { start, end, class: URL_PASSWORD_CLASS, rank: URL_PASSWORD_RANK });
+        }
+    }
+    let mut done = 0;
+    for name_end in &found.names {
+        // Names inside a value already taken are part of that secret.
+        if *name_end < done {
+            continue;
+        }
+        if let Some((start, end, class)) = assignment::value(text.as_bytes(), *name_end) {
+            spans.push(Span { start, end, class, rank: NAME_RANK });
+            done = end;
+        }
+    }
+    spans.retain(|span| !is_inert(text[span.start..span.end].as_bytes()) && !found.starts_inside_marker(span));
+    merge(spans)
+        .into_iter()
+        .map(|span| Edit {
+            start: span.start,
+            end: span.end,
+            class: span.class,
+            replacement: redactor.marker(span.class, &text[span.start..span.end]),
+        })
+        .collect()
+}
+
+/// What the prefilter found in a text.
+#[derive(Debug, Default)]
+struct Found {
+    shapes: u128,
+    names: Vec<usize>,
+    urls: Vec<usize>,
+    /// Our own markers, start and end.
+    markers: Vec<(usize, usize)>,
+}
+
+const _: () = assert!(SHAPES.len() < 128, "one bit a shape");
+
+impl Found {
+    fn scan(redactor: &Redactor, text: &str) -> Found {
+        let bytes = text.as_bytes();
+        let mut found = Found::default();
+        let _all_seen = redactor.prefilter.scan(bytes, |hit| {
+            match hit {
+                Hit::Shape { rank } => found.shapes |= 1 << rank,
+                Hit::Name { end } => found.names.push(end),
+                Hit::Url { start } => found.urls.push(start),
+                Hit::Marker { start } => {
+                    if let Some(len) = marker_len(&bytes[start..]) {
+                        found.markers.push((start, start + len));
+                    }
+                }
+                // The text is decoded: an escape in it is what it looks like.
+                Hit::Escape => {}
+            }
+            ControlFlow::Continue(())
+        });
+        found
+    }
+
+    fn is_empty(&self) -> bool {
+        self.shapes == 0 && self.names.is_empty() && self.urls.is_empty()
+    }
+
+    fn ranks(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..=SHAPES.len()).filter(|rank| self.shapes & (1 << rank) != 0)
+    }
+
+    /// True when a span begins within a marker (`<redacted:token:...>` looks like an assignment), unless it goes on past it.
+    fn starts_inside_marker(&self, span: &Span) -> bool {
+        let next = self.markers.partition_point(|(start, _)| *start <= span.start);
+        next.checked_sub(1)
+            .and_then(|index| self.markers.get(index))
+            .is_some_and(|(start, end)| span.start < *end && (span.start > *start || span.end <= *end))
+    }
+}
+
+/// Spans that touch become one, named after the best rank.
+fn merge(mut spans: Vec<Span>) -> Vec<Span> {
+    spans.sort_by_key(|span| (span.start, span.rank));
+    let mut merged: Vec<Span> = Vec::with_capacity(spans.len());
+    for span in spans {
+        match merged.last_mut() {
+            Some(last) if span.start < last.end => {
+                last.end = last.end.max(span.end);
+                if span.rank < last.rank {
+                    last.rank = span.rank;
+                    last.class = span.class;
+                }
+            }
+            _ => merged.push(span),
+        }
+    }
+    merged
+}
+
+/// A byte that ends the authority of a URL in text.
+pub(crate) fn ends_authority(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || matches!(byte, b'/' | b'?' | b'#' | b'"' | b'\'' | b'`' | b'\\')
+}
+
+/// Start and end of the password after the `://` at `start`.
+fn url_password(bytes: &[u8], start: usize) -> Option<(usize, usize)> {
+    let authority_start = start + 3;
+    let authority = bytes.get(authority_start..)?;
+    let len = authority.iter().take_while(|byte| !ends_authority(**byte)).count();
+    let authority = authority.get(..len)?;
+    let host = authority.iter().rposition(|byte| *byte == b'@')?;
+    let colon = authority.iter().position(|byte| *byte == b':').filter(|colon| *colon < host)?;
+    Some((authority_start + colon + 1, authority_start + host))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+//! Control entries: what the recorder itself has to say, as canonical JSON in the column `control`.
+//!
+//! Canonical means: exactly what serialising the parsed value gives, so that one fact has one spelling. Only
+//! the writer sets the column; `verify` reads nothing else for these facts. Kinds that are reserved but not
+//! written yet are listed in `FORMAT.md`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// A fact about the log itself. Tags are persisted: keep them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "control", rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Control {
+    /// Root log: a log exists, with its keys. Entry 0 of a log is the same of itself.
+    LogOpened(LogOpened),
+    /// Root log: how far the changed logs have come.
+    Round(Round),
+    /// Root log: nothing changed, the recorder lives.
+    Heartbeat(Heartbeat),
+    /// In the log it concerns: what recovery found and set aside.
+    Recovery(Recovery),
+    /// A new run of the clock: `ingest_time` may step back here and nowhere else.
+    ClockRun(ClockRun),
+    /// In `access`: an API token was made.
+    TokenCreated(TokenChange),
+    /// In `access`: an API token was revoked.
+    TokenRevoked(TokenChange),
+    /// In `access`: the service started with this configuration.
+    Configuration(Configuration),
+}
+
+/// A log and its verifier keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogOpened {
+    /// Number of the log in this installation: 0 is the root log itself.
+    pub number: u64,
+    /// Its origin.
+    pub origin: String,
+    /// Verifier key of its checkpoints.
+    pub key: String,
+    /// Verifier key of its manifests.
+    pub manifest_key: String,
+}
+
+/// One round: every log that changed since the last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Round {
+    /// Ascending by log number.
+    pub logs: Vec<RoundLog>,
+}
+
+/// How far one log has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoundLog {
+    /// Number of the log.
+    pub number: u64,
+    /// Signed size C.
+    pub size: u64,
+    /// Root at that size, base64.
+    pub root: String,
+    /// Newest manifest, 0 for none.
+    pub manifest: u64,
+    /// BLAKE3 of that manifest file, hex; empty for none.
+    pub manifest_digest: String,
+    /// Sealed size S.
+    pub sealed: u64,
+}
+
+/// A sign of life.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Heartbeat {
+    /// Logs open.
+    pub logs: u64,
+}
+
+/// What recovery found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recovery {
+    /// Durable size found when the log was opened.
+    pub size: u64,
+    /// Bytes set aside from the newest write-ahead file: a group that was never acknowledged.
+    pub quarantined_bytes: u64,
+    /// BLAKE3 of those bytes, hex; empty for none.
+    pub quarantined_digest: String,
+}
+
+/// A step of the clock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClockRun {
+    /// Last `ingest_time` of the run before, in microseconds.
+    pub last_us: i64,
+    /// First `ingest_time` of the new run, in microseconds.
+    pub first_us: i64,
+}
+
+/// A token that was made or revoked; never the token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenChange {
+    /// Public id of the token.
+    pub id: String,
+    /// Its role.
+    pub role: String,
+    /// Its tenant.
+    pub tenant: String,
+    /// Who did it.
+    pub by: String,
+}
+
+/// The configuration a service started with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Configuration {
+    /// Program version.
+    pub version: String,
+    /// BLAKE3 of the effective configuration, hex.
+    pub digest: String,
+}
+
+impl Control {
+    /// The canonical text.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if it cannot be serialised, which no value of this type causes.
+    pub fn to_text(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(|error| Error::malformed("control entry", error.to_string()))
+    }
+
+    /// Parses canonical text.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for unknown kinds and fields, and for another spelling of a known one.
+    pub fn parse(text: &str) -> Result<Control> {
+        let parsed: Control = serde_json::from_str(text)
+            .map_err(|error| Error::malformed("control entry", error.to_string()))?;
+        if parsed.to_text()? != text {
+            return Err(Error::malformed("control entry", "not in canonical spelling"));
+        }
+        Ok(parsed)
+    }
+
+    /// The value of column `kind` in the control entry's row.
+    pub const KIND: &'static str = "control";
+    /// The value of column `session_id` in the control entry's row.
+    pub const SESSION: &'static str = "_control";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_text_has_one_spelling() {
+        let opened = Control::LogOpened(LogOpened {
+            number: 1,
+            origin: "i/t/events/w1".into(),
+            key: "k".into(),
+            manifest_key: "m".into(),
+        });
+        let text = opened.to_text().unwrap();
+        assert_eq!(
+            text,
+            r#"{"control":"log_opened","number":1,"origin":"i/t/events/w1","key":"k","manifest_key":"m"}"#
+        );
+        assert_eq!(Control::parse(&text).unwrap(), opened);
+        assert!(Control::parse(&text.replace(":1", ": 1")).is_err());
+        assert!(Control::parse(&text.replace("number", "nummer")).is_err());
+        assert!(Control::parse(r#"{"control":"heartbeat","logs":1,"logs":1}"#).is_err());
+    }
+}

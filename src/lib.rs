@@ -1,0 +1,1 @@
+//! The `tacho` program: commands, configuration and wiring.
