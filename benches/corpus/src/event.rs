@@ -227,7 +227,7 @@ pub(crate) fn push_line(out: &mut String, event: &Event<'_>) {
     text!(out, event, source_ip country user_agent session_id);
     if let Some(call_id) = event.call_id {
         out.push_str(",\"call_id\":\"call-");
-        push_hex(out, u128::from(call_id), 16);
+        push_hex(out, u128::from(call_id), 12);
         out.push('"');
     }
     if let Some(request_id) = event.request_id {
@@ -339,7 +339,7 @@ mod tests {
         assert_eq!(value["target"], odd);
         assert_eq!(value["scopes"], serde_json::json!(["a\"b", "c"]));
         assert_eq!(value["latency_us"], u64::MAX);
-        assert_eq!(value["call_id"], "call-00000000000000ab");
+        assert_eq!(value["call_id"], "call-0000000000ab");
         assert!(value.get("user_id").is_none() && line.ends_with("}\n"));
     }
 
@@ -347,7 +347,7 @@ mod tests {
     fn uuid_has_time_version_and_variant() {
         let mut text = String::new();
         push_uuid(&mut text, uuid_v7(1_772_439_249_123_000, u128::MAX));
-        assert_eq!(text, "019cadab-1803-7fff-bfff-ffffffffffff");
+        assert_eq!(text, "019cad9c-a0e3-7fff-bfff-ffffffffffff");
         let milliseconds = u64::from_str_radix(&text.replace('-', "")[..12], 16).unwrap();
         assert_eq!(milliseconds, 1_772_439_249_123);
     }

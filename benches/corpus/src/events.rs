@@ -134,11 +134,9 @@ impl Events {
 
 fn open(world: &World, seed: u64, number: u64, events: u64, start_us: u64) -> Session {
     let mut random = Random::stream(seed, 4, number);
-    let person = world.people_law.draw(&mut random);
-    let agents = &world.groups[world.people[person].group].agents;
-    let agent = agents[world.rank(agents.len(), &mut random)];
+    let (person, agent) = world.pair(number, &mut random);
     let identity = Identity::new(world, person, agent, start_us, &mut random);
-    Session::new(identity, events, random)
+    Session::new(world, identity, events, random)
 }
 
 impl Iterator for Events {

@@ -192,5 +192,8 @@ fn roster(seed: u64) -> World {
         }
         groups.push(group);
     }
-    World::assemble(people, agents, groups, deploy(SERVERS.len(), 8))
+    World::assemble(people, agents, groups, deploy(SERVERS.len(), 8), true)
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,3 +33,6 @@ pub use events::{Events, Facts, generate};
 pub use options::{Error, Options};
 pub use season::Season;
 pub use summary::Summary;
+
+#[cfg(test)]
+mod tests;

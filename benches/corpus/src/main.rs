@@ -13,7 +13,7 @@ Writes made-up canonical Tachograph events (v1) as NDJSON. The same options give
 Usage: corpus [OPTIONS]
 
   --events N        lines to write [100000]
-  --sessions N      sessions that share them; 0 = one for 24 events [0]
+  --sessions N      sessions that share them; 0 = one for 20 events [0]
   --seed N          [1]
   --start TIME      first instant, RFC 3339 in UTC [2026-03-02T00:00:00Z]
   --days N          days covered [7]

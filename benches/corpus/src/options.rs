@@ -10,7 +10,7 @@ use crate::season::Season;
 pub struct Options {
     /// Lines to write, exactly.
     pub events: u64,
-    /// Sessions that share the events; 0 = as many as give 24 events a session.
+    /// Sessions that share the events unevenly (below ten events a session some get none); 0 = one for 20 events.
     pub sessions: u64,
     pub seed: u64,
     /// First instant, microseconds since 1970 in UTC.
@@ -54,7 +54,7 @@ impl Default for Options {
 }
 
 /// Events a session has on average when [`Options::sessions`] is 0.
-const EVENTS_PER_SESSION: u64 = 24;
+const EVENTS_PER_SESSION: u64 = 20;
 const SPAN_US_MAX: u64 = 3_660 * DAY_US;
 const EVENTS_MAX: u64 = 1_000_000_000_000;
 const NAMES_MAX: u32 = 1_000_000;

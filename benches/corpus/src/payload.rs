@@ -36,20 +36,20 @@ const PHRASES: [&str; 24] = [
 ];
 
 const SENTENCES: [&str; 16] = [
-    "The change went out on Tuesday and the graphs have been flat since.",
-    "Two customers reported the same symptom within an hour.",
-    "Restart the worker, then check that the queue drains.",
+    "The change went out on Tuesday; the graphs are flat.",
+    "Two customers reported it within an hour.",
+    "Restart the worker and watch the queue.",
     "The owner of this page reviews it every quarter.",
-    "No action is needed unless the alert fires twice.",
+    "No action is needed.",
     "Numbers are rounded to the nearest hundred.",
-    "See the linked thread for the earlier discussion.",
-    "The account is on the annual plan and renews in spring.",
-    "Logs show a timeout in the upstream call, retried once.",
+    "See the linked thread.",
+    "The account renews in spring.",
+    "Logs show one upstream timeout.",
     "This was approved in the weekly meeting.",
     "Traffic moved back to the primary region at noon.",
     "The report covers the last thirty days.",
     "A follow-up ticket exists and has an owner.",
-    "Escalate to the platform team if it happens again.",
+    "Escalate if it happens again.",
     "The export contains one row per account.",
     "Tests pass on the branch and the review is open.",
 ];
@@ -215,7 +215,7 @@ pub(crate) fn push_result(out: &mut String, tool: &Tool, target: &str, random: &
     out.push_str("{\"content\":[{\"type\":\"text\",\"text\":\"");
     match tool.shape {
         Shape::Search | Shape::File => {
-            let sentences = 1 + random.below(3);
+            let sentences = 1 + random.below(2);
             push_sentences(out, random, sentences);
         }
         Shape::Rows | Shape::Range => {
@@ -246,7 +246,7 @@ pub(crate) fn push_result(out: &mut String, tool: &Tool, target: &str, random: &
             push_hex(out, u128::from(random.next()), 16);
         }
     }
-    out.push_str("\"}],\"isError\":false}");
+    out.push_str("\"}]}");
 }
 
 /// Appends the result of reading one resource, in the form of an MCP `ReadResourceResult`.

@@ -65,16 +65,17 @@ pub(crate) struct Session {
     /// Events still to be written; the last is the session's end.
     remaining: u64,
     gap_us_median: u64,
-    trace_id: u128,
+    /// Set where the agent's client propagates traces.
+    trace_id: Option<u128>,
     request_id: u64,
     pending: Option<Pending>,
     opened: bool,
 }
 
 impl Session {
-    pub(crate) fn new(identity: Identity, remaining: u64, mut random: Random) -> Self {
+    pub(crate) fn new(world: &World, identity: Identity, remaining: u64, mut random: Random) -> Self {
         let gap_us_median = 1 + random.spread(9 * SECOND_US);
-        let trace_id = random.next_u128();
+        let trace_id = world.agents[identity.agent].propagates_traces.then(|| random.next_u128());
         let phase = Phase::Login;
         Self {
             identity,
@@ -181,7 +182,7 @@ impl Session {
         let mut event =
             self.identity.event(world, time_us, Kind::List, Decision::Allow, "ok", &mut self.random);
         event.request_id = Some(self.request_id);
-        event.trace_id = Some(self.trace_id);
+        event.trace_id = self.trace_id;
         event.method = Some("tools/list");
         event.server = Some(&server.name);
         event.server_version = Some(server.version);
@@ -262,7 +263,7 @@ impl Session {
             &mut self.random,
         );
         add_tool(&mut event, server, name, tool, &scratch.target);
-        event.trace_id = Some(self.trace_id);
+        event.trace_id = self.trace_id;
         event.arguments = &scratch.arguments;
         event.result = &scratch.result;
         draws.fill(&mut event);
@@ -370,7 +371,7 @@ impl Session {
             self.identity.event(world, time_us, Kind::Call, Decision::Allow, "ok", &mut self.random);
         add_tool(&mut event, server, name, tool, &pending.target);
         add_policy(&mut event, "approve-high-risk-writes");
-        event.trace_id = Some(self.trace_id);
+        event.trace_id = self.trace_id;
         event.approval_id = Some(&pending.approval_id);
         event.approval_status = Some("approved");
         event.approver = Some(&group.approvers[pending.approver]);
@@ -433,11 +434,10 @@ impl Session {
         event.server = Some(&server.name);
         event.capability_type = Some(capability_type);
         event.capability = Some(capability);
-        event.target = Some(capability);
         event.action = Some("read");
         event.risk = Some("low");
         event.policy_id = Some(POLICY_ID);
-        event.trace_id = Some(self.trace_id);
+        event.trace_id = self.trace_id;
         event.result = result;
         draws.fill(&mut event);
         push_line(line, &event);

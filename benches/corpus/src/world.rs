@@ -21,8 +21,10 @@ pub(crate) struct Agent {
     pub(crate) environment: &'static str,
     pub(crate) client: &'static str,
     pub(crate) user_agent: &'static str,
-    pub(crate) model: &'static str,
+    /// Told by the clients of the 2026-07-28 era, which describe themselves in every request.
+    pub(crate) model: Option<&'static str>,
     pub(crate) protocol_version: &'static str,
+    pub(crate) propagates_traces: bool,
     /// Servers it works with (index in [`World::servers`]), most used first.
     pub(crate) servers: Vec<usize>,
 }
@@ -51,21 +53,23 @@ pub(crate) struct World {
     pub(crate) agents: Vec<Agent>,
     pub(crate) groups: Vec<Group>,
     pub(crate) servers: Vec<Deployed>,
-    pub(crate) people_law: Zipf,
+    /// Agents take turns, so that each of a few works; else the popular ones work most.
+    agents_take_turns: bool,
+    people_law: Zipf,
     /// One law for each possible number of tools, servers or agents: index = number of ranks.
     laws: Vec<Zipf>,
 }
 
-/// (client, user agent, protocol version)
-pub(crate) const CLIENTS: [(&str, &str, &str); 5] = [
-    ("helpdesk-host/4.2.1", "helpdesk-host/4.2.1 (linux; x86_64)", "2025-11-25"),
-    ("desk-assistant/1.18.0", "desk-assistant/1.18.0 (macos; arm64)", "2025-11-25"),
-    ("flow-runner/0.9.6", "flow-runner/0.9.6 (linux; arm64)", "2026-07-28"),
-    ("code-pilot/2.31.4", "code-pilot/2.31.4 (windows; x86_64)", "2026-07-28"),
-    ("batch-agent/3.0.2", "batch-agent/3.0.2 (linux; x86_64)", "2025-11-25"),
+/// (client, user agent, protocol version, propagates traces)
+const CLIENTS: [(&str, &str, &str, bool); 5] = [
+    ("helpdesk-host/4.2.1", "helpdesk-host/4.2.1 (linux; x86_64)", "2025-11-25", false),
+    ("desk-assistant/1.18.0", "desk-assistant/1.18.0 (macos; arm64)", "2025-11-25", false),
+    ("flow-runner/0.9.6", "flow-runner/0.9.6 (linux; arm64)", "2026-07-28", true),
+    ("code-pilot/2.31.4", "code-pilot/2.31.4 (windows; x86_64)", "2026-07-28", true),
+    ("batch-agent/3.0.2", "batch-agent/3.0.2 (linux; x86_64)", "2025-11-25", false),
 ];
 
-pub(crate) const MODELS: [&str; 4] = ["large-2026-01", "medium-2026-01", "small-2025-10", "large-2025-09"];
+const MODELS: [&str; 4] = ["large-2026-01", "medium-2026-01", "small-2025-10", "large-2025-09"];
 
 const WORKFLOWS: [&str; 10] = [
     "answer-ticket",
@@ -122,7 +126,7 @@ impl World {
                 agent(format!("{workflow}-{number:03}"), workflow, environment, servers, &mut random)
             })
             .collect();
-        Self::assemble(people, agents, groups, servers)
+        Self::assemble(people, agents, groups, servers, false)
     }
 
     pub(crate) fn assemble(
@@ -130,10 +134,26 @@ impl World {
         agents: Vec<Agent>,
         groups: Vec<Group>,
         servers: Vec<Deployed>,
+        agents_take_turns: bool,
     ) -> Self {
         let people_law = Zipf::new(people.len());
         let laws = (0..=RANKS_MAX).map(|ranks| Zipf::new(ranks.max(1))).collect();
-        Self { people, agents, groups, servers, people_law, laws }
+        Self { people, agents, groups, servers, agents_take_turns, people_law, laws }
+    }
+
+    /// The person and the agent of session `number`, of one group (indices of [`World::people`] and [`World::agents`]).
+    pub(crate) fn pair(&self, number: u64, random: &mut Random) -> (usize, usize) {
+        if self.agents_take_turns {
+            let agent = (number % self.agents.len() as u64) as usize;
+            let people =
+                self.groups.iter().find(|group| group.agents.contains(&agent)).map(|group| &group.people);
+            if let Some(people) = people {
+                return (people[self.rank(people.len(), random)], agent);
+            }
+        }
+        let person = self.people_law.draw(random);
+        let agents = &self.groups[self.people[person].group].agents;
+        (person, agents[self.rank(agents.len(), random)])
     }
 
     /// A rank below `ranks` (at least 1) by Zipf's law; past the table it is repeated, each repeat as likely.
@@ -154,10 +174,22 @@ pub(crate) fn agent(
     servers: Vec<usize>,
     random: &mut Random,
 ) -> Agent {
-    let (client, user_agent, protocol_version) = CLIENTS[random.below(CLIENTS.len() as u64) as usize];
+    let (client, user_agent, protocol_version, propagates_traces) =
+        CLIENTS[random.below(CLIENTS.len() as u64) as usize];
     let model = random.pick(&MODELS);
+    let model = propagates_traces.then_some(model);
     let workflow = workflow.to_owned();
-    Agent { agent_id, workflow, environment, client, user_agent, model, protocol_version, servers }
+    Agent {
+        agent_id,
+        workflow,
+        environment,
+        client,
+        user_agent,
+        model,
+        protocol_version,
+        propagates_traces,
+        servers,
+    }
 }
 
 /// An address of the office networks, 10.0.0.0/12.

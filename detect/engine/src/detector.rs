@@ -38,7 +38,7 @@ pub(crate) enum Effect {
 }
 
 /// What a detector saw in one record about one entity.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Signal {
     pub entity: Entity,
     pub effect: Effect,
@@ -48,6 +48,8 @@ pub(crate) struct Signal {
     pub confidence: Confidence,
     pub observed: Option<i64>,
     pub expected: Option<i64>,
+    /// Event time of the offence.
+    pub seen_us: i64,
     /// What was seen, a clause without full stop.
     pub detail: String,
     /// Log indices that led to the opening, this record's included, ascending; used only if it opens.

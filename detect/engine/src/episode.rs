@@ -155,8 +155,8 @@ impl Episode {
         let mut episode = Episode {
             alert_id: alert_id(detector.rule().id, emission.tenant, &signal.entity.key, event.record.index),
             environment: event.record.environment.map(|name| bounded(name).into_owned()),
-            first_seen_us: signal.opening_us.min(event.event_us),
-            last_seen_us: event.event_us,
+            first_seen_us: signal.opening_us.min(signal.seen_us),
+            last_seen_us: signal.seen_us,
             count,
             update_count: power_of_two_above(count),
             sequence: 0,
@@ -185,8 +185,8 @@ impl Episode {
         self.detail = signal.detail;
         if signal.offending {
             self.count = self.count.saturating_add(1);
-            self.first_seen_us = self.first_seen_us.min(event.event_us);
-            self.last_seen_us = self.last_seen_us.max(event.event_us);
+            self.first_seen_us = self.first_seen_us.min(signal.seen_us);
+            self.last_seen_us = self.last_seen_us.max(signal.seen_us);
             self.add_evidence(event.record.index);
         }
         let worse = signal.severity > self.severity;

@@ -7,6 +7,8 @@ pub(crate) enum Set {
     Alphanumeric,
     /// `A-Z a-z 0-9 _ -`
     Word,
+    /// `A-Z a-z 0-9 _ ~ . -`
+    Unreserved,
     /// `A-Z 0-9`
     Upper,
     /// `0-9 a-f`
@@ -22,6 +24,7 @@ impl Set {
         match self {
             Set::Alphanumeric => byte.is_ascii_alphanumeric(),
             Set::Word => byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'),
+            Set::Unreserved => byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'~' | b'.' | b'-'),
             Set::Upper => byte.is_ascii_uppercase() || byte.is_ascii_digit(),
             Set::Hex => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
             Set::HexAnyCase => byte.is_ascii_hexdigit(),

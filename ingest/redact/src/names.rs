@@ -147,6 +147,9 @@ pub(crate) const fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || is_separator(byte)
 }
 
+/// Bytes between the words of a name.
+pub(crate) const SEPARATORS: [u8; 4] = *b"_-. ";
+
 const fn is_separator(byte: u8) -> bool {
     matches!(byte, b'_' | b'-' | b'.' | b' ')
 }
@@ -188,7 +191,7 @@ fn match_backwards(bytes: &[u8], floor: usize, end: usize, words: &[&str]) -> Op
 }
 
 fn begins(bytes: &[u8], floor: usize, begin: usize, start: Start) -> bool {
-    if start == Start::Anywhere || begin == floor || follows_escape(bytes, begin) {
+    if start == Anywhere || begin == floor || follows_escape(bytes, begin) {
         return true;
     }
     let Some(previous) = before(bytes, begin) else { return true };
@@ -213,7 +216,7 @@ fn is_harmless(bytes: &[u8], floor: usize, begin: usize, name: &Name) -> bool {
 /// The class of a JSON member's key, decoded. Closing brackets and quotes at its end are passed over.
 pub(crate) fn class_of_key(key: &str) -> Option<&'static str> {
     let end = key.trim_end_matches(['"', '\'', ']', '`', '\\', ' ', '\t', '\n', '\r']).len();
-    name_ending_at(key.as_bytes(), end).filter(|name| name.place != Place::Parameter).map(|name| name.class)
+    name_ending_at(key.as_bytes(), end).filter(|name| name.place != Parameter).map(|name| name.class)
 }
 
 /// The name that a whole string value is, when it is nothing else: the `Authorization` of a header pair.
@@ -222,7 +225,7 @@ pub(crate) fn name_of_value(value: &str) -> Option<&'static Name> {
     if bytes.len() > NAME_BYTES_MAX || !bytes.iter().copied().all(is_name_byte) {
         return None;
     }
-    name_ending_at(bytes, bytes.len()).filter(|name| name.place != Place::Parameter)
+    name_ending_at(bytes, bytes.len()).filter(|name| name.place != Parameter)
 }
 
 #[cfg(test)]

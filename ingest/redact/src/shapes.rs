@@ -22,7 +22,7 @@ pub(crate) struct Shape {
 }
 
 /// A literal in a shape, with what must follow it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Anchor {
     /// At least three bytes (two if `body` is a set of hexadecimal digits).
     pub literal: &'static str,
@@ -60,7 +60,7 @@ const fn inner(literal: &'static str, body: Set, body_bytes_min: usize) -> Ancho
 }
 
 const fn word(literal: &'static str) -> Anchor {
-    Anchor { literal, any_case: true, boundary: true, body: Set::Any, body_bytes_min: 0 }
+    Anchor { literal, any_case: true, boundary: true, body: Any, body_bytes_min: 0 }
 }
 
 const fn shape(class: &'static str, anchors: &'static [Anchor], expression: &'static str, check: Check) -> Shape {
@@ -68,7 +68,7 @@ const fn shape(class: &'static str, anchors: &'static [Anchor], expression: &'st
 }
 
 use Check::{BasicPair, EndsThere, HasDigit, Opaque};
-use Set::{Alphanumeric, Any, Hex, HexAnyCase, Upper, Word};
+use Set::{Alphanumeric, Any, Hex, HexAnyCase, Unreserved, Upper, Word};
 
 /// All shapes; where two overlap, the first names the class.
 #[rustfmt::skip]
@@ -83,7 +83,7 @@ pub(crate) const SHAPES: &[Shape] = &[
     // Google OAuth access token.
     shape("gcp_access_token", &[token("ya29.", Word, 20)], r"ya29\.[0-9A-Za-z_-]{20,}", Check::None),
     // Microsoft Entra client secret.
-    shape("azure_client_secret", &[inner("7Q~", Any, 31), inner("8Q~", Any, 31)],
+    shape("azure_client_secret", &[inner("7Q~", Unreserved, 31), inner("8Q~", Unreserved, 31)],
         r"[0-9A-Za-z_~.-]{3}[78]Q~[0-9A-Za-z_~.-]{31,34}", Check::None),
     // GitHub personal, OAuth, user-to-server, server-to-server and refresh token.
     shape("github_token", &[token("ghp_", Word, 36), token("gho_", Word, 36), token("ghu_", Word, 36), token("ghs_", Word, 36), token("ghr_", Word, 36)],
@@ -256,10 +256,10 @@ impl Matcher {
         let has_digit = || secret.bytes().any(|byte| byte.is_ascii_digit());
         let holds = match self.check {
             Check::None => true,
-            Check::EndsThere => tail == 0,
-            Check::HasDigit => has_digit(),
-            Check::Opaque => has_digit() || secret.len() >= 24,
-            Check::BasicPair => is_basic_pair(secret),
+            EndsThere => tail == 0,
+            HasDigit => has_digit(),
+            Opaque => has_digit() || secret.len() >= 24,
+            BasicPair => is_basic_pair(secret),
         };
         if holds {
             spans.push(Span { start, end: end + tail, class: self.class, rank });

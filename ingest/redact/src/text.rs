@@ -142,7 +142,7 @@ fn merge(mut spans: Vec<Span>) -> Vec<Span> {
 
 /// A byte that ends the authority of a URL in text.
 pub(crate) fn ends_authority(byte: u8) -> bool {
-    byte.is_ascii_whitespace() || matches!(byte, b'/' | b'?' | b'#' | b'"' | b'\'' | b'`' | b'\\')
+    byte.is_ascii_control() || matches!(byte, b' ' | b'/' | b'?' | b'#' | b'"' | b'\'' | b'`' | b'\\')
 }
 
 /// Start and end of the password after the `://` at `start`.

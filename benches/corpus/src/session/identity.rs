@@ -25,7 +25,7 @@ impl Identity {
     ) -> Self {
         let mut session_id = String::from("ses-");
         push_hex(&mut session_id, u128::from(start_us / 1_000), 11);
-        push_hex(&mut session_id, u128::from(random.next()), 9);
+        push_hex(&mut session_id, u128::from(random.next()), 7);
         let mut credential_id = String::from("cred-");
         let holder = ((person as u64) << 32) | agent as u64;
         push_hex(&mut credential_id, u128::from(Random::stream(0, 3, holder).next()), 12);
@@ -49,7 +49,7 @@ impl Identity {
         event.user_id = Some(&world.people[self.person].user_id);
         event.agent_id = Some(agent_id);
         event.client = Some(client);
-        event.model = Some(model);
+        event.model = *model;
         event.auth_method = Some("oauth2");
         event.credential_id = Some(&self.credential_id);
         event.source_ip = Some(&self.source_ip);
@@ -78,8 +78,8 @@ impl Identity {
     }
 }
 
-pub(crate) const ISSUER: &str = "https://login.example.com";
-pub(crate) const AUDIENCE: &str = "https://mcp.example.com";
+const ISSUER: &str = "https://login.example.com";
+const AUDIENCE: &str = "https://mcp.example.com";
 
 /// Marks a login that was refused.
 pub(crate) fn fail_login(event: &mut Event<'_>) {

@@ -67,29 +67,27 @@ impl Source {
     }
 
     /// Adds a failure; the failures of the burst it belongs to, if it belongs to one.
-    fn add(&mut self, failure: Failure, failures_min: usize, window_us: i64) -> Option<&[Failure]> {
-        let place = self
-            .failures
-            .partition_point(|old| (old.placed_us, old.index) < (failure.placed_us, failure.index));
+    fn add(&mut self, failure: Failure, failures_min: usize, window_us: i64) -> Option<Vec<Failure>> {
+        let order = (failure.placed_us, failure.index);
+        let place = self.failures.partition_point(|old| (old.placed_us, old.index) < order);
         self.failures.insert(place, failure);
-        let end = self.failures.len().saturating_sub(failures_min);
-        let starts = place.saturating_sub(failures_min - 1)..=place.min(end);
-        let within = |from: &Failure, to: &Failure| to.placed_us.saturating_sub(from.placed_us) <= window_us;
-        let mut burst = None;
-        for start in starts {
-            if let (Some(from), Some(to)) =
-                (self.failures.get(start), self.failures.get(start + failures_min - 1))
-                && within(from, to)
-            {
-                let beyond = self.failures.partition_point(|other| within(from, other));
-                burst = Some((start, beyond));
-                break;
-            }
-        }
+        let burst = self.burst_at(place, failures_min, window_us).map(<[Failure]>::to_vec);
         let surplus = self.failures.len().saturating_sub(failures_min.saturating_mul(2));
         self.failures.drain(..surplus);
-        let (start, beyond) = burst?;
-        self.failures.get(start.saturating_sub(surplus)..beyond.saturating_sub(surplus))
+        burst
+    }
+
+    /// The earliest burst that includes the failure at `place`, with all failures in its window.
+    fn burst_at(&self, place: usize, failures_min: usize, window_us: i64) -> Option<&[Failure]> {
+        let within = |from: &Failure, to: &Failure| to.placed_us.saturating_sub(from.placed_us) <= window_us;
+        let earliest = place.saturating_sub(failures_min - 1);
+        let start = (earliest..=place).find(|start| {
+            let ends = (self.failures.get(*start), self.failures.get(*start + failures_min - 1));
+            matches!(ends, (Some(from), Some(to)) if within(from, to))
+        })?;
+        let from = self.failures.get(start)?;
+        let beyond = self.failures.partition_point(|other| within(from, other));
+        self.failures.get(start..beyond)
     }
 
     fn newest_us(&self) -> i64 {
@@ -121,7 +119,7 @@ impl State {
         let user = event.record.user_id.map(user_hash);
         let index = event.record.index;
         let failure = Failure { placed_us: event.placed_us, event_us: event.event_us, index, user };
-        let burst = source.add(failure, failures_min, window_us).map(<[Failure]>::to_vec);
+        let burst = source.add(failure, failures_min, window_us);
         let open = context.episodes.is_open(&key);
         if burst.is_none() && !open {
             return;
@@ -144,6 +142,7 @@ impl State {
             confidence: Confidence::High,
             observed: Some(failures.len() as i64),
             expected: Some(failures_min as i64),
+            seen_us: event.event_us,
             detail: format!(
                 "{failures_min} or more authentications failed within {} s, for {}",
                 limits.window_s,
@@ -177,6 +176,7 @@ impl State {
             confidence: Confidence::High,
             observed: None,
             expected: None,
+            seen_us: event.event_us,
             detail: format!(
                 "an authentication succeeded (log index {}) after a burst of failures for {}",
                 event.record.index,

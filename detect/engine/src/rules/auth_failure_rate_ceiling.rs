@@ -70,6 +70,7 @@ impl Detector for State {
             confidence: Confidence::Medium,
             observed: Some(rate_ppm),
             expected: Some(limits.rate_max_ppm),
+            seen_us: event.event_us,
             detail: format!(
                 "{} authentications failed within {} s; the ceiling is {}, the target under {}",
                 share(totals.offending, totals.total, rate_ppm),

@@ -76,6 +76,7 @@ impl Detector for State {
             confidence: Confidence::Medium,
             observed: Some(ratio_ppm),
             expected: Some(limits.ratio_min_ppm),
+            seen_us: event.event_us,
             detail: format!(
                 "{} calls denied within {} s, the ceiling is {}",
                 share(totals.offending, totals.total, ratio_ppm),

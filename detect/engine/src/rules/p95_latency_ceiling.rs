@@ -128,6 +128,7 @@ impl Detector for State {
             confidence: Confidence::High,
             observed: p95_us,
             expected: Some(limits.latency_max_us),
+            seen_us: event.event_us,
             detail: format!(
                 "{} of {} calls within {} s took {} us or longer; the target for the p95 is {} us",
                 totals.offending,

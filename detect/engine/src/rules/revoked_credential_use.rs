@@ -135,6 +135,7 @@ impl Revocation {
             confidence: Confidence::High,
             observed: Some(self.uses),
             expected: Some(0),
+            seen_us: used_us,
             detail: format!(
                 "{how} {delay_us} us after its revocation at log index {}; accepted {} of {} times since",
                 self.index, self.accepted, self.uses

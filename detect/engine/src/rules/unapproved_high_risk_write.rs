@@ -51,6 +51,8 @@ enum Status {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Judged {
     approved: bool,
+    user_id: Option<String>,
+    agent_id: Option<String>,
     request_hash: Option<String>,
     seen_us: i64,
     index: i64,
@@ -187,13 +189,13 @@ impl State {
     ) -> bool {
         let Some(judged) = self.calls.get_mut(key) else { return false };
         let same_time = watermark_us.saturating_sub(judged.seen_us) <= microseconds(limits.same_call_s);
-        let same_request = match (&judged.request_hash, record.request_hash) {
-            (Some(before), Some(now)) => *before == bounded(now),
-            _ => true,
-        };
+        // What both observers know must agree, else somebody borrows the call of another.
+        let same = agrees(judged.request_hash.as_deref(), record.request_hash)
+            && agrees(judged.user_id.as_deref(), record.user_id)
+            && agrees(judged.agent_id.as_deref(), record.agent_id);
         // An observer that speaks of approvals itself must speak of a valid one.
         let silent = record.approval_id.is_none() && record.approval_status.is_none();
-        let repeated = same_time && same_request && judged.more > 0 && (silent || !judged.approved);
+        let repeated = same_time && same && judged.more > 0 && (silent || !judged.approved);
         if repeated {
             judged.more -= 1;
         }
@@ -204,13 +206,15 @@ impl State {
         let limits = &context.settings.unapproved_high_risk_write;
         let judged = Judged {
             approved,
+            user_id: record.user_id.map(owned),
+            agent_id: record.agent_id.map(owned),
             request_hash: record.request_hash.map(owned),
             seen_us: context.watermark_us,
             index: record.index,
             more: OBSERVATIONS_MORE,
         };
         let rank = |_: &str, judged: &Judged| (false, 0, judged.index);
-        *self.calls.entry(key, limits.calls_max, rank, || judged.clone()) = judged;
+        *self.calls.entry(key, limits.calls_max, rank, || judged.clone()) = judged.clone();
     }
 }
 
@@ -263,6 +267,7 @@ impl Detector for State {
             confidence,
             observed: Some(1),
             expected: Some(0),
+            seen_us: event.event_us,
             detail: format!("the call at log index {} ran although {reason}", record.index),
             opening_evidence: vec![record.index],
             opening_count: 1,
@@ -289,6 +294,11 @@ fn has_run(event: &Event<'_>) -> bool {
         ("require_approval", status) => status == "ok",
         _ => true,
     }
+}
+
+/// Equal, or one of the two unknown.
+fn agrees(before: Option<&str>, now: Option<&str>) -> bool {
+    before.zip(now).is_none_or(|(before, now)| before == bounded(now))
 }
 
 fn is_same_person(approver: &str, record: &Record<'_>) -> bool {

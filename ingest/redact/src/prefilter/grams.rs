@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use crate::names::{NAMES, TERMINATORS};
+use crate::names::{NAMES, SEPARATORS, TERMINATORS};
 use crate::shapes::{Anchor, SHAPES};
 
 /// Bytes a gram.
@@ -25,8 +25,8 @@ pub(super) enum Target {
     Shape { rank: usize, anchor: Anchor, offset: usize },
     /// The start of a Discord bot token.
     DiscordBot,
-    /// A name's last word; the gram starts this far into it.
-    Name { word: &'static str, offset: usize },
+    /// A name's last word; the gram starts this far into it, or this far before it.
+    Name { word: &'static str, offset: isize },
     /// The byte before `://`.
     Url,
     /// Our own marker, `<red`.
@@ -34,13 +34,6 @@ pub(super) enum Target {
     /// An escape in JSON that could hide a rule's literal.
     Escape,
 }
-
-impl PartialEq for Anchor {
-    fn eq(&self, other: &Self) -> bool {
-        self.literal == other.literal
-    }
-}
-impl Eq for Anchor {}
 
 /// Grams and what they point to.
 pub(super) struct Grams {
@@ -86,46 +79,55 @@ impl Grams {
             let Some(low) = block.first_chunk::<8>() else { break };
             let Some(high) = block.last_chunk::<8>() else { break };
             let (low, high) = (u64::from_le_bytes(*low), u64::from_le_bytes(*high));
-            let seen = self.bit(low as u32)
-                | self.bit((low >> 8) as u32)
-                | self.bit((low >> 16) as u32)
-                | self.bit((low >> 24) as u32)
-                | self.bit(high as u32)
-                | self.bit((high >> 8) as u32)
-                | self.bit((high >> 16) as u32)
-                | self.bit((high >> 24) as u32);
+            let [first, second, third, fourth] = lanes(low);
+            let [fifth, sixth, seventh, eighth] = lanes(high);
+            let seen = self.bit(first)
+                | self.bit(second)
+                | self.bit(third)
+                | self.bit(fourth)
+                | self.bit(fifth)
+                | self.bit(sixth)
+                | self.bit(seventh)
+                | self.bit(eighth);
             if seen & 1 != 0 {
-                self.look_up(bytes, position..position + BLOCK_BYTES, &mut each)?;
+                self.look_up(low, position, &mut each)?;
+                self.look_up(high, position + BLOCK_BYTES / 2, &mut each)?;
             }
             position += BLOCK_BYTES;
         }
-        self.look_up(bytes, position..bytes.len(), &mut each)
+        // The last grams: bytes past the end are zero, which no gram holds.
+        while position < bytes.len() {
+            let mut padded = [0_u8; 8];
+            let rest = &bytes[position..];
+            let len = rest.len().min(padded.len() - 1);
+            padded[..len].copy_from_slice(&rest[..len]);
+            self.look_up(u64::from_le_bytes(padded), position, &mut each)?;
+            position += BLOCK_BYTES / 2;
+        }
+        ControlFlow::Continue(())
     }
 
     /// One (in the lowest bit) when the bitmap knows the gram; the other bits mean nothing.
     #[inline(always)]
-    fn bit(&self, gram: u32) -> u64 {
+    pub(super) fn bit(&self, gram: u32) -> u64 {
         let hash = hash(gram | FOLD);
         self.bitmap[hash >> 6] >> (hash & 63)
     }
 
+    /// Looks up the four grams of `window`, which begins at `position`.
     #[inline(never)]
     fn look_up(
         &self,
-        bytes: &[u8],
-        positions: std::ops::Range<usize>,
+        window: u64,
+        position: usize,
         each: &mut impl FnMut(&Target, usize) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        for position in positions {
-            let Some(gram) = bytes.get(position..).and_then(|rest| rest.first_chunk::<GRAM_BYTES>()) else {
-                break;
-            };
-            let gram = u32::from_le_bytes(*gram) | FOLD;
-            if self.bit(gram) & 1 == 0 {
-                continue;
-            }
-            for (_, target) in self.targets_of(gram) {
-                each(target, position)?;
+        for (offset, gram) in lanes(window).into_iter().enumerate() {
+            if self.bit(gram) & 1 != 0 {
+                let gram = gram | FOLD;
+                for (_, target) in self.targets_of(gram) {
+                    each(target, position + offset)?;
+                }
             }
         }
         ControlFlow::Continue(())
@@ -144,6 +146,12 @@ impl Grams {
         }
         self.targets[first..].iter().take_while(move |(found, _)| *found == gram)
     }
+}
+
+/// The four grams that begin in the lower half of `window`.
+#[inline(always)]
+fn lanes(window: u64) -> [u32; 4] {
+    [window as u32, (window >> 8) as u32, (window >> 16) as u32, (window >> 24) as u32]
 }
 
 #[inline(always)]
@@ -184,11 +192,17 @@ pub(super) fn all() -> Vec<(u32, Target)> {
     targets
 }
 
-/// A literal of four bytes and more gives its last four; a shorter one is filled up from the set that follows it.
+/// Grams to take of longer literals whose last four bytes are common in other words.
+const RARE_INSIDE: &[&str] = &["k_li", "k_te", "glag", "s.sl", "bhoo", "-BEG"];
+
+/// A literal of four bytes and more gives its last four, or a rarer gram inside; a shorter one is filled up from the set that follows it.
 fn push_anchor(rank: usize, anchor: Anchor, targets: &mut Vec<(u32, Target)>) {
     let literal = anchor.literal.as_bytes();
-    let offset = literal.len().saturating_sub(GRAM_BYTES);
-    let head = &literal[offset..];
+    let offset = RARE_INSIDE
+        .iter()
+        .find_map(|rare| anchor.literal.find(rare))
+        .unwrap_or(literal.len().saturating_sub(GRAM_BYTES));
+    let head = &literal[offset..literal.len().min(offset + GRAM_BYTES)];
     let mut prefixes = vec![head.to_vec()];
     while prefixes[0].len() < GRAM_BYTES {
         prefixes = prefixes
@@ -216,6 +230,19 @@ fn push_discord_bot(targets: &mut Vec<(u32, Target)>) {
     }
 }
 
+/// The bytes that can stand before a name's last word `pass`.
+fn ends_before_pass() -> Vec<u8> {
+    let mut ends: Vec<u8> = NAMES
+        .iter()
+        .filter_map(|name| match name.words {
+            [.., before, "pass"] => before.bytes().last(),
+            _ => None,
+        })
+        .collect();
+    ends.extend(SEPARATORS);
+    ends
+}
+
 /// A long word has a rare gram inside; a short one gives its last three letters with whatever may end a name.
 fn push_name(word: &'static str, targets: &mut Vec<(u32, Target)>) {
     let bytes = word.as_bytes();
@@ -224,12 +251,19 @@ fn push_name(word: &'static str, targets: &mut Vec<(u32, Target)>) {
         .find_map(|rare| word.find(rare).map(|offset| (rare, offset)));
     if let Some((rare, offset)) = inside {
         let rare = rare.as_bytes();
-        targets.push((gram([rare[0], rare[1], rare[2], rare[3]]), Target::Name { word, offset }));
+        targets.push((gram([rare[0], rare[1], rare[2], rare[3]]), Target::Name { word, offset: offset as isize }));
+        return;
+    }
+    if word == "pass" {
+        // Common in prose and as a verdict, so the byte before it takes part: a separator or the end of a word it follows.
+        for previous in ends_before_pass() {
+            targets.push((gram([previous, b'p', b'a', b's']), Target::Name { word, offset: -1 }));
+        }
         return;
     }
     let offset = bytes.len() - 3;
     for terminator in TERMINATORS {
         let tail = [bytes[offset], bytes[offset + 1], bytes[offset + 2], *terminator];
-        targets.push((gram(tail), Target::Name { word, offset }));
+        targets.push((gram(tail), Target::Name { word, offset: offset as isize }));
     }
 }

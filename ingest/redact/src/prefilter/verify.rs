@@ -24,7 +24,7 @@ pub(super) fn hit(bytes: &[u8], target: &Target, position: usize) -> Option<Hit>
             (fits && token_boundary(bytes, position)).then_some(Hit::Shape { rank: SHAPES.len() })
         }
         Target::Name { word, offset } => {
-            let start = position.checked_sub(*offset)?;
+            let start = position.checked_add_signed(-offset)?;
             let end = start + word.len();
             let stands = bytes.get(start..end)?.eq_ignore_ascii_case(word.as_bytes())
                 && at(bytes, end).is_some_and(|byte| TERMINATORS.contains(&byte))

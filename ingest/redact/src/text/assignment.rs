@@ -1,6 +1,6 @@
 //! Assignments in text: `password=...`, `pwd: ...`, `"token": "..."`, `--secret ...`, `&sig=...`, `Authorization: Bearer ...`.
 
-use crate::bytes::{at, before};
+use crate::bytes::{at, before, follows_escape};
 use crate::marker::inert_len;
 use crate::names::{self, Name, Place};
 
@@ -25,7 +25,7 @@ pub(crate) fn value(bytes: &[u8], name_end: usize) -> Option<(usize, usize, &'st
         }
         None => return None,
     };
-    let (start, end) = extent(bytes, start, name)?;
+    let (start, end) = extent(bytes, start, name_end, name)?;
     (start < end).then_some((start, end, name.class))
 }
 
@@ -33,7 +33,10 @@ pub(crate) fn value(bytes: &[u8], name_end: usize) -> Option<(usize, usize, &'st
 pub(crate) fn flag_start(bytes: &[u8], end: usize) -> Option<usize> {
     let run = names::name_start(bytes, end);
     let name = bytes.get(run..end)?;
-    let start = run + name.iter().rposition(|byte| *byte == b' ').map_or(0, |space| space + 1);
+    let mut start = run + name.iter().rposition(|byte| *byte == b' ').map_or(0, |space| space + 1);
+    if follows_escape(bytes, start + 1) {
+        start += 1;
+    }
     bytes.get(start..end)?.starts_with(b"-").then_some(start)
 }
 
@@ -80,7 +83,7 @@ fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-fn extent(bytes: &[u8], start: usize, name: &Name) -> Option<(usize, usize)> {
+fn extent(bytes: &[u8], start: usize, name_end: usize, name: &Name) -> Option<(usize, usize)> {
     if literal_len(bytes.get(start..)?).is_some() {
         return None;
     }
@@ -88,7 +91,7 @@ fn extent(bytes: &[u8], start: usize, name: &Name) -> Option<(usize, usize)> {
         return Some(quoted);
     }
     match name.class {
-        "cookie" => Some((start, end_of_line(bytes, start))),
+        "cookie" => Some((start, end_of_header(bytes, start, name_end))),
         "authorization" => Some(authorization(bytes, start)),
         _ => {
             let end = end_of_word(bytes, start);
@@ -110,12 +113,11 @@ fn quoted(bytes: &[u8], start: usize) -> Option<(usize, usize)> {
         match byte {
             b'\\' => backslashes += 1,
             byte if byte == quote && closes(backslashes, escapes) => return Some((inside, position - backslashes.min(escapes))),
-            b'\n' if escapes == 0 && quote != b'"' => break,
             _ => backslashes = 0,
         }
         position += 1;
     }
-    Some((inside, position))
+    Some((inside, end_of_line(bytes, inside)))
 }
 
 fn closes(backslashes: usize, escapes: usize) -> bool {
@@ -171,8 +173,17 @@ fn closes_sentence(bytes: &[u8], position: usize, start: usize) -> bool {
 fn end_of_line(bytes: &[u8], start: usize) -> usize {
     let len = bytes
         .get(start..)
-        .map_or(0, |rest| rest.iter().take_while(|byte| !matches!(byte, b'\n' | b'\r' | b'"')).count());
+        .map_or(0, |rest| rest.iter().take_while(|byte| !matches!(byte, b'\n' | b'\r')).count());
     start + len
+}
+
+/// The line's end, or the quote that closes a header quoted as a whole: `-H 'Cookie: a=b'`.
+fn end_of_header(bytes: &[u8], start: usize, name_end: usize) -> usize {
+    let end = end_of_line(bytes, start);
+    match before(bytes, names::name_start(bytes, name_end)).filter(|byte| matches!(byte, b'"' | b'\'' | b'`')) {
+        None => end,
+        Some(quote) => start + bytes[start..end].iter().take_while(|byte| **byte != quote && **byte != b'\\').count(),
+    }
 }
 
 /// A stand-in for a value: `$1`, `?`, `%s`, `${NAME}`, `{{name}}`, or the opening of something larger.

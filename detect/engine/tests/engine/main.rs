@@ -1,0 +1,6 @@
+//! Tests of the engine through its public interface.
+
+mod attacks;
+mod laws;
+mod rules;
+mod stream;

@@ -1,0 +1,164 @@
+//! Redaction of JSON: what a name gives away, and every string as text. Nothing is re-serialised; the edits are byte ranges.
+
+mod escape;
+mod tape;
+
+use crate::edit::Edit;
+use crate::error::Error;
+use crate::marker::is_inert;
+use crate::names::{self, Place};
+use crate::redactor::Redactor;
+use crate::text::string_edits;
+use escape::{decode, escaped_edits};
+use tape::{Kind, Token, tokenize};
+
+/// A container that the walk is in.
+struct Frame {
+    /// Index of its closing token.
+    close: usize,
+    is_object: bool,
+    /// Class that a name outside gives to every scalar within.
+    inherited: Option<&'static str>,
+    /// Class that a member such as `name` gives to its sibling `value`.
+    pair: Option<&'static str>,
+    /// Class of the next value: its key's, or that of the array element before it.
+    next: Option<&'static str>,
+    at_key: bool,
+}
+
+/// Edits of one complete JSON value that stands `level` JSON strings deep.
+pub(crate) fn json_edits(redactor: &Redactor, json: &str, level: usize) -> Result<Vec<Edit>, Error> {
+    let tape = tokenize(json)?;
+    let mut walk = Walk { redactor, json, tape: &tape, level, edits: Vec::new() };
+    walk.run();
+    Ok(walk.edits)
+}
+
+struct Walk<'a> {
+    redactor: &'a Redactor,
+    json: &'a str,
+    tape: &'a [Token],
+    level: usize,
+    edits: Vec<Edit>,
+}
+
+impl Walk<'_> {
+    fn run(&mut self) {
+        let mut frames: Vec<Frame> = Vec::new();
+        let mut index = 0;
+        while let Some(token) = self.tape.get(index) {
+            let Some(frame) = frames.last_mut() else {
+                frames.extend(self.value(index, token, None));
+                index += 1;
+                continue;
+            };
+            if index == frame.close {
+                frames.pop();
+            } else if frame.is_object && frame.at_key {
+                frame.at_key = false;
+                frame.next = self.key(token, frame.pair).or(frame.inherited);
+            } else {
+                frame.at_key = true;
+                let class = frame.next.or(frame.inherited);
+                frame.next = if frame.is_object { None } else { self.class_of_next_element(token) };
+                let inner = self.value(index, token, class);
+                frames.extend(inner);
+            }
+            index += 1;
+        }
+    }
+
+    /// Redacts a key as text, and gives the class of its value.
+    fn key(&mut self, token: &Token, pair: Option<&'static str>) -> Option<&'static str> {
+        let raw = token.inside(self.json);
+        let key = decode(raw);
+        let edits = string_edits(self.redactor, &key, self.level);
+        self.push(token, raw, edits);
+        names::class_of_key(&key).or_else(|| pair.filter(|_| names::is_value_key(key.as_bytes())))
+    }
+
+    /// Redacts a scalar; a container becomes a frame.
+    fn value(&mut self, index: usize, token: &Token, class: Option<&'static str>) -> Option<Frame> {
+        match token.kind {
+            Kind::String => self.string(token, class),
+            Kind::Number => self.number(token, class),
+            Kind::Literal | Kind::Close => {}
+            Kind::Object | Kind::Array => {
+                let is_object = token.kind == Kind::Object;
+                let pair = if is_object { self.pair_class(index, token.close) } else { None };
+                return Some(Frame {
+                    close: token.close,
+                    is_object,
+                    inherited: class,
+                    pair,
+                    next: None,
+                    at_key: true,
+                });
+            }
+        }
+        None
+    }
+
+    fn string(&mut self, token: &Token, class: Option<&'static str>) {
+        let raw = token.inside(self.json);
+        let text = decode(raw);
+        let Some(class) = class else {
+            let edits = string_edits(self.redactor, &text, self.level);
+            self.push(token, raw, edits);
+            return;
+        };
+        if is_inert(text.as_bytes()) {
+            return;
+        }
+        // A known shape says more than the name, and gives the same fingerprint as the same secret elsewhere.
+        let mut edits = crate::text::text_edits(self.redactor, &text);
+        if !matches!(edits.as_slice(), [edit] if edit.start == 0 && edit.end == text.len()) {
+            let replacement = self.redactor.marker(class, &text);
+            edits = vec![Edit { start: 0, end: text.len(), class, replacement }];
+        }
+        self.push(token, raw, edits);
+    }
+
+    fn number(&mut self, token: &Token, class: Option<&'static str>) {
+        if let Some(class) = class {
+            let marker = self.redactor.marker(class, &self.json[token.start..token.end]);
+            let replacement = format!("\"{marker}\"");
+            self.edits.push(Edit { start: token.start, end: token.end, class, replacement });
+        }
+    }
+
+    fn push(&mut self, token: &Token, raw: &str, edits: Vec<Edit>) {
+        if !edits.is_empty() {
+            self.edits.extend(escaped_edits(raw, token.start + 1, edits));
+        }
+    }
+
+    /// The class that a member such as `"name": "Authorization"` of the object at `open` gives to its sibling `value`.
+    fn pair_class(&self, open: usize, close: usize) -> Option<&'static str> {
+        let mut index = open + 1;
+        while index + 1 < close {
+            let (key, value) = (self.tape.get(index)?, self.tape.get(index + 1)?);
+            if value.kind == Kind::String && names::is_name_key(decode(key.inside(self.json)).as_bytes()) {
+                let name = names::name_of_value(&decode(value.inside(self.json)));
+                if let Some(name) = name {
+                    return Some(name.class);
+                }
+            }
+            index = value.close + 1;
+        }
+        None
+    }
+
+    /// The class that an array's element gives to the next: of a header's name, or of a command's flag.
+    fn class_of_next_element(&self, token: &Token) -> Option<&'static str> {
+        if token.kind != Kind::String {
+            return None;
+        }
+        let text = decode(token.inside(self.json));
+        let name = names::name_of_value(&text)?;
+        (name.place == Place::Header || text.starts_with('-')).then_some(name.class)
+    }
+}
+
+#[cfg(test)]
+mod tests;
