@@ -1,1 +1,47 @@
-//! placeholder
+//! Events in, nothing lost, nothing secret: bodies of JSON to drafts of the events log, and the HTTP door for them.
+//!
+//! The order per event is fixed: authenticate (before this crate), admit by bytes, parse once, redact, normalise, append,
+//! acknowledge. Nothing reaches a column, a message or a metric before redaction.
+//!
+//! Invariants
+//! - An answer that says accepted comes after the append, and the append does not depend on the client staying.
+//! - One bad value of a body is refused with its line and a stable code; the others are taken.
+//! - The tenant is the credential's; what a record says of it is an attribute.
+//! - Lossless: the columns of a row and its `attributes` regenerate every key and value of the record.
+//!
+//! This crate must not know: how a credential is checked, files, the format of the log. Clock and randomness are read in
+//! one module, `rim`, and passed on.
+
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
+
+mod http;
+mod rim;
+
+mod admit;
+mod gzip;
+
+mod body;
+mod scan;
+mod unescape;
+
+mod mapping;
+mod normalise;
+mod session;
+
+mod columns;
+mod draft;
+mod parse;
+
+mod measure;
+
+mod error;
+mod rejected;
+
+pub use admit::{Admission, Reservation};
+pub use error::Error;
+pub use http::{Ingest, Options, router};
+pub use mapping::Mapping;
+pub use parse::{Context, Parsed, parse};
+pub use rejected::{Code, Rejected};
+pub use session::Sessions;

@@ -1,1 +1,62 @@
-//! placeholder
+//! Asking the record: one core behind every door.
+//!
+//! A text comes in with a [`Principal`](schemas::principal::Principal); it is parsed and held against an allow-list, the intent is put on
+//! the access log, the logs of the principal's one tenant are taken at one moment, and DataFusion runs the
+//! plan over exactly these. Rows leave as a stream; how it ended is put on the access log as well.
+//!
+//! Invariants
+//! - No row leaves before the entry that says who asked is on stable storage; if it cannot be written,
+//!   nothing is answered.
+//! - A principal sees the logs of its own tenant, and payload columns only with a role that reads payloads;
+//!   what it may not see does not exist for it.
+//! - One query reads one snapshot; every answer names it.
+//! - Nothing outside the snapshot can be read, and nothing can be written. A file is served only after its
+//!   length and BLAKE3 digest were those of the manifest.
+//! - A query ends: deadline, memory, rows, bytes and nesting are bounded, and so is a single value.
+//!
+//! It must not know: how entries are sequenced, hashed or written (beyond appending to the access log),
+//! tokens and passwords, the configuration file, clocks or randomness (both are handed in).
+#![warn(missing_docs)]
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+)]
+
+mod error;
+mod options;
+mod source;
+
+mod access;
+
+mod statement;
+
+mod function;
+
+mod file;
+
+mod table;
+
+mod guard;
+mod session;
+
+mod answer;
+mod core;
+
+mod format;
+
+mod replay;
+
+mod http;
+
+pub use access::{Access, AccessLog, Decision, Phase, Status};
+pub use answer::Answer;
+pub use core::{Query, Request};
+pub use error::{Error, Position, Result};
+pub use format::{Encoded, Format};
+pub use http::router;
+pub use options::{Clock, Identifiers, Options};
+pub use replay::{Replay, ReplayFormat};
+pub use source::{Journal, Snapshot, Snapshots};
+
+#[cfg(test)]
+mod tests;

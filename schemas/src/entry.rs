@@ -328,6 +328,13 @@ pub struct FieldReader<'a> {
     last_id: u16,
 }
 
+impl<'a> FieldReader<'a> {
+    /// Over the fields of an entry without its header, as [`Encoder::fields`] writes them.
+    pub fn of(fields: &'a [u8]) -> FieldReader<'a> {
+        FieldReader { rest: fields, last_id: LOG_INDEX }
+    }
+}
+
 impl<'a> Iterator for FieldReader<'a> {
     type Item = Result<(u16, &'a [u8])>;
 

@@ -264,6 +264,14 @@ impl RowsBuilder {
         self.append(row.fields.iter().map(|(id, bytes)| Ok((*id, bytes.as_slice()))))
     }
 
+    /// Appends the row of these canonical values, ascending by id.
+    ///
+    /// # Errors
+    /// As [`RowsBuilder::push`].
+    pub fn push_values<'a>(&mut self, values: impl Iterator<Item = Result<(u16, &'a [u8])>>) -> Result<()> {
+        self.append(values)
+    }
+
     /// Appends the row whose canonical fields `reader` yields, with `log_index` in front where this builder has
     /// that column.
     ///

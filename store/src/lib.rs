@@ -1,24 +1,82 @@
-//! Event to log to segment.
+//! Event to log to segment: sequencer, write-ahead groups, checkpoints, sealing, recovery, reading.
+//!
+//! ```text
+//! append ─► prepare ─► place ─► commit (group, fdatasync) ─► acknowledged: D
+//!                                  └─► sign (second hashing, at most once a second): C
+//!                                         └─► seal (Parquet, tiles, re-read, manifest): S
+//! ```
+//! Invariants (numbers of the product's list)
+//! - I1: an append returns only when its entries are on stable storage, and they are found after any crash.
+//! - I2: what cannot be taken is refused with [`Error::Busy`] or [`Error::DiskFull`]; nothing is dropped.
+//! - I5: `S <= C <= D`; a sealed byte is under a signed checkpoint.
+//! - I6: a failed write or sync stops the writer; damage below a signed size is never repaired, only shown.
+//!
+//! This crate must not know: HTTP, JSON events, detection, SQL.
+
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
-mod draft;
-mod error;
-mod snapshot;
+pub mod clock;
+pub mod disk;
+pub mod keys;
 
+mod control;
+mod crash;
+mod draft;
+mod durable;
+mod error;
+mod lookup;
+mod options;
+mod prepare;
+mod segment_file;
+mod sequence;
+mod snapshot;
+mod state;
+mod wal;
+mod window;
+
+mod commit;
+mod recover;
+mod root;
+mod seal;
+mod sign;
+mod threads;
+
+
+pub use clock::Clock;
+pub use crash::PLACES as CRASH_PLACES;
 pub use draft::{Draft, Receipt};
 pub use error::{Error, Result};
+pub use keys::Keys;
+pub use options::Options;
 pub use snapshot::{DataFile, LogSnapshot, Segment, Unsealed};
 
-use schemas::{Origin, Stream};
+use std::path::Path;
+use std::sync::Arc;
+
+use schemas::{Origin, Stream, layout};
+
+use disk::{Disk, RealDisk};
+use sequence::{Placed, place};
+use state::{Known, LogState, Shared, lock};
+use threads::Threads;
+
+/// Rows from which preparing a draft leaves the async threads.
+const INLINE_ROWS_MAX: usize = 16;
 
 /// The open store; cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Store {}
+pub struct Store {
+    shared: Arc<Shared>,
+    threads: Arc<Threads>,
+}
 
 /// One open log; cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Log {}
+pub struct Log {
+    shared: Arc<Shared>,
+    state: Arc<LogState>,
+}
 
 /// How the store is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,56 +88,194 @@ pub struct Status {
 }
 
 impl Store {
+    /// Opens the data directory, recovering what a crash left, and starts its threads.
+    ///
+    /// A store that is damaged below a signed size opens read-only: [`Store::status`] says so.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] when another process has it; [`Error::Keys`], [`Error::Io`].
+    pub fn open(data: &Path, keys: Keys, options: Options, clock: Arc<dyn Clock>) -> Result<Store> {
+        let io = |action, source| Error::Io { action, path: data.to_path_buf(), source };
+        let disk = RealDisk::open(data).map_err(|error| io("open data directory", error))?;
+        let guard = disk.lock(layout::LOCK).map_err(|error| io("lock", error))?;
+        let Some(guard) = guard else { return Err(Error::Locked(data.to_path_buf())) };
+        let opened = recover::open(options, Arc::new(disk), clock, keys)?;
+        let shared = Arc::clone(&opened.shared);
+        let threads = Threads::start(opened, guard)?;
+        Ok(Store { shared, threads: Arc::new(threads) })
+    }
+
     /// The log of this tenant and stream; opened, and so recorded in the root log, if it is new.
     ///
     /// # Errors
     /// [`Error::Refused`] for a tenant that cannot be part of an origin; as [`Log::append`].
     pub async fn log(&self, tenant: &str, stream: Stream) -> Result<Log> {
-        let _ = (tenant, stream);
-        todo!()
+        if let Some(state) = self.shared.find(tenant, stream) {
+            return Ok(Log { shared: Arc::clone(&self.shared), state });
+        }
+        let shared = Arc::clone(&self.shared);
+        let tenant = tenant.to_string();
+        let opened = tokio::task::spawn_blocking(move || open_log(&shared, &tenant, stream)).await;
+        let (state, placed) = opened.map_err(|error| Error::Poisoned { reason: error.to_string() })??;
+        for placed in placed {
+            durable(&self.shared, placed).await?;
+        }
+        Ok(Log { shared: Arc::clone(&self.shared), state })
     }
 
-    /// The logs that exist, in order of origin.
+    /// The logs that exist, in order of tenant and stream.
     pub fn origins(&self) -> Vec<Origin> {
-        todo!()
+        self.shared.all_logs().iter().map(|log| log.origin.clone()).collect()
     }
 
     /// The log of this tenant and stream as it is now, if there is one.
     pub fn snapshot(&self, tenant: &str, stream: Stream) -> Option<LogSnapshot> {
-        let _ = (tenant, stream);
-        todo!()
+        Some(self.shared.find(tenant, stream)?.snapshot())
     }
 
     /// Whether new entries are taken, and why not.
     pub fn status(&self) -> Status {
-        todo!()
+        let reason = self.shared.admit(0).err().map(|error| error.to_string());
+        Status { ready: reason.is_none(), reason }
+    }
+
+    /// The verifier key of the root log: all that an auditor needs.
+    ///
+    /// # Errors
+    /// [`Error::Keys`].
+    pub fn root_key(&self) -> Result<String> {
+        root_key(&self.shared.keys, &self.shared.options.writer)
+    }
+
+    /// The installation's keys.
+    pub fn keys(&self) -> &Keys {
+        &self.shared.keys
+    }
+
+    /// Seals everything that can be sealed now, without waiting for size or age.
+    ///
+    /// # Errors
+    /// As [`Log::append`].
+    pub async fn seal(&self) -> Result<()> {
+        let threads = Arc::clone(&self.threads);
+        let shared = Arc::clone(&self.shared);
+        let sealed = tokio::task::spawn_blocking(move || threads.seal_all(&shared)).await;
+        sealed.map_err(|error| Error::Poisoned { reason: error.to_string() })?
+    }
+
+    /// Commits, signs and seals everything, and ends the threads. Appends after this are refused.
+    ///
+    /// # Errors
+    /// The failure that keeps something from being sealed; what was acknowledged is durable all the same.
+    pub async fn close(&self) -> Result<()> {
+        let threads = Arc::clone(&self.threads);
+        let shared = Arc::clone(&self.shared);
+        let closed = tokio::task::spawn_blocking(move || threads.close(&shared)).await;
+        closed.map_err(|error| Error::Poisoned { reason: error.to_string() })?
+    }
+}
+
+/// The verifier key of the root log of these keys.
+///
+/// # Errors
+/// [`Error::Keys`].
+pub fn root_key(keys: &Keys, writer: &str) -> Result<String> {
+    let origin = Origin::new(keys.installation(), schemas::origin::ROOT_TENANT, Stream::Root, writer)?;
+    Ok(keys.log(&origin)?.checkpoint.verifier().to_string())
+}
+
+/// Opens a log, or finds that somebody just has. The root log's entry is queued before the log's own.
+fn open_log(shared: &Shared, tenant: &str, stream: Stream) -> Result<(Arc<LogState>, Vec<Placed>)> {
+    let origin = Origin::new(shared.keys.installation(), tenant, stream, &shared.options.writer)?;
+    let mut numbers = lock(&shared.numbers);
+    if let Some(state) = shared.find(tenant, stream) {
+        return Ok((state, Vec::new()));
+    }
+    shared.admit(0)?;
+    let root = shared
+        .find(schemas::origin::ROOT_TENANT, Stream::Root)
+        .ok_or_else(|| Error::Poisoned { reason: "the root log is not open".to_string() })?;
+    let known = numbers.iter().find(|(_, known)| known.origin == origin);
+    let known = known.map(|(number, known)| (*number, known.root_index));
+    let mut placed = Vec::new();
+    let (number, root_index) = match known {
+        // A crash came between the root log's entry and the log's first.
+        Some(known) => known,
+        None => {
+            let number = numbers.keys().next_back().map_or(1, |last| last + 1);
+            let keys = shared.keys.log(&origin)?;
+            let told = root::append_control(shared, &root, &root::opened(number, &origin, &keys))?;
+            let root_index = told.first;
+            placed.push(told);
+            numbers.insert(number, Known { origin: origin.clone(), root_index });
+            (number, root_index)
+        }
+    };
+    let state = recover::new_log(shared, origin.clone(), number, root_index)?;
+    placed.push(root::append_control(shared, &state, &root::opened(number, &origin, &state.keys))?);
+    let mut logs = shared.logs.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+    logs.insert((tenant.to_string(), stream), Arc::clone(&state));
+    Ok((state, placed))
+}
+
+/// Waits until a placed range is on stable storage; returns the durable size.
+async fn durable(shared: &Shared, placed: Placed) -> Result<Option<u64>> {
+    let Some(durable) = placed.durable else { return Ok(None) };
+    match durable.await {
+        Ok(result) => result.map(Some),
+        Err(_) => {
+            shared.check_writable()?;
+            Err(sign::closed())
+        }
     }
 }
 
 impl Log {
     /// The log's name.
     pub fn origin(&self) -> &Origin {
-        todo!()
+        &self.state.origin
     }
 
     /// Appends a draft; returns once it is on stable storage.
     ///
+    /// The draft's rows become one contiguous range. Once this has been polled the rows are recorded even if the
+    /// future is dropped.
+    ///
     /// # Errors
-    /// [`Error::Busy`], [`Error::DiskFull`]: nothing was written, try later. [`Error::Refused`]: this draft is
-    /// not storable. [`Error::Poisoned`], [`Error::Tampered`]: the store takes nothing more.
+    /// [`Error::Busy`], [`Error::DiskFull`]: nothing was written, try later. [`Error::Refused`]: this draft is not
+    /// storable. [`Error::Poisoned`], [`Error::Tampered`]: the store takes nothing more.
     pub async fn append(&self, draft: Draft) -> Result<Receipt> {
-        let _ = draft;
-        todo!()
+        let bytes = (draft.entries.get_array_memory_size() / 2) as u64;
+        self.shared.admit(bytes)?;
+        if self.shared.closing.load(std::sync::atomic::Ordering::SeqCst) {
+            return Err(sign::closed());
+        }
+        let placed = if draft.entries.num_rows() <= INLINE_ROWS_MAX {
+            place(&self.shared, &self.state, &draft, true)?
+        } else {
+            let (shared, state) = (Arc::clone(&self.shared), Arc::clone(&self.state));
+            let placed = tokio::task::spawn_blocking(move || place(&shared, &state, &draft, true)).await;
+            placed.map_err(|error| Error::Poisoned { reason: error.to_string() })??
+        };
+        let (first_index, count) = (placed.first, placed.count);
+        let duplicates = placed.duplicates.clone();
+        let tree_size = match durable(&self.shared, placed).await? {
+            Some(size) => size,
+            None => lock(&self.state.view).durable,
+        };
+        Ok(Receipt { origin: self.state.origin.clone(), first_index, count, duplicates, tree_size })
     }
 
     /// The log as it is now.
     pub fn snapshot(&self) -> LogSnapshot {
-        todo!()
+        self.state.snapshot()
     }
 
     /// Waits until the durable size is over `size`, and returns it.
     pub async fn grown_past(&self, size: u64) -> u64 {
-        let _ = size;
-        todo!()
+        let mut durable = self.state.durable.subscribe();
+        let grown = durable.wait_for(|durable| *durable > size).await.map(|durable| *durable);
+        // The sender lives in the state that this handle holds.
+        grown.unwrap_or(size)
     }
 }

@@ -106,12 +106,10 @@ impl Events {
         let mut earliest = self.running.peek_mut()?;
         let Scheduled { time_us, session, .. } = &mut *earliest;
         let facts = session.step(&self.world, *time_us, self.secret_ppm, &mut self.scratch, out);
-        let remaining = session.remaining();
-        if remaining == 0 {
-            PeekMut::pop(earliest);
-        } else {
-            // An equal part of the time left is the most a gap may be: all events fit before the end.
-            *time_us += session.gap_us().min((self.end_us - 1 - *time_us) / remaining);
+        // An equal part of the time left is the most a gap may be: all events fit before the end.
+        match (self.end_us - 1 - *time_us).checked_div(session.remaining()) {
+            Some(gap_us_max) => *time_us += session.gap_us().min(gap_us_max),
+            None => drop(PeekMut::pop(earliest)),
         }
         Some(facts)
     }

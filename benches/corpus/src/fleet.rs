@@ -188,7 +188,7 @@ fn roster(seed: u64) -> World {
         }
         for (name, workflow, servers) in team.agents {
             group.agents.push(agents.len());
-            agents.push(agent(name.to_owned(), workflow, "prod", servers.to_vec(), &mut random));
+            agents.push(agent(name.to_owned(), number, workflow, "prod", servers.to_vec(), &mut random));
         }
         groups.push(group);
     }

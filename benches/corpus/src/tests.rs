@@ -61,7 +61,7 @@ fn the_default_corpus_is_the_same_on_every_machine() {
     assert_ne!(written(&Options { seed: 2, ..options.clone() }), written(&options));
 }
 
-const GOLDEN: &str = "0";
+const GOLDEN: &str = "4b4cd8a2c293f032";
 
 #[test]
 fn the_iterator_and_the_writer_agree() {
@@ -199,8 +199,10 @@ fn high_risk_writes_are_approved_by_another_for_these_arguments_once() {
             }
         }
         assert!(requested.is_empty(), "requests left open: {requested:?}");
-        // A server with one tool has a read only.
-        assert_eq!(calls > 0, options.tools > 1);
+        // A server with one tool has a read only; a session of one event has no room.
+        if options.sessions < options.events {
+            assert_eq!(calls > 0, options.tools > 1);
+        }
     }
 }
 
@@ -220,6 +222,8 @@ fn a_session_has_one_user_one_agent_one_credential_and_ends_once() {
         assert!(credentials.len() <= 1);
         let ends = events.iter().filter(|event| text(event, "method") == "end").count();
         assert!(ends <= 1 && (ends == 1 || events.len() < 5), "{} events, {ends} ends", events.len());
+        let last = &events[events.len() - 1];
+        assert!(ends == 0 || text(last, "method") == "end", "{last}");
     }
 }
 

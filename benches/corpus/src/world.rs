@@ -17,6 +17,7 @@ pub(crate) struct Person {
 #[derive(Debug, Clone)]
 pub(crate) struct Agent {
     pub(crate) agent_id: String,
+    pub(crate) group: usize,
     pub(crate) workflow: String,
     pub(crate) environment: &'static str,
     pub(crate) client: &'static str,
@@ -123,7 +124,14 @@ impl World {
                     _ => "dev",
                 };
                 let servers = some_servers(&server_law, servers.len(), &mut random);
-                agent(format!("{workflow}-{number:03}"), workflow, environment, servers, &mut random)
+                agent(
+                    format!("{workflow}-{number:03}"),
+                    number % tenants,
+                    workflow,
+                    environment,
+                    servers,
+                    &mut random,
+                )
             })
             .collect();
         Self::assemble(people, agents, groups, servers, false)
@@ -145,11 +153,8 @@ impl World {
     pub(crate) fn pair(&self, number: u64, random: &mut Random) -> (usize, usize) {
         if self.agents_take_turns {
             let agent = (number % self.agents.len() as u64) as usize;
-            let people =
-                self.groups.iter().find(|group| group.agents.contains(&agent)).map(|group| &group.people);
-            if let Some(people) = people {
-                return (people[self.rank(people.len(), random)], agent);
-            }
+            let people = &self.groups[self.agents[agent].group].people;
+            return (people[self.rank(people.len(), random)], agent);
         }
         let person = self.people_law.draw(random);
         let agents = &self.groups[self.people[person].group].agents;
@@ -169,6 +174,7 @@ impl World {
 /// An agent whose client and model are drawn.
 pub(crate) fn agent(
     agent_id: String,
+    group: usize,
     workflow: &str,
     environment: &'static str,
     servers: Vec<usize>,
@@ -181,6 +187,7 @@ pub(crate) fn agent(
     let workflow = workflow.to_owned();
     Agent {
         agent_id,
+        group,
         workflow,
         environment,
         client,

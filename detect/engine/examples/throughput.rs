@@ -3,7 +3,7 @@
 //! Three logs: a working day of a fleet with few offences, a flood of denials from one agent, and a flood of
 //! fresh identities that keeps every map at its cap. Memory is the growth of the process (Linux only).
 
-#![allow(clippy::print_stdout, reason = "a program that prints figures")]
+#![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a program that measures and prints")]
 
 use std::time::Instant;
 

@@ -79,7 +79,8 @@ pub(crate) trait Detector {
 
     fn observe(&mut self, event: &Event<'_>, context: &Context<'_>, signals: &mut Vec<Signal>);
 
-    /// Entries forgotten because a cap was reached.
+    /// Entries forgotten at a cap that a later alert could have needed; turnover of what is only kept for
+    /// convenience is left out.
     fn evicted(&self) -> u64;
 }
 

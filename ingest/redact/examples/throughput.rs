@@ -31,8 +31,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         fastest_s = fastest_s.min(start.elapsed().as_secs_f64());
     }
     let bytes: usize = lines.iter().map(|line| line.len()).sum();
-    println!("lines {}, bytes {bytes}, clean {clean} ({:.3}%)", lines.len(), 100.0 * clean as f64 / lines.len() as f64);
-    println!("is_clean {:.2} GB/s, {:.2} M lines/s", bytes as f64 / fastest_s / 1e9, lines.len() as f64 / fastest_s / 1e6);
+    println!(
+        "lines {}, bytes {bytes}, clean {clean} ({:.3}%)",
+        lines.len(),
+        100.0 * clean as f64 / lines.len() as f64
+    );
+    println!(
+        "is_clean {:.2} GB/s, {:.2} M lines/s",
+        bytes as f64 / fastest_s / 1e9,
+        lines.len() as f64 / fastest_s / 1e6
+    );
 
     let dirty: Vec<&str> = lines.iter().copied().filter(|line| !redactor.is_clean(line.as_bytes())).collect();
     let mut removed = Removed::default();
@@ -48,7 +56,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         black_box(redacted);
     }
     let slow_s = start.elapsed().as_secs_f64();
-    println!("dirty {}, changed {changed}, {:.2} us each", dirty.len(), slow_s * 1e6 / dirty.len().max(1) as f64);
+    println!(
+        "dirty {}, changed {changed}, {:.2} us each",
+        dirty.len(),
+        slow_s * 1e6 / dirty.len().max(1) as f64
+    );
     println!("removed {}", removed.items().join(" "));
     if let Some(line) = needless {
         println!("first line that went the slow way for nothing: {line}");

@@ -33,6 +33,11 @@ impl Set {
     }
 }
 
+/// A byte of a URL's scheme.
+pub(crate) fn is_scheme_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
+}
+
 /// The byte at `at`, none past the end.
 pub(crate) fn at(bytes: &[u8], at: usize) -> Option<u8> {
     bytes.get(at).copied()

@@ -4,7 +4,9 @@
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The input is not one complete JSON value.
-    #[error("the value to redact is not valid JSON at line {line}, column {column}: send one complete JSON value")]
+    #[error(
+        "the value to redact is not valid JSON at line {line}, column {column}: send one complete JSON value"
+    )]
     Invalid {
         /// Line of the fault, from 1.
         line: usize,

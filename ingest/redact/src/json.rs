@@ -3,10 +3,10 @@
 mod escape;
 mod tape;
 
-use crate::edit::Edit;
+use crate::edit::{Edit, apply};
 use crate::error::Error;
 use crate::marker::is_inert;
-use crate::names::{self, Place};
+use crate::names;
 use crate::redactor::Redactor;
 use crate::text::string_edits;
 use escape::{decode, escaped_edits};
@@ -59,8 +59,11 @@ impl Walk<'_> {
                 frame.next = self.key(token, frame.pair).or(frame.inherited);
             } else {
                 frame.at_key = true;
-                let class = frame.next.or(frame.inherited);
-                frame.next = if frame.is_object { None } else { self.class_of_next_element(token) };
+                let next = if frame.is_object { None } else { self.class_of_next_element(token) };
+                // In a list of names, none is the value of the one before it.
+                let own = if next.is_some() { None } else { frame.next };
+                let class = own.or(frame.inherited);
+                frame.next = next;
                 let inner = self.value(index, token, class);
                 frames.extend(inner);
             }
@@ -73,8 +76,12 @@ impl Walk<'_> {
         let raw = token.inside(self.json);
         let key = decode(raw);
         let edits = string_edits(self.redactor, &key, self.level);
+        let class = names::class_of_key(&key)
+            // A secret glued to a key's name can hide it.
+            .or_else(|| names::class_of_key(&apply(&key, &edits).text))
+            .or_else(|| pair.filter(|_| names::is_value_key(key.as_bytes())));
         self.push(token, raw, edits);
-        names::class_of_key(&key).or_else(|| pair.filter(|_| names::is_value_key(key.as_bytes())))
+        class
     }
 
     /// Redacts a scalar; a container becomes a frame.
@@ -156,9 +163,6 @@ impl Walk<'_> {
         }
         let text = decode(token.inside(self.json));
         let name = names::name_of_value(&text)?;
-        (name.place == Place::Header || text.starts_with('-')).then_some(name.class)
+        names::counts_as_element(name, text.as_bytes()).then_some(name.class)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -117,7 +117,8 @@ mod tests {
         for text in ["[REDACTED]", "[redacted:email]", "****", "***", "", " ", "Bearer ****", "[FILTERED]"] {
             assert!(is_inert(text.as_bytes()), "{text}");
         }
-        for text in ["**", "[REDACTED]x", "****x", "[REDACTED:a b]", "[SECRET]", "Bearer abc", "x [REDACTED]"] {
+        for text in ["**", "[REDACTED]x", "****x", "[REDACTED:a b]", "[SECRET]", "Bearer abc", "x [REDACTED]"]
+        {
             assert!(!is_inert(text.as_bytes()), "{text}");
         }
         assert_eq!(inert_len(b"[REDACTED]x"), Some(10));

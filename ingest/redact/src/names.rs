@@ -35,8 +35,6 @@ pub(crate) enum Start {
 pub(crate) enum Place {
     /// As a member, an assignment or a flag.
     Everywhere,
-    /// Also as an array element before its value: `["Authorization", "Bearer x"]`.
-    Header,
     /// Only before an equals sign, as in a URL's query.
     Parameter,
 }
@@ -45,15 +43,15 @@ const fn name(words: &'static [&'static str], class: &'static str, start: Start,
     Name { words, class, start, place }
 }
 
-use Place::{Everywhere, Header, Parameter};
+use Place::{Everywhere, Parameter};
 use Start::{Anywhere, Word};
 
 /// All names; the first that fits gives the class, so the special stand before the general.
 pub(crate) const NAMES: &[Name] = &[
-    name(&["proxy", "authorization"], "authorization", Word, Header),
-    name(&["authorization"], "authorization", Anywhere, Header),
-    name(&["set", "cookie"], "cookie", Anywhere, Header),
-    name(&["cookie"], "cookie", Word, Header),
+    name(&["proxy", "authorization"], "authorization", Word, Everywhere),
+    name(&["authorization"], "authorization", Anywhere, Everywhere),
+    name(&["set", "cookie"], "cookie", Anywhere, Everywhere),
+    name(&["cookie"], "cookie", Word, Everywhere),
     name(&["cookies"], "cookie", Word, Everywhere),
     name(&["password"], "password", Anywhere, Everywhere),
     name(&["passwords"], "password", Anywhere, Everywhere),
@@ -76,13 +74,13 @@ pub(crate) const NAMES: &[Name] = &[
     name(&["shared", "access", "key"], "azure_account_key", Anywhere, Everywhere),
     name(&["account", "key"], "azure_account_key", Anywhere, Everywhere),
     name(&["shared", "access", "signature"], "azure_sas", Anywhere, Everywhere),
-    name(&["subscription", "key"], "api_key", Anywhere, Header),
-    name(&["functions", "key"], "api_key", Anywhere, Header),
-    name(&["api", "key"], "api_key", Anywhere, Header),
+    name(&["subscription", "key"], "api_key", Anywhere, Everywhere),
+    name(&["functions", "key"], "api_key", Anywhere, Everywhere),
+    name(&["api", "key"], "api_key", Anywhere, Everywhere),
     name(&["api", "keys"], "api_key", Anywhere, Everywhere),
-    name(&["app", "key"], "api_key", Word, Header),
-    name(&["auth", "key"], "api_key", Word, Header),
-    name(&["access", "key"], "api_key", Anywhere, Header),
+    name(&["app", "key"], "api_key", Word, Everywhere),
+    name(&["auth", "key"], "api_key", Word, Everywhere),
+    name(&["access", "key"], "api_key", Anywhere, Everywhere),
     name(&["private", "key"], "private_key", Anywhere, Everywhere),
     name(&["secret", "key"], "secret", Anywhere, Everywhere),
     name(&["signing", "key"], "secret", Anywhere, Everywhere),
@@ -90,19 +88,19 @@ pub(crate) const NAMES: &[Name] = &[
     name(&["master", "key"], "secret", Anywhere, Everywhere),
     name(&["session", "key"], "secret", Anywhere, Everywhere),
     name(&["client", "secret"], "client_secret", Anywhere, Everywhere),
-    name(&["secret"], "secret", Anywhere, Header),
+    name(&["secret"], "secret", Anywhere, Everywhere),
     name(&["secrets"], "secret", Word, Everywhere),
-    name(&["access", "token"], "token", Anywhere, Header),
-    name(&["refresh", "token"], "token", Anywhere, Header),
-    name(&["auth", "token"], "token", Anywhere, Header),
-    name(&["oauth", "token"], "token", Anywhere, Header),
-    name(&["bearer", "token"], "token", Anywhere, Header),
-    name(&["session", "token"], "token", Anywhere, Header),
-    name(&["security", "token"], "token", Anywhere, Header),
-    name(&["api", "token"], "token", Anywhere, Header),
-    name(&["id", "token"], "token", Word, Header),
+    name(&["access", "token"], "token", Anywhere, Everywhere),
+    name(&["refresh", "token"], "token", Anywhere, Everywhere),
+    name(&["auth", "token"], "token", Anywhere, Everywhere),
+    name(&["oauth", "token"], "token", Anywhere, Everywhere),
+    name(&["bearer", "token"], "token", Anywhere, Everywhere),
+    name(&["session", "token"], "token", Anywhere, Everywhere),
+    name(&["security", "token"], "token", Anywhere, Everywhere),
+    name(&["api", "token"], "token", Anywhere, Everywhere),
+    name(&["id", "token"], "token", Word, Everywhere),
     name(&["idtoken"], "token", Word, Everywhere),
-    name(&["token"], "token", Word, Header),
+    name(&["token"], "token", Word, Everywhere),
     name(&["jwt"], "token", Word, Everywhere),
     name(&["bearer"], "token", Word, Everywhere),
     name(&["credential"], "credential", Word, Everywhere),
@@ -119,9 +117,36 @@ pub(crate) const NAMES: &[Name] = &[
 
 /// Words before `token` that make it a cursor, a count or part of a vocabulary.
 const HARMLESS_BEFORE_TOKEN: &[&str] = &[
-    "next", "page", "continuation", "continue", "sync", "skip", "max", "min", "input", "output", "total", "prompt",
-    "completion", "cached", "reasoning", "cancellation", "per", "first", "last", "stop", "eos", "bos", "pad", "unk",
-    "sep", "cls", "mask", "start", "end", "special",
+    "next",
+    "page",
+    "continuation",
+    "continue",
+    "sync",
+    "skip",
+    "max",
+    "min",
+    "input",
+    "output",
+    "total",
+    "prompt",
+    "completion",
+    "cached",
+    "reasoning",
+    "cancellation",
+    "per",
+    "first",
+    "last",
+    "stop",
+    "eos",
+    "bos",
+    "pad",
+    "unk",
+    "sep",
+    "cls",
+    "mask",
+    "start",
+    "end",
+    "special",
 ];
 
 /// Bytes that may follow a name at once, when it stands where a name counts.
@@ -140,6 +165,12 @@ pub(crate) fn is_name_key(key: &[u8]) -> bool {
 /// True for a member such as `value` beside it.
 pub(crate) fn is_value_key(key: &[u8]) -> bool {
     VALUE_KEYS.iter().any(|known| key.eq_ignore_ascii_case(known.as_bytes()))
+}
+
+/// True when `name`, which is the whole string `spelled`, also counts as an array element before its value:
+/// `["Authorization", "Bearer x"]`, `["X-Auth-Token", "x"]`, `["--password", "x"]`; not in a list of columns.
+pub(crate) fn counts_as_element(name: &Name, spelled: &[u8]) -> bool {
+    matches!(name.class, "authorization" | "cookie") || spelled.contains(&b'-')
 }
 
 /// A byte of which names are made.
@@ -168,7 +199,10 @@ pub(crate) fn name_start(bytes: &[u8], end: usize) -> usize {
 /// stands before it, finds no less in the raw.
 pub(crate) fn name_ending_at(bytes: &[u8], end: usize) -> Option<&'static Name> {
     let start = name_start(bytes, end);
-    NAMES.iter().find(|name| match match_backwards(bytes, start, end, name.words) {
+    let last = before(bytes, end)?.to_ascii_lowercase();
+    let candidates =
+        NAMES.iter().filter(|name| name.words.last().and_then(|word| word.bytes().last()) == Some(last));
+    candidates.into_iter().find(|name| match match_backwards(bytes, start, end, name.words) {
         None => false,
         Some(begin) => begins(bytes, start, begin, name.start) && !is_harmless(bytes, start, begin, name),
     })
@@ -195,7 +229,8 @@ fn begins(bytes: &[u8], floor: usize, begin: usize, start: Start) -> bool {
         return true;
     }
     let Some(previous) = before(bytes, begin) else { return true };
-    let camel = at(bytes, begin).is_some_and(|byte| byte.is_ascii_uppercase()) && !previous.is_ascii_uppercase();
+    let camel =
+        at(bytes, begin).is_some_and(|byte| byte.is_ascii_uppercase()) && !previous.is_ascii_uppercase();
     !previous.is_ascii_alphabetic() || camel
 }
 

@@ -1,19 +1,19 @@
 //! One pass over raw bytes that says where a rule could match.
 //!
-//! Every rule has anchors, every anchor a set of four-byte grams (case folded) of which a match must contain one. A bitmap
-//! over a hash of the gram at each position rejects almost everything without a branch a byte; what is left is looked up
-//! exactly, and its surroundings are checked (`prefilter/verify.rs`). A general multi-pattern automaton takes its steps one
-//! after the other, a table load each, and cannot reach a byte a cycle; these lookups do not wait for one another.
+//! Every rule has anchors, and every anchor windows of four bytes of which a match must contain one (`windows`). A scan that
+//! takes no branch a byte finds where a window could be (`scan`), and there the anchor's surroundings are checked (`verify`).
 
-mod grams;
+mod scan;
 mod verify;
+mod windows;
 
 use std::ops::ControlFlow;
 
-use grams::Grams;
+use crate::names::Name;
+use scan::Scanner;
 
 /// Where a rule could match, as found in the bytes at hand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Hit {
     /// A shape's anchor, its surroundings fit.
     Shape {
@@ -21,7 +21,7 @@ pub(crate) enum Hit {
         rank: usize,
     },
     /// A secret's name ends at this offset.
-    Name { end: usize },
+    Name { name: &'static Name, end: usize },
     /// `://` starts at this offset and a password could follow.
     Url { start: usize },
     /// Our own marker may start at this offset.
@@ -30,14 +30,14 @@ pub(crate) enum Hit {
     Escape,
 }
 
-/// The compiled grams.
+/// The compiled windows.
 pub(crate) struct Prefilter {
-    grams: Grams,
+    scanner: Scanner,
 }
 
 impl Prefilter {
     pub(crate) fn new() -> Prefilter {
-        Prefilter { grams: Grams::compile(grams::all()) }
+        Prefilter { scanner: Scanner::compile(windows::all()) }
     }
 
     /// See [`crate::Redactor::is_clean`].
@@ -46,7 +46,7 @@ impl Prefilter {
             let dirty = match hit {
                 Hit::Shape { .. } | Hit::Escape => true,
                 Hit::Url { start } => verify::url_may_hold_password(bytes, start),
-                Hit::Name { end } => verify::name_may_hold_secret(bytes, end),
+                Hit::Name { name, end } => verify::name_may_hold_secret(bytes, name, end),
                 Hit::Marker { .. } => false,
             };
             if dirty { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -54,9 +54,9 @@ impl Prefilter {
         .is_continue()
     }
 
-    /// Calls `each` for every hit, in order of their grams.
+    /// Calls `each` for every hit, in order of their windows.
     pub(crate) fn scan(&self, bytes: &[u8], mut each: impl FnMut(Hit) -> ControlFlow<()>) -> ControlFlow<()> {
-        self.grams.scan(bytes, |anchor, position| match verify::hit(bytes, anchor, position) {
+        self.scanner.scan(bytes, |target, start| match verify::hit(bytes, target, start) {
             Some(hit) => each(hit),
             None => ControlFlow::Continue(()),
         })
@@ -64,4 +64,21 @@ impl Prefilter {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::windows;
+
+    #[test]
+    fn every_anchor_has_a_window_at_an_even_and_at_an_odd_distance() {
+        let mut parities: BTreeMap<String, [bool; 2]> = BTreeMap::new();
+        for window in windows::all() {
+            assert!(window.to_anchor <= 1, "{window:?}");
+            let parity = usize::from(window.to_anchor % 2 != 0);
+            parities.entry(format!("{:?}", window.target)).or_default()[parity] = true;
+        }
+        for (target, both) in parities {
+            assert_eq!(both, [true, true], "{target}");
+        }
+    }
+}

@@ -63,7 +63,12 @@ const fn word(literal: &'static str) -> Anchor {
     Anchor { literal, any_case: true, boundary: true, body: Any, body_bytes_min: 0 }
 }
 
-const fn shape(class: &'static str, anchors: &'static [Anchor], expression: &'static str, check: Check) -> Shape {
+const fn shape(
+    class: &'static str,
+    anchors: &'static [Anchor],
+    expression: &'static str,
+    check: Check,
+) -> Shape {
     Shape { class, anchors, expression, check }
 }
 
@@ -245,7 +250,9 @@ impl Matcher {
         }
         for found in self.expression.find_iter(text) {
             let first = found.as_str().chars().next();
-            let cut = first.filter(|first| self.boundary && !first.is_ascii_alphanumeric()).map_or(0, char::len_utf8);
+            let cut = first
+                .filter(|first| self.boundary && !first.is_ascii_alphanumeric())
+                .map_or(0, char::len_utf8);
             self.keep(rank, text, found.start() + cut, found.end(), spans);
         }
     }
@@ -280,6 +287,3 @@ fn is_basic_pair(encoded: &str) -> bool {
         engine.decode(encoded).is_ok_and(|decoded| decoded.contains(&b':'))
     })
 }
-
-#[cfg(test)]
-mod tests;

@@ -4,9 +4,10 @@ pub(crate) mod assignment;
 
 use std::ops::ControlFlow;
 
-use crate::edit::Edit;
+use crate::edit::{Edit, apply, compose};
 use crate::json::json_edits;
 use crate::marker::{is_inert, marker_len};
+use crate::names::Name;
 use crate::prefilter::Hit;
 use crate::redactor::Redactor;
 use crate::shapes::{SHAPES, Span};
@@ -20,16 +21,38 @@ const URL_PASSWORD_CLASS: &str = "url_password";
 const URL_PASSWORD_RANK: usize = SHAPES.len() + 1;
 const NAME_RANK: usize = SHAPES.len() + 2;
 
+/// Passes over a text until nothing more is found; two are the rule.
+const PASSES_MAX: usize = 8;
+
 /// Edits of a text that may be JSON itself, `level` JSON strings deep.
 pub(crate) fn string_edits(redactor: &Redactor, text: &str, level: usize) -> Vec<Edit> {
-    let may_be_json = matches!(text.trim_ascii_start().as_bytes().first(), Some(b'{' | b'[' | b'"'));
-    if may_be_json
-        && level < NESTED_LEVELS_MAX
-        && let Ok(edits) = json_edits(redactor, text, level + 1)
-    {
+    if let Some(edits) = nested_edits(redactor, text, level) {
         return edits;
     }
-    text_edits(redactor, text)
+    // What stands beside a secret may only then be seen to belong to it, or be seen at all.
+    let mut edits = text_edits(redactor, text);
+    for _ in 1..PASSES_MAX {
+        if edits.is_empty() {
+            break;
+        }
+        let redacted = apply(text, &edits).text;
+        let more =
+            nested_edits(redactor, &redacted, level).unwrap_or_else(|| text_edits(redactor, &redacted));
+        if more.is_empty() {
+            break;
+        }
+        edits = compose(edits, more);
+    }
+    edits
+}
+
+/// Edits of a text that is JSON itself; none when it is not, or stands too deep.
+fn nested_edits(redactor: &Redactor, text: &str, level: usize) -> Option<Vec<Edit>> {
+    let may_be_json = matches!(text.trim_ascii_start().as_bytes().first(), Some(b'{' | b'[' | b'"'));
+    if !may_be_json || level >= NESTED_LEVELS_MAX {
+        return None;
+    }
+    json_edits(redactor, text, level + 1).ok()
 }
 
 /// Edits of a plain text.
@@ -48,17 +71,19 @@ pub(crate) fn text_edits(redactor: &Redactor, text: &str) -> Vec<Edit> {
         }
     }
     let mut done = 0;
-    for name_end in &found.names {
-        // Names inside a value already taken are part of that secret.
-        if *name_end < done {
+    for (name, name_end) in &found.names {
+        // Names inside a value already taken are part of that secret; our own marker names its class.
+        if *name_end < done || found.is_inside_marker(*name_end) {
             continue;
         }
-        if let Some((start, end, class)) = assignment::value(text.as_bytes(), *name_end) {
+        if let Some((start, end, class)) = assignment::value(text.as_bytes(), name, *name_end) {
             spans.push(Span { start, end, class, rank: NAME_RANK });
             done = end;
         }
     }
-    spans.retain(|span| !is_inert(text[span.start..span.end].as_bytes()) && !found.starts_inside_marker(span));
+    spans.retain(|span| {
+        !is_inert(&text.as_bytes()[span.start..span.end]) && !found.starts_inside_marker(span)
+    });
     merge(spans)
         .into_iter()
         .map(|span| Edit {
@@ -74,7 +99,8 @@ pub(crate) fn text_edits(redactor: &Redactor, text: &str) -> Vec<Edit> {
 #[derive(Debug, Default)]
 struct Found {
     shapes: u128,
-    names: Vec<usize>,
+    /// Names and where they end.
+    names: Vec<(&'static Name, usize)>,
     urls: Vec<usize>,
     /// Our own markers, start and end.
     markers: Vec<(usize, usize)>,
@@ -89,7 +115,7 @@ impl Found {
         let _all_seen = redactor.prefilter.scan(bytes, |hit| {
             match hit {
                 Hit::Shape { rank } => found.shapes |= 1 << rank,
-                Hit::Name { end } => found.names.push(end),
+                Hit::Name { name, end } => found.names.push((name, end)),
                 Hit::Url { start } => found.urls.push(start),
                 Hit::Marker { start } => {
                     if let Some(len) = marker_len(&bytes[start..]) {
@@ -112,12 +138,20 @@ impl Found {
         (0..=SHAPES.len()).filter(|rank| self.shapes & (1 << rank) != 0)
     }
 
-    /// True when a span begins within a marker (`<redacted:token:...>` looks like an assignment), unless it goes on past it.
+    /// The marker that starts last at or before `offset`.
+    fn marker_before(&self, offset: usize) -> Option<(usize, usize)> {
+        let next = self.markers.partition_point(|(start, _)| *start <= offset);
+        next.checked_sub(1).and_then(|index| self.markers.get(index)).copied()
+    }
+
+    fn is_inside_marker(&self, offset: usize) -> bool {
+        self.marker_before(offset).is_some_and(|(_, end)| offset < end)
+    }
+
+    /// True when a span begins within a marker, unless it starts with the whole of it and goes on.
     fn starts_inside_marker(&self, span: &Span) -> bool {
-        let next = self.markers.partition_point(|(start, _)| *start <= span.start);
-        next.checked_sub(1)
-            .and_then(|index| self.markers.get(index))
-            .is_some_and(|(start, end)| span.start < *end && (span.start > *start || span.end <= *end))
+        self.marker_before(span.start)
+            .is_some_and(|(start, end)| span.start < end && (span.start > start || span.end <= end))
     }
 }
 
@@ -155,6 +189,3 @@ fn url_password(bytes: &[u8], start: usize) -> Option<(usize, usize)> {
     let colon = authority.iter().position(|byte| *byte == b':').filter(|colon| *colon < host)?;
     Some((authority_start + colon + 1, authority_start + host))
 }
-
-#[cfg(test)]
-mod tests;

@@ -45,6 +45,14 @@ pub(super) struct Planted {
     pub(super) password: String,
 }
 
+/// A call whose content matters; of the others it is drawn.
+#[derive(Debug, Clone, Copy)]
+struct Given<'a> {
+    target: &'a str,
+    /// JSON text of an object.
+    arguments: &'a str,
+}
+
 /// What [`Incident::play`] leaves behind.
 #[derive(Debug)]
 pub(super) struct Played {
@@ -195,10 +203,7 @@ impl<'a> Incident<'a> {
 
     fn use_again(&mut self) {
         let agent = &self.world.agents[INCIDENT_AGENT].agent_id;
-        let what = format!(
-            "{} minutes later {agent} still calls tools with the revoked credential",
-            (REVOKED_S - USED_AGAIN_S) / 60
-        );
+        let what = format!("two minutes later {agent} still calls tools with the revoked credential");
         self.call(USED_AGAIN_S, LIST_REFUNDS, None, Outcome::Fine, Some(what));
     }
 
@@ -241,7 +246,8 @@ impl<'a> Incident<'a> {
                          \"reason\":\"requested_by_customer\"}";
         let what =
             "payments-mcp lets it issue a refund of 4,850.00 EUR: a critical write that nobody approved";
-        self.call(REFUND_S, ISSUE_REFUND, Some(arguments), Outcome::Fine, Some(what.to_owned()));
+        let given = Given { target: "payments://charges/1184", arguments };
+        self.call(REFUND_S, ISSUE_REFUND, Some(given), Outcome::Fine, Some(what.to_owned()));
     }
 
     fn leak(&mut self) {
@@ -251,7 +257,8 @@ impl<'a> Incident<'a> {
             self.planted.access_key_id, self.planted.password
         );
         let what = "it posts an access key and a password to a chat channel".to_owned();
-        self.call(LEAK_S, POST_MESSAGE, Some(&arguments), Outcome::Fine, Some(what));
+        let given = Given { target: "chat://channels/2047", arguments: &arguments };
+        self.call(LEAK_S, POST_MESSAGE, Some(given), Outcome::Fine, Some(what));
     }
 
     /// As many denials as make them three in ten of all the agent's calls in the window, and at least 16.
@@ -271,25 +278,28 @@ impl<'a> Incident<'a> {
         &mut self,
         before_s: u64,
         tool: (usize, usize),
-        arguments: Option<&str>,
+        given: Option<Given<'_>>,
         outcome: Outcome,
         what: Option<String>,
     ) {
-        self.call_at(self.time_us(before_s), tool, arguments, outcome, what);
+        self.call_at(self.time_us(before_s), tool, given, outcome, what);
     }
 
     fn call_at(
         &mut self,
         time_us: u64,
         (server, tool): (usize, usize),
-        arguments: Option<&str>,
+        given: Option<Given<'_>>,
         outcome: Outcome,
         what: Option<String>,
     ) {
         let server = &self.world.servers[server];
         let (name, tool) = &server.tools[tool];
         let (mut target, mut drawn, mut result) = (String::new(), String::new(), String::new());
-        payload::push_target(&mut target, server.catalogue, &mut self.random);
+        match given {
+            Some(given) => target.push_str(given.target),
+            None => payload::push_target(&mut target, server.catalogue, &mut self.random),
+        }
         payload::push_arguments(&mut drawn, tool, &target, false, &mut self.random);
         payload::push_result(&mut result, tool, &target, &mut self.random);
         self.request_id += 1;
@@ -305,7 +315,7 @@ impl<'a> Incident<'a> {
         );
         add_tool(&mut event, server, name, tool, &target);
         event.trace_id = Some(self.trace_id);
-        event.arguments = arguments.unwrap_or(&drawn);
+        event.arguments = given.map_or(&*drawn, |given| given.arguments);
         event.result = &result;
         if outcome == Outcome::Denied {
             deny_call(&mut event);

@@ -59,7 +59,8 @@ impl Detector for State {
             > u128::from(totals.total).saturating_mul(u128::from(limits.rate_max_ppm.unsigned_abs()));
         let holds = totals.total >= limits.attempts_min && over;
         let entity = Entity::tenant(context.tenant);
-        if !holds && !(failed && context.episodes.is_open(&entity.key)) {
+        let follows = failed && context.episodes.is_open(&entity.key);
+        if !(holds || follows) {
             return;
         }
         signals.push(Signal {

@@ -64,7 +64,8 @@ impl Detector for State {
         let totals = window.totals();
         let ratio_ppm = totals.ratio_ppm().unwrap_or(0);
         let holds = totals.total >= limits.calls_min && ratio_ppm >= limits.ratio_min_ppm;
-        if !holds && !(denied && context.episodes.is_open(&key)) {
+        let follows = denied && context.episodes.is_open(&key);
+        if !(holds || follows) {
             return;
         }
         let severe = holds && ratio_ppm >= limits.ratio_severe_ppm;

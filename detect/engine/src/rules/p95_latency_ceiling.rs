@@ -116,7 +116,8 @@ impl Detector for State {
         }
         let totals = tool.window.totals();
         let holds = totals.total >= limits.calls_min && totals.offending >= slow_calls_min(totals);
-        if !holds && !(slow && context.episodes.is_open(&key)) {
+        let follows = slow && context.episodes.is_open(&key);
+        if !(holds || follows) {
             return;
         }
         let p95_us = if holds { tool.slowest_us(slow_calls_min(totals)) } else { None };

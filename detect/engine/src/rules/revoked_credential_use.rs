@@ -172,7 +172,7 @@ impl Detector for State {
     }
 
     fn evicted(&self) -> u64 {
-        self.revoked.evicted().saturating_add(self.used.evicted())
+        self.revoked.evicted()
     }
 }
 

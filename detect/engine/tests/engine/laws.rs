@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use crate::stream::{SECOND_US, START_US, call};
 
-const KINDS: [&str; 8] = ["call", "call", "call", "auth", "approval", "session", "output", "list"];
+const KINDS: [&str; 9] = ["call", "call", "call", "auth", "auth", "approval", "session", "output", "list"];
 const METHODS: [Option<&str>; 4] = [Some("login"), Some("revoke"), Some("end"), None];
 const NAMES: [Option<&str>; 4] = [Some("one"), Some("two"), Some("th'ree"), None];
 const DECISIONS: [&str; 5] = ["allow", "deny", "none", "require_approval", "unknown"];
@@ -79,7 +79,7 @@ fn records(drafts: &[Draft]) -> Vec<Record<'static>> {
 
 /// Caps and thresholds so low that eviction, early closing and every rule take part.
 fn tight() -> Settings {
-    let mut settings = Settings { entities_max: 3, episodes_open_max: 3, ..Settings::default() };
+    let mut settings = Settings { entities_max: 4, episodes_open_max: 3, ..Settings::default() };
     settings.unapproved_high_risk_write.approvals_max = 2;
     settings.unapproved_high_risk_write.calls_max = 2;
     settings.revoked_credential_use.credentials_max = 2;

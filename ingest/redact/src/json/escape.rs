@@ -82,7 +82,8 @@ impl Cursor<'_> {
     fn raw_offset(&mut self, text_offset: usize) -> usize {
         while self.text_at < text_offset {
             let rest = &self.raw[self.raw_at..];
-            let plain = rest.bytes().take(text_offset - self.text_at).take_while(|byte| *byte != b'\\').count();
+            let plain =
+                rest.bytes().take(text_offset - self.text_at).take_while(|byte| *byte != b'\\').count();
             self.raw_at += plain;
             self.text_at += plain;
             if self.text_at < text_offset {

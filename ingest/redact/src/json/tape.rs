@@ -106,7 +106,9 @@ fn end_of_string(bytes: &[u8], start: usize) -> usize {
 fn end_of_bare(bytes: &[u8], start: usize) -> usize {
     let len = bytes.get(start + 1..).map_or(0, |rest| {
         rest.iter()
-            .take_while(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b',' | b':' | b'{' | b'}' | b'[' | b']' | b'"'))
+            .take_while(|byte| {
+                !matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b',' | b':' | b'{' | b'}' | b'[' | b']' | b'"')
+            })
             .count()
     });
     start + 1 + len
@@ -136,7 +138,9 @@ mod tests {
         assert!(tokenize(&deep(DEPTH_MAX)).is_ok());
         assert!(matches!(tokenize(&deep(DEPTH_MAX + 1)), Err(Error::TooDeep { .. })));
         assert!(matches!(tokenize(&deep(1_000_000)), Err(Error::TooDeep { .. })));
-        for broken in ["", "{", "[1,]", "{\"a\"}", "\"abc", "01", "nul", "1 2", "\"\u{1}\"", "]", "\"\\x\"", "\"\\"] {
+        for broken in
+            ["", "{", "[1,]", "{\"a\"}", "\"abc", "01", "nul", "1 2", "\"\u{1}\"", "]", "\"\\x\"", "\"\\"]
+        {
             assert!(matches!(tokenize(broken), Err(Error::Invalid { .. })), "{broken}");
         }
     }

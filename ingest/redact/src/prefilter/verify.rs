@@ -1,42 +1,51 @@
-//! What is around a gram: does the anchor stand there, and could a secret follow?
+//! What is around a window: does the anchor stand there, and could a secret follow?
 //!
 //! The first part ([`hit`]) is the same for raw and for decoded text. The second decides about raw bytes only and may err
 //! to one side: it must never clear what the rules would replace after decoding.
 
 use super::Hit;
-use super::grams::Target;
-use crate::bytes::{at, before, token_boundary};
-use crate::marker::inert_len;
-use crate::names::{self, Place, TERMINATORS};
+use super::windows::Target;
+use crate::bytes::{at, before, is_scheme_byte, token_boundary};
+use crate::marker::{inert_len, marker_len};
+use crate::names::{self, Name, Place, TERMINATORS};
 use crate::shapes::{Anchor, SHAPES};
 use crate::text::assignment;
 
-/// The hit that a gram's target at `position` is, if its surroundings fit.
-pub(super) fn hit(bytes: &[u8], target: &Target, position: usize) -> Option<Hit> {
+/// The hit that a target's anchor at `start` is, if it stands there and its surroundings fit.
+pub(super) fn hit(bytes: &[u8], target: &Target, start: usize) -> Option<Hit> {
+    let rest = bytes.get(start..)?;
     match target {
-        Target::Shape { rank, anchor, offset } => {
-            let start = position.checked_sub(*offset)?;
+        Target::Shape { rank, anchor } => {
             anchor_stands(bytes, anchor, start).then_some(Hit::Shape { rank: *rank })
         }
         Target::DiscordBot => {
-            let run = bytes.get(position..)?.iter().take(30).take_while(|byte| is_word(**byte)).count();
-            let fits = (23..=28).contains(&run) && at(bytes, position + run) == Some(b'.');
-            (fits && token_boundary(bytes, position)).then_some(Hit::Shape { rank: SHAPES.len() })
+            let run = rest.iter().take(30).take_while(|byte| is_word(**byte)).count();
+            let fits = (23..=28).contains(&run) && rest.get(run) == Some(&b'.');
+            (fits && token_boundary(bytes, start)).then_some(Hit::Shape { rank: SHAPES.len() })
         }
-        Target::Name { word, offset } => {
-            let start = position.checked_add_signed(-offset)?;
+        Target::Name { word } => {
+            let stands = rest.get(..word.len())?.eq_ignore_ascii_case(word.as_bytes())
+                && rest.get(word.len()).is_some_and(|byte| TERMINATORS.contains(byte));
             let end = start + word.len();
-            let stands = bytes.get(start..end)?.eq_ignore_ascii_case(word.as_bytes())
-                && at(bytes, end).is_some_and(|byte| TERMINATORS.contains(&byte))
-                && names::name_ending_at(bytes, end).is_some();
-            stands.then_some(Hit::Name { end })
+            if !stands {
+                return None;
+            }
+            names::name_ending_at(bytes, end).map(|name| Hit::Name { name, end })
         }
-        Target::Url => bytes.get(position + 1..)?.starts_with(b"://").then_some(Hit::Url { start: position + 1 }),
-        Target::Marker => {
-            bytes.get(position..)?.starts_with(b"<redacted:").then_some(Hit::Marker { start: position })
+        Target::Url => {
+            let stands = rest.starts_with(b"://") && before(bytes, start).is_some_and(is_scheme_byte);
+            stands.then_some(Hit::Url { start })
         }
-        // Folded bytes may be others than those meant; a backslash is what makes it an escape.
-        Target::Escape => bytes.get(position..position + 4)?.contains(&b'\\').then_some(Hit::Escape),
+        Target::Marker => rest.starts_with(b"<redacted:").then_some(Hit::Marker { start }),
+        Target::UnicodeEscape => Some(Hit::Escape),
+        Target::SlashEscape => {
+            // Any number of backslashes: each level of strings in strings doubles them.
+            let slash = |from: usize| {
+                let backslashes = rest.get(from..)?.iter().take_while(|byte| **byte == b'\\').count();
+                (rest.get(from + backslashes) == Some(&b'/')).then_some(from + backslashes + 1)
+            };
+            slash(1).and_then(slash).map(|_| Hit::Escape)
+        }
     }
 }
 
@@ -71,17 +80,28 @@ pub(super) fn url_may_hold_password(bytes: &[u8], start: usize) -> bool {
 }
 
 /// A name ends at `end`: true unless what follows shows that no value does, or that there is nothing left to hide in it.
-pub(super) fn name_may_hold_secret(bytes: &[u8], end: usize) -> bool {
-    let Some(name) = names::name_ending_at(bytes, end) else { return false };
+pub(super) fn name_may_hold_secret(bytes: &[u8], name: &Name, end: usize) -> bool {
+    if is_class_of_marker(bytes, end) {
+        return false;
+    }
     let next = skip_closers(bytes, end);
     if let Some(value) = assignment::after_separator(bytes, next) {
         let equals = at(bytes, next) != Some(b':');
-        return (equals || name.place != Place::Parameter) && !value_is_inert(bytes, value);
+        return (equals || name.place != Place::Parameter) && !value_is_inert(bytes, value, name);
     }
     if is_flag(bytes, end) {
         return true;
     }
-    name.place != Place::Parameter && is_pair(bytes, end, name.place == Place::Header)
+    name.place != Place::Parameter && is_pair(bytes, end, name)
+}
+
+/// The name is the class within our own marker.
+fn is_class_of_marker(bytes: &[u8], end: usize) -> bool {
+    const OPENING_BYTES: usize = b"<redacted:".len();
+    names::name_start(bytes, end)
+        .checked_sub(OPENING_BYTES)
+        .and_then(|start| bytes.get(start..))
+        .is_some_and(|rest| marker_len(rest).is_some())
 }
 
 /// Passes over quotes, brackets, white space and escapes of them.
@@ -96,9 +116,9 @@ fn skip_closers(bytes: &[u8], mut position: usize) -> usize {
 }
 
 /// A value in quotes that is empty, a marker or a mask; or a bare `true`, `false`, `null`.
-fn value_is_inert(bytes: &[u8], position: usize) -> bool {
+fn value_is_inert(bytes: &[u8], position: usize, name: &Name) -> bool {
     let Some(rest) = bytes.get(position..) else { return true };
-    if assignment::literal_len(rest).is_some() {
+    if assignment::literal_len(rest, name).is_some() {
         return true;
     }
     let opening = rest.iter().take_while(|byte| **byte == b'\\').count();
@@ -117,8 +137,10 @@ fn is_flag(bytes: &[u8], end: usize) -> bool {
 }
 
 /// The name is a whole string that is a pair's first half: an array's element, or the value of a member such as `name`.
-fn is_pair(bytes: &[u8], end: usize, header: bool) -> bool {
+fn is_pair(bytes: &[u8], end: usize, name: &Name) -> bool {
     let mut start = names::name_start(bytes, end);
+    let counts_as_element =
+        bytes.get(start..end).is_some_and(|spelled| names::counts_as_element(name, spelled));
     if before(bytes, start) != Some(b'"') {
         return false;
     }
@@ -128,7 +150,7 @@ fn is_pair(bytes: &[u8], end: usize, header: bool) -> bool {
     }
     let Some(previous) = skip_back(bytes, start) else { return false };
     match at(bytes, previous) {
-        Some(b'[' | b',') => header,
+        Some(b'[' | b',') => counts_as_element,
         Some(b':') => {
             let Some(quote) = skip_back(bytes, previous) else { return false };
             let key_end = skip_quote_back(bytes, quote);

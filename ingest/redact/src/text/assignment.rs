@@ -7,9 +7,8 @@ use crate::names::{self, Name, Place};
 /// Schemes of an `Authorization` header of which one word follows.
 const ONE_WORD_SCHEMES: &[&str] = &["bearer", "basic", "token", "bot", "apikey", "api-key", "negotiate"];
 
-/// The value that belongs to the name which ends at `name_end`: start, end and class.
-pub(crate) fn value(bytes: &[u8], name_end: usize) -> Option<(usize, usize, &'static str)> {
-    let name = names::name_ending_at(bytes, name_end)?;
+/// The value that belongs to `name`, which ends at `name_end`: start, end and class.
+pub(crate) fn value(bytes: &[u8], name: &Name, name_end: usize) -> Option<(usize, usize, &'static str)> {
     let next = skip_closers(bytes, name_end);
     let start = match after_separator(bytes, next) {
         Some(_) if at(bytes, next) == Some(b':') && name.place == Place::Parameter => return None,
@@ -53,19 +52,32 @@ pub(crate) fn after_separator(bytes: &[u8], next: usize) -> Option<usize> {
     Some(skip_blanks(bytes, next + len))
 }
 
+/// The value of these goes on after its first word.
+fn takes_the_line(name: &Name) -> bool {
+    matches!(name.class, "cookie" | "authorization")
+}
+
 /// The length of a bare `true`, `false`, `null` or `none` at the start: there is nothing to hide in it.
-pub(crate) fn literal_len(bytes: &[u8]) -> Option<usize> {
+pub(crate) fn literal_len(bytes: &[u8], name: &Name) -> Option<usize> {
+    if takes_the_line(name) {
+        return None;
+    }
     let len = bytes.iter().take(6).take_while(|byte| byte.is_ascii_alphabetic()).count();
     let known = bytes.get(..len).is_some_and(|word| {
         [&b"true"[..], b"false", b"null", b"none"].iter().any(|known| word.eq_ignore_ascii_case(known))
     });
-    (known && bytes.get(len).is_none_or(|byte| matches!(byte, b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r')))
-        .then_some(len)
+    (known
+        && bytes
+            .get(len)
+            .is_none_or(|byte| matches!(byte, b',' | b'}' | b']' | b')' | b' ' | b'\t' | b'\n' | b'\r')))
+    .then_some(len)
 }
 
 /// Quotes, brackets and blanks between a name and its separator.
 fn skip_closers(bytes: &[u8], mut position: usize) -> usize {
-    while at(bytes, position).is_some_and(|byte| is_blank(byte) || matches!(byte, b'\\' | b'"' | b'\'' | b']' | b'`')) {
+    while at(bytes, position)
+        .is_some_and(|byte| is_blank(byte) || matches!(byte, b'\\' | b'"' | b'\'' | b']' | b'`'))
+    {
         position += 1;
     }
     position
@@ -84,7 +96,7 @@ fn is_blank(byte: u8) -> bool {
 }
 
 fn extent(bytes: &[u8], start: usize, name_end: usize, name: &Name) -> Option<(usize, usize)> {
-    if literal_len(bytes.get(start..)?).is_some() {
+    if literal_len(bytes.get(start..)?, name).is_some() {
         return None;
     }
     if let Some(quoted) = quoted(bytes, start) {
@@ -112,7 +124,9 @@ fn quoted(bytes: &[u8], start: usize) -> Option<(usize, usize)> {
     while let Some(byte) = at(bytes, position) {
         match byte {
             b'\\' => backslashes += 1,
-            byte if byte == quote && closes(backslashes, escapes) => return Some((inside, position - backslashes.min(escapes))),
+            byte if byte == quote && closes(backslashes, escapes) => {
+                return Some((inside, position - backslashes.min(escapes)));
+            }
             _ => backslashes = 0,
         }
         position += 1;
@@ -122,7 +136,7 @@ fn quoted(bytes: &[u8], start: usize) -> Option<(usize, usize)> {
 
 fn closes(backslashes: usize, escapes: usize) -> bool {
     // Without an escaped opening, an even number of backslashes stands for itself.
-    if escapes == 0 { backslashes % 2 == 0 } else { backslashes <= escapes }
+    if escapes == 0 { backslashes.is_multiple_of(2) } else { backslashes <= escapes }
 }
 
 /// After a scheme of one word, that word; after any other, the line; without a scheme, the word.
@@ -167,7 +181,9 @@ fn closes_sentence(bytes: &[u8], position: usize, start: usize) -> bool {
     let next = at(bytes, position + 1);
     let mask_ends = inert_len(&bytes[start..]).is_some_and(|len| start + len == position + 1);
     !mask_ends
-        && next.is_none_or(|next| next.is_ascii_whitespace() || matches!(next, b',' | b')' | b']' | b'}' | b'"' | b'\'' | b';'))
+        && next.is_none_or(|next| {
+            next.is_ascii_whitespace() || matches!(next, b',' | b')' | b']' | b'}' | b'"' | b'\'' | b';')
+        })
 }
 
 fn end_of_line(bytes: &[u8], start: usize) -> usize {
@@ -180,9 +196,12 @@ fn end_of_line(bytes: &[u8], start: usize) -> usize {
 /// The line's end, or the quote that closes a header quoted as a whole: `-H 'Cookie: a=b'`.
 fn end_of_header(bytes: &[u8], start: usize, name_end: usize) -> usize {
     let end = end_of_line(bytes, start);
-    match before(bytes, names::name_start(bytes, name_end)).filter(|byte| matches!(byte, b'"' | b'\'' | b'`')) {
+    match before(bytes, names::name_start(bytes, name_end)).filter(|byte| matches!(byte, b'"' | b'\'' | b'`'))
+    {
         None => end,
-        Some(quote) => start + bytes[start..end].iter().take_while(|byte| **byte != quote && **byte != b'\\').count(),
+        Some(quote) => {
+            start + bytes[start..end].iter().take_while(|byte| **byte != quote && **byte != b'\\').count()
+        }
     }
 }
 

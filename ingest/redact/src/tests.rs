@@ -1,0 +1,87 @@
+//! Tests of the whole: what the public door does, on examples and on arbitrary input.
+
+mod properties;
+mod samples;
+mod shapes;
+mod structure;
+
+use std::time::{Duration, Instant};
+
+use crate::Redactor;
+
+fn redactor() -> Redactor {
+    Redactor::new([7; 32])
+}
+
+/// Redacts both ways and checks what must always hold; gives the redacted text.
+fn redact_text(redactor: &Redactor, text: &str) -> String {
+    let redacted = redactor.redact_text(text);
+    let borrowed = matches!(redacted.text, std::borrow::Cow::Borrowed(_));
+    assert_eq!(borrowed, redacted.removed.is_empty(), "{text}");
+    assert!(borrowed || !redactor.is_clean(text.as_bytes()), "cleared but redacted: {text}");
+    let again = redactor.redact_text(&redacted.text);
+    assert_eq!(again.text, redacted.text, "not idempotent: {text}");
+    redacted.text.into_owned()
+}
+
+fn redact_json(redactor: &Redactor, json: &str) -> String {
+    let redacted = redactor.redact_json(json).unwrap();
+    let borrowed = matches!(redacted.text, std::borrow::Cow::Borrowed(_));
+    assert_eq!(borrowed, redacted.removed.is_empty(), "{json}");
+    assert!(borrowed || !redactor.is_clean(json.as_bytes()), "cleared but redacted: {json}");
+    let again = redactor.redact_json(&redacted.text).unwrap();
+    assert_eq!(again.text, redacted.text, "not idempotent: {json}");
+    redacted.text.into_owned()
+}
+
+const NEAR_MISSES: &[&str] = &[
+    "sk-",
+    "eyJ",
+    "AKIA",
+    "-----BEGIN ",
+    "password=\"",
+    "password=\\\"",
+    "token: ",
+    "://a:",
+    "x://a:",
+    "Bearer ",
+    "hf_ ",
+    "eyJhbGciOiJIUzI1NiJ9.",
+    "<redacted:token:",
+    "{\\\"a\\\":",
+    "cookie: ",
+    "--token ",
+    "a b_",
+    ":AA",
+    "\\\\",
+    "SG.aaaaaaaaaaaaaaaaaaaa.",
+    "authorization=digest ",
+    "{\"a\":\"",
+    "[[\"token\",",
+];
+
+/// Both ways over `text`, and the time they took.
+#[allow(clippy::disallowed_methods, reason = "the time taken is what is tested")]
+fn time_taken(redactor: &Redactor, text: &str) -> Duration {
+    let json = serde_json::to_string(text).unwrap();
+    let start = Instant::now();
+    redactor.redact_text(text);
+    redactor.redact_json(&json).unwrap();
+    redactor.is_clean(json.as_bytes());
+    start.elapsed()
+}
+
+/// Near-misses by the million take seconds at most, not the hours of quadratic time.
+#[test]
+fn large_near_misses_take_linear_time() {
+    let redactor = redactor();
+    for unit in NEAR_MISSES {
+        let taken = time_taken(&redactor, &unit.repeat((4 << 20) / unit.len()));
+        eprintln!("TAKEN {unit} {taken:?}");
+        assert!(taken < Duration::from_secs(20), "{unit}: {taken:?}");
+    }
+    let mixed = NEAR_MISSES.concat();
+    let taken = time_taken(&redactor, &mixed.repeat((16 << 20) / mixed.len()));
+    eprintln!("TAKEN all {taken:?}");
+    assert!(taken < Duration::from_secs(60), "all: {taken:?}");
+}

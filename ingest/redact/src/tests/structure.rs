@@ -1,0 +1,144 @@
+//! What the structure of JSON gives away, and what of it stays untouched.
+
+use super::{redact_json, redact_text, redactor};
+use crate::Error;
+
+/// The fingerprints cut out.
+fn plain(text: &str) -> String {
+    let marker = regex::Regex::new("<redacted:([a-z0-9_]+):[0-9a-f]{12}>").unwrap();
+    marker.replace_all(text, "<$1>").into_owned()
+}
+
+#[test]
+fn fields_pairs_and_subtrees() {
+    let redactor = redactor();
+    for (json, expected) in [
+        (r#"{"password":"abc","a":1}"#, r#"{"password":"<password>","a":1}"#),
+        (r#"{"pass\u0077ord" : "abc"}"#, r#"{"pass\u0077ord" : "<password>"}"#),
+        (
+            r#"{"otp":123456,"token":null,"secret":true,"pwd":""}"#,
+            r#"{"otp":"<otp>","token":null,"secret":true,"pwd":""}"#,
+        ),
+        (
+            r#"{"credentials":{"user":"u","n":[1,"x",null]}}"#,
+            r#"{"credentials":{"user":"<credential>","n":["<credential>","<credential>",null]}}"#,
+        ),
+        (
+            r#"{"headers":[{"name":"Authorization","value":"Bearer x"}]}"#,
+            r#"{"headers":[{"name":"Authorization","value":"<authorization>"}]}"#,
+        ),
+        (
+            r#"{"value":"v1","type":2,"name":"DB_PASSWORD"}"#,
+            r#"{"value":"<password>","type":2,"name":"DB_PASSWORD"}"#,
+        ),
+        (
+            r#"[["Host","h"],["Authorization","Bearer x"]]"#,
+            r#"[["Host","h"],["Authorization","<authorization>"]]"#,
+        ),
+        (r#"["Host","h","X-Api-Key","k1"]"#, r#"["Host","h","X-Api-Key","<api_key>"]"#),
+        (
+            r#"["X-Auth-Token","t1",["Cookie","Set-Cookie"],["token","id"]]"#,
+            r#"["X-Auth-Token","<token>",["Cookie","Set-Cookie"],["token","id"]]"#,
+        ),
+        (r#"{"args":["--password","hunter","-v"]}"#, r#"{"args":["--password","<password>","-v"]}"#),
+        (
+            r#"{"key":"http.request.header.cookie","value":{"stringValue":"a=b"}}"#,
+            r#"{"key":"http.request.header.cookie","value":{"stringValue":"<cookie>"}}"#,
+        ),
+        (
+            r#"{"a":"{\"password\":\"x\",\"n\":{\"otp\":12}}"}"#,
+            r#"{"a":"{\"password\":\"<password>\",\"n\":{\"otp\":\"<otp>\"}}"}"#,
+        ),
+        (
+            r#"{"a":"{\"b\":\"{\\\"token\\\":7}\"}"}"#,
+            r#"{"a":"{\"b\":\"{\\\"token\\\":\\\"<token>\\\"}\"}"}"#,
+        ),
+        (r#"{"a":"say: {\"token\":\"x1\"}"}"#, r#"{"a":"say: {\"token\":\"<token>\"}"}"#),
+        (r#"{"token":"a","token":"b"}"#, r#"{"token":"<token>","token":"<token>"}"#),
+        (
+            r#"{"a":"lone \ud800 password=x1 \udc00","n":123456789012345678901234567890.10e+5}"#,
+            r#"{"a":"lone \ud800 password=<password> \udc00","n":123456789012345678901234567890.10e+5}"#,
+        ),
+        (r#"{"a":"postgres:\/\/u:pw@h"}"#, r#"{"a":"postgres:\/\/u:<url_password>@h"}"#),
+        (r#"{"a":"x\ntoken=abc\tpwd: d"}"#, r#"{"a":"x\ntoken=<token>\tpwd: <password>"}"#),
+        (r#""\u0070wd=abc""#, r#""\u0070wd=<password>""#),
+    ] {
+        assert_eq!(plain(&redact_json(&redactor, json)), expected);
+    }
+}
+
+#[test]
+fn what_is_no_secret_is_cleared_by_the_prefilter() {
+    let redactor = redactor();
+    for json in [
+        r#"{"input_tokens":85,"output_tokens":1127,"max_tokens":5,"total_tokens":6,"token_count":1,"token_type":"x"}"#,
+        r#"{"capability":"oauth_token","risk":"low","tool":"get_secret_ref","auth_method":"token"}"#,
+        r#"{"token":"[REDACTED:token]","password" : "****","secret":null,"pwd":true,"api_key":""}"#,
+        r#"{"credential_id":"c-1","credential_expires":5,"policy_hash":"9a4c385e165aad0b","approval_id":"apr-8c86"}"#,
+        r#"{"sql":"SELECT \"created_at\" FROM t","target":"repo://github/a","url":"https://h:80/x?y=1"}"#,
+        r#"{"columns":["id","token","password"],"sort":"token"}"#,
+        r#"{"token":"<redacted:token:0123456789ab>"}"#,
+    ] {
+        assert!(redactor.is_clean(json.as_bytes()), "{json}");
+        assert_eq!(redact_json(&redactor, json), json);
+    }
+}
+
+#[test]
+fn escapes_that_could_hide_a_rule_are_never_cleared() {
+    let redactor = redactor();
+    for json in [
+        r#"{"a":"\u0041"}"#,
+        r#"{"a":" \u0041"}"#,
+        r#"["http:\/\/x"]"#,
+        r#"["http:\//x"]"#,
+        r#"["http:/\/x"]"#,
+    ] {
+        for lead in ["", " "] {
+            assert!(!redactor.is_clean(format!("{lead}{json}").as_bytes()), "{json}");
+        }
+    }
+}
+
+#[test]
+fn broken_and_bottomless_input_is_refused() {
+    let redactor = redactor();
+    assert!(matches!(redactor.redact_json("{\"password\":\"x\""), Err(Error::Invalid { .. })));
+    assert!(matches!(redactor.redact_json(&"[".repeat(10_000)), Err(Error::TooDeep { .. })));
+    assert!(matches!(redactor.redact_json(&"{\"a\":".repeat(10_000)), Err(Error::TooDeep { .. })));
+    // As a string it is text.
+    let nested = serde_json::to_string(&format!("{}\"token=abc1\"", "[".repeat(10_000))).unwrap();
+    assert!(plain(&redact_json(&redactor, &nested)).contains("token=<token>"));
+}
+
+#[test]
+fn strings_in_strings_are_followed_to_the_bound_and_beyond_it_read_as_text() {
+    let redactor = redactor();
+    let mut json = r#"{"password":"hunter2x"}"#.to_owned();
+    for _ in 0..9 {
+        json = serde_json::to_string(&serde_json::json!({ "inner": json })).unwrap();
+        assert!(!redact_json(&redactor, &json).contains("hunter2x"));
+    }
+}
+
+#[test]
+fn markers_do_not_shield_what_stands_beside_them() {
+    let redactor = redactor();
+    let marker = "<redacted:token:0123456789ab>";
+    assert_eq!(redact_text(&redactor, &format!("token={marker}")), format!("token={marker}"));
+    for text in [
+        format!("password={marker}hunter2x"),
+        format!("password=hunter2x{marker}"),
+        format!("cookie: {marker}; hunter2x"),
+        "<redacted:cookie:0123456789ab> password=hunter2x".into(),
+    ] {
+        assert!(!redact_text(&redactor, &text).contains("hunter2x"), "{text}");
+    }
+}
+
+#[test]
+fn numbers_in_names_of_values_only() {
+    let redactor = redactor();
+    let json = r#" { "a" : 9007199254740993 , "b":[ -0.0, 1E400 ] , "c":"é\/\\" } "#;
+    assert_eq!(redact_json(&redactor, json), json);
+}

@@ -1,0 +1,74 @@
+//! The one error of this crate: why a whole request was not taken. Single values are in [`crate::Rejected`].
+
+/// Why a body was not taken. A caller acts on the variant; the text is for people.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The caller is not known: no principal came with the request.
+    #[error("no credential was checked for this request; send a token")]
+    Unauthenticated,
+    /// The caller may not send events.
+    #[error("role {role} may not send events; use a token with role collector or admin")]
+    Forbidden {
+        /// The role it has.
+        role: schemas::principal::Role,
+    },
+    /// The body or what it decompresses to is over a limit.
+    #[error("{what} is over the limit of {limit}; send less at once")]
+    TooLarge {
+        /// Which limit, with its unit.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+    /// The content encoding is none that is read here.
+    #[error("content encoding {encoding} is not known; send gzip or identity")]
+    UnknownEncoding {
+        /// The encoding, quoted.
+        encoding: String,
+    },
+    /// The compressed body is damaged.
+    #[error("the gzip body is damaged or cut short at byte {at} of what it decompresses to: {reason}")]
+    BadGzip {
+        /// Bytes that came out before.
+        at: usize,
+        /// What the decoder said.
+        reason: String,
+    },
+    /// The body could not be read to its end.
+    #[error("the body broke off: {reason}")]
+    BrokenBody {
+        /// What happened.
+        reason: String,
+    },
+    /// The body did not come in time.
+    #[error("the body did not arrive in time; send it faster or in smaller parts")]
+    Slow,
+    /// A mapping was asked for that does not exist.
+    #[error("mapping {name} is not known; canonical/1 and simple/1 are")]
+    UnknownMapping {
+        /// What was asked for, quoted.
+        name: String,
+    },
+    /// There is no value in the body.
+    #[error("the body holds no JSON value; send an object, an array of objects or NDJSON")]
+    Empty,
+    /// Too many bodies are in flight.
+    #[error("{what} bytes of request bodies are in flight already; try again")]
+    Busy {
+        /// Whose budget is used up.
+        what: &'static str,
+    },
+    /// The store did not take the events.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The draft does not fit together; a defect of this program.
+    #[error("draft: {0}")]
+    Draft(#[from] schemas::Error),
+    /// A task of this program was stopped.
+    #[error("the service is stopping or a worker failed: {reason}; the outcome is unknown, send it again")]
+    Worker {
+        /// What happened.
+        reason: String,
+    },
+}

@@ -1,0 +1,277 @@
+//! `POST /v1/events`: a body is admitted, read, parsed, appended, and answered once it is on stable storage.
+//!
+//! From the moment the body is whole the work runs in a task of its own: a client that goes away changes nothing.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
+use axum::routing::post;
+use axum::{Extension, Router};
+use redact::Redactor;
+use schemas::Stream;
+use schemas::limits;
+use schemas::principal::Principal;
+use store::{Receipt, Store};
+use tokio::sync::Semaphore;
+
+use crate::admit::{Admission, Reservation};
+use crate::error::Error;
+use crate::gzip::Encoding;
+use crate::mapping::Mapping;
+use crate::measure::{self, Outcome};
+use crate::parse::{Context, Parsed, parse};
+use crate::rim;
+use crate::session::Sessions;
+
+mod answer;
+mod receive;
+
+/// Gives the redaction key of a tenant, 32 bytes that stay the same for as long as fingerprints are to be compared.
+pub type RedactionKey = Arc<dyn Fn(&str) -> [u8; 32] + Send + Sync>;
+
+/// How events are taken in.
+#[derive(Clone)]
+pub struct Options {
+    /// The redaction key of each tenant.
+    pub redaction_key: RedactionKey,
+    /// Bytes of a body as sent.
+    pub body_bytes_max: usize,
+    /// Bytes of a body once it is decompressed.
+    pub decompressed_bytes_max: usize,
+    /// Bytes of bodies in flight.
+    pub admission_bytes: usize,
+    /// Bytes of bodies in flight for one tenant.
+    pub admission_tenant_bytes: usize,
+    /// Bytes up to which a body is parsed where it was received; longer ones go to a thread of their own.
+    pub inline_bytes_max: usize,
+    /// Long bodies parsed at once.
+    pub parsers_max: usize,
+    /// Longest pause between two parts of a body.
+    pub part_timeout: Duration,
+    /// Longest time for a whole body.
+    pub body_timeout: Duration,
+}
+
+impl Options {
+    /// The limits of `schemas::limits`, with these redaction keys.
+    pub fn new(redaction_key: RedactionKey) -> Options {
+        Options {
+            redaction_key,
+            body_bytes_max: limits::BODY_BYTES_MAX,
+            decompressed_bytes_max: limits::DECOMPRESSED_BYTES_MAX,
+            admission_bytes: limits::ADMISSION_BYTES,
+            admission_tenant_bytes: limits::ADMISSION_TENANT_BYTES,
+            inline_bytes_max: 64 << 10,
+            parsers_max: 2,
+            part_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(300),
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The function of keys has nothing to show, and keys stay out of logs.
+        f.debug_struct("Options")
+            .field("body_bytes_max", &self.body_bytes_max)
+            .field("decompressed_bytes_max", &self.decompressed_bytes_max)
+            .field("admission_bytes", &self.admission_bytes)
+            .field("admission_tenant_bytes", &self.admission_tenant_bytes)
+            .field("inline_bytes_max", &self.inline_bytes_max)
+            .field("parsers_max", &self.parsers_max)
+            .field("part_timeout", &self.part_timeout)
+            .field("body_timeout", &self.body_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The door for events; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Ingest {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    store: Store,
+    options: Options,
+    admission: Admission,
+    parsers: Semaphore,
+    /// One per tenant that has sent something: as many as there are credentials at most.
+    tenants: Mutex<HashMap<String, Arc<Tenant>>>,
+}
+
+/// What is kept for a tenant between requests.
+#[derive(Debug)]
+struct Tenant {
+    redactor: Redactor,
+    sessions: Sessions,
+}
+
+/// What a request asks for beside its body.
+#[derive(Debug, Clone)]
+struct Request {
+    principal: Principal,
+    mapping: Option<Mapping>,
+    idempotency_key: Option<String>,
+}
+
+#[derive(Debug, serde::Deserialize)]
+struct Parameters {
+    format: Option<String>,
+}
+
+/// The routes; the door before them puts a [`Principal`] into the extensions of each request.
+pub fn router(state: Ingest) -> Router {
+    Router::new().route("/v1/events", post(events)).with_state(state)
+}
+
+impl Ingest {
+    /// Over `store`.
+    pub fn new(store: Store, options: Options) -> Ingest {
+        let admission = Admission::new(options.admission_bytes, options.admission_tenant_bytes);
+        let parsers = Semaphore::new(options.parsers_max.max(1));
+        let tenants = Mutex::new(HashMap::new());
+        Ingest { shared: Arc::new(Shared { store, options, admission, parsers, tenants }) }
+    }
+
+    /// What is in flight.
+    pub fn admission(&self) -> &Admission {
+        &self.shared.admission
+    }
+
+    /// What is kept for `tenant`. Two first requests may both compile its rules; one of them is kept.
+    fn tenant(&self, tenant: &str) -> Arc<Tenant> {
+        let lock = || self.shared.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lock().get(tenant) {
+            return Arc::clone(known);
+        }
+        let redactor = Redactor::new((self.shared.options.redaction_key)(tenant));
+        let new = Arc::new(Tenant { redactor, sessions: Sessions::new() });
+        Arc::clone(lock().entry(tenant.to_string()).or_insert(new))
+    }
+
+    /// Parses and appends a whole body; `reservation` is held until the end.
+    async fn take(self, request: Request, body: Vec<u8>, reservation: Reservation) -> Result<Taken, Error> {
+        let tenant = request.principal.tenant.clone();
+        let parsed = self.parse(request, body).await?;
+        let Parsed { draft, rejected, rejected_count } = parsed;
+        let Some(draft) = draft else {
+            measure::events(Outcome { refused: rejected_count, ..Outcome::default() });
+            return if rejected_count == 0 {
+                Err(Error::Empty)
+            } else {
+                Ok(Taken { receipt: None, rejected, rejected_count })
+            };
+        };
+        let rows = draft.entries.num_rows() as u64;
+        let appended = async { self.shared.store.log(&tenant, Stream::Events).await?.append(draft).await }.await;
+        drop(reservation);
+        let outcome = match &appended {
+            Ok(receipt) => Outcome {
+                durable: receipt.count,
+                duplicate: receipt.duplicates.len() as u64,
+                refused: rejected_count,
+            },
+            Err(_) => Outcome { refused: rows + rejected_count, ..Outcome::default() },
+        };
+        measure::events(outcome);
+        Ok(Taken { receipt: Some(appended?), rejected, rejected_count })
+    }
+
+    /// Parses here what is short, and elsewhere what would hold up other requests.
+    async fn parse(&self, request: Request, body: Vec<u8>) -> Result<Parsed, Error> {
+        let ingest = self.clone();
+        let is_short = body.len() <= self.shared.options.inline_bytes_max;
+        let work = move || {
+            let tenant = ingest.tenant(&request.principal.tenant);
+            let context = Context {
+                collector: request.principal.door,
+                principal: &request.principal,
+                mapping: request.mapping,
+                idempotency_key: request.idempotency_key.as_deref(),
+                line_first: 1,
+                now_us: rim::now_us(),
+                seed: rim::seed()?,
+                redactor: &tenant.redactor,
+                sessions: &tenant.sessions,
+            };
+            parse(&body, &context)
+        };
+        if is_short {
+            return work();
+        }
+        let stopped = |reason: String| Error::Worker { reason };
+        let permit = self.shared.parsers.acquire().await.map_err(|error| stopped(error.to_string()))?;
+        let parsed = tokio::task::spawn_blocking(work).await.map_err(|error| stopped(error.to_string()))?;
+        drop(permit);
+        parsed
+    }
+}
+
+/// What became of a body that held values.
+#[derive(Debug)]
+struct Taken {
+    /// None where no value was usable.
+    receipt: Option<Receipt>,
+    rejected: Vec<crate::Rejected>,
+    rejected_count: u64,
+}
+
+async fn events(
+    State(ingest): State<Ingest>,
+    principal: Option<Extension<Principal>>,
+    parameters: Result<Query<Parameters>, axum::extract::rejection::QueryRejection>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let principal = principal.map(|Extension(principal)| principal);
+    let parameters = parameters.map(|Query(parameters)| parameters.format).map_err(|error| error.to_string());
+    match handle(ingest, principal, parameters, &headers, body).await {
+        Ok(taken) => answer::taken(taken),
+        Err(error) => answer::problem(&error),
+    }
+}
+
+async fn handle(
+    ingest: Ingest,
+    principal: Option<Principal>,
+    format: Result<Option<String>, String>,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Taken, Error> {
+    let principal = principal.ok_or(Error::Unauthenticated)?;
+    if !principal.role.writes_events() {
+        return Err(Error::Forbidden { role: principal.role });
+    }
+    let mapping = match format {
+        Ok(format) => format.map(|format| format.parse::<Mapping>()).transpose()?,
+        Err(name) => return Err(Error::UnknownMapping { name }),
+    };
+    let encoding = encoding(headers)?;
+    let options = &ingest.shared.options;
+    let declared = receive::declared_bytes(headers);
+    let (body, reservation) =
+        receive::body(&ingest.shared.admission, &principal.tenant, encoding, declared, body, options).await?;
+    // Escaped, so that any bytes are a key and no two keys become one.
+    let idempotency_key = headers.get("idempotency-key").map(|key| key.as_bytes().escape_ascii().to_string());
+    let idempotency_key = idempotency_key.filter(|key| !key.is_empty());
+    let request = Request { principal, mapping, idempotency_key };
+    let task = tokio::spawn(ingest.take(request, body, reservation));
+    task.await.map_err(|error| Error::Worker { reason: error.to_string() })?
+}
+
+fn encoding(headers: &HeaderMap) -> Result<Encoding, Error> {
+    let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
+    let first = values.next().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    if values.next().is_some() {
+        return Err(Error::UnknownEncoding { encoding: "of several headers".to_string() });
+    }
+    Encoding::from_header(first.as_deref())
+}

@@ -1,0 +1,489 @@
+//! The core behind every door: check, admit, put the intent on the access log, run, put the outcome on it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use datafusion::common::ScalarValue;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::execute_stream;
+use datafusion::sql::parser::Statement;
+use futures::StreamExt;
+use schemas::principal::Principal;
+use store::Store;
+use tokio::runtime::Runtime;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use crate::access::{Access, AccessLog, Status};
+use crate::answer::{Answer, Ending};
+use crate::error::Stage;
+use crate::file::{SnapshotFiles, Verified};
+use crate::guard::Stop;
+use crate::session::{Engine, plan};
+use crate::source::{Journal, Snapshots};
+use crate::table::{Scans, Shared};
+use crate::{Error, Options, Result, Snapshot, statement};
+
+/// Stack of the threads that parse, plan and run: trees are as deep as a text may nest.
+pub(crate) const STACK_BYTES: usize = 32 << 20;
+/// Batches made ahead of the reader.
+const BATCHES_AHEAD: usize = 2;
+/// Rows that a statement before the last one may give.
+const ROWS_BEFORE_MAX: usize = 10_000;
+
+/// One question.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// The SQL text: one statement.
+    pub sql: String,
+    /// Values of `$1`, `$2`, ...
+    pub params: Vec<ScalarValue>,
+    /// Name of the answer format, for the access log.
+    pub format: Option<&'static str>,
+    /// Rows over which the answer is refused, if fewer than the service's own limit.
+    pub rows_max: Option<u64>,
+}
+
+/// A value of a part of a [`Job`].
+#[derive(Debug, Clone)]
+pub(crate) enum Param {
+    Value(ScalarValue),
+    /// From the first row of an earlier part.
+    Before { part: usize, column: usize },
+}
+
+impl Param {
+    /// A text.
+    pub(crate) fn text(text: &str) -> Param {
+        Param::Value(ScalarValue::Utf8(Some(text.to_string())))
+    }
+
+    fn resolve(self, before: &[Vec<RecordBatch>]) -> Result<ScalarValue> {
+        let (part, column) = match self {
+            Param::Value(value) => return Ok(value),
+            Param::Before { part, column } => (part, column),
+        };
+        let batch = before.get(part).and_then(|batches| batches.first()).filter(|batch| batch.num_rows() > 0);
+        match batch.and_then(|batch| batch.columns().get(column)) {
+            Some(array) => ScalarValue::try_from_array(array, 0).map_err(|error| run_error(&error)),
+            None => Err(Error::Internal(format!("part {part} gave no column {column}"))),
+        }
+    }
+}
+
+/// What runs as one query: statements of which all but the last are collected, over one snapshot.
+pub(crate) struct Job {
+    pub(crate) action: &'static str,
+    /// What the access log shows.
+    pub(crate) statement: String,
+    pub(crate) parts: Vec<(String, Vec<Param>)>,
+    pub(crate) format: Option<&'static str>,
+    pub(crate) rows_max: Option<u64>,
+}
+
+/// The query core; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Query {
+    shared: Arc<Core>,
+}
+
+struct Core {
+    snapshots: Arc<dyn Snapshots>,
+    access: AccessLog,
+    options: Options,
+    engine: Engine,
+    verified: Arc<Verified>,
+    places: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    /// Queries whose outcome is not on the access log yet.
+    unfinished: TaskTracker,
+    /// Own threads: a query that computes without end must not hold up ingest.
+    runtime: Option<Runtime>,
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        // A runtime must not be waited for on an async thread.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Query {
+    /// The core over an open store.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when threads cannot be started.
+    pub fn new(store: Store, options: Options) -> Result<Query> {
+        Query::over(Arc::new(store.clone()), Arc::new(store), options)
+    }
+
+    /// The core over any source of snapshots and any taker of access entries.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when threads cannot be started.
+    pub fn over(
+        snapshots: Arc<dyn Snapshots>,
+        journal: Arc<dyn Journal>,
+        options: Options,
+    ) -> Result<Query> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(options.threads.max(1))
+            .thread_stack_size(STACK_BYTES)
+            .thread_name("query")
+            .enable_time()
+            .build()
+            .map_err(|error| Error::Internal(format!("threads for queries: {error}")))?;
+        let access = AccessLog::new(
+            journal,
+            Arc::clone(&options.redactor),
+            Arc::clone(&options.clock),
+            Arc::clone(&options.identifiers),
+        );
+        Ok(Query {
+            shared: Arc::new(Core {
+                snapshots,
+                access,
+                engine: Engine::new(&options)?,
+                verified: Arc::new(Verified::default()),
+                places: Arc::new(Semaphore::new(options.at_once.max(1))),
+                waiting: AtomicUsize::new(0),
+                unfinished: TaskTracker::new(),
+                runtime: Some(runtime),
+                options,
+            }),
+        })
+    }
+
+    /// The access log, for what commands and doors have to put on it.
+    pub fn access(&self) -> &AccessLog {
+        &self.shared.access
+    }
+
+    /// Answers `request` for `principal`. Must be called on a tokio runtime; the intent is on stable storage
+    /// when this returns.
+    ///
+    /// # Errors
+    /// Every [`Error`]; refusals are on the access log.
+    pub async fn sql(&self, principal: &Principal, request: Request) -> Result<Answer> {
+        let Request { sql, params, format, rows_max } = request;
+        let parts = vec![(sql.clone(), params.into_iter().map(Param::Value).collect())];
+        self.run(principal, Job { action: "sql", statement: sql, parts, format, rows_max }).await
+    }
+
+    /// Waits until every query that ended is on the access log: before a process exits.
+    pub async fn finished(&self) {
+        self.shared.unfinished.close();
+        self.shared.unfinished.wait().await;
+        self.shared.unfinished.reopen();
+    }
+
+    pub(crate) async fn run(&self, principal: &Principal, job: Job) -> Result<Answer> {
+        let core = Arc::clone(&self.shared);
+        let place = core.place().await.inspect_err(|error| count(job.action, error.code()))?;
+        let (ready, is_ready) = oneshot::channel();
+        let deadline_ms = core.options.deadline_ms;
+        let stop = Arc::new(Stop::new(Instant::now() + Duration::from_millis(deadline_ms), deadline_ms));
+        let run = Run { core, principal: principal.clone(), job, stop: Arc::clone(&stop) };
+        self.shared.unfinished.spawn(run.drive(place, ready));
+        match tokio::time::timeout_at(stop.deadline(), is_ready).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_dropped)) => Err(Error::Internal("the query ended without an answer".to_string())),
+            Err(_elapsed) => {
+                stop.cancel();
+                Err(stop.deadline_error())
+            }
+        }
+    }
+}
+
+fn count(action: &'static str, code: &'static str) {
+    metrics::counter!("tacho_queries_total", "action" => action, "code" => code).increment(1);
+}
+
+/// Gives the place in the queue back however the wait ends.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Core {
+    /// A place among the running queries.
+    async fn place(&self) -> Result<OwnedSemaphorePermit> {
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            return Ok(place);
+        }
+        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waiting = Waiting(&self.waiting);
+        if before >= self.options.waiting_max {
+            return Err(Error::Busy);
+        }
+        let wait = Arc::clone(&self.places).acquire_owned();
+        match tokio::time::timeout(Duration::from_millis(self.options.deadline_ms), wait).await {
+            Ok(Ok(place)) => Ok(place),
+            Ok(Err(_)) | Err(_) => Err(Error::Busy),
+        }
+    }
+
+    /// Runs `work` on the threads for queries; a panic there is an error here.
+    async fn on_query_threads<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let Some(runtime) = &self.runtime else { return Err(Error::Cancelled) };
+        match runtime.spawn(work).await {
+            Ok(result) => result,
+            Err(error) => Err(Error::Internal(format!("the query stopped: {error}"))),
+        }
+    }
+}
+
+/// One query on its way.
+struct Run {
+    core: Arc<Core>,
+    principal: Principal,
+    job: Job,
+    stop: Arc<Stop>,
+}
+
+/// What the query's threads tell about a plan that is ready to give rows.
+struct Planned {
+    schema: arrow::datatypes::SchemaRef,
+    before: Vec<Vec<RecordBatch>>,
+    rows: SendableRecordBatchStream,
+}
+
+impl Run {
+    /// From the check to the outcome entry. Runs to its end even if nobody waits for the answer.
+    async fn drive(self, place: OwnedSemaphorePermit, ready: oneshot::Sender<Result<Answer>>) {
+        let started_us = self.core.access.now_us();
+        let query_id = self.core.access.new_query_id();
+        let (statements, snapshot) = match self.admit(&query_id).await {
+            Ok(admitted) => admitted,
+            Err(error) => {
+                count(self.job.action, error.code());
+                drop(ready.send(Err(error)));
+                return;
+            }
+        };
+        let (planned, is_planned) = oneshot::channel();
+        let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
+        let work = self.work(statements, Arc::clone(&snapshot), planned, sender.clone());
+        let core = Arc::clone(&self.core);
+        // The place is held until the threads are free again, not only until the reader has gone.
+        let worker = tokio::spawn(async move {
+            let result = core.on_query_threads(work).await;
+            drop(place);
+            if let Err(error) = &result {
+                drop(sender.send(Err(error.clone())).await);
+            }
+            result
+        });
+        let ending = match is_planned.await {
+            Ok((schema, before)) => {
+                let (ended, is_ended) = oneshot::channel();
+                let answer = self.answer(&query_id, schema, before, Arc::clone(&snapshot), batches, ended);
+                drop(ready.send(Ok(answer)));
+                is_ended.await.unwrap_or_default()
+            }
+            Err(_dropped) => {
+                let error = match worker.await {
+                    Ok(Err(error)) => error,
+                    _ => Error::Internal("the query ended before it was planned".to_string()),
+                };
+                drop(ready.send(Err(error.clone())));
+                Ending { error: Some(error), ..Ending::default() }
+            }
+        };
+        self.record_outcome(&query_id, started_us, ending).await;
+    }
+
+    /// Checks the statements and puts the intent, or the refusal, on the access log.
+    async fn admit(&self, query_id: &str) -> Result<(Vec<Statement>, Arc<Snapshot>)> {
+        let (principal, job) = (&self.principal, &self.job);
+        let statements = match self.check().await {
+            Ok(statements) => statements,
+            Err(error) if error.is_refusal() => {
+                let refusal = Access {
+                    statement: Some(&job.statement),
+                    format: job.format,
+                    ..Access::refusal(principal, query_id, job.action, &error)
+                };
+                self.core.access.record(refusal).await?;
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        };
+        let snapshot = Arc::new(Snapshot::take(self.core.snapshots.as_ref(), &principal.tenant));
+        let intent = Access {
+            statement: Some(&job.statement),
+            snapshot: Some(snapshot.to_json()),
+            format: job.format,
+            ..Access::intent(principal, query_id, job.action)
+        };
+        self.core.access.record(intent).await?;
+        Ok((statements, snapshot))
+    }
+
+    async fn check(&self) -> Result<Vec<Statement>> {
+        let role = self.principal.role;
+        if !role.asks() {
+            return Err(Error::Forbidden(format!("role {role} may not ask; an auditor, responder or admin may")));
+        }
+        let texts: Vec<String> = self.job.parts.iter().map(|(sql, _)| sql.clone()).collect();
+        let parse = async move { texts.iter().map(|sql| statement::parse(sql, role)).collect() };
+        self.core.on_query_threads(parse).await
+    }
+
+    /// What the query's threads do: plan, then make rows until there are no more or nobody wants them.
+    fn work(
+        &self,
+        statements: Vec<Statement>,
+        snapshot: Arc<Snapshot>,
+        planned: oneshot::Sender<(arrow::datatypes::SchemaRef, Vec<Vec<RecordBatch>>)>,
+        sender: mpsc::Sender<Result<RecordBatch>>,
+    ) -> impl Future<Output = Result<()>> + Send + 'static {
+        let (core, stop, role) = (Arc::clone(&self.core), Arc::clone(&self.stop), self.principal.role);
+        let params: Vec<Vec<Param>> = self.job.parts.iter().map(|(_, params)| params.clone()).collect();
+        let scans = Arc::new(Scans::default());
+        async move {
+            let shared = Shared {
+                snapshot,
+                files: Arc::new(SnapshotFiles::default()),
+                verified: Arc::clone(&core.verified),
+                scans: Arc::clone(&scans),
+                filters_in_decoder: core.options.filters_in_decoder,
+            };
+            let state = core.engine.session(&shared, role)?;
+            let parts = statements.into_iter().zip(params);
+            let Planned { schema, before, mut rows } = start(&state, parts, &stop).await?;
+            let (files, read) =
+                (scans.files.load(Ordering::Relaxed), scans.files_read.load(Ordering::Relaxed));
+            metrics::counter!("tacho_query_files_read_total").increment(read);
+            metrics::counter!("tacho_query_files_pruned_total").increment(files.saturating_sub(read));
+            // The first rows are made before anyone is told that there is an answer, so that what fails
+            // early fails with its own status.
+            let mut next = rows.next().await.transpose().map_err(|error| run_error(&error))?;
+            if planned.send((schema, before)).is_err() {
+                return Err(Error::Cancelled);
+            }
+            while let Some(batch) = next {
+                if batch.num_rows() > 0 && sender.send(Ok(batch)).await.is_err() {
+                    return Err(Error::Cancelled);
+                }
+                stop.check()?;
+                next = rows.next().await.transpose().map_err(|error| run_error(&error))?;
+            }
+            Ok(())
+        }
+    }
+
+    fn answer(
+        &self,
+        query_id: &str,
+        schema: arrow::datatypes::SchemaRef,
+        before: Vec<Vec<RecordBatch>>,
+        snapshot: Arc<Snapshot>,
+        batches: mpsc::Receiver<Result<RecordBatch>>,
+        ended: oneshot::Sender<Ending>,
+    ) -> Answer {
+        let own = self.core.options.rows_max;
+        Answer {
+            query_id: query_id.to_string(),
+            schema,
+            snapshot,
+            before,
+            batches,
+            stop: Arc::clone(&self.stop),
+            rows_max: self.job.rows_max.map_or(own, |asked| asked.min(own)),
+            output_bytes_max: self.core.options.output_bytes_max,
+            ending: Ending::default(),
+            ended: Some(ended),
+        }
+    }
+
+    async fn record_outcome(&self, query_id: &str, started_us: i64, ending: Ending) {
+        let status = match (&ending.error, ending.complete) {
+            (Some(_), _) => Status::Error,
+            (None, true) => Status::Ok,
+            (None, false) => Status::Cancelled,
+        };
+        let duration_us = self.core.access.now_us().saturating_sub(started_us).max(0);
+        let code = match (&ending.error, status) {
+            (Some(error), _) => error.code(),
+            (None, Status::Ok) => "ok",
+            (None, _) => "cancelled",
+        };
+        count(self.job.action, code);
+        metrics::histogram!("tacho_query_seconds", "action" => self.job.action)
+            .record(duration_us as f64 / 1e6);
+        metrics::counter!("tacho_query_rows_total").increment(ending.rows);
+        metrics::counter!("tacho_query_bytes_total").increment(ending.bytes);
+        let outcome = Access {
+            format: self.job.format,
+            rows: Some(ending.rows),
+            bytes: Some(ending.bytes),
+            duration_us: Some(duration_us),
+            error_code: ending.error.as_ref().map(Error::code),
+            detail: ending.error.as_ref().map(Error::to_string),
+            ..Access::outcome(&self.principal, query_id, self.job.action, status)
+        };
+        // The rows have left and their intent is on the log: `record` counts and reports a failure.
+        if let Err(error) = self.core.access.record(outcome).await {
+            tracing::warn!(query_id, %error, "a query has no outcome entry");
+        }
+    }
+}
+
+fn run_error(error: &datafusion::common::DataFusionError) -> Error {
+    Error::engine(error, Stage::Run)
+}
+
+/// Plans all statements, collects all but the last and starts the last.
+async fn start(
+    state: &datafusion::execution::session_state::SessionState,
+    parts: impl Iterator<Item = (Statement, Vec<Param>)>,
+    stop: &Arc<Stop>,
+) -> Result<Planned> {
+    let mut before: Vec<Vec<RecordBatch>> = Vec::new();
+    let mut last: Option<SendableRecordBatchStream> = None;
+    for (statement, params) in parts {
+        if let Some(rows) = last.take() {
+            before.push(collect(rows).await?);
+        }
+        let params = params.into_iter().map(|param| param.resolve(&before)).collect::<Result<Vec<_>>>()?;
+        let plan = plan(state, statement, params, stop).await?;
+        last = Some(execute_stream(plan, state.task_ctx()).map_err(|error| run_error(&error))?);
+    }
+    let rows = last.ok_or_else(|| Error::Internal("a query without a statement".to_string()))?;
+    Ok(Planned { schema: rows.schema(), before, rows })
+}
+
+async fn collect(mut rows: SendableRecordBatchStream) -> Result<Vec<RecordBatch>> {
+    let mut all = Vec::new();
+    let mut count = 0;
+    while let Some(batch) = rows.next().await.transpose().map_err(|error| run_error(&error))? {
+        count += batch.num_rows();
+        if count > ROWS_BEFORE_MAX {
+            return Err(Error::AnswerTooLarge {
+                what: "rows that belong to the answer",
+                limit: ROWS_BEFORE_MAX as u64,
+            });
+        }
+        all.push(batch);
+    }
+    Ok(all)
+}

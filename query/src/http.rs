@@ -1,0 +1,140 @@
+//! The HTTP door: `POST|GET /api/v1/sql` and `GET /api/v1/sessions/{id}/replay`.
+//!
+//! Who asks comes with the request as an extension: whoever serves this router has checked a credential.
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{Path, Query as Parameters, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Extension, Router};
+use schemas::principal::Principal;
+use serde::Deserialize;
+
+use crate::format::Encoded;
+use crate::{Error, Format, Query, Replay, ReplayFormat, Request, Result};
+
+mod problem;
+mod request;
+
+use problem::Problem;
+
+/// Log sizes the answer is computed over.
+const SNAPSHOT: HeaderName = HeaderName::from_static("tacho-snapshot");
+/// Joins the answer with the access log.
+const QUERY_ID: HeaderName = HeaderName::from_static("tacho-query-id");
+/// Bytes of a request body: an SQL text with its parameters.
+const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// The routes. Requests must carry a [`Principal`] as an extension, or they are answered with 401.
+pub fn router(query: Query) -> Router {
+    Router::new()
+        .route("/api/v1/sql", get(get_sql).post(post_sql))
+        .route("/api/v1/sessions/{id}/replay", get(get_replay))
+        .with_state(query)
+}
+
+type Who = Option<Extension<Principal>>;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SqlParameters {
+    q: String,
+    format: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FormatParameter {
+    format: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReplayParameters {
+    format: Option<String>,
+    after: Option<String>,
+    limit: Option<u64>,
+}
+
+async fn get_sql(
+    State(query): State<Query>,
+    who: Who,
+    headers: HeaderMap,
+    parameters: Result<Parameters<SqlParameters>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response, Problem> {
+    let Parameters(SqlParameters { q, format }) = parameters.map_err(|error| Problem::parameters(&error))?;
+    let format = choose(format.as_deref(), &headers)?;
+    sql(&query, who, Request { sql: q, ..Request::default() }, format).await
+}
+
+async fn post_sql(
+    State(query): State<Query>,
+    who: Who,
+    headers: HeaderMap,
+    parameters: Result<Parameters<FormatParameter>, axum::extract::rejection::QueryRejection>,
+    body: Body,
+) -> Result<Response, Problem> {
+    let Parameters(FormatParameter { format }) = parameters.map_err(|error| Problem::parameters(&error))?;
+    let kind = headers.get(header::CONTENT_TYPE).map_or(Ok("text/plain"), HeaderValue::to_str);
+    let body = to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| {
+        Problem::from(Error::TooLarge { what: "the request body in bytes", limit: BODY_BYTES_MAX as u64 })
+    })?;
+    let (mut request, named) = request::parse(kind.unwrap_or(""), &body)?;
+    let format = choose(named.or(format).as_deref(), &headers)?;
+    request.format = Some(format.name());
+    sql(&query, who, request, format).await
+}
+
+/// The format that a request names, else the one that it accepts, else JSON.
+fn choose(named: Option<&str>, headers: &HeaderMap) -> Result<Format> {
+    if let Some(named) = named {
+        return named.parse();
+    }
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    Ok(accept.and_then(Format::accepted).unwrap_or(Format::Json))
+}
+
+fn principal(who: Who) -> Result<Principal, Problem> {
+    who.map(|Extension(principal)| principal).ok_or_else(Problem::unauthenticated)
+}
+
+async fn sql(query: &Query, who: Who, mut request: Request, format: Format) -> Result<Response, Problem> {
+    let principal = principal(who)?;
+    request.format = Some(format.name());
+    let answer = query.sql(&principal, request).await?;
+    stream(Encoded::new(answer, format)?, format.media_type())
+}
+
+async fn get_replay(
+    State(query): State<Query>,
+    who: Who,
+    Path(session): Path<String>,
+    parameters: Result<Parameters<ReplayParameters>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response, Problem> {
+    let Parameters(ReplayParameters { format, after, limit }) =
+        parameters.map_err(|error| Problem::parameters(&error))?;
+    let principal = principal(who)?;
+    let format: ReplayFormat = format.as_deref().unwrap_or("timeline").parse()?;
+    let encoded = query.replay(&principal, Replay { session, format, after, limit }).await?;
+    stream(encoded, format.media_type())
+}
+
+/// A response that begins now and ends with the answer; where a format cannot say that it failed, the
+/// connection is cut.
+fn stream(encoded: Encoded, media_type: &'static str) -> Result<Response, Problem> {
+    let text = |text: &str| {
+        HeaderValue::from_str(text).map_err(|error| Problem::from(Error::Internal(error.to_string())))
+    };
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(SNAPSHOT, text(&encoded.answer().snapshot().to_header())?);
+    headers.insert(QUERY_ID, text(encoded.answer().query_id())?);
+    let chunks = futures::stream::unfold(encoded, |mut encoded| async move {
+        let chunk = encoded.next().await?;
+        Some((chunk, encoded))
+    });
+    Ok((StatusCode::OK, headers, Body::from_stream(chunks)).into_response())
+}

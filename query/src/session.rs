@@ -1,0 +1,117 @@
+//! A session of the engine for one query: its tables, its functions, its memory, and nothing else.
+
+use std::sync::Arc;
+
+use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider};
+use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::config::Dialect;
+use datafusion::execution::context::SQLOptions;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::SessionState;
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::prelude::SessionConfig;
+use datafusion::sql::parser::Statement;
+use schemas::principal::Role;
+
+use crate::error::Stage;
+use crate::function::Functions;
+use crate::guard::{Stop, guard};
+use crate::table::{Shared, tables};
+use crate::{Error, Options, Result};
+
+const CATALOG: &str = "tacho";
+const SCHEMA: &str = "public";
+
+/// What all sessions share.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    functions: Functions,
+    /// Holds the cache of Parquet footers.
+    runtime: RuntimeEnv,
+    partitions: usize,
+    memory_bytes: usize,
+}
+
+impl Engine {
+    /// # Errors
+    /// [`Error::Internal`].
+    pub(crate) fn new(options: &Options) -> Result<Engine> {
+        let runtime = RuntimeEnvBuilder::new().build().map_err(|error| Error::Internal(error.to_string()))?;
+        Ok(Engine {
+            functions: Functions::new(),
+            runtime,
+            partitions: options.partitions,
+            memory_bytes: options.memory_bytes,
+        })
+    }
+
+    /// A session that sees the tables of `shared` that `role` may see.
+    ///
+    /// # Errors
+    /// [`Error::Internal`].
+    pub(crate) fn session(&self, shared: &Shared, role: Role) -> Result<SessionState> {
+        let internal = |error: datafusion::common::DataFusionError| Error::Internal(error.to_string());
+        let schema = MemorySchemaProvider::new();
+        for (name, table) in tables(shared, role)? {
+            schema.register_table(name.to_string(), table).map_err(internal)?;
+        }
+        let catalog = MemoryCatalogProvider::new();
+        catalog.register_schema(SCHEMA, Arc::new(schema)).map_err(internal)?;
+        let runtime = RuntimeEnvBuilder::from_runtime_env(&self.runtime)
+            .with_memory_pool(Arc::new(GreedyMemoryPool::new(self.memory_bytes)))
+            .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
+            .with_object_store_registry(shared.files.registry()?)
+            .build_arc()
+            .map_err(internal)?;
+        let builder = SessionStateBuilder::new().with_config(self.config()).with_runtime_env(runtime);
+        let state = self.functions.register(builder).build();
+        state.catalog_list().register_catalog(CATALOG.to_string(), Arc::new(catalog));
+        Ok(state)
+    }
+
+    fn config(&self) -> SessionConfig {
+        let mut config = SessionConfig::new()
+            .with_default_catalog_and_schema(CATALOG, SCHEMA)
+            .with_create_default_catalog_and_schema(false)
+            .with_information_schema(false)
+            .with_target_partitions(self.partitions);
+        let options = config.options_mut();
+        options.sql_parser.dialect = Dialect::Generic;
+        options.sql_parser.collect_spans = true;
+        // Views hold a value of up to 4 GiB and are not what the tables have.
+        options.sql_parser.map_string_types_to_utf8view = false;
+        options.execution.parquet.schema_force_view_types = false;
+        options.execution.time_zone = Some("+00:00".to_string());
+        options.execution.enable_recursive_ctes = false;
+        config
+    }
+}
+
+/// Plans a checked statement.
+///
+/// # Errors
+/// [`Error::Plan`], [`Error::Tampered`], [`Error::Execution`] where folding a constant fails.
+pub(crate) async fn plan(
+    state: &SessionState,
+    statement: Statement,
+    params: Vec<ScalarValue>,
+    stop: &Arc<Stop>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let failed = |error: datafusion::common::DataFusionError| Error::engine(&error, Stage::Plan);
+    let mut plan = state.statement_to_plan(statement).await.map_err(failed)?;
+    SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false)
+        .verify_plan(&plan)
+        .map_err(|error| Error::Refused { code: "statement_not_allowed", detail: error.strip_backtrace() })?;
+    if !params.is_empty() {
+        plan = plan.with_param_values(ParamValues::from(params)).map_err(failed)?;
+    }
+    stop.check()?;
+    let physical = state.create_physical_plan(&plan).await.map_err(failed)?;
+    guard(physical, stop).map_err(failed)
+}

@@ -1,0 +1,84 @@
+//! What the core needs of the store, and no more: logs at one moment, and a way to append to one stream.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use schemas::Stream;
+use store::{Draft, LogSnapshot, Store};
+
+/// Gives out logs as they are now.
+pub trait Snapshots: Send + Sync {
+    /// The log of this tenant and stream, if there is one.
+    fn snapshot(&self, tenant: &str, stream: Stream) -> Option<LogSnapshot>;
+}
+
+/// Takes entries of the access log.
+#[async_trait]
+pub trait Journal: Send + Sync {
+    /// Appends to the access log of `tenant`; returns once the draft is on stable storage.
+    ///
+    /// # Errors
+    /// As `store::Log::append`.
+    async fn append(&self, tenant: &str, draft: Draft) -> store::Result<()>;
+}
+
+impl Snapshots for Store {
+    fn snapshot(&self, tenant: &str, stream: Stream) -> Option<LogSnapshot> {
+        Store::snapshot(self, tenant, stream)
+    }
+}
+
+#[async_trait]
+impl Journal for Store {
+    async fn append(&self, tenant: &str, draft: Draft) -> store::Result<()> {
+        self.log(tenant, Stream::Access).await?.append(draft).await.map(|_receipt| ())
+    }
+}
+
+/// The streams that can be asked, in the order in which a snapshot names them.
+pub(crate) const STREAMS: [Stream; 3] = [Stream::Events, Stream::Alerts, Stream::Access];
+
+/// All logs of one tenant at one moment: what one query sees.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    logs: Vec<(Stream, Option<Arc<LogSnapshot>>)>,
+}
+
+impl Snapshot {
+    /// Takes the logs of `tenant` one after the other.
+    pub(crate) fn take(source: &dyn Snapshots, tenant: &str) -> Snapshot {
+        let logs =
+            STREAMS.map(|stream| (stream, source.snapshot(tenant, stream).map(Arc::new))).into_iter().collect();
+        Snapshot { logs }
+    }
+
+    /// The log of `stream`, if there is one yet.
+    pub fn log(&self, stream: Stream) -> Option<&Arc<LogSnapshot>> {
+        self.logs.iter().find(|(named, _)| *named == stream).and_then(|(_, log)| log.as_ref())
+    }
+
+    /// The logs that exist.
+    pub fn logs(&self) -> impl Iterator<Item = &Arc<LogSnapshot>> {
+        self.logs.iter().filter_map(|(_, log)| log.as_ref())
+    }
+
+    fn sizes(&self) -> impl Iterator<Item = (Stream, [u64; 3])> {
+        self.logs.iter().map(|(stream, log)| {
+            (*stream, log.as_ref().map_or([0; 3], |log| [log.sealed, log.signed, log.durable]))
+        })
+    }
+
+    /// `events=S/C/D;alerts=S/C/D;access=S/C/D`: sealed, signed and durable sizes; zeros where there is no log.
+    pub fn to_header(&self) -> String {
+        let parts: Vec<String> =
+            self.sizes().map(|(stream, [s, c, d])| format!("{stream}={s}/{c}/{d}")).collect();
+        parts.join(";")
+    }
+
+    /// The same as one line of JSON: `{"events":[S,C,D],...}`.
+    pub fn to_json(&self) -> String {
+        let parts: Vec<String> =
+            self.sizes().map(|(stream, [s, c, d])| format!("\"{stream}\":[{s},{c},{d}]")).collect();
+        format!("{{{}}}", parts.join(","))
+    }
+}

@@ -1,0 +1,181 @@
+//! From a text to one statement that may be planned: the first wall of the sandbox.
+//!
+//! Caps are held against the tokens before the parser sees them, because the parser recurses; the tree that
+//! it makes is then held against an allow-list. What this lets through only reads.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::parser::{DFParserBuilder, Statement as Parsed};
+use datafusion::sql::sqlparser::ast::{
+    Expr, ObjectName, Query, Select, SetExpr, Statement as SqlStatement, TableFactor, Visit, Visitor,
+};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use schemas::limits::{SQL_BYTES_MAX, SQL_DEPTH_MAX, SQL_IN_LIST_MAX};
+use schemas::principal::Role;
+
+use crate::{Error, Result};
+
+mod tokens;
+
+/// Tables and subqueries in one statement.
+const RELATIONS_MAX: usize = 64;
+/// Recursion of the parser: one level of nesting in the text takes it through several of its functions.
+const PARSER_DEPTH_MAX: usize = 8 * SQL_DEPTH_MAX;
+
+/// Parses `sql` and checks that it is one query that `role` may ask.
+///
+/// Must run on a thread with a large stack: see [`crate::core::STACK_BYTES`].
+///
+/// # Errors
+/// [`Error::Syntax`], [`Error::TooLarge`], [`Error::Refused`], [`Error::Forbidden`].
+pub(crate) fn parse(sql: &str, role: Role) -> Result<Parsed> {
+    if sql.len() > SQL_BYTES_MAX {
+        return Err(Error::TooLarge { what: "the SQL text in bytes", limit: SQL_BYTES_MAX as u64 });
+    }
+    let dialect = GenericDialect {};
+    let tokens = tokens::tokenize(sql, &dialect)?;
+    let mut statements = DFParserBuilder::new(tokens)
+        .with_dialect(&dialect)
+        .with_recursion_limit(PARSER_DEPTH_MAX)
+        .build()
+        .and_then(|mut parser| parser.parse_statements())
+        .map_err(|error| Error::engine(&error, crate::error::Stage::Plan))?;
+    let (Some(statement), true) = (statements.pop_front(), statements.is_empty()) else {
+        return Err(refused("statement_count", "exactly one statement is answered at a time"));
+    };
+    check(&statement, role)?;
+    Ok(statement)
+}
+
+fn check(statement: &Parsed, role: Role) -> Result<()> {
+    match statement {
+        Parsed::Statement(sql) => check_query(sql),
+        // EXPLAIN shows paths and the predicates of views.
+        Parsed::Explain(explain) if role.administers() => match explain.statement.as_ref() {
+            Parsed::Statement(sql) => check_query(sql),
+            _ => Err(not_allowed("EXPLAIN of this")),
+        },
+        Parsed::Explain(_) => Err(Error::Forbidden("EXPLAIN is for role admin".to_string())),
+        Parsed::CopyTo(_) => Err(not_allowed("COPY")),
+        Parsed::CreateExternalTable(_) => Err(not_allowed("CREATE EXTERNAL TABLE")),
+        Parsed::Reset(_) => Err(not_allowed("RESET")),
+    }
+}
+
+fn check_query(statement: &SqlStatement) -> Result<()> {
+    if !matches!(statement, SqlStatement::Query(_)) {
+        return Err(not_allowed("this statement"));
+    }
+    let mut walls = Walls { relations: 0 };
+    match statement.visit(&mut walls) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+fn refused(code: &'static str, detail: impl Into<String>) -> Error {
+    Error::Refused { code, detail: detail.into() }
+}
+
+fn not_allowed(what: &str) -> Error {
+    refused("statement_not_allowed", format!("{what} is not answered here: ask with SELECT, WITH or VALUES"))
+}
+
+/// Walks the tree and stops at the first thing that is not on the list.
+struct Walls {
+    relations: usize,
+}
+
+impl Walls {
+    fn body(&self, body: &SetExpr) -> Result<()> {
+        let mut at = vec![body];
+        while let Some(body) = at.pop() {
+            match body {
+                SetExpr::Select(_) | SetExpr::Query(_) | SetExpr::Values(_) | SetExpr::Table(_) => {}
+                SetExpr::SetOperation { left, right, .. } => {
+                    at.push(left);
+                    at.push(right);
+                }
+                SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
+                    return Err(not_allowed("a change inside a query"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn query(&self, query: &Query) -> Result<()> {
+        if query.with.as_ref().is_some_and(|with| with.recursive) {
+            return Err(refused("recursion_not_allowed", "WITH RECURSIVE is not answered here"));
+        }
+        if !query.locks.is_empty() || query.for_clause.is_some() {
+            return Err(not_allowed("a FOR clause"));
+        }
+        if query.settings.is_some() || query.format_clause.is_some() || !query.pipe_operators.is_empty() {
+            return Err(not_allowed("SETTINGS, FORMAT or |>"));
+        }
+        self.body(&query.body)
+    }
+
+    fn factor(&mut self, factor: &TableFactor) -> Result<()> {
+        self.relations += 1;
+        if self.relations > RELATIONS_MAX {
+            return Err(refused("too_many_tables", format!("more than {RELATIONS_MAX} tables and subqueries")));
+        }
+        match factor {
+            TableFactor::Table { name, args: None, version: None, json_path: None, .. } => one_name(name),
+            TableFactor::Derived { .. } | TableFactor::NestedJoin { .. } | TableFactor::UNNEST { .. } => Ok(()),
+            _ => Err(refused("function_not_allowed", "table functions are not answered here")),
+        }
+    }
+}
+
+/// A table has one plain name: there is one schema, and a longer name is looked for elsewhere.
+fn one_name(name: &ObjectName) -> Result<()> {
+    match name.0.as_slice() {
+        [_] => Ok(()),
+        _ => Err(Error::Plan { detail: format!("table {name} not found"), position: None }),
+    }
+}
+
+fn flow(result: Result<()>) -> ControlFlow<Error> {
+    match result {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => ControlFlow::Break(error),
+    }
+}
+
+impl Visitor for Walls {
+    type Break = Error;
+
+    fn pre_visit_statement(&mut self, statement: &SqlStatement) -> ControlFlow<Error> {
+        match statement {
+            SqlStatement::Query(_) => ControlFlow::Continue(()),
+            _ => ControlFlow::Break(not_allowed("a statement inside a query")),
+        }
+    }
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
+        flow(self.query(query))
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Error> {
+        match &select.into {
+            Some(_) => ControlFlow::Break(not_allowed("SELECT INTO")),
+            None => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Error> {
+        flow(self.factor(factor))
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
+        match expr {
+            Expr::InList { list, .. } if list.len() > SQL_IN_LIST_MAX => {
+                ControlFlow::Break(refused("too_many_items", format!("more than {SQL_IN_LIST_MAX} items in IN")))
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}

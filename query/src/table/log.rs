@@ -1,0 +1,255 @@
+//! Tables over a log: sealed Parquet files that a filter cannot rule out, and what is not sealed yet.
+//!
+//! Log order is not promised: files are read in parallel. `ORDER BY log_index` gives it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::pruning::PrunableStatistics;
+use datafusion::common::stats::Precision;
+use datafusion::common::{ColumnStatistics, DFSchema, DataFusionError, Result, ScalarValue, Statistics};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_optimizer::pruning::PruningPredicate;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::union::UnionExec;
+use schemas::Stream;
+use schemas::layout::FileKind;
+use store::{DataFile, LogSnapshot, Segment};
+
+use super::{Documented, Shared, schema};
+use crate::Error;
+use crate::file::{Checked, SnapshotFiles};
+
+/// How much of the sealed part the scans of one query looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Scans {
+    /// Files that manifests name.
+    pub(crate) files: AtomicU64,
+    /// Files that were opened.
+    pub(crate) files_read: AtomicU64,
+}
+
+/// The entries of one log, or its payloads.
+#[derive(Debug)]
+pub(crate) struct LogTable {
+    schema: SchemaRef,
+    stream: Stream,
+    kind: FileKind,
+    log: Option<Arc<LogSnapshot>>,
+    shared: Shared,
+}
+
+/// A sealed file that may hold rows for the query.
+struct Candidate<'a> {
+    file: &'a DataFile,
+    statistics: Arc<Statistics>,
+}
+
+impl LogTable {
+    /// The table of a stream; empty while there is no log.
+    pub(super) fn entries(shared: &Shared, stream: Stream, columns: &[Documented]) -> LogTable {
+        LogTable::new(shared, stream, FileKind::Segment, columns)
+    }
+
+    /// The payload side of a stream.
+    pub(super) fn payloads(shared: &Shared, stream: Stream, columns: &[Documented]) -> LogTable {
+        LogTable::new(shared, stream, FileKind::Payload, columns)
+    }
+
+    fn new(shared: &Shared, stream: Stream, kind: FileKind, columns: &[Documented]) -> LogTable {
+        let log = shared.snapshot.log(stream).cloned();
+        LogTable { schema: schema(columns), stream, kind, log, shared: shared.clone() }
+    }
+
+    /// What the manifest says of a file, as the engine wants it.
+    fn statistics(&self, segment: &Segment, file: &DataFile) -> Statistics {
+        let index = |value: u64| ScalarValue::Int64(i64::try_from(value).ok());
+        let time = |us: i64| ScalarValue::TimestampMicrosecond(Some(us), Some("UTC".into()));
+        let exact = |min: ScalarValue, max: ScalarValue| ColumnStatistics {
+            null_count: Precision::Exact(0),
+            min_value: Precision::Exact(min),
+            max_value: Precision::Exact(max),
+            ..ColumnStatistics::new_unknown()
+        };
+        let is_segment = self.kind == FileKind::Segment;
+        let columns = self.schema.fields().iter().map(|field| match field.name().as_str() {
+            "log_index" => exact(index(segment.first), index(segment.last.saturating_sub(1))),
+            "time" if is_segment => exact(time(file.file.time_min_us), time(file.file.time_max_us)),
+            _ => ColumnStatistics::new_unknown(),
+        });
+        Statistics {
+            num_rows: usize::try_from(file.file.rows).map_or(Precision::Absent, Precision::Exact),
+            total_byte_size: Precision::Absent,
+            column_statistics: columns.collect(),
+        }
+    }
+
+    /// The same for planning. A payload file has only the rows with a payload, so its ends may lie inside the
+    /// range: good enough to rule a file out, not to answer `min(log_index)`.
+    fn planning(&self, bounds: &Arc<Statistics>) -> Arc<Statistics> {
+        if self.kind == FileKind::Segment {
+            return Arc::clone(bounds);
+        }
+        let mut loose = bounds.as_ref().clone();
+        loose.column_statistics = loose.column_statistics.into_iter().map(ColumnStatistics::to_inexact).collect();
+        Arc::new(loose)
+    }
+
+    /// The sealed files that the filters do not rule out.
+    fn candidates(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<Candidate<'_>>> {
+        let Some(log) = &self.log else { return Ok(Vec::new()) };
+        let files = log.segments.iter().filter_map(|segment| {
+            let file = match self.kind {
+                FileKind::Segment => Some(&segment.entries),
+                FileKind::Payload => segment.payloads.as_ref(),
+            }?;
+            Some(Candidate { file, statistics: Arc::new(self.statistics(segment, file)) })
+        });
+        let files: Vec<Candidate<'_>> = files.collect();
+        self.shared.scans.files.fetch_add(files.len() as u64, Ordering::Relaxed);
+        let Some(filter) = conjunction(filters.to_vec()) else { return Ok(files) };
+        let schema = DFSchema::try_from(Arc::clone(&self.schema))?;
+        let Ok(predicate) = state
+            .create_physical_expr(filter, &schema)
+            .and_then(|filter| PruningPredicate::try_new(filter, Arc::clone(&self.schema)))
+        else {
+            // Not a predicate over minima and maxima: every file may hold rows.
+            return Ok(files);
+        };
+        let bounds = files.iter().map(|candidate| Arc::clone(&candidate.statistics)).collect();
+        let keep = predicate.prune(&PrunableStatistics::new(bounds, Arc::clone(&self.schema)))?;
+        Ok(files.into_iter().zip(keep).filter_map(|(candidate, keep)| keep.then_some(candidate)).collect())
+    }
+
+    /// Opens and checks the files, off the async threads.
+    async fn check(&self, log: &LogSnapshot, candidates: &[Candidate<'_>]) -> Result<Vec<Checked>> {
+        let files: Vec<DataFile> = candidates.iter().map(|candidate| candidate.file.clone()).collect();
+        let (verified, origin) = (Arc::clone(&self.shared.verified), log.origin.to_string());
+        let (stream, kind) = (self.stream, self.kind);
+        let checked = tokio::task::spawn_blocking(move || {
+            files.iter().map(|file| verified.open(&origin, stream, kind, file)).collect::<crate::Result<Vec<_>>>()
+        });
+        let checked = checked.await.map_err(|error| Error::Internal(error.to_string()))?;
+        Ok(checked?)
+    }
+
+    async fn sealed(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let candidates = self.candidates(state, filters)?;
+        let Some(log) = self.log.as_ref().filter(|_| !candidates.is_empty()) else { return Ok(None) };
+        self.shared.scans.files_read.fetch_add(candidates.len() as u64, Ordering::Relaxed);
+        let checked = self.check(log, &candidates).await?;
+        let origin = log.origin.to_string();
+        let mut files = Vec::with_capacity(checked.len());
+        for (candidate, checked) in candidates.iter().zip(&checked) {
+            let name = self.shared.files.admit(&origin, &candidate.file.file.path, checked)?;
+            files.push(
+                PartitionedFile::new(name.to_string(), checked.bytes)
+                    .with_statistics(self.planning(&candidate.statistics)),
+            );
+        }
+        let reader = CachedParquetFileReaderFactory::new(
+            Arc::clone(&self.shared.files) as Arc<dyn object_store::ObjectStore>,
+            state.runtime_env().cache_manager.get_file_metadata_cache(),
+        );
+        let source = ParquetSource::new(TableSchema::from(Arc::clone(&self.schema)))
+            .with_parquet_file_reader_factory(Arc::new(reader))
+            .with_pushdown_filters(self.shared.filters_in_decoder)
+            .with_reorder_filters(self.shared.filters_in_decoder)
+            .with_enable_page_index(true);
+        let planning: Vec<Arc<Statistics>> =
+            candidates.iter().map(|candidate| self.planning(&candidate.statistics)).collect();
+        let statistics = Statistics::try_merge_iter(planning.iter().map(AsRef::as_ref), &self.schema)?;
+        let partitions = state.config().target_partitions().max(1);
+        let config = FileScanConfigBuilder::new(SnapshotFiles::url()?, Arc::new(source))
+            .with_file_groups(groups(files, partitions))
+            .with_statistics(statistics)
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .build();
+        Ok(Some(DataSourceExec::from_data_source(config)))
+    }
+
+    fn unsealed(&self, projection: Option<&Vec<usize>>) -> Result<Arc<dyn ExecutionPlan>> {
+        let runs = self.log.as_ref().map_or(&[][..], |log| log.unsealed.as_slice());
+        let batches = runs
+            .iter()
+            .map(|run| match self.kind {
+                FileKind::Segment => &run.entries,
+                FileKind::Payload => &run.payloads,
+            })
+            .filter(|batch| batch.num_rows() > 0)
+            .map(|batch| self.select(batch))
+            .collect::<Result<Vec<RecordBatch>>>()?;
+        let plan = MemorySourceConfig::try_new_exec(&[batches], Arc::clone(&self.schema), projection.cloned())?;
+        Ok(plan)
+    }
+
+    /// The columns of the table out of a batch of the store, by name.
+    fn select(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let columns = self.schema.fields().iter().map(|field| {
+            batch.column_by_name(field.name()).cloned().ok_or_else(|| {
+                DataFusionError::from(Error::Internal(format!("unsealed rows have no column {}", field.name())))
+            })
+        });
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
+    }
+}
+
+/// Spreads files over partitions by turns, so that each reads about as much.
+fn groups(files: Vec<PartitionedFile>, partitions: usize) -> Vec<FileGroup> {
+    let mut groups: Vec<Vec<PartitionedFile>> = vec![Vec::new(); partitions.min(files.len())];
+    let count = groups.len();
+    for (at, file) in files.into_iter().enumerate() {
+        if let Some(group) = groups.get_mut(at % count) {
+            group.push(file);
+        }
+    }
+    groups.into_iter().map(FileGroup::new).collect()
+}
+
+#[async_trait]
+impl TableProvider for LogTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let unsealed = self.unsealed(projection)?;
+        match self.sealed(state, projection, filters, limit).await? {
+            Some(sealed) => UnionExec::try_new(vec![sealed, unsealed]),
+            None => Ok(unsealed),
+        }
+    }
+}

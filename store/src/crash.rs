@@ -1,0 +1,53 @@
+//! Named places in the commit path at which a test build kills itself.
+//!
+//! `TACHO_CRASH_AT=<place>:<n>` makes the n-th passing of that place end the process with SIGKILL, as a power
+//! button would, but keeps what the kernel has. Without the feature `crash-points` this is nothing.
+
+/// Every place, so that a test can go through them.
+pub const PLACES: [&str; 13] = [
+    "group-built",
+    "group-half-written",
+    "group-written",
+    "group-synced",
+    "notes-signed",
+    "notes-shown",
+    "seal-segment-written",
+    "seal-files-synced",
+    "seal-tiles-written",
+    "seal-synced",
+    "manifest-half-written",
+    "manifest-written",
+    "manifest-published",
+];
+
+/// Passes a place.
+#[cfg(not(feature = "crash-points"))]
+#[inline(always)]
+pub(crate) fn point(_place: &'static str) {}
+
+/// Passes a place.
+#[cfg(feature = "crash-points")]
+pub(crate) fn point(place: &'static str) {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static WANTED: OnceLock<Option<(String, u64)>> = OnceLock::new();
+    static PASSED: AtomicU64 = AtomicU64::new(0);
+    debug_assert!(PLACES.contains(&place), "{place} is not listed");
+    let wanted = WANTED.get_or_init(|| {
+        let text = std::env::var("TACHO_CRASH_AT").ok()?;
+        let (place, count) = text.rsplit_once(':')?;
+        Some((place.to_string(), count.parse().ok()?))
+    });
+    if let Some((wanted, count)) = wanted
+        && wanted == place
+        && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == *count
+    {
+        // Nothing may run after this: no destructor, no flush.
+        let killed = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        assert!(killed.is_ok(), "a process may end itself");
+        loop {
+            std::thread::park();
+        }
+    }
+}

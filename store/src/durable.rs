@@ -1,0 +1,145 @@
+//! Durable writes, composed of [`Disk`] operations.
+//!
+//! ```text
+//! publish:  create dirs (each synced in its parent) · create tmp · write · fdatasync · renameat2(NOREPLACE) · fsync dir
+//! rebuild:  create tmp · write · rename(2), unsynced: for copies that can be made again
+//! ```
+//! The known hole: a directory's fsync after the rename is what makes the name durable; a power cut between the two leaves
+//! either no file or the whole file, never a part of one. Names that end in `.tmp` are unfinished writes; recovery
+//! removes them.
+//! References: Pillai et al., "All File Systems Are Not Created Equal" (OSDI 2014); Rebello et al., "Can
+//! Applications Recover from fsync Failures?" (ATC 2020), which is why a failed sync is never retried.
+
+use crate::crash;
+use crate::disk::{Disk, DiskFile};
+use crate::error::{Error, Result};
+
+/// Suffix of unfinished writes.
+pub(crate) const TEMPORARY: &str = ".tmp";
+
+/// Wraps an I/O error with what was tried on which file.
+pub(crate) fn failed(
+    disk: &dyn Disk,
+    action: &'static str,
+    path: &str,
+) -> impl FnOnce(std::io::Error) -> Error + use<> {
+    let path = disk.absolute(path);
+    move |source| Error::Io { action, path, source }
+}
+
+/// The directory part of a path; empty for the data directory itself.
+fn parent(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(dir, _)| dir)
+}
+
+/// Creates a directory and its parents, each name made durable in its parent.
+pub(crate) fn create_dirs(disk: &dyn Disk, dir: &str) -> Result<()> {
+    if dir.is_empty() {
+        return Ok(());
+    }
+    let created = match disk.create_dir(dir) {
+        Ok(created) => created,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            create_dirs(disk, parent(dir))?;
+            disk.create_dir(dir).map_err(failed(disk, "create directory", dir))?
+        }
+        Err(error) => return Err(failed(disk, "create directory", dir)(error)),
+    };
+    if created {
+        disk.sync_dir(parent(dir)).map_err(failed(disk, "sync directory", parent(dir)))?;
+    }
+    Ok(())
+}
+
+/// Writes a file that must not exist yet; once this returns it is there after any power cut.
+pub(crate) fn publish(disk: &dyn Disk, path: &str, bytes: &[u8]) -> Result<()> {
+    let temporary = write_temporary(disk, path, bytes, true)?;
+    crash::point("manifest-written");
+    disk.rename_new(&temporary, path).map_err(failed(disk, "publish", path))?;
+    disk.sync_dir(parent(path)).map_err(failed(disk, "sync directory", parent(path)))
+}
+
+/// Writes a rebuildable file over what is there, without waiting for the disk: after a power cut it may be
+/// old, empty or gone.
+pub(crate) fn replace_rebuildable(disk: &dyn Disk, path: &str, bytes: &[u8]) -> Result<()> {
+    let temporary = write_temporary(disk, path, bytes, false)?;
+    disk.rename(&temporary, path).map_err(failed(disk, "replace", path))
+}
+
+/// Writes a file over what is there; durable after the next [`Disk::sync_everything`].
+pub(crate) fn write_unsynced(disk: &dyn Disk, path: &str, bytes: &[u8]) -> Result<()> {
+    create_dirs(disk, parent(path))?;
+    match disk.remove(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(failed(disk, "remove", path)(error));
+        }
+        _ => {}
+    }
+    let file = disk.create(path).map_err(failed(disk, "create", path))?;
+    file.write_at(0, bytes).map_err(failed(disk, "write", path))
+}
+
+/// As [`write_unsynced`], and the content, though not yet the name, is durable.
+pub(crate) fn write_synced(disk: &dyn Disk, path: &str, bytes: &[u8]) -> Result<()> {
+    create_dirs(disk, parent(path))?;
+    match disk.remove(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(failed(disk, "remove", path)(error));
+        }
+        _ => {}
+    }
+    let file = disk.create(path).map_err(failed(disk, "create", path))?;
+    file.write_at(0, bytes).map_err(failed(disk, "write", path))?;
+    file.sync().map_err(failed(disk, "sync", path))
+}
+
+fn write_temporary(disk: &dyn Disk, path: &str, bytes: &[u8], sync: bool) -> Result<String> {
+    create_dirs(disk, parent(path))?;
+    let temporary = format!("{path}{TEMPORARY}");
+    match disk.remove(&temporary) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(failed(disk, "remove", &temporary)(error));
+        }
+        _ => {}
+    }
+    let file = disk.create(&temporary).map_err(failed(disk, "create", &temporary))?;
+    let (first, rest) = bytes.split_at(bytes.len() / 2);
+    file.write_at(0, first).map_err(failed(disk, "write", &temporary))?;
+    crash::point("manifest-half-written");
+    file.write_at(first.len() as u64, rest).map_err(failed(disk, "write", &temporary))?;
+    if sync {
+        file.sync().map_err(failed(disk, "sync", &temporary))?;
+    }
+    Ok(temporary)
+}
+
+/// Removes every unfinished write below a directory.
+pub(crate) fn remove_temporaries(disk: &dyn Disk, dir: &str) -> Result<()> {
+    for entry in disk.list(dir).map_err(failed(disk, "list", dir))? {
+        let path = if dir.is_empty() { entry.name.clone() } else { format!("{dir}/{}", entry.name) };
+        if entry.is_dir {
+            // Tiles are written in place and checked by name: no temporaries below them, and many files.
+            if entry.name != schemas::layout::TILE {
+                remove_temporaries(disk, &path)?;
+            }
+        } else if entry.name.ends_with(TEMPORARY) {
+            disk.remove(&path).map_err(failed(disk, "remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
+/// Creates a file of `bytes` zeros, really written, so that later syncs of it are cheap; content durable.
+pub(crate) fn preallocate(disk: &dyn Disk, path: &str, bytes: u64) -> Result<Box<dyn DiskFile>> {
+    create_dirs(disk, parent(path))?;
+    let file = disk.create(path).map_err(failed(disk, "create", path))?;
+    let zeros = vec![0u8; 1 << 20];
+    let mut at = 0;
+    while at < bytes {
+        let part = usize::try_from((bytes - at).min(zeros.len() as u64)).unwrap_or(zeros.len());
+        file.write_at(at, zeros.get(..part).unwrap_or(&zeros)).map_err(failed(disk, "write", path))?;
+        at += part as u64;
+    }
+    file.sync().map_err(failed(disk, "sync", path))?;
+    Ok(file)
+}

@@ -1,0 +1,118 @@
+//! What was recorded at an index: for telling a retried delivery from another event under the same id.
+
+use std::sync::Arc;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
+use schemas::entry::Encoder;
+use schemas::layout::{FileKind, origin_dir};
+use schemas::payload::record_field;
+
+use crate::durable::failed;
+use crate::error::{Error, Result};
+use crate::prepare::Prepared;
+use crate::segment_file::{decode, index_rows};
+use crate::sequence::{content, payload_of};
+use crate::snapshot::Segment;
+use crate::state::{LogState, Shared, lock};
+
+/// Reads recorded rows; keeps the last segment read, since retries come in runs.
+#[derive(Debug)]
+pub(crate) struct Recorded<'a> {
+    shared: &'a Shared,
+    log: &'a Arc<LogState>,
+    segment: Option<(u64, u64, Vec<RecordBatch>, Vec<RecordBatch>)>,
+}
+
+impl<'a> Recorded<'a> {
+    pub(crate) fn new(shared: &'a Shared, log: &'a Arc<LogState>) -> Recorded<'a> {
+        Recorded { shared, log, segment: None }
+    }
+
+    /// Whether the entry at `index` has the content of `row`.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] while the entry is not durable: until then nobody may be told that it is recorded.
+    pub(crate) fn equals(&mut self, index: u64, prepared: &Prepared, row: usize) -> Result<bool> {
+        let (unsealed, segment) = {
+            let view = lock(&self.log.view);
+            if index >= view.durable {
+                return Err(Error::Busy { what: "deliveries of one event at once" });
+            }
+            let unsealed = view.unsealed.iter().rev().find(|batch| batch.first <= index);
+            let unsealed = unsealed.filter(|_| index >= view.sealed).cloned();
+            (unsealed, find_segment(&view.segments, index))
+        };
+        if let Some(batch) = unsealed {
+            return self.same(index, std::slice::from_ref(&batch.entries), &[batch.payloads], prepared, row);
+        }
+        let segment = segment.ok_or_else(|| {
+            Error::Refused(schemas::Error::malformed("lookup", format!("no segment holds index {index}")))
+        })?;
+        if self.segment.as_ref().is_none_or(|(first, last, ..)| !(*first..*last).contains(&index)) {
+            self.segment = Some(self.read(&segment)?);
+        }
+        match self.segment.take() {
+            Some((first, last, entries, payloads)) => {
+                let same = self.same(index, &entries, &payloads, prepared, row);
+                self.segment = Some((first, last, entries, payloads));
+                same
+            }
+            None => Ok(false),
+        }
+    }
+
+    fn read(&self, segment: &Segment) -> Result<(u64, u64, Vec<RecordBatch>, Vec<RecordBatch>)> {
+        let stream = self.log.origin.stream();
+        let read = |path: &str| {
+            let path = format!("{}/{path}", origin_dir(&self.log.origin));
+            self.shared.disk.read(&path).map_err(failed(&*self.shared.disk, "read", &path))
+        };
+        let entries = decode(FileKind::Segment, stream, read(&segment.entries.file.path)?, None)?;
+        let payloads = match &segment.payloads {
+            Some(file) => decode(FileKind::Payload, stream, read(&file.file.path)?, None)?,
+            None => Vec::new(),
+        };
+        Ok((segment.first, segment.last, entries, payloads))
+    }
+
+    fn same(
+        &self,
+        index: u64,
+        entries: &[RecordBatch],
+        payloads: &[RecordBatch],
+        prepared: &Prepared,
+        row: usize,
+    ) -> Result<bool> {
+        let stream = self.log.origin.stream();
+        let Some((batch, at)) = find_row(entries, index) else { return Ok(false) };
+        let mut fields = Vec::new();
+        Encoder::entries(stream, batch)?.fields(at, &mut fields)?;
+        if !content(&fields).eq(content(prepared.fields(row))) {
+            return Ok(false);
+        }
+        let mut payload = Vec::new();
+        if let Some((batch, at)) = find_row(payloads, index) {
+            let mut scratch = Vec::new();
+            Encoder::payloads(stream, batch)?
+                .values(at, &mut scratch, |id, value| record_field(id, value, &mut payload))?;
+        }
+        Ok(payload == payload_of(prepared.record(row)))
+    }
+}
+
+fn find_segment(segments: &[Arc<Segment>], index: u64) -> Option<Arc<Segment>> {
+    let at = segments.partition_point(|segment| segment.last <= index);
+    segments.get(at).filter(|segment| segment.first <= index).cloned()
+}
+
+fn find_row(batches: &[RecordBatch], index: u64) -> Option<(&RecordBatch, usize)> {
+    let index = i64::try_from(index).ok()?;
+    batches.iter().find_map(|batch| {
+        let indices = batch.column_by_name("log_index")?.as_primitive_opt::<Int64Type>()?;
+        // In log order nearly always: look where it would be before searching.
+        let guess = usize::try_from(index - indices.values().first()?).ok();
+        let guess = guess.filter(|at| indices.values().get(*at) == Some(&index));
+        guess.or_else(|| index_rows(indices).get(&index).copied()).map(|row| (batch, row))
+    })
+}

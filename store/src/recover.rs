@@ -1,0 +1,354 @@
+//! Opening: what is sealed is loaded, what is in the write-ahead files is taken in by the same code that commits,
+//! and everything that does not fit is told apart: a torn write that nobody was told of, or tampering.
+//!
+//! The rules are those of FORMAT.md section 10. Nothing here repairs what was signed.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, RwLock};
+
+use schemas::control::{Control, LogOpened, Recovery, RoundLog};
+use schemas::group::Position;
+use schemas::origin::ROOT_TENANT;
+use schemas::{Origin, Stream, layout, manifest};
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::commit::commit_once;
+use crate::disk::Disk;
+use crate::durable::{failed, publish, remove_temporaries, replace_rebuildable};
+use crate::error::{Error, Result};
+use crate::keys::{Keys, LogKeys};
+use crate::options::Options;
+use crate::root::{Rounds, append_control, opened};
+use crate::sign::Signer;
+use crate::state::{Inbox, Known, LogState, Queue, SealState, Sequencer, Shared, View, lock};
+use crate::wal::Wal;
+use crate::window::{IdDigester, Window};
+
+mod replay;
+mod sealed;
+mod seen;
+
+use replay::Replay;
+
+/// A log while it is being put together.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) origin: Origin,
+    pub(crate) keys: LogKeys,
+    pub(crate) view: View,
+    pub(crate) seal: SealState,
+    /// Checked roots lag behind the view's tree: where the newest note was checked.
+    pub(crate) noted: replay::Noted,
+    pub(crate) last_ingest_us: i64,
+}
+
+/// An opened store before its threads run.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) signer: Signer,
+    pub(crate) rounds: Rounds,
+}
+
+/// The error for damage that is not a torn write.
+pub(crate) fn tampered(log: impl ToString, reason: impl Into<String>) -> Error {
+    Error::Tampered { log: log.to_string(), reason: reason.into() }
+}
+
+/// Opens the store on `disk`.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Keys`]. Tampering is no error here: the store opens read-only and says so.
+pub(crate) fn open(
+    options: Options,
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    keys: Keys,
+) -> Result<Opened> {
+    let mut damage: Option<Error> = None;
+    let mut found = load_sealed(&disk, &keys, &options, &mut damage)?;
+    let mut replay = Replay::default();
+    if let Err(error) = replay.run(&*disk, &keys, &mut found) {
+        keep_damage(&mut damage, error)?;
+    }
+    for log in found.values_mut() {
+        if let Err(error) = replay::check_copy(&*disk, log) {
+            keep_damage(&mut damage, error)?;
+        }
+    }
+    let told = match check_root(&keys, &options, &disk, &found) {
+        Ok(told) => told,
+        Err(error) => {
+            keep_damage(&mut damage, error)?;
+            Told::default()
+        }
+    };
+    let shared = Arc::new(share(options, disk, clock, keys, found, &replay, &told));
+    if let Some(Error::Tampered { log, reason }) = damage {
+        tracing::error!(%log, %reason, "store opened read-only");
+        shared.tampered.set((log, reason)).ok();
+        return Ok(Opened { shared, signer: Signer::default(), rounds: Rounds::default() });
+    }
+    let mut signer = Signer::default();
+    let logs = shared.all_logs();
+    logs.iter().for_each(|log| signer.resume(log));
+    tidy(&shared, &logs)?;
+    begin(&shared, &replay)?;
+    Ok(Opened { shared, signer, rounds: Rounds::resume(told.rounds) })
+}
+
+/// Keeps the first damage and lets every other error through.
+fn keep_damage(damage: &mut Option<Error>, error: Error) -> Result<()> {
+    match error {
+        Error::Tampered { .. } => {
+            tracing::error!(%error, "damage found");
+            damage.get_or_insert(error);
+            Ok(())
+        }
+        // What a decoder of a signed or sealed thing refuses was not written by us.
+        Error::Refused(error) => {
+            tracing::error!(%error, "damage found");
+            damage.get_or_insert(tampered("store", error.to_string()));
+            Ok(())
+        }
+        other => Err(other),
+    }
+}
+
+type Logs = BTreeMap<(String, Stream), Found>;
+
+fn load_sealed(
+    disk: &Arc<dyn Disk>,
+    keys: &Keys,
+    options: &Options,
+    damage: &mut Option<Error>,
+) -> Result<Logs> {
+    remove_temporaries(&**disk, layout::LOG)?;
+    let mut found = Logs::new();
+    for (tenant, stream, writer) in sealed::log_directories(&**disk)? {
+        if writer != options.writer {
+            continue;
+        }
+        let origin = Origin::new(keys.installation(), &tenant, stream, &writer)?;
+        match sealed::load(disk, keys, origin) {
+            Ok(log) => {
+                found.insert((tenant, stream), log);
+            }
+            Err(error) => keep_damage(damage, error)?,
+        }
+    }
+    Ok(found)
+}
+
+/// What the root log says.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    numbers: BTreeMap<u64, Known>,
+    rounds: BTreeMap<u64, RoundLog>,
+}
+
+/// Reads the root log and holds every log against what it says.
+fn check_root(keys: &Keys, options: &Options, disk: &Arc<dyn Disk>, found: &Logs) -> Result<Told> {
+    let mut told = Told::default();
+    let root_origin = Origin::new(keys.installation(), ROOT_TENANT, Stream::Root, &options.writer)?;
+    let Some(root) = found.get(&(ROOT_TENANT.to_string(), Stream::Root)) else {
+        return match found.values().next() {
+            Some(log) => Err(tampered(&root_origin, format!("{} is there and the root log is not", log.origin))),
+            None => Ok(told),
+        };
+    };
+    sealed::controls(&**disk, root, |index, control| {
+        match control {
+            Control::LogOpened(LogOpened { number, origin, .. }) => {
+                told.numbers.insert(number, Known { origin: origin.parse()?, root_index: index });
+            }
+            Control::Round(round) => {
+                told.rounds.extend(round.logs.into_iter().map(|log| (log.number, log)));
+            }
+            _ => {}
+        }
+        Ok(())
+    })?;
+    for (number, round) in &told.rounds {
+        let origin = told.numbers.get(number).map(|known| &known.origin);
+        let log = origin.and_then(|origin| found.get(&(origin.tenant().to_string(), origin.stream())));
+        let (durable, sealed, manifest) =
+            log.map_or((0, 0, 0), |log| (log.view.durable, log.view.sealed, log.view.manifest));
+        if round.size > durable || round.sealed > sealed || round.manifest > manifest {
+            let name = origin.map_or_else(|| number.to_string(), ToString::to_string);
+            let detail = format!(
+                "the root log knows size {}, sealed {}, manifest {}; here are {durable}, {sealed}, {manifest}",
+                round.size, round.sealed, round.manifest
+            );
+            return Err(tampered(name, detail));
+        }
+    }
+    let known = |log: &Found| told.numbers.values().any(|known| known.origin == log.origin);
+    match found.values().find(|log| !known(log)) {
+        Some(log) => Err(tampered(&log.origin, "the root log does not know this log")),
+        None => Ok(told),
+    }
+}
+
+fn share(
+    options: Options,
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    keys: Keys,
+    found: Logs,
+    replay: &Replay,
+    told: &Told,
+) -> Shared {
+    let unsealed_bytes = found.values().map(|log| log.view.unsealed_bytes).sum();
+    let number_of = |origin: &Origin| {
+        let known = told.numbers.iter().find(|(_, known)| known.origin == *origin);
+        known.map_or((0, 0), |(number, known)| (*number, known.root_index))
+    };
+    let files = replay.files(&|origin| number_of(origin).0);
+    let wal = Wal::resume(
+        Arc::clone(&disk),
+        options.wal_file_bytes,
+        schemas::limits::WAL_SPARE_FILES_MAX,
+        files,
+        replay.next_group(),
+        replay.end(),
+    );
+    let now = (clock.wall_us(), clock.monotonic_us());
+    let mut logs = BTreeMap::new();
+    for (key, log) in found {
+        let (number, root_index) = number_of(&log.origin);
+        let state = state(&keys, &options, &*disk, log, number, root_index, now);
+        logs.insert(key, Arc::new(state));
+    }
+    Shared {
+        options,
+        disk,
+        clock,
+        keys,
+        logs: RwLock::new(logs),
+        numbers: Mutex::new(told.numbers.clone()),
+        queue: Mutex::new(Queue::default()),
+        queue_changed: Condvar::new(),
+        signer_inbox: Mutex::new(Inbox::default()),
+        signer_changed: Condvar::new(),
+        wal: Mutex::new(wal),
+        queued_bytes: AtomicU64::new(0),
+        unsealed_bytes: AtomicU64::new(unsealed_bytes),
+        disk_full: AtomicBool::new(false),
+        closing: AtomicBool::new(false),
+        finished: AtomicBool::new(false),
+        poisoned: OnceLock::new(),
+        tampered: OnceLock::new(),
+    }
+}
+
+fn state(
+    keys: &Keys,
+    options: &Options,
+    disk: &dyn Disk,
+    log: Found,
+    number: u64,
+    root_index: u64,
+    now: (i64, i64),
+) -> LogState {
+    let ids = IdDigester::new(keys, &log.origin);
+    let mut window = Window::new(options.idempotency_ids_max, options.idempotency_window_us);
+    if let Err(error) = seen::fill(disk, &log, &ids, options, now.0, &mut window) {
+        // The window is a convenience over the log; a segment that cannot be read is found by whoever reads it.
+        tracing::error!(log = %log.origin, %error, "event ids of sealed entries could not be read");
+    }
+    LogState {
+        number,
+        root_index,
+        ids,
+        sequencer: Mutex::new(Sequencer {
+            next: log.view.durable,
+            last_ingest_us: log.last_ingest_us,
+            run: now,
+            window,
+        }),
+        seal_wanted: AtomicBool::new(false),
+        durable: watch::Sender::new(log.view.durable),
+        origin: log.origin,
+        keys: log.keys,
+        view: Mutex::new(log.view),
+        sealer: Mutex::new(log.seal),
+    }
+}
+
+/// A log that has no entry yet.
+pub(crate) fn new_log(shared: &Shared, origin: Origin, number: u64, root_index: u64) -> Result<Arc<LogState>> {
+    let now = (shared.clock.wall_us(), shared.clock.monotonic_us());
+    let found = sealed::empty(&shared.keys, origin)?;
+    write_log_json(shared, &found.origin, &found.keys)?;
+    Ok(Arc::new(state(&shared.keys, &shared.options, &*shared.disk, found, number, root_index, now)))
+}
+
+fn write_log_json(shared: &Shared, origin: &Origin, keys: &LogKeys) -> Result<()> {
+    let path = format!("{}/{}", layout::origin_dir(origin), layout::LOG_JSON);
+    let text = sealed::log_json(origin, keys)?;
+    if shared.disk.read(&path).ok().as_deref() == Some(text.as_bytes()) {
+        return Ok(());
+    }
+    replace_rebuildable(&*shared.disk, &path, text.as_bytes())
+}
+
+/// Puts rebuildable files right and removes what a crash left behind.
+fn tidy(shared: &Shared, logs: &[Arc<LogState>]) -> Result<()> {
+    for entry in shared.disk.list(layout::WAL).map_err(failed(&*shared.disk, "list", layout::WAL))? {
+        if layout::parse_wal(&entry.name).is_err() {
+            let path = format!("{}/{}", layout::WAL, entry.name);
+            shared.disk.remove(&path).map_err(failed(&*shared.disk, "remove", &path))?;
+        }
+    }
+    for log in logs {
+        write_log_json(shared, &log.origin, &log.keys)?;
+        let (checkpoint, sealed, durable) = {
+            let view = lock(&log.view);
+            (Arc::clone(&view.checkpoint), view.sealed, view.durable)
+        };
+        let path = format!("{}/{}", layout::origin_dir(&log.origin), layout::CHECKPOINT);
+        if !checkpoint.is_empty() && shared.disk.read(&path).ok().as_deref() != Some(checkpoint.as_bytes()) {
+            replace_rebuildable(&*shared.disk, &path, checkpoint.as_bytes())?;
+        }
+        sealed::remove_unpublished(&*shared.disk, &log.origin, &lock(&log.sealer).live, sealed, durable)?;
+    }
+    Ok(())
+}
+
+/// The first entries of this run: the root log's own, and what recovery set aside.
+fn begin(shared: &Shared, replay: &Replay) -> Result<()> {
+    let origin =
+        Origin::new(shared.keys.installation(), ROOT_TENANT, Stream::Root, &shared.options.writer)?;
+    let root = match shared.find(ROOT_TENANT, Stream::Root) {
+        Some(root) => root,
+        None => {
+            let root = new_log(shared, origin.clone(), 0, 0)?;
+            let mut logs = shared.logs.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+            logs.insert((ROOT_TENANT.to_string(), Stream::Root), Arc::clone(&root));
+            root
+        }
+    };
+    if lock(&root.sequencer).next == 0 {
+        append_control(shared, &root, &opened(0, &origin, &root.keys))?;
+        lock(&shared.numbers).insert(0, Known { origin, root_index: 0 });
+    }
+    if let Some((position, bytes)) = replay.torn() {
+        let Position { file, offset } = position;
+        let path = format!("{}/{file:020}-{offset}", layout::QUARANTINE);
+        if shared.disk.read(&path).is_err() {
+            publish(&*shared.disk, &path, bytes)?;
+        }
+        let recovery = Recovery {
+            size: lock(&root.sequencer).next,
+            quarantined_bytes: bytes.len() as u64,
+            quarantined_digest: manifest::digest(bytes),
+        };
+        tracing::warn!(file, offset, bytes = bytes.len(), "an unfinished group was set aside");
+        append_control(shared, &root, &Control::Recovery(recovery))?;
+    }
+    while commit_once(shared)? {}
+    Ok(())
+}

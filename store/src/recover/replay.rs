@@ -1,0 +1,320 @@
+//! The write-ahead files, read again in order and applied by the code that commits.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use schemas::checkpoint::Checkpoint;
+use schemas::entry::EntryView;
+use schemas::group::{
+    EntriesSection, FILE_HEADER_BYTES, FileHeader, GROUP_HEADER_BYTES, GroupHeader, Position, Section, sections,
+};
+use schemas::limits::GROUP_ALIGN_BYTES;
+use schemas::note::Note;
+use schemas::payload::{Committer, RecordView};
+use schemas::rows::RowsBuilder;
+use schemas::stream::PAYLOAD_COMMITMENT;
+use schemas::tree::{CompactRange, Hash, leaf_hash};
+use schemas::{Origin, layout};
+
+use super::{Found, Logs, sealed, tampered};
+use crate::commit::first_ingest_us;
+use crate::disk::Disk;
+use crate::durable::failed;
+use crate::error::Result;
+use crate::keys::Keys;
+use crate::prepare::{Filled, payload_batch};
+use crate::wal::WalFile;
+
+/// How far notes have been checked, and the leaves since.
+#[derive(Debug, Clone)]
+pub(crate) struct Noted {
+    range: CompactRange,
+    leaves: VecDeque<Hash>,
+}
+
+impl Noted {
+    pub(crate) fn at(range: CompactRange) -> Noted {
+        Noted { range, leaves: VecDeque::new() }
+    }
+
+    /// The root at `size`, which may not be below the last asked for.
+    fn root_at(&mut self, size: u64) -> Option<Hash> {
+        while self.range.size() < size {
+            self.range.push(self.leaves.pop_front()?);
+        }
+        (self.range.size() == size).then(|| self.range.root())
+    }
+}
+
+/// What the write-ahead files held.
+#[derive(Debug, Default)]
+pub(crate) struct Replay {
+    files: Vec<ReplayedFile>,
+    last_group: Option<u64>,
+    end: Position,
+    torn: Option<(Position, Vec<u8>)>,
+}
+
+#[derive(Debug)]
+struct ReplayedFile {
+    number: u64,
+    bytes: u64,
+    ends: BTreeMap<Origin, u64>,
+}
+
+impl Replay {
+    /// The group to be written next.
+    pub(crate) fn next_group(&self) -> u64 {
+        self.last_group.map_or(0, |number| number + 1)
+    }
+
+    /// Where the last readable group ends.
+    pub(crate) fn end(&self) -> Position {
+        self.end
+    }
+
+    /// The newest group, where it was begun and not finished.
+    pub(crate) fn torn(&self) -> Option<(Position, &[u8])> {
+        self.torn.as_ref().map(|(position, bytes)| (*position, bytes.as_slice()))
+    }
+
+    /// The files for the writer to go on with.
+    pub(crate) fn files(&self, number_of: &dyn Fn(&Origin) -> u64) -> VecDeque<WalFile> {
+        let file = |file: &ReplayedFile| WalFile {
+            number: file.number,
+            bytes: file.bytes,
+            needed_to: file.ends.iter().map(|(origin, end)| (number_of(origin), *end)).collect(),
+        };
+        self.files.iter().map(file).collect()
+    }
+
+    /// Reads and applies all files.
+    pub(crate) fn run(&mut self, disk: &dyn Disk, keys: &Keys, logs: &mut Logs) -> Result<()> {
+        let mut numbers = Vec::new();
+        for entry in disk.list(layout::WAL).map_err(failed(disk, "list", layout::WAL))? {
+            // Spares have other names; they hold nothing.
+            if let Ok(number) = layout::parse_wal(&entry.name) {
+                numbers.push(number);
+            }
+        }
+        numbers.sort_unstable();
+        for number in numbers {
+            self.file(disk, keys, logs, number)?;
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, disk: &dyn Disk, keys: &Keys, logs: &mut Logs, number: u64) -> Result<()> {
+        let path = layout::wal(number);
+        let bytes = disk.read(&path).map_err(failed(disk, "read", &path))?;
+        let header = FileHeader::parse(&bytes).map_err(|error| tampered(&path, error.to_string()))?;
+        if header.number != number {
+            return Err(tampered(&path, format!("its header says number {}", header.number)));
+        }
+        self.files.push(ReplayedFile { number, bytes: bytes.len() as u64, ends: BTreeMap::new() });
+        self.end = Position { file: number, offset: FILE_HEADER_BYTES as u64 };
+        let mut offset = FILE_HEADER_BYTES;
+        while let Some((group, body)) = group_at(&bytes, offset, &header) {
+            if self.torn.take().is_some() && self.last_group.is_none() {
+                // A torn first group, set aside by an earlier recovery.
+                self.last_group = group.number.checked_sub(1);
+            }
+            if self.last_group.is_some_and(|last| group.number != last + 1) {
+                let detail = format!("group {} follows {:?}", group.number, self.last_group);
+                return Err(tampered(&path, detail));
+            }
+            self.apply(keys, logs, &group, body)?;
+            self.last_group = Some(group.number);
+            offset += usize::try_from(group.padded_bytes()).unwrap_or(usize::MAX);
+            self.end = Position { file: number, offset: offset as u64 };
+        }
+        self.check_rest(&path, &bytes, offset, &header)
+    }
+
+    /// What lies behind the last readable group: nothing, an earlier use of the file, or a torn group; never a
+    /// readable one.
+    fn check_rest(&mut self, path: &str, bytes: &[u8], offset: usize, header: &FileHeader) -> Result<()> {
+        let mut later = offset + GROUP_ALIGN_BYTES;
+        while later + GROUP_HEADER_BYTES <= bytes.len() {
+            if bytes.get(later..later + 8) == Some(b"TACHOGRP") && group_at(bytes, later, header).is_some() {
+                return Err(tampered(path, format!("an unreadable group at {offset} before a readable one at {later}")));
+            }
+            later += GROUP_ALIGN_BYTES;
+        }
+        let begun = bytes.get(offset..).and_then(|rest| GroupHeader::parse(rest).ok());
+        if let Some(group) = begun.filter(|group| group.nonce == header.nonce) {
+            let end = (offset + GROUP_HEADER_BYTES + group.body_bytes).min(bytes.len());
+            let position = Position { file: header.number, offset: offset as u64 };
+            self.torn = Some((position, bytes.get(offset..end).unwrap_or_default().to_vec()));
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, keys: &Keys, logs: &mut Logs, group: &GroupHeader, body: &[u8]) -> Result<()> {
+        for section in sections(body, group.sections)? {
+            match section {
+                Section::Entries(entries) => {
+                    let end = entries.first + u64::from(entries.count);
+                    apply_entries(log(keys, logs, &entries.origin)?, &entries)?;
+                    self.note_end(&entries.origin, end);
+                }
+                Section::Checkpoint(note) => {
+                    let text = Note::parse(note)?;
+                    let origin = Checkpoint::parse(text.unverified_text())?.origin;
+                    let size = apply_checkpoint(log(keys, logs, &origin)?, note)?;
+                    self.note_end(&origin, size);
+                }
+                Section::Cursor { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn note_end(&mut self, origin: &Origin, end: u64) {
+        if let Some(file) = self.files.last_mut() {
+            let known = file.ends.entry(origin.clone()).or_default();
+            *known = (*known).max(end);
+        }
+    }
+}
+
+/// The group at `offset`, if one of this use of the file is there, whole.
+fn group_at<'a>(bytes: &'a [u8], offset: usize, file: &FileHeader) -> Option<(GroupHeader, &'a [u8])> {
+    let header = GroupHeader::parse(bytes.get(offset..)?).ok()?;
+    let start = offset + GROUP_HEADER_BYTES;
+    let body = bytes.get(start..start.checked_add(header.body_bytes)?)?;
+    (header.nonce == file.nonce && header.check_body(body).is_ok()).then_some((header, body))
+}
+
+fn log<'a>(keys: &Keys, logs: &'a mut Logs, origin: &Origin) -> Result<&'a mut Found> {
+    if origin.installation() != keys.installation() {
+        return Err(tampered(origin, "the write-ahead files are of another installation"));
+    }
+    let key = (origin.tenant().to_string(), origin.stream());
+    match logs.entry(key) {
+        std::collections::btree_map::Entry::Occupied(found) => Ok(found.into_mut()),
+        std::collections::btree_map::Entry::Vacant(free) => {
+            Ok(free.insert(sealed::empty(keys, origin.clone())?))
+        }
+    }
+}
+
+fn apply_entries(log: &mut Found, section: &EntriesSection<'_>) -> Result<()> {
+    let end = section.first + u64::from(section.count);
+    let durable = log.view.durable;
+    if end <= durable {
+        return Ok(());
+    }
+    if section.first > durable {
+        let detail = format!("entries from {} on, but only {durable} before", section.first);
+        return Err(tampered(&log.origin, detail));
+    }
+    let skip = usize::try_from(durable - section.first).unwrap_or(usize::MAX);
+    let filled = refill(log, section, skip)?;
+    let bytes = filled.bundle.len() as u64;
+    let ingest_us = first_ingest_us(&filled);
+    log.noted.leaves.extend(filled.leaves.iter().copied());
+    log.view.apply(&filled, bytes, ingest_us)?;
+    log.last_ingest_us = last_ingest_us(&filled).unwrap_or(log.last_ingest_us);
+    Ok(())
+}
+
+fn last_ingest_us(filled: &Filled) -> Option<i64> {
+    use arrow::array::AsArray as _;
+    let times = filled.entries.column_by_name("ingest_time")?;
+    times.as_primitive_opt::<arrow::datatypes::TimestampMicrosecondType>()?.values().last().copied()
+}
+
+/// The range as the commit had it, from its bytes.
+fn refill(log: &Found, section: &EntriesSection<'_>, skip: usize) -> Result<Filled> {
+    let stream = log.origin.stream();
+    let wrong = |detail: String| tampered(&log.origin, detail);
+    let mut rows = RowsBuilder::entries(stream);
+    let mut commitments: BTreeMap<u64, Hash> = BTreeMap::new();
+    let mut leaves = Vec::new();
+    let mut bundle = Vec::new();
+    let first = section.first + skip as u64;
+    for (at, entry) in section.entries()?.into_iter().enumerate().skip(skip) {
+        let view = EntryView::parse(entry)?;
+        let index = section.first + at as u64;
+        if view.index != index || view.log_id != log.keys.log_id {
+            return Err(wrong(format!("the entry at index {index} says it is another")));
+        }
+        rows.push_fields(i64::try_from(index).unwrap_or(i64::MAX), view.fields())?;
+        if let Some(commitment) = view.field(PAYLOAD_COMMITMENT)? {
+            let commitment =
+                commitment.try_into().map_err(|_| wrong(format!("commitment of index {index}")))?;
+            commitments.insert(index, Hash(commitment));
+        }
+        leaves.push(leaf_hash(entry));
+        bundle.extend_from_slice(&u16::try_from(entry.len()).unwrap_or(u16::MAX).to_be_bytes());
+        bundle.extend_from_slice(entry);
+    }
+    let mut records = Vec::new();
+    let mut kept = Vec::new();
+    let mut committer = Committer::new();
+    for record in section.payloads()? {
+        let view = RecordView::parse(record)?;
+        if view.index < first {
+            continue;
+        }
+        if view.commitment(&mut committer)? != commitments.remove(&view.index) {
+            return Err(wrong(format!("the payload of index {} is not what its entry commits to", view.index)));
+        }
+        records.extend_from_slice(&u32::try_from(record.len()).unwrap_or(u32::MAX).to_be_bytes());
+        records.extend_from_slice(record);
+        kept.push(view);
+    }
+    if let Some((index, _)) = commitments.first_key_value() {
+        return Err(wrong(format!("index {index} has a commitment and no payload")));
+    }
+    Ok(Filled {
+        first,
+        count: u32::try_from(leaves.len()).unwrap_or(u32::MAX),
+        bundle,
+        records,
+        leaves,
+        entries: rows.finish()?,
+        payloads: payload_batch(stream, &kept)?,
+    })
+}
+
+/// Checks a note against what was replayed, and takes it as signed. Returns its size.
+fn apply_checkpoint(log: &mut Found, note: &[u8]) -> Result<u64> {
+    let checkpoint = Checkpoint::open(note, log.keys.checkpoint.verifier())
+        .map_err(|error| tampered(&log.origin, error.to_string()))?;
+    let size = checkpoint.size;
+    if size > log.view.durable {
+        let detail = format!("size {size} is signed, only {} entries are here", log.view.durable);
+        return Err(tampered(&log.origin, detail));
+    }
+    // A note below what is sealed or checked already was checked when it was newest.
+    if size < log.view.sealed || size < log.noted.range.size() {
+        return Ok(size);
+    }
+    if log.noted.root_at(size) != Some(checkpoint.root) {
+        return Err(tampered(&log.origin, format!("the root signed at size {size} is not that of the entries")));
+    }
+    let text: std::sync::Arc<str> = String::from_utf8_lossy(note).into();
+    if size > log.view.signed {
+        log.view.signed = size;
+        log.view.checkpoint = std::sync::Arc::clone(&text);
+        if size > log.view.sealed {
+            log.view.notes.push_back((size, text));
+        }
+    }
+    Ok(size)
+}
+
+/// Holds the copy of the newest checkpoint against what was found: it is never ahead of the write-ahead files.
+/// One that cannot be read is rebuilt.
+pub(crate) fn check_copy(disk: &dyn Disk, log: &mut Found) -> Result<()> {
+    let path = format!("{}/{}", layout::origin_dir(&log.origin), layout::CHECKPOINT);
+    let Ok(bytes) = disk.read(&path) else { return Ok(()) };
+    match Checkpoint::open(&bytes, log.keys.checkpoint.verifier()) {
+        Ok(_) => apply_checkpoint(log, &bytes).map(|_| ()),
+        Err(error) => {
+            tracing::warn!(log = %log.origin, %error, "the checkpoint copy is unreadable and will be rebuilt");
+            Ok(())
+        }
+    }
+}

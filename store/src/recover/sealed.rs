@@ -1,0 +1,318 @@
+//! The sealed part of a log as its signed manifests name it.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray};
+use schemas::checkpoint::Checkpoint;
+use schemas::control::Control;
+use schemas::layout::{self, FileKind, FileName};
+use schemas::manifest::{self, File, Manifest, is_snapshot};
+use schemas::tile::{self, TileBuilder, TileId, partial_tiles};
+use schemas::tree::CompactRange;
+use schemas::{Origin, Stream};
+
+use super::replay::Noted;
+use super::{Found, tampered};
+use crate::disk::Disk;
+use crate::durable::failed;
+use crate::error::Result;
+use crate::keys::{Keys, LogKeys};
+use crate::segment_file::decode;
+use crate::snapshot::{DataFile, Segment};
+use crate::state::{SealState, View};
+
+/// Every `<tenant>/<stream>/<writer>` below `log`.
+pub(crate) fn log_directories(disk: &dyn Disk) -> Result<Vec<(String, Stream, String)>> {
+    let mut found = Vec::new();
+    for tenant in disk.list(layout::LOG).map_err(failed(disk, "list", layout::LOG))? {
+        let path = format!("{}/{}", layout::LOG, tenant.name);
+        for stream in disk.list(&path).map_err(failed(disk, "list", &path))? {
+            let path = format!("{path}/{}", stream.name);
+            for writer in disk.list(&path).map_err(failed(disk, "list", &path))? {
+                found.push(layout::parse_log_dir(&tenant.name, &stream.name, &writer.name)?);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// A log without entries.
+pub(crate) fn empty(keys: &Keys, origin: Origin) -> Result<Found> {
+    let keys = keys.log(&origin)?;
+    Ok(Found {
+        origin,
+        keys,
+        view: View {
+            durable: 0,
+            signed: 0,
+            sealed: 0,
+            manifest: 0,
+            manifest_digest: String::new(),
+            checkpoint: "".into(),
+            notes: Default::default(),
+            segments: Arc::default(),
+            unsealed: Vec::new(),
+            unsealed_bytes: 0,
+            oldest_unsealed_us: None,
+            tree: CompactRange::new(),
+        },
+        seal: SealState { tiles: TileBuilder::new(), live: Vec::new() },
+        noted: Noted::at(CompactRange::new()),
+        last_ingest_us: i64::MIN,
+    })
+}
+
+/// The text of `log.json`.
+pub(crate) fn log_json(origin: &Origin, keys: &LogKeys) -> Result<String> {
+    #[derive(serde::Serialize)]
+    struct LogJson {
+        format: u32,
+        origin: String,
+        key: String,
+        manifest_key: String,
+    }
+    let json = LogJson {
+        format: 1,
+        origin: origin.to_string(),
+        key: keys.checkpoint.verifier().to_string(),
+        manifest_key: keys.manifest.verifier().to_string(),
+    };
+    let text = serde_json::to_string(&json)
+        .map_err(|error| schemas::Error::malformed("log.json", error.to_string()))?;
+    Ok(format!("{text}\n"))
+}
+
+/// Loads the sealed part of a log: manifests, live files, the right edge of its tree.
+pub(crate) fn load(disk: &Arc<dyn Disk>, keys: &Keys, origin: Origin) -> Result<Found> {
+    let mut log = empty(keys, origin)?;
+    let Some((newest, digest)) = manifests(&**disk, &mut log)? else { return Ok(log) };
+    let checkpoint = Checkpoint::open(newest.checkpoint.as_bytes(), log.keys.checkpoint.verifier())
+        .map_err(|error| tampered(&log.origin, error.to_string()))?;
+    if checkpoint.size != newest.size {
+        return Err(tampered(&log.origin, format!("manifest {} and its checkpoint differ", newest.number)));
+    }
+    let tiles = right_edge(&**disk, &log.origin, newest.size)?;
+    if tiles.compact_range().root() != checkpoint.root {
+        return Err(tampered(&log.origin, format!("the tiles are not those of size {}", newest.size)));
+    }
+    let range = tiles.compact_range();
+    log.noted = Noted::at(range.clone());
+    log.view.tree = range;
+    log.view.durable = newest.size;
+    log.view.signed = newest.size;
+    log.view.sealed = newest.size;
+    log.view.manifest = newest.number;
+    log.view.manifest_digest = digest;
+    log.view.checkpoint = newest.checkpoint.into();
+    log.view.segments = Arc::new(segments(&**disk, &log)?);
+    log.seal.tiles = tiles;
+    log.last_ingest_us = last_ingest_us(&**disk, &log)?;
+    Ok(log)
+}
+
+/// Reads the manifests from the last full list on; returns the newest and its digest.
+fn manifests(disk: &dyn Disk, log: &mut Found) -> Result<Option<(Manifest, String)>> {
+    let directory = format!("{}/{}", layout::origin_dir(&log.origin), layout::MANIFEST);
+    let mut numbers = Vec::new();
+    for entry in disk.list(&directory).map_err(failed(disk, "list", &directory))? {
+        numbers.push(layout::parse_manifest(&entry.name)?);
+    }
+    numbers.sort_unstable();
+    let Some(newest) = numbers.last().copied() else { return Ok(None) };
+    let wrong = |detail: String| tampered(&log.origin, detail);
+    if numbers.len() as u64 != newest {
+        return Err(wrong(format!("{} manifests, the newest is number {newest}", numbers.len())));
+    }
+    let start = (1..=newest).rev().find(|number| is_snapshot(*number)).unwrap_or(1);
+    let mut last: Option<(Manifest, String)> = None;
+    let mut live: Vec<File> = Vec::new();
+    for number in start..=newest {
+        let path = format!("{}/{}", layout::origin_dir(&log.origin), layout::manifest(number));
+        let bytes = disk.read(&path).map_err(failed(disk, "read", &path))?;
+        let manifest =
+            Manifest::open(&bytes, log.keys.manifest.verifier()).map_err(|error| wrong(format!("{path}: {error}")))?;
+        if manifest.number != number
+            || last.as_ref().is_some_and(|(_, digest)| *digest != manifest.previous)
+            || last.as_ref().is_some_and(|(last, _)| last.size > manifest.size)
+        {
+            return Err(wrong(format!("{path} does not follow the one before")));
+        }
+        if manifest.snapshot {
+            live.clear();
+        }
+        live.retain(|file| !manifest.remove.contains(&file.path));
+        live.extend(manifest.add.iter().cloned());
+        last = Some((manifest, manifest::digest(&bytes)));
+    }
+    log.seal.live = live;
+    Ok(last)
+}
+
+/// The tree's right edge at `size`, from its partial tiles.
+fn right_edge(disk: &dyn Disk, origin: &Origin, size: u64) -> Result<TileBuilder> {
+    let mut partials = Vec::new();
+    for id in partial_tiles(size) {
+        let path = format!("{}/{}", layout::origin_dir(origin), layout::tile(id));
+        let bytes = disk.read(&path).map_err(|error| tampered(origin, format!("{path}: {error}")))?;
+        partials.push((id, tile::parse(&bytes, id.width)?));
+    }
+    Ok(TileBuilder::resume(size, partials)?)
+}
+
+/// The live files, paired and in index order, together exactly `0..sealed`.
+fn segments(disk: &dyn Disk, log: &Found) -> Result<Vec<Arc<Segment>>> {
+    let directory = layout::origin_dir(&log.origin);
+    let mut names: Vec<(FileName, &File)> = Vec::new();
+    for file in &log.seal.live {
+        names.push((file.name()?, file));
+    }
+    names.sort_by(|(a, _), (b, _)| (a.first, a.kind).cmp(&(b.first, b.kind)));
+    let data_file = |file: &File| DataFile {
+        path: disk.absolute(&format!("{directory}/{}", file.path)),
+        file: file.clone(),
+    };
+    let mut segments = Vec::new();
+    let mut next = 0;
+    for (name, file) in names.iter().filter(|(name, _)| name.kind == FileKind::Segment) {
+        if name.first != next {
+            return Err(tampered(&log.origin, format!("no segment holds index {next}")));
+        }
+        next = name.last;
+        let payload = names.iter().find(|(other, _)| {
+            other.kind == FileKind::Payload && (other.first, other.last) == (name.first, name.last)
+        });
+        segments.push(Arc::new(Segment {
+            first: name.first,
+            last: name.last,
+            entries: data_file(file),
+            payloads: payload.map(|(_, file)| data_file(file)),
+        }));
+    }
+    if next != log.view.sealed {
+        return Err(tampered(&log.origin, format!("segments end at {next}, sealed are {}", log.view.sealed)));
+    }
+    Ok(segments)
+}
+
+fn read_columns(
+    disk: &dyn Disk,
+    log: &Found,
+    segment: &Segment,
+    columns: &[&str],
+) -> Result<Vec<arrow::array::RecordBatch>> {
+    let path = format!("{}/{}", layout::origin_dir(&log.origin), segment.entries.file.path);
+    let bytes = disk.read(&path).map_err(|error| tampered(&log.origin, format!("{path}: {error}")))?;
+    if manifest::digest(&bytes) != segment.entries.file.blake3 {
+        return Err(tampered(&log.origin, format!("{path} is not the file that its manifest names")));
+    }
+    decode(FileKind::Segment, log.origin.stream(), bytes, Some(columns))
+}
+
+fn last_ingest_us(disk: &dyn Disk, log: &Found) -> Result<i64> {
+    let Some(segment) = log.view.segments.last() else { return Ok(i64::MIN) };
+    let mut last = i64::MIN;
+    for batch in read_columns(disk, log, segment, &["ingest_time"])? {
+        let times = batch.column_by_name("ingest_time");
+        let times = times.and_then(|times| times.as_primitive_opt::<arrow::datatypes::TimestampMicrosecondType>());
+        last = times.and_then(|times| times.values().last().copied()).unwrap_or(last);
+    }
+    Ok(last)
+}
+
+/// Calls `each` with every control entry of a log, in index order.
+pub(crate) fn controls(
+    disk: &dyn Disk,
+    log: &Found,
+    mut each: impl FnMut(u64, Control) -> Result<()>,
+) -> Result<()> {
+    let mut index = 0;
+    let mut batches = |batches: &[arrow::array::RecordBatch]| -> Result<()> {
+        for batch in batches {
+            let controls = batch.column_by_name("control").and_then(|array| array.as_string_opt::<i32>());
+            for row in 0..batch.num_rows() {
+                if let Some(text) = controls.filter(|array| array.is_valid(row)).map(|array| array.value(row)) {
+                    each(index, Control::parse(text)?)?;
+                }
+                index += 1;
+            }
+        }
+        Ok(())
+    };
+    for segment in log.view.segments.iter() {
+        batches(&read_columns(disk, log, segment, &["control"])?)?;
+    }
+    for unsealed in &log.view.unsealed {
+        batches(std::slice::from_ref(&unsealed.entries))?;
+    }
+    Ok(())
+}
+
+/// Calls `each` with the sealed segments, newest first, decoded to `columns`, while it returns true.
+pub(crate) fn newest_first(
+    disk: &dyn Disk,
+    log: &Found,
+    columns: &[&str],
+    mut each: impl FnMut(&Segment, &[arrow::array::RecordBatch]) -> Result<bool>,
+) -> Result<()> {
+    for segment in log.view.segments.iter().rev() {
+        if !each(segment, &read_columns(disk, log, segment, columns)?)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Removes data files that no manifest names and tiles past S: what a seal left that did not reach its manifest.
+/// Entries `sealed..durable` were in the write-ahead files, so only files over these can be meant.
+pub(crate) fn remove_unpublished(
+    disk: &dyn Disk,
+    origin: &Origin,
+    live: &[File],
+    sealed: u64,
+    durable: u64,
+) -> Result<()> {
+    let directory = layout::origin_dir(origin);
+    for kind in [FileKind::Segment, FileKind::Payload] {
+        let path = format!("{directory}/{}", kind.dir());
+        for date in disk.list(&path).map_err(failed(disk, "list", &path))? {
+            let path = format!("{path}/{}", date.name);
+            for entry in disk.list(&path).map_err(failed(disk, "list", &path))? {
+                let name = format!("{}/{}/{}", kind.dir(), date.name, entry.name);
+                let is_past = FileName::parse(&name).is_ok_and(|parsed| parsed.first >= sealed);
+                if is_past && !live.iter().any(|file| file.path == name) {
+                    let path = format!("{directory}/{name}");
+                    tracing::warn!(%path, "removing a file of an unfinished seal");
+                    disk.remove(&path).map_err(failed(disk, "remove", &path))?;
+                }
+            }
+        }
+    }
+    remove_tiles_past(disk, &directory, sealed, durable)
+}
+
+fn remove_tiles_past(disk: &dyn Disk, directory: &str, sealed: u64, durable: u64) -> Result<()> {
+    let keep = partial_tiles(sealed);
+    let (mut level, mut from, mut to) = (0, sealed, durable);
+    while to > 0 {
+        for index in from / 256..=to / 256 {
+            let full = TileId { level, index, width: 256 };
+            let path = format!("{directory}/{}", layout::tile(full));
+            let partials = format!("{path}.p");
+            match disk.remove(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(failed(disk, "remove", &path)(error));
+                }
+                _ => {}
+            }
+            for entry in disk.list(&partials).map_err(failed(disk, "list", &partials))? {
+                let is_kept = entry.name.parse().is_ok_and(|width| keep.contains(&TileId { level, index, width }));
+                if !is_kept {
+                    let path = format!("{partials}/{}", entry.name);
+                    disk.remove(&path).map_err(failed(disk, "remove", &path))?;
+                }
+            }
+        }
+        (level, from, to) = (level + 1, from / 256, to / 256);
+    }
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! The idempotency window, read from the log on start.
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::TimestampMicrosecondType;
+
+use super::{Found, sealed};
+use crate::disk::Disk;
+use crate::error::Result;
+use crate::options::Options;
+use crate::window::{IdDigester, Window, scope_of};
+
+/// One batch's ids: index of the first row and the batch.
+type Rows = (u64, RecordBatch);
+
+/// Fills `window` with the ids that a retry may still carry, oldest first.
+pub(crate) fn fill(
+    disk: &dyn Disk,
+    log: &Found,
+    ids: &IdDigester,
+    options: &Options,
+    now_us: i64,
+    window: &mut Window,
+) -> Result<()> {
+    if log.origin.stream() == schemas::Stream::Root {
+        return Ok(());
+    }
+    let oldest_us = now_us.saturating_sub(options.idempotency_window_us);
+    let mut newest: Vec<Vec<Rows>> = Vec::new();
+    let unsealed: Vec<Rows> = log.view.unsealed.iter().map(|batch| (batch.first, batch.entries.clone())).collect();
+    let mut count: usize = unsealed.iter().map(|(_, batch)| batch.num_rows()).sum();
+    newest.push(unsealed);
+    if count < options.idempotency_ids_max {
+        let columns = ["ingest_time", "event_id", "source"];
+        sealed::newest_first(disk, log, &columns, |segment, batches| {
+            let mut first = segment.first;
+            let rows: Vec<Rows> = batches
+                .iter()
+                .map(|batch| {
+                    let at = first;
+                    first += batch.num_rows() as u64;
+                    (at, batch.clone())
+                })
+                .collect();
+            count += rows.iter().map(|(_, batch)| batch.num_rows()).sum::<usize>();
+            let is_recent = batches.first().and_then(|batch| times(batch)).is_some_and(|times| {
+                times.values().first().is_some_and(|first_us| *first_us > oldest_us)
+            });
+            newest.push(rows);
+            Ok(is_recent && count < options.idempotency_ids_max)
+        })?;
+    }
+    for (first, batch) in newest.into_iter().rev().flatten() {
+        remember(first, &batch, ids, oldest_us, window);
+    }
+    Ok(())
+}
+
+fn times(batch: &RecordBatch) -> Option<&arrow::array::TimestampMicrosecondArray> {
+    batch.column_by_name("ingest_time")?.as_primitive_opt::<TimestampMicrosecondType>()
+}
+
+fn remember(first: u64, batch: &RecordBatch, ids: &IdDigester, oldest_us: i64, window: &mut Window) {
+    let text = |name: &str| batch.column_by_name(name).and_then(|array| array.as_string_opt::<i32>());
+    let (Some(times), Some(event_ids), Some(sources)) = (times(batch), text("event_id"), text("source")) else {
+        return;
+    };
+    for row in 0..batch.num_rows() {
+        if times.value(row) < oldest_us || event_ids.is_null(row) {
+            continue;
+        }
+        let key = ids.digest(scope_of(sources.value(row)), event_ids.value(row));
+        // The first record of an id is the one that a retry is held against.
+        if window.get(&key).is_none() {
+            window.insert(key, first + row as u64, times.value(row));
+        }
+    }
+}

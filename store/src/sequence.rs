@@ -1,0 +1,293 @@
+//! Giving a draft its place: duplicates found, index and ingest time assigned, the place queued for the disk.
+//! Places of one log are queued in index order because both happen under its sequencer's lock.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use arrow::array::{Array, ArrayRef, AsArray, ListBuilder, RecordBatch, StringBuilder};
+use schemas::control::{ClockRun, Control};
+use schemas::limits::CLOCK_JUMP_US;
+use schemas::stream::{PAYLOAD_COMMITMENT, SESSION_ID, TAGS};
+use tokio::sync::oneshot;
+
+use crate::control::control_draft;
+use crate::draft::Draft;
+use crate::error::{Error, Result};
+use crate::lookup::Recorded;
+use crate::prepare::{Prepared, arrow_error, prepare};
+use crate::state::{Item, LogState, Sequencer, Shared, Slot, lock};
+use crate::window::IdKey;
+
+/// A wall clock that falls back by less than this is held, not recorded, in microseconds.
+const HELD_STEP_US: i64 = 1_000_000;
+
+/// The tag of an event whose id was used before for other content.
+const ID_CONFLICT: &str = "id_conflict";
+
+/// A queued place: what the caller waits for, and what it will be told.
+#[derive(Debug)]
+pub(crate) struct Placed {
+    pub(crate) first: u64,
+    pub(crate) count: u64,
+    pub(crate) duplicates: Vec<(usize, u64)>,
+    /// `None` when every row was a duplicate.
+    pub(crate) durable: Option<oneshot::Receiver<Result<u64>>>,
+}
+
+/// What is to become of each row of a draft.
+struct Rows {
+    keys: Vec<Option<IdKey>>,
+    keep: Vec<bool>,
+    duplicates: Vec<(usize, u64)>,
+    conflicts: Vec<usize>,
+}
+
+/// Places a draft in a log. Between giving out the place and filling it nothing waits and nothing can be
+/// cancelled, so a place given out is always filled.
+pub(crate) fn place(shared: &Shared, log: &Arc<LogState>, draft: &Draft, from_outside: bool) -> Result<Placed> {
+    let mut prepared = prepare(log.origin.stream(), log.origin.tenant(), draft, from_outside)?;
+    let mut rows = Rows {
+        keys: id_keys(log, draft, &prepared),
+        keep: vec![true; prepared.rows()],
+        duplicates: Vec::new(),
+        conflicts: Vec::new(),
+    };
+    drop_repeats_within(&prepared, &mut rows);
+    let mut recorded = Recorded::new(shared, log);
+    loop {
+        let mut sequencer = lock(&log.sequencer);
+        let hits = hits(&sequencer, &rows);
+        if hits.is_empty() {
+            return assign(shared, log, &mut sequencer, &prepared, rows);
+        }
+        // Comparing reads the log, which must not keep other appends waiting.
+        drop(sequencer);
+        for (row, index) in hits {
+            if recorded.equals(index, &prepared, row)? {
+                rows.duplicates.push((row, index));
+                if let Some(keep) = rows.keep.get_mut(row) {
+                    *keep = false;
+                }
+            } else {
+                rows.conflicts.push(row);
+            }
+            if let Some(key) = rows.keys.get_mut(row) {
+                *key = None;
+            }
+        }
+        if !rows.conflicts.is_empty() {
+            prepared.replace_entries(tagged(prepared.entries(), &rows.conflicts)?)?;
+        }
+    }
+}
+
+fn id_keys(log: &LogState, draft: &Draft, prepared: &Prepared) -> Vec<Option<IdKey>> {
+    let ids = prepared.entries().column_by_name("event_id").and_then(|ids| ids.as_string_opt::<i32>());
+    let Some(ids) = ids.filter(|_| !draft.idempotent.is_empty()) else {
+        return vec![None; prepared.rows()];
+    };
+    let marks = draft.idempotent.iter().zip(ids.iter());
+    marks
+        .map(|(idempotent, id)| id.filter(|_| *idempotent).map(|id| log.ids.digest(&draft.scope, id)))
+        .collect()
+}
+
+/// Rows of one draft with one id: the same content is recorded once, other content is a conflict. Indices are not
+/// known yet, so a repeat is reported at its first row's place once that is assigned.
+fn drop_repeats_within(prepared: &Prepared, rows: &mut Rows) {
+    let mut first_of: HashMap<[u8; 16], usize> = HashMap::new();
+    for row in 0..rows.keys.len() {
+        let Some(key) = rows.keys.get(row).copied().flatten() else { continue };
+        match first_of.get(key.bytes()) {
+            None => {
+                first_of.insert(*key.bytes(), row);
+            }
+            Some(first) => {
+                let same = content(prepared.fields(*first)).eq(content(prepared.fields(row)))
+                    && payload_of(prepared.record(*first)) == payload_of(prepared.record(row));
+                if same {
+                    if let Some(keep) = rows.keep.get_mut(row) {
+                        *keep = false;
+                    }
+                    rows.duplicates.push((row, u64::MAX - *first as u64));
+                } else {
+                    rows.conflicts.push(row);
+                }
+                if let Some(key) = rows.keys.get_mut(row) {
+                    *key = None;
+                }
+            }
+        }
+    }
+}
+
+/// The fields of an entry that make its content: not what the recorder itself chose anew each time.
+pub(crate) fn content(fields: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    schemas::entry::FieldReader::of(fields).filter_map(|field| field.ok()).filter(|(id, value)| {
+        !matches!(*id, PAYLOAD_COMMITMENT | TAGS)
+            && !(*id == SESSION_ID && value.starts_with(DERIVED_SESSION))
+    })
+}
+
+/// How session ids that the recorder derived begin; they depend on when it was started.
+const DERIVED_SESSION: &[u8] = b"derived-";
+
+/// The fields of a framed payload record, without length, index and salt.
+pub(crate) fn payload_of(framed: &[u8]) -> &[u8] {
+    framed.get(4 + 8 + schemas::stream::SALT_BYTES..).unwrap_or_default()
+}
+
+fn hits(sequencer: &Sequencer, rows: &Rows) -> Vec<(usize, u64)> {
+    let keyed = rows.keys.iter().enumerate().filter_map(|(row, key)| Some((row, (*key)?)));
+    keyed.filter_map(|(row, key)| Some((row, sequencer.window.get(&key)?))).collect()
+}
+
+fn assign(
+    shared: &Shared,
+    log: &Arc<LogState>,
+    sequencer: &mut Sequencer,
+    prepared: &Prepared,
+    mut rows: Rows,
+) -> Result<Placed> {
+    let count = rows.keep.iter().filter(|keep| **keep).count() as u64;
+    if count == 0 {
+        let first = sequencer.next;
+        return Ok(Placed { first, count, duplicates: rows.resolved(first), durable: None });
+    }
+    let ingest_us = ingest_time(shared, log, sequencer)?;
+    let first = sequencer.next;
+    sequencer.next += count;
+    let mut index = first;
+    for (row, keep) in rows.keep.iter().enumerate() {
+        if *keep {
+            if let Some(Some(key)) = rows.keys.get(row) {
+                sequencer.window.insert(*key, index, ingest_us);
+            }
+            index += 1;
+        }
+    }
+    let (slot, durable) = enqueue(shared, log, prepared.bytes());
+    let filled = prepared.fill(&rows.keep, &log.keys.log_id, first, ingest_us);
+    fill(shared, &slot, filled)?;
+    Ok(Placed { first, count, duplicates: rows.resolved(first), durable: Some(durable) })
+}
+
+impl Rows {
+    /// The duplicates with the index of every repeat within the draft filled in.
+    fn resolved(&mut self, first: u64) -> Vec<(usize, u64)> {
+        let mut place = first;
+        let places: Vec<u64> = self
+            .keep
+            .iter()
+            .map(|keep| {
+                let here = place;
+                place += u64::from(*keep);
+                here
+            })
+            .collect();
+        let known: HashMap<usize, u64> =
+            self.duplicates.iter().filter(|(_, index)| *index < u64::MAX / 2).copied().collect();
+        let mut resolved: Vec<(usize, u64)> = self
+            .duplicates
+            .iter()
+            .map(|(row, index)| {
+                if *index < u64::MAX / 2 {
+                    return (*row, *index);
+                }
+                let original = usize::try_from(u64::MAX - index).unwrap_or(usize::MAX);
+                let at = known.get(&original).or_else(|| places.get(original)).copied();
+                (*row, at.unwrap_or(first))
+            })
+            .collect();
+        resolved.sort_unstable();
+        resolved
+    }
+}
+
+fn enqueue(shared: &Shared, log: &Arc<LogState>, bytes: u64) -> (Arc<Slot>, oneshot::Receiver<Result<u64>>) {
+    let slot = Arc::new(Slot::default());
+    let (reply, durable) = oneshot::channel();
+    shared.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+    let item = Item { log: Arc::clone(log), slot: Arc::clone(&slot), bytes, reply: Some(reply) };
+    lock(&shared.queue).logs.entry(log.number).or_default().push_back(item);
+    (slot, durable)
+}
+
+/// Fills a place. What was checked before the place was given out cannot fail now; if it does, the log would have
+/// a hole, so the store stops.
+fn fill(shared: &Shared, slot: &Slot, filled: Result<crate::prepare::Filled>) -> Result<()> {
+    match filled {
+        Ok(filled) => {
+            *lock(&slot.0) = Some(filled);
+            // Under the queue's lock, so that the committer cannot miss it between looking and waiting.
+            let _queue = lock(&shared.queue);
+            shared.queue_changed.notify_all();
+            Ok(())
+        }
+        Err(error) => {
+            shared.poison(&error);
+            Err(error)
+        }
+    }
+}
+
+/// The ingest time of the next range. Within a run it does not fall; a step of the wall clock opens a new run with
+/// an entry of its own.
+fn ingest_time(shared: &Shared, log: &Arc<LogState>, sequencer: &mut Sequencer) -> Result<i64> {
+    let (wall_us, monotonic_us) = (shared.clock.wall_us(), shared.clock.monotonic_us());
+    let (run_wall_us, run_monotonic_us) = sequencer.run;
+    let expected_us = run_wall_us.saturating_add(monotonic_us - run_monotonic_us);
+    let fell = wall_us < sequencer.last_ingest_us.saturating_sub(HELD_STEP_US);
+    let jumped = wall_us.saturating_sub(expected_us) > CLOCK_JUMP_US;
+    if !fell && !jumped {
+        sequencer.last_ingest_us = wall_us.max(sequencer.last_ingest_us);
+        return Ok(sequencer.last_ingest_us);
+    }
+    let control =
+        Control::ClockRun(ClockRun { last_us: sequencer.last_ingest_us, first_us: wall_us });
+    tracing::warn!(log = %log.origin, last_us = sequencer.last_ingest_us, first_us = wall_us, "clock stepped");
+    sequencer.run = (wall_us, monotonic_us);
+    sequencer.last_ingest_us = wall_us;
+    let draft = control_draft(&log.origin, &control, sequencer.next, wall_us)?;
+    let prepared = prepare(log.origin.stream(), log.origin.tenant(), &draft, false)?;
+    let first = sequencer.next;
+    sequencer.next += 1;
+    let (slot, _durable) = enqueue(shared, log, prepared.bytes());
+    fill(shared, &slot, prepared.fill(&[true], &log.keys.log_id, first, wall_us))?;
+    Ok(wall_us)
+}
+
+/// The batch with one more tag in some rows.
+fn tagged(entries: &RecordBatch, rows: &[usize]) -> Result<RecordBatch> {
+    let place = entries.schema_ref().index_of("tags").map_err(arrow_error)?;
+    let schemas_column = schemas::Stream::Events.column_by_id(TAGS);
+    let old = entries.column(place).as_list_opt::<i32>();
+    let (Some(column), Some(old)) = (schemas_column, old) else {
+        return Err(Error::Refused(schemas::Error::malformed("tags", "not a list of texts")));
+    };
+    let item = match column.kind.data_type() {
+        arrow::datatypes::DataType::List(item) => item,
+        other => return Err(Error::Refused(schemas::Error::malformed("tags", other.to_string()))),
+    };
+    let mut tags = ListBuilder::new(StringBuilder::new()).with_field(item);
+    for row in 0..entries.num_rows() {
+        let mut any = false;
+        if old.is_valid(row) {
+            for tag in old.value(row).as_string::<i32>().iter().flatten() {
+                tags.values().append_value(tag);
+                any = true;
+            }
+        }
+        if rows.contains(&row) {
+            tags.values().append_value(ID_CONFLICT);
+            any = true;
+        }
+        tags.append(any);
+    }
+    let mut columns: Vec<ArrayRef> = entries.columns().to_vec();
+    if let Some(slot) = columns.get_mut(place) {
+        *slot = Arc::new(tags.finish());
+    }
+    RecordBatch::try_new(entries.schema(), columns).map_err(arrow_error)
+}

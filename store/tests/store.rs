@@ -1,0 +1,165 @@
+//! The store as its callers use it, on a real disk with its threads running.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::Int64Type;
+use schemas::Stream;
+use schemas::rows::{Row, RowsBuilder};
+use schemas::stream::{EVENT_ID, SESSION_ID, SOURCE, TENANT, TIME, payload_ids};
+use store::clock::SystemClock;
+use store::{Draft, Error, Keys, LogSnapshot, Options, Store};
+
+fn draft(ids: &[&str], note: &str) -> Draft {
+    let mut entries = RowsBuilder::drafts(Stream::Events);
+    let mut payloads = RowsBuilder::payloads(Stream::Events);
+    for id in ids {
+        let row = Row::new()
+            .text(EVENT_ID, id)
+            .int(TIME, 1_795_219_200_000_000)
+            .text(TENANT, "default")
+            .text(6, "call")
+            .text(SOURCE, "http/t-1/canonical/1")
+            .text(SESSION_ID, "s-1")
+            .text(9, "allow")
+            .text(10, "ok");
+        entries.push(&row).unwrap();
+        let payload = if note.is_empty() { Row::new() } else { Row::new().text(payload_ids::ARGUMENTS, note) };
+        payloads.push(&payload).unwrap();
+    }
+    Draft {
+        entries: entries.finish().unwrap(),
+        payloads: payloads.finish().unwrap(),
+        idempotent: vec![true; ids.len()],
+        scope: "http/t-1".to_string(),
+    }
+}
+
+fn open(dir: &Path) -> Store {
+    let keys = Keys::load_or_create(&dir.join("keys")).unwrap();
+    let options = Options { wal_file_bytes: 1 << 20, sign_interval_us: 20_000, ..Options::default() };
+    Store::open(&dir.join("data"), keys, options, Arc::new(SystemClock::new())).unwrap()
+}
+
+fn unsealed_ids(snapshot: &LogSnapshot) -> Vec<(i64, String)> {
+    let mut found = Vec::new();
+    for batch in &snapshot.unsealed {
+        let index = batch.entries.column_by_name("log_index").unwrap().as_primitive::<Int64Type>();
+        let ids = batch.entries.column_by_name("event_id").unwrap().as_string::<i32>();
+        found.extend((0..ids.len()).map(|row| (index.value(row), ids.value(row).to_string())));
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_appended_is_found_again_after_every_kind_of_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let log = store.log("default", Stream::Events).await.unwrap();
+    let receipt = log.append(draft(&["a", "b"], "{}")).await.unwrap();
+    assert_eq!((receipt.first_index, receipt.count, receipt.tree_size), (1, 2, 3), "entry 0 is the log's own");
+    let ids = unsealed_ids(&log.snapshot());
+    assert_eq!(&ids[1..], [(1, "a".to_string()), (2, "b".to_string())]);
+    // Dropped without closing: the threads keep the lock, so this end is a plain exit in another process; here the
+    // store is closed and the log is read from its files.
+    store.close().await.unwrap();
+    assert!(matches!(log.append(draft(&["c"], "")).await, Err(Error::Poisoned { .. })));
+    let snapshot = log.snapshot();
+    assert_eq!((snapshot.sealed, snapshot.signed, snapshot.durable), (3, 3, 3));
+    assert_eq!(snapshot.segments.len(), 1);
+    assert!(std::fs::read_dir(dir.path().join("data/wal")).unwrap().next().is_none(), "nothing left to replay");
+    drop((store, log));
+
+    let store = open(dir.path());
+    let log = store.log("default", Stream::Events).await.unwrap();
+    assert_eq!(log.snapshot().durable, 3);
+    // A retry after the restart, all of it sealed: found by the ids in the segment.
+    let receipt = log.append(draft(&["b", "c", "a"], "{}")).await.unwrap();
+    assert_eq!(receipt.duplicates, [(0, 2), (2, 1)]);
+    assert_eq!((receipt.first_index, receipt.count), (3, 1));
+    store.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reused_id_with_other_content_is_recorded_and_tagged() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let log = store.log("default", Stream::Events).await.unwrap();
+    log.append(draft(&["a"], "{}")).await.unwrap();
+    let receipt = log.append(draft(&["a"], r#"{"other":1}"#)).await.unwrap();
+    assert_eq!((receipt.count, receipt.duplicates.len()), (1, 0));
+    let receipt = log.append(draft(&["x", "x", "y"], "{}")).await.unwrap();
+    assert_eq!((receipt.first_index, receipt.count, receipt.duplicates.clone()), (3, 2, vec![(1, 3)]));
+    let snapshot = log.snapshot();
+    let tags: Vec<(i64, bool)> = snapshot
+        .unsealed
+        .iter()
+        .flat_map(|batch| {
+            let index = batch.entries.column_by_name("log_index").unwrap().as_primitive::<Int64Type>();
+            let tags = batch.entries.column_by_name("tags").unwrap();
+            (0..tags.len()).map(|row| (index.value(row), tags.is_valid(row))).collect::<Vec<_>>()
+        })
+        .collect();
+    assert_eq!(tags, [(0, false), (1, false), (2, true), (3, false), (4, false)]);
+    store.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draft_of_another_tenant_or_with_control_is_refused_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let log = store.log("other", Stream::Events).await.unwrap();
+    let error = log.append(draft(&["a"], "{}")).await.unwrap_err();
+    assert!(matches!(error, Error::Refused(_)), "{error}");
+    assert_eq!(log.snapshot().durable, 1);
+    assert!(store.log("Not A Tenant", Stream::Events).await.is_err());
+    store.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_process_is_refused_and_wrong_keys_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let log = store.log("default", Stream::Events).await.unwrap();
+    log.append(draft(&["a"], "{}")).await.unwrap();
+    let keys = Keys::load(&dir.path().join("keys")).unwrap();
+    let clock = Arc::new(SystemClock::new());
+    let second = Store::open(&dir.path().join("data"), keys, Options::default(), clock.clone());
+    assert!(matches!(second, Err(Error::Locked(_))));
+    store.close().await.unwrap();
+    drop((store, log));
+    let wrong = Keys::from_seed([9; 32], "tacho-other").unwrap();
+    let store = Store::open(&dir.path().join("data"), wrong, Options::default(), clock).unwrap();
+    let status = store.status();
+    assert!(!status.ready && status.reason.unwrap().contains("read-only"));
+    store.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_small_appends_from_many_tasks_make_one_contiguous_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let log = store.log("default", Stream::Events).await.unwrap();
+    let mut tasks = Vec::new();
+    for task in 0..16 {
+        let log = log.clone();
+        tasks.push(tokio::spawn(async move {
+            for at in 0..50 {
+                log.append(draft(&[&format!("{task}-{at}")], "{}")).await.unwrap();
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    store.seal().await.unwrap();
+    let snapshot = log.snapshot();
+    assert_eq!((snapshot.durable, snapshot.sealed), (801, 801));
+    let last = snapshot.segments.iter().fold(0, |next, segment| {
+        assert_eq!(segment.first, next);
+        segment.last
+    });
+    assert_eq!(last, 801);
+    store.close().await.unwrap();
+}

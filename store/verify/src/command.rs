@@ -1,0 +1,195 @@
+//! The command line that `tacho-verify` and `tacho verify` share: flags, progress, printing, exit code.
+
+use std::io::{self, IsTerminal as _, Write};
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use schemas::note::VerifierKey;
+
+use crate::options::{Identity, Options, Progress, cores};
+use crate::report::{Finding, Report};
+use crate::{run, work};
+
+/// How often the progress line changes.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
+
+/// The flags, without the directory.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Flags {
+    /// Verifier key of the root log, got from elsewhere than this store
+    #[arg(long, value_name = "VKEY", conflicts_with = "trust_store_key")]
+    pub key: Option<VerifierKey>,
+    /// Take the root log's key from the store itself: shows that it is consistent, not whose it is
+    #[arg(long)]
+    pub trust_store_key: bool,
+    /// File of root checkpoints seen before: shows a store rolled back or forked; written after a clean run
+    #[arg(long, value_name = "FILE")]
+    pub remember: Option<PathBuf>,
+    /// Threads [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
+    /// Print the report as one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Print nothing but findings
+    #[arg(long, conflicts_with = "json")]
+    pub quiet: bool,
+}
+
+impl Flags {
+    /// The options that these flags mean for `directory`.
+    pub fn options(&self, directory: PathBuf) -> Options {
+        let identity = match (&self.key, self.trust_store_key) {
+            (Some(key), _) => Identity::Key(key.clone()),
+            (None, true) => Identity::TrustStoreKey,
+            (None, false) => Identity::None,
+        };
+        let jobs = self.jobs.map_or_else(cores, usize::from);
+        Options { remember: self.remember.clone(), jobs, ..Options::new(directory, identity) }
+    }
+}
+
+/// Verifies `directory`, prints the report to standard output and what went wrong to standard error, and gives
+/// the exit code: 0 clean, 1 tampered, 2 could not run or identity not established.
+pub fn execute(directory: PathBuf, flags: &Flags) -> u8 {
+    quiet_workers();
+    let line = ProgressLine::new(!flags.quiet && !flags.json && io::stderr().is_terminal());
+    let result = run(&flags.options(directory), &|progress| line.show(progress));
+    line.clear();
+    let printed = match &result {
+        Ok(report) if flags.json => print_json(report, &mut io::stdout().lock()),
+        Ok(report) => print_text(report, flags.quiet, &mut io::stdout().lock()),
+        Err(error) => writeln!(io::stderr(), "error: {error}"),
+    };
+    match (printed, result) {
+        // A reader that closed the pipe has seen enough; the verdict stands.
+        (Err(error), _) if error.kind() != io::ErrorKind::BrokenPipe => 2,
+        (_, Ok(report)) => report.exit_code(),
+        (_, Err(_)) => 2,
+    }
+}
+
+/// A hostile file may make the Parquet reader panic; that is a finding and need not be printed as well.
+fn quiet_workers() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current().name() != Some(work::THREAD) {
+            before(panic);
+        }
+    }));
+}
+
+/// Prints the report as one line of JSON.
+///
+/// # Errors
+/// When `out` cannot be written to.
+pub fn print_json(report: &Report, out: &mut impl Write) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, report)?;
+    writeln!(out)
+}
+
+/// Prints the report for people; `quiet` leaves out all but findings and what could not be read.
+///
+/// # Errors
+/// When `out` cannot be written to.
+pub fn print_text(report: &Report, quiet: bool, out: &mut impl Write) -> io::Result<()> {
+    if !quiet {
+        for log in &report.logs {
+            let unsealed = log.durable.saturating_sub(log.sealed);
+            writeln!(
+                out,
+                "log {}: {} entries sealed, {} payload rows, {} manifests; signed to {}, {unsealed} in write-ahead files",
+                log.origin, log.entries, log.payload_rows, log.manifests, log.signed
+            )?;
+        }
+        print_all("note", &report.notes, out)?;
+    }
+    print_all("COULD NOT READ", &report.unreadable, out)?;
+    print_all("FINDING", &report.findings, out)?;
+    if quiet {
+        return Ok(());
+    }
+    let key = report.root_key.as_deref().unwrap_or("none was found");
+    let whence = match (report.key_from_store, report.identity_established) {
+        (false, true) => "given from outside",
+        (false, false) => "in the store, not the one given",
+        (true, true) => "taken from the store itself, as asked: whose store this is was not checked",
+        (true, false) => "taken from the store itself",
+    };
+    writeln!(out, "root key: {key} ({whence})")?;
+    let entries: u64 = report.logs.iter().map(|log| log.entries).sum();
+    match report.exit_code() {
+        0 => writeln!(out, "CLEAN: {entries} entries in {} logs", report.logs.len())?,
+        1 => writeln!(out, "TAMPERED: {} findings", report.findings.len())?,
+        _ if !report.unreadable.is_empty() => {
+            writeln!(
+                out,
+                "INCOMPLETE: {} things could not be read; nothing else was wrong",
+                report.unreadable.len()
+            )?;
+        }
+        _ => {
+            writeln!(
+                out,
+                "CONSISTENT, IDENTITY NOT ESTABLISHED: {entries} entries in {} logs",
+                report.logs.len()
+            )?;
+            writeln!(out, "give the root log's key with --key, or --trust-store-key to trust the one above")?;
+        }
+    }
+    report.limits.iter().try_for_each(|limit| writeln!(out, "{limit}"))
+}
+
+fn print_all(what: &str, findings: &[Finding], out: &mut impl Write) -> io::Result<()> {
+    for Finding { log, index, file, message } in findings {
+        write!(out, "{what}:")?;
+        if let Some(log) = log {
+            write!(out, " log {log}")?;
+        }
+        if let Some(index) = index {
+            write!(out, " entry {index}")?;
+        }
+        if let Some(file) = file {
+            write!(out, " file {}", file.escape_debug())?;
+        }
+        writeln!(out, ": {}", message.escape_debug())?;
+    }
+    Ok(())
+}
+
+/// One line on standard error, where that is a terminal.
+struct ProgressLine {
+    started: Option<Instant>,
+    shown: Mutex<Option<Instant>>,
+}
+
+impl ProgressLine {
+    #[expect(clippy::disallowed_methods, reason = "progress is shown to a person, in their time")]
+    fn now() -> Instant {
+        Instant::now()
+    }
+
+    fn new(is_shown: bool) -> ProgressLine {
+        ProgressLine { started: is_shown.then(Self::now), shown: Mutex::new(None) }
+    }
+
+    fn show(&self, Progress { entries, entries_total }: Progress) {
+        let (Some(started), Ok(mut shown)) = (self.started, self.shown.lock()) else { return };
+        let now = Self::now();
+        if shown.is_some_and(|last| now.duration_since(last) < PROGRESS_INTERVAL) {
+            return;
+        }
+        *shown = Some(now);
+        let seconds = now.duration_since(started).as_secs_f64();
+        let rate = entries as f64 / seconds.max(0.001);
+        // Progress that cannot be shown is not worth failing for.
+        _ = write!(io::stderr(), "\r\x1b[Kverified {entries} of {entries_total} entries, {rate:.0} a second");
+    }
+
+    fn clear(&self) {
+        if self.started.is_some() {
+            _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}

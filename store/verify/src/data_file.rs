@@ -1,0 +1,161 @@
+//! One Parquet file: its bytes against the manifest, its metadata against the format, its batches one by one.
+
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use bytes::Bytes;
+use parquet::arrow::ArrowSchemaConverter;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use schemas::layout::{FileKind, FileName};
+use schemas::manifest::File;
+use schemas::{Origin, segment};
+
+use crate::statistics::{GroupStatistics, check_group};
+
+/// Rows decoded at once: small enough that the columns of a batch stay in the cache.
+const BATCH_ROWS: usize = 2048;
+/// Bytes of a file that is not of its declared length, at most, that are still looked into.
+const ODD_FILE_BYTES_MAX: u64 = 1 << 30;
+
+/// The bytes of a file and what is wrong with them.
+#[derive(Debug)]
+pub struct Loaded {
+    /// All of it.
+    pub bytes: Bytes,
+    /// Sentences: another length or digest than the manifest says.
+    pub problems: Vec<String>,
+}
+
+/// Reads the file that a manifest describes.
+///
+/// # Errors
+/// When it cannot be read, for one because it is not there.
+pub fn load(path: &Path, file: &File) -> io::Result<Loaded> {
+    let mut problems = Vec::new();
+    let mut handle = fs::File::open(path)?;
+    let length = handle.metadata()?.len();
+    if length != file.bytes {
+        problems.push(format!("{length} bytes, the manifest says {}", file.bytes));
+        if length > ODD_FILE_BYTES_MAX {
+            problems.push("too large to look into".to_string());
+            return Ok(Loaded { bytes: Bytes::new(), problems });
+        }
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(length).map_err(io::Error::other)?);
+    handle.by_ref().take(length).read_to_end(&mut bytes)?;
+    if blake3::hash(&bytes).to_hex().as_str() != file.blake3 {
+        problems.push("its BLAKE3 is not what the manifest says".to_string());
+    }
+    Ok(Loaded { bytes: bytes.into(), problems })
+}
+
+/// Reads all of a Parquet file: sentences about its metadata go to `problem`, its batches to `each`.
+///
+/// # Errors
+/// A sentence, when it cannot be read on.
+pub fn read(
+    bytes: &Bytes,
+    origin: &Origin,
+    name: &FileName,
+    rows: u64,
+    mut problem: impl FnMut(String),
+    mut each: impl FnMut(&RecordBatch),
+) -> Result<(), String> {
+    let metadata = ParquetMetaDataReader::new()
+        .with_page_index_policy(PageIndexPolicy::Optional)
+        .parse_and_finish(bytes)
+        .map_err(|error| format!("not a readable Parquet file: {error}"))?;
+    check_metadata(&metadata, origin, name, rows, bytes.len() as u64)?;
+    // Reads page after page by their own headers: the offset index is checked, not followed.
+    let plain = metadata.clone().into_builder().set_offset_index(None).set_column_index(None).build();
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let reader = ArrowReaderMetadata::try_new(Arc::new(plain), options).map_err(|error| error.to_string())?;
+    check_schema(&metadata, &reader, origin, name.kind)?;
+    for group in 0..metadata.num_row_groups() {
+        let types = reader.schema().fields().iter().map(|field| field.data_type());
+        let mut statistics = GroupStatistics::new(&metadata, group, types)?;
+        let batches = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes.clone(), reader.clone())
+            .with_row_groups(vec![group])
+            .with_batch_size(BATCH_ROWS)
+            .build()
+            .map_err(|error| format!("row group {group}: {error}"))?;
+        let mut found = 0;
+        for batch in batches {
+            let batch = batch.map_err(|error| format!("row group {group}, after row {found}: {error}"))?;
+            found += batch.num_rows() as u64;
+            statistics.add(batch.columns());
+            each(&batch);
+        }
+        let said = metadata.row_group(group).num_rows();
+        if u64::try_from(said) != Ok(found) {
+            problem(format!("row group {group} says {said} rows and has {found}"));
+        }
+        statistics.check(bytes, &metadata, group).into_iter().for_each(&mut problem);
+    }
+    Ok(())
+}
+
+/// All that must hold before a value is decoded, so that no declared size makes the reader allocate wildly.
+fn check_metadata(
+    metadata: &ParquetMetaData,
+    origin: &Origin,
+    name: &FileName,
+    rows: u64,
+    file_bytes: u64,
+) -> Result<(), String> {
+    let file = metadata.file_metadata();
+    let expected = segment::metadata(origin, name.first, name.last);
+    let found = file.key_value_metadata().map(Vec::as_slice).unwrap_or_default();
+    let same = found.len() == expected.len()
+        && found
+            .iter()
+            .zip(&expected)
+            .all(|(found, (key, value))| found.key == *key && found.value.as_deref() == Some(value.as_str()));
+    if !same {
+        return Err(format!("key-value metadata {found:?}, expected {expected:?}"));
+    }
+    let groups = metadata.row_groups();
+    let sum = groups
+        .iter()
+        .try_fold(0i64, |sum, group| (group.num_rows() > 0).then(|| sum.checked_add(group.num_rows()))?);
+    if sum != Some(file.num_rows()) || u64::try_from(file.num_rows()) != Ok(rows) {
+        return Err(format!("{} rows in {} row groups, expected {rows}", file.num_rows(), groups.len()));
+    }
+    for (at, group) in groups.iter().enumerate() {
+        check_group(group, file_bytes).map_err(|detail| format!("row group {at}: {detail}"))?;
+    }
+    Ok(())
+}
+
+/// Arrow schema and every Parquet leaf, so that engines that never heard of Arrow see the same types.
+fn check_schema(
+    metadata: &ParquetMetaData,
+    reader: &ArrowReaderMetadata,
+    origin: &Origin,
+    kind: FileKind,
+) -> Result<(), String> {
+    segment::check_schema(origin.stream(), kind, reader.schema()).map_err(|error| error.to_string())?;
+    let expected = match kind {
+        FileKind::Segment => origin.stream().entry_schema(),
+        FileKind::Payload => origin.stream().payload_schema(),
+    };
+    let expected = ArrowSchemaConverter::new().convert(&expected).map_err(|error| error.to_string())?;
+    let found = metadata.file_metadata().schema_descr();
+    for (found, expected) in found.columns().iter().zip(expected.columns()) {
+        let same = found.path() == expected.path()
+            && found.physical_type() == expected.physical_type()
+            && found.logical_type_ref() == expected.logical_type_ref()
+            && found.max_def_level() == expected.max_def_level()
+            && found.max_rep_level() == expected.max_rep_level();
+        if !same {
+            return Err(format!("Parquet column {} is not stored as the schema says", found.path()));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! Root checkpoints seen before: the memory outside a store that shows a rollback or a fork.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{ErrorKind, Write as _};
+use std::path::Path;
+
+use schemas::tree::Hash;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// Version of the file.
+const VERSION: u32 = 1;
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RememberedFile {
+    version: u32,
+    roots: Vec<RememberedRoot>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RememberedRoot {
+    origin: String,
+    size: u64,
+    root: String,
+}
+
+/// Newest root checkpoint of each root log, by origin.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Remembered {
+    /// Size and root by origin of the root log.
+    pub roots: BTreeMap<String, (u64, Hash)>,
+}
+
+impl Remembered {
+    /// Reads the file; one that is not there remembers nothing.
+    ///
+    /// # Errors
+    /// [`Error::Remembered`] when it cannot be read or is not what [`Remembered::save`] writes.
+    pub fn load(path: &Path) -> Result<Remembered, Error> {
+        let wrong = |detail: String| Error::Remembered { path: path.to_path_buf(), detail };
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Remembered::default()),
+            Err(error) => return Err(wrong(error.to_string())),
+        };
+        let file: RememberedFile = serde_json::from_str(&text)
+            .map_err(|error| wrong(format!("{error}; restore it, or remove it to start anew")))?;
+        if file.version != VERSION {
+            return Err(wrong(format!("version {}, this program knows {VERSION}", file.version)));
+        }
+        let mut roots = BTreeMap::new();
+        for RememberedRoot { origin, size, root } in file.roots {
+            let root = Hash::from_base64(&root).map_err(|error| wrong(error.to_string()))?;
+            roots.insert(origin, (size, root));
+        }
+        Ok(Remembered { roots })
+    }
+
+    /// Writes the file whole: beside it first, then in its place.
+    ///
+    /// # Errors
+    /// [`Error::Remembered`] when it cannot be written.
+    pub fn save(&self, path: &Path) -> Result<(), Error> {
+        let wrong = |error: std::io::Error| Error::Remembered {
+            path: path.to_path_buf(),
+            detail: format!("{error}; the store is clean, but this run is not remembered"),
+        };
+        let roots = self.roots.iter().map(|(origin, (size, root))| RememberedRoot {
+            origin: origin.clone(),
+            size: *size,
+            root: root.to_base64(),
+        });
+        let file = RememberedFile { version: VERSION, roots: roots.collect() };
+        let text = serde_json::to_string_pretty(&file).map_err(|error| wrong(error.into()))?;
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".tmp");
+        let mut handle = fs::File::create(&beside).map_err(wrong)?;
+        handle.write_all(text.as_bytes()).and_then(|()| handle.write_all(b"\n")).map_err(wrong)?;
+        handle.sync_all().map_err(wrong)?;
+        fs::rename(&beside, path).map_err(wrong)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_saved_is_loaded(roots in prop::collection::btree_map("[a-z/]{1,20}", (any::<u64>(), any::<[u8; 32]>()), 0..4)) {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("seen.json");
+            let remembered = Remembered { roots: roots.into_iter().map(|(origin, (size, root))| (origin, (size, Hash(root)))).collect() };
+            prop_assert_eq!(Remembered::load(&path).unwrap(), Remembered::default());
+            remembered.save(&path).unwrap();
+            prop_assert_eq!(Remembered::load(&path).unwrap(), remembered);
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("seen.json");
+        for text in ["", "{}", r#"{"version":2,"roots":[]}"#, r#"{"version":1,"roots":[],"more":1}"#] {
+            fs::write(&path, text).unwrap();
+            assert!(Remembered::load(&path).is_err(), "{text}");
+        }
+    }
+}

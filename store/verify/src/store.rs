@@ -1,0 +1,423 @@
+//! The whole store, in the order that lets a live one grow meanwhile.
+//!
+//! First the log directories are listed and the write-ahead files read, then the root log, then every other
+//! log. So each log that was listed is opened in the root log that is read after it, every manifest that a
+//! round names is on disk by the time its log is read, and whatever was unsealed in the write-ahead files is
+//! still there or sealed since. What is signed later than its place in this order is read again at the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use schemas::control::LogOpened;
+use schemas::layout;
+use schemas::origin::ROOT_TENANT;
+use schemas::tree::Hash;
+use schemas::{Origin, Stream};
+
+use crate::Error;
+use crate::assembly::{Assembly, Outcome};
+use crate::listing::{self, LogDirectory, LogFiles};
+use crate::options::{Identity, Options, Progress};
+use crate::plan::{Expected, Known, Plan, Source, plan};
+use crate::range::{self, Range, RangeResult};
+use crate::remember::Remembered;
+use crate::report::{Finding, Gathered, LIMITS, Report};
+use crate::root::{Catalog, entry_zero, log_json};
+use crate::tree::Tree;
+use crate::work::ordered;
+use crate::write_ahead::{self, WriteAhead};
+
+/// Verifies the store in `options.directory` and says what it found; `progress` is called as ranges are done.
+///
+/// # Errors
+/// When there is no root log, a directory or the file of remembered checkpoints cannot be read, or that file
+/// cannot be written after a clean run. All that is wrong with the store itself is in the report.
+pub fn run(options: &Options, progress: &(dyn Fn(Progress) + Sync)) -> Result<Report, Error> {
+    let remembered = options.remember.as_deref().map(Remembered::load).transpose()?;
+    let mut store = Store::list(options)?;
+    let root = store.root_log(options)?;
+    store.report.identity_established = root.identity_established;
+    store.report.key_from_store = !matches!(options.identity, Identity::Key(_));
+    let Some(known) = root.known else { return Ok(store.finish()) };
+    store.report.root_key = Some(known.opened.key.clone());
+
+    let remembered_root = remembered.as_ref().and_then(|seen| seen.roots.get(&known.opened.origin)).copied();
+    let (plan, outcome) = store.verify_root(&known, &root.directory, remembered_root, options, progress)?;
+    let mut found = Gathered::default();
+    let catalog = Catalog::new(&outcome.controls, &mut found);
+    catalog.check_manifests(0, &plan, &mut found);
+    check_own_rounds(&catalog, &outcome, &mut found);
+    store.gathered.absorb(&known.opened.origin, found);
+    store.verify_others(&catalog, options, progress)?;
+    store.check_beyond();
+
+    let sealed_root = outcome.sealed_root;
+    let report = store.finish();
+    if report.exit_code() == 0
+        && let (Some(path), Some(mut remembered), Some(root)) = (&options.remember, remembered, sealed_root)
+    {
+        remembered.roots.insert(known.opened.origin, root);
+        remembered.save(path)?;
+    }
+    Ok(report)
+}
+
+/// The root log that was chosen.
+struct RootLog {
+    directory: PathBuf,
+    known: Option<Known>,
+    identity_established: bool,
+}
+
+struct Store {
+    /// The `log/` directory.
+    log: PathBuf,
+    directories: Vec<LogDirectory>,
+    /// The `wal/` directory and what it holds.
+    write_ahead: Option<(PathBuf, WriteAhead)>,
+    gathered: Gathered,
+    report: Report,
+    /// Signed sizes beyond what was seen of each log.
+    beyond: Vec<(Known, u64, Source)>,
+    entries_done: u64,
+}
+
+impl Store {
+    fn list(options: &Options) -> Result<Store, Error> {
+        let given = &options.directory;
+        let unreadable = |path: &Path| {
+            let path = path.to_path_buf();
+            move |source| Error::Unreadable { path, source }
+        };
+        std::fs::read_dir(given).map_err(unreadable(given))?;
+        let below = given.join(layout::LOG);
+        let is_data = below.is_dir();
+        let log = if is_data { below } else { given.clone() };
+        if !log.join(ROOT_TENANT).is_dir() {
+            return Err(Error::NoRootLog { path: given.clone() });
+        }
+        let mut gathered = Gathered::default();
+        let directories = listing::logs(&log, &mut gathered).map_err(unreadable(&log))?;
+        let wal = given.join(layout::WAL);
+        let mut write_ahead = None;
+        if is_data && wal.is_dir() && options.write_ahead {
+            let mut read = write_ahead::read(&wal);
+            let found = std::mem::take(&mut read.gathered);
+            gathered.findings.extend(found.findings);
+            gathered.notes.extend(found.notes);
+            gathered.unreadable.extend(found.unreadable);
+            write_ahead = Some((wal, read));
+        }
+        let report = Report {
+            verdict: "",
+            findings: Vec::new(),
+            notes: Vec::new(),
+            unreadable: Vec::new(),
+            logs: Vec::new(),
+            root_key: None,
+            identity_established: false,
+            key_from_store: false,
+            limits: &LIMITS,
+        };
+        Ok(Store { log, directories, write_ahead, gathered, report, beyond: Vec::new(), entries_done: 0 })
+    }
+
+    /// Chooses the root log and its keys: from outside, else from its own entry 0.
+    fn root_log(&mut self, options: &Options) -> Result<RootLog, Error> {
+        let path = || options.directory.clone();
+        let mut roots: Vec<&LogDirectory> =
+            self.directories.iter().filter(|found| found.stream == Stream::Root).collect();
+        if let Identity::Key(key) = &options.identity
+            && roots.len() > 1
+        {
+            roots.retain(|found| key.name().ends_with(&format!("/{}", found.name())));
+        }
+        let directory = match roots.as_slice() {
+            [] => return Err(Error::NoRootLog { path: path() }),
+            [one] => one.path.clone(),
+            several => return Err(Error::SeveralRootLogs { path: path(), count: several.len() }),
+        };
+        let files = listing::files(&directory, &mut Gathered::default()).unwrap_or_default();
+        let opened = entry_zero(&directory, &files).or_else(|| self.unsealed_root());
+        if opened.is_none() && files == LogFiles::default() {
+            return Err(Error::NoRootLog { path: path() });
+        }
+        let name = format!("{ROOT_TENANT}/{}", Stream::Root);
+        let opened = opened.or_else(|| {
+            let wrong = "entry 0 of the root log cannot be read; going on with the keys in its log.json";
+            self.gathered.find(Finding::new(wrong).log(&name).index(0));
+            log_json(&directory)
+        });
+        let Some(opened) = opened else {
+            self.gathered
+                .find(Finding::new("no keys of the root log can be read; nothing was verified").log(&name));
+            return Ok(RootLog { directory, known: None, identity_established: false });
+        };
+        let mut identity_established = options.identity != Identity::None;
+        if let Identity::Key(key) = &options.identity
+            && key.to_string() != opened.key
+        {
+            identity_established = false;
+            let wrong = format!("the root log's key is {}, not the one given, {key}", opened.key);
+            self.gathered.find(Finding::new(wrong).log(&opened.origin).index(0));
+        }
+        let known = match Known::new(opened) {
+            Ok(known) => Some(known),
+            Err(error) => {
+                self.gathered.find(Finding::new(error.to_string()).log(&name).index(0));
+                None
+            }
+        };
+        Ok(RootLog { directory, known, identity_established })
+    }
+
+    /// Entry 0 of a root log that is not sealed yet.
+    fn unsealed_root(&self) -> Option<LogOpened> {
+        let (_, write_ahead) = self.write_ahead.as_ref()?;
+        let roots = write_ahead.logs.iter().filter(|(origin, _)| origin.stream() == Stream::Root);
+        roots.filter_map(|(_, log)| log.entries.get(&0)?.control.clone()).find_map(|text| {
+            match schemas::control::Control::parse(&text) {
+                Ok(schemas::control::Control::LogOpened(opened)) => Some(opened),
+                _ => None,
+            }
+        })
+    }
+
+    fn has_write_ahead(&self) -> bool {
+        self.write_ahead.is_some()
+    }
+
+    fn verify_root(
+        &mut self,
+        known: &Known,
+        directory: &Path,
+        remembered: Option<(u64, Hash)>,
+        options: &Options,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<(Plan, Outcome), Error> {
+        let mut plan = plan(0, known, directory, self.has_write_ahead());
+        let mut more = Vec::new();
+        if let Some((size, root)) = remembered {
+            if size > plan.sealed {
+                let wrong =
+                    format!("rolled back: sealed size {}, a size of {size} was seen before", plan.sealed);
+                self.gathered.find(Finding::new(wrong).log(&known.opened.origin).index(plan.sealed));
+            } else {
+                more.push(Expected { size, root, source: Source::Remembered });
+            }
+        }
+        self.gathered.absorb(&known.opened.origin, std::mem::take(&mut plan.gathered));
+        let plans = [plan];
+        let outcome = self.verify_planned(&plans, vec![more], true, options, progress)?.pop();
+        let [plan] = plans;
+        match outcome {
+            Some(outcome) => Ok((plan, outcome)),
+            None => Err(Error::NoRootLog { path: options.directory.clone() }),
+        }
+    }
+
+    /// Verifies every log but the root log.
+    fn verify_others(
+        &mut self,
+        catalog: &Catalog,
+        options: &Options,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<(), Error> {
+        let opened: BTreeMap<String, &Known> =
+            catalog.logs.values().map(|known| (listing_name(&known.origin), known)).collect();
+        self.check_unopened(&opened);
+        let listed: BTreeSet<String> = self.directories.iter().map(LogDirectory::name).collect();
+        let logs: Vec<(usize, u64, &Known)> = (0..)
+            .zip(catalog.logs.iter().filter(|(number, _)| **number != 0))
+            .map(|(at, (number, known))| (at, *number, known))
+            .collect();
+        let has_write_ahead = self.has_write_ahead();
+        let mut plans = Vec::new();
+        let log = &self.log;
+        let read = |(at, _, known): &(usize, u64, &Known)| {
+            plan(*at, known, &log.join(listing_name(&known.origin)), has_write_ahead)
+        };
+        let gathered = &mut self.gathered;
+        let mut failed = None;
+        ordered(options.jobs, &logs, read, |(at, number, known), read| {
+            let mut plan = match read {
+                Ok(plan) => plan,
+                // Cannot happen short of a bug; then nothing more may be said of this store.
+                Err(panic) => {
+                    failed.get_or_insert(panic);
+                    return;
+                }
+            };
+            debug_assert_eq!(*at, plans.len(), "plans come in order");
+            let mut found = std::mem::take(&mut plan.gathered);
+            catalog.check_manifests(*number, &plan, &mut found);
+            let promised = catalog
+                .rounds
+                .get(number)
+                .is_some_and(|rounds| rounds.iter().any(|(_, round)| round.manifest > 0));
+            if promised && !plan.directory.is_dir() {
+                found.find(Finding::new(
+                    "the log's directory is missing; the root log says that it was sealed",
+                ));
+            }
+            gathered.absorb(&known.opened.origin, found);
+            plans.push(plan);
+        })?;
+        if let Some(panic) = failed {
+            self.gathered.unread(Finding::new(format!("reading the manifests of a log failed: {panic}")));
+            return Ok(());
+        }
+        debug_assert!(listed.len() == self.directories.len(), "directory names are unique");
+        let more = logs.iter().map(|(_, number, known)| {
+            let mut found = Gathered::default();
+            let expected = catalog.expected(*number, &mut found);
+            self.gathered.absorb(&known.opened.origin, found);
+            expected
+        });
+        let more: Vec<Vec<Expected>> = more.collect();
+        self.verify_planned(&plans, more, false, options, progress)?;
+        Ok(())
+    }
+
+    /// Logs on disk or in write-ahead files that the root log never opened.
+    fn check_unopened(&mut self, opened: &BTreeMap<String, &Known>) {
+        for directory in &self.directories {
+            if opened.contains_key(&directory.name()) {
+                continue;
+            }
+            let mut found = Gathered::default();
+            let place = |message: &str| Finding::new(message).log(directory.name());
+            match listing::files(&directory.path, &mut found) {
+                // A log's first manifest comes after the root log's entry for it.
+                Ok(files) if files.manifests.is_empty() && files.data.is_empty() => {
+                    self.gathered
+                        .note(place("a log without anything sealed, not opened in the root log yet"));
+                }
+                Ok(_) => self.gathered.find(place("a log that the root log never opened")),
+                Err(error) => self.gathered.unread(place(&format!("cannot list it: {error}"))),
+            }
+            self.gathered.absorb(&directory.name(), found);
+        }
+        let origins = self.write_ahead.iter().flat_map(|(_, write_ahead)| write_ahead.logs.keys());
+        for origin in origins {
+            if opened.get(&listing_name(origin)).is_none_or(|known| known.origin != *origin) {
+                let wrong = "entries in write-ahead files, and the root log never opened this log";
+                self.gathered.find(Finding::new(wrong).log(origin));
+            }
+        }
+    }
+
+    /// Verifies the ranges of `plans` on all threads and puts each log together.
+    fn verify_planned(
+        &mut self,
+        plans: &[Plan],
+        more: Vec<Vec<Expected>>,
+        keep_leaves: bool,
+        options: &Options,
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<Vec<Outcome>, Error> {
+        let write_ahead = self.write_ahead.as_ref().map(|(_, write_ahead)| write_ahead);
+        let mut assemblies: Vec<Assembly<'_>> = plans
+            .iter()
+            .zip(more)
+            .map(|(plan, more)| {
+                let unsealed = write_ahead.and_then(|read| read.logs.get(&plan.known.origin));
+                Assembly::new(plan, more, unsealed, keep_leaves)
+            })
+            .collect();
+        let ranges: Vec<Range> = plans.iter().flat_map(|plan| plan.ranges.iter().cloned()).collect();
+        let entries = |range: &Range| range.last - range.first;
+        let entries_total = self.entries_done + ranges.iter().map(entries).sum::<u64>();
+        let mut done = self.entries_done;
+        ordered(options.jobs, &ranges, range::verify, |range, verified| {
+            let result = verified.unwrap_or_else(|panic| {
+                let mut gathered = Gathered::default();
+                let wrong = format!("verifying entries {} to {} failed: {panic}", range.first, range.last);
+                gathered.find(Finding::new(wrong).index(range.first));
+                RangeResult { gathered, ..RangeResult::default() }
+            });
+            if let Some(assembly) = assemblies.get_mut(range.log) {
+                assembly.add(range, result);
+            }
+            done += entries(range);
+            progress(Progress { entries: done, entries_total });
+        })?;
+        let has_write_ahead = write_ahead.is_some();
+        let mut outcomes = Vec::new();
+        for (assembly, plan) in assemblies.into_iter().zip(plans) {
+            let mut outcome = assembly.finish(has_write_ahead);
+            let found = std::mem::take(&mut outcome.gathered);
+            self.gathered.absorb(&plan.known.opened.origin, found);
+            self.report.logs.push(outcome.report.clone());
+            for (size, source) in outcome.beyond.drain(..) {
+                self.beyond.push((plan.known.clone(), size, source));
+            }
+            outcomes.push(outcome);
+        }
+        self.entries_done = done;
+        Ok(outcomes)
+    }
+
+    /// Signed sizes beyond what was seen: not in a copy, and no failure; but in a data directory everything
+    /// signed is durable, by now at the latest.
+    fn check_beyond(&mut self) {
+        let mut newest: BTreeMap<String, (Known, u64, Source)> = BTreeMap::new();
+        for (known, size, source) in self.beyond.drain(..) {
+            let held = newest.entry(known.opened.origin.clone()).or_insert((known, size, source.clone()));
+            if size > held.1 {
+                (held.1, held.2) = (size, source);
+            }
+        }
+        if newest.is_empty() {
+            return;
+        }
+        let again = self.write_ahead.as_ref().map(|(directory, _)| write_ahead::read(directory));
+        for (origin, (known, size, source)) in newest {
+            let Some(again) = &again else {
+                let note = format!("signed to {size} by {source}, beyond what is in this copy");
+                self.gathered.note(Finding::new(note).log(&origin));
+                continue;
+            };
+            let unsealed = again.logs.get(&known.origin).map_or(0, write_ahead::WriteAheadLog::end);
+            let sealed = plan(0, &known, &self.log.join(listing_name(&known.origin)), true).sealed;
+            let durable = unsealed.max(sealed);
+            if durable < size {
+                let wrong = format!("signed to {size} by {source}, but only {durable} entries are there");
+                self.gathered.find(Finding::new(wrong).log(&origin).index(durable));
+            }
+        }
+    }
+
+    fn finish(self) -> Report {
+        let mut report = self.report;
+        report.findings = self.gathered.findings;
+        report.notes = self.gathered.notes;
+        report.unreadable = self.gathered.unreadable;
+        report.logs.sort_by(|a, b| a.origin.cmp(&b.origin));
+        report.judged()
+    }
+}
+
+/// The directory of a log below `log/`.
+fn listing_name(origin: &Origin) -> String {
+    format!("{}/{}/{}", origin.tenant(), origin.stream(), origin.writer())
+}
+
+/// Rounds that the root log gives of itself, over its own leaves.
+fn check_own_rounds(catalog: &Catalog, outcome: &Outcome, out: &mut Gathered) {
+    let mut expected = catalog.expected(0, out);
+    expected.sort();
+    let mut tree = Tree::default();
+    let mut leaves = outcome.leaves.iter();
+    for Expected { size, root, source } in expected {
+        while tree.size() < size {
+            let Some(leaf) = leaves.next() else { return };
+            tree.push(*leaf, &mut |_| {});
+        }
+        if tree.root() != root {
+            out.find(Finding::new(format!(
+                "the entries do not make the root that {source} gives for size {size}"
+            )));
+        }
+    }
+}
