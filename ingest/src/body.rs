@@ -85,7 +85,8 @@ impl<'a> Splitter<'a> {
                 (Some((_, Place::Start | Place::AfterValue)), b']') => self.array = None,
                 (Some((_, place @ Place::AfterValue)), b',') => *place = Place::AfterComma,
                 (Some((_, Place::AfterValue)), _) => {
-                    let fault = Fault { at: 0, kind: FaultKind::Expected("`,` or `]` after a value of the array") };
+                    let fault =
+                        Fault { at: 0, kind: FaultKind::Expected("`,` or `]` after a value of the array") };
                     return Some(self.syntax(self.at, fault));
                 }
                 _ => return Some(self.value(scanner)),
@@ -107,8 +108,12 @@ impl<'a> Splitter<'a> {
                 if fault.at > line_bytes(window) {
                     self.retry_bytes = self.retry_bytes.saturating_sub(fault.at);
                 }
-                if fault.kind == FaultKind::End && window.len() == VALUE_BYTES_MAX && rest.len() > window.len() {
-                    let detail = format!("the value is longer than {VALUE_BYTES_MAX} bytes; send less at once");
+                if fault.kind == FaultKind::End
+                    && window.len() == VALUE_BYTES_MAX
+                    && rest.len() > window.len()
+                {
+                    let detail =
+                        format!("the value is longer than {VALUE_BYTES_MAX} bytes; send less at once");
                     self.resume(start);
                     return Piece::Bad { start, code: Code::TooLarge, detail };
                 }
@@ -116,13 +121,23 @@ impl<'a> Splitter<'a> {
             }
         };
         let end = start + scanned.end;
+        // Outside an array a number or a word with something else right behind it is a line of some other format.
+        let is_scalar = !matches!(scanned.kind, Kind::Object | Kind::Array);
+        let follower = self.bytes.get(end).filter(|byte| !byte.is_ascii_whitespace());
+        if is_scalar && self.array.is_none() && follower.is_some() {
+            let kind = FaultKind::Expected("white space or the end after a value");
+            return self.syntax(start, Fault { at: scanned.end, kind });
+        }
         self.at = end;
         if let Some((_, place)) = &mut self.array {
             *place = Place::AfterValue;
         }
         let bad = |code, detail| Piece::Bad { start, code, detail };
         if scanned.kind != Kind::Object {
-            return bad(Code::NotObject, format!("an event is a JSON object; this is {}", scanned.kind.phrase()));
+            return bad(
+                Code::NotObject,
+                format!("an event is a JSON object; this is {}", scanned.kind.phrase()),
+            );
         }
         if scanned.depth > JSON_DEPTH_MAX {
             let detail = format!(
@@ -134,7 +149,10 @@ impl<'a> Splitter<'a> {
         if scanned.keys > EVENT_KEYS_MAX {
             return bad(
                 Code::TooManyKeys,
-                format!("the object has {} keys, {EVENT_KEYS_MAX} are allowed; nest some of them", scanned.keys),
+                format!(
+                    "the object has {} keys, {EVENT_KEYS_MAX} are allowed; nest some of them",
+                    scanned.keys
+                ),
             );
         }
         if scanned.has_lone_surrogate {
@@ -148,10 +166,14 @@ impl<'a> Splitter<'a> {
     fn syntax(&mut self, start: usize, fault: Fault) -> Piece {
         let at = fault.at + 1;
         let mut detail = match fault.kind {
-            FaultKind::End => "not a JSON value: it ends too early, after byte ".to_string() + &fault.at.to_string(),
+            FaultKind::End => {
+                "not a JSON value: it ends too early, after byte ".to_string() + &fault.at.to_string()
+            }
             FaultKind::Expected(what) => format!("not a JSON value: expected {what} at byte {at} of it"),
             FaultKind::Control => {
-                format!("not a JSON value: bare control character or line end in the string at byte {at} of it")
+                format!(
+                    "not a JSON value: bare control character or line end in the string at byte {at} of it"
+                )
             }
         };
         if let Some((open, _)) = self.array {

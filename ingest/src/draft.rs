@@ -125,7 +125,8 @@ impl<'c> Drafter<'c> {
         if !self.cuts.is_empty() {
             self.cuts.sort_unstable();
             self.columns.list(place::CUT, self.cuts.iter().map(|(column, _)| *column))?;
-            self.columns.map(place::OVERSIZE, self.cuts.iter().map(|(column, whole)| (*column, whole.as_str())))?;
+            self.columns
+                .map(place::OVERSIZE, self.cuts.iter().map(|(column, whole)| (*column, whole.as_str())))?;
         }
         Ok(())
     }
@@ -210,8 +211,10 @@ impl<'c> Drafter<'c> {
 pub(crate) fn check_size(text: &str, keys: usize) -> Result<(), Refusal> {
     let most = text.len().saturating_add(keys.saturating_add(8).saturating_mul(KEY_OVERHEAD_BYTES));
     if most > PAYLOAD_VALUE_BYTES_MAX {
-        let detail =
-            format!("the record has {} bytes; with its keys framed that is over {PAYLOAD_VALUE_BYTES_MAX}", text.len());
+        let detail = format!(
+            "the record has {} bytes; with its keys framed that is over {PAYLOAD_VALUE_BYTES_MAX}",
+            text.len()
+        );
         return Err(Refusal::new(Code::TooLarge, detail));
     }
     Ok(())

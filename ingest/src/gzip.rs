@@ -150,7 +150,10 @@ mod tests {
     #[test]
     fn damage_is_told() {
         let mut packed = gzip(b"{\"a\":1}\n");
-        assert!(matches!(collect(Encoding::Gzip, &[&packed[..packed.len() - 3]], 100), Err(Error::BadGzip { .. })));
+        assert!(matches!(
+            collect(Encoding::Gzip, &[&packed[..packed.len() - 3]], 100),
+            Err(Error::BadGzip { .. })
+        ));
         let last = packed.len() - 1;
         packed[last] ^= 1;
         assert!(matches!(collect(Encoding::Gzip, &[&packed], 100), Err(Error::BadGzip { .. })));

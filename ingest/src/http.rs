@@ -17,7 +17,7 @@ use redact::Redactor;
 use schemas::Stream;
 use schemas::limits;
 use schemas::principal::Principal;
-use store::{Receipt, Store};
+use store::{Clock, Receipt, Store};
 use tokio::sync::Semaphore;
 
 use crate::admit::{Admission, Reservation};
@@ -40,6 +40,8 @@ pub type RedactionKey = Arc<dyn Fn(&str) -> [u8; 32] + Send + Sync>;
 pub struct Options {
     /// The redaction key of each tenant.
     pub redaction_key: RedactionKey,
+    /// The clock against which times are early or late.
+    pub clock: Arc<dyn Clock>,
     /// Bytes of a body as sent.
     pub body_bytes_max: usize,
     /// Bytes of a body once it is decompressed.
@@ -59,10 +61,11 @@ pub struct Options {
 }
 
 impl Options {
-    /// The limits of `schemas::limits`, with these redaction keys.
-    pub fn new(redaction_key: RedactionKey) -> Options {
+    /// The limits of `schemas::limits`, with these redaction keys and this clock.
+    pub fn new(redaction_key: RedactionKey, clock: Arc<dyn Clock>) -> Options {
         Options {
             redaction_key,
+            clock,
             body_bytes_max: limits::BODY_BYTES_MAX,
             decompressed_bytes_max: limits::DECOMPRESSED_BYTES_MAX,
             admission_bytes: limits::ADMISSION_BYTES,
@@ -171,7 +174,8 @@ impl Ingest {
             };
         };
         let rows = draft.entries.num_rows() as u64;
-        let appended = async { self.shared.store.log(&tenant, Stream::Events).await?.append(draft).await }.await;
+        let appended =
+            async { self.shared.store.log(&tenant, Stream::Events).await?.append(draft).await }.await;
         drop(reservation);
         let outcome = match &appended {
             Ok(receipt) => Outcome {
@@ -197,7 +201,7 @@ impl Ingest {
                 mapping: request.mapping,
                 idempotency_key: request.idempotency_key.as_deref(),
                 line_first: 1,
-                now_us: rim::now_us(),
+                now_us: ingest.shared.options.clock.wall_us(),
                 seed: rim::seed()?,
                 redactor: &tenant.redactor,
                 sessions: &tenant.sessions,

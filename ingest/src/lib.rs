@@ -9,8 +9,8 @@
 //! - The tenant is the credential's; what a record says of it is an attribute.
 //! - Lossless: the columns of a row and its `attributes` regenerate every key and value of the record.
 //!
-//! This crate must not know: how a credential is checked, files, the format of the log. Clock and randomness are read in
-//! one module, `rim`, and passed on.
+//! This crate must not know: how a credential is checked, files, the format of the log. Time comes from a
+//! `store::Clock`, randomness from the module `rim` alone.
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]

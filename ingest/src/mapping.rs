@@ -32,14 +32,6 @@ impl Mapping {
             Mapping::Simple => "simple/1",
         }
     }
-
-    /// What a record must have to be of this mapping.
-    pub(crate) const fn needs(self) -> &'static str {
-        match self {
-            Mapping::Canonical => "`time` with one of `kind`, `method`, `capability`",
-            Mapping::Simple => "`timestamp` with `server` or `capabilityName`",
-        }
-    }
 }
 
 impl fmt::Display for Mapping {
@@ -170,7 +162,10 @@ impl Names {
             self.names.push(Name { key: key.to_string(), canonical: None, simple: None, signs: 0 });
             at
         });
-        #[expect(clippy::indexing_slicing, reason = "found or just pushed; runs once, on names of this crate")]
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "found or just pushed; runs once, on names of this crate"
+        )]
         &mut self.names[at]
     }
 

@@ -132,7 +132,9 @@ impl Reader {
             self.take_spares(&mut event, text, members);
         }
         event.attributes.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
-        if let Some([(twice, _), _]) = event.attributes.array_windows().find(|[left, right]| left.0 == right.0) {
+        if let Some([(twice, _), _]) =
+            event.attributes.array_windows().find(|[left, right]| left.0 == right.0)
+        {
             return Err(duplicate(twice));
         }
         derive::fill(&mut event);
@@ -200,7 +202,10 @@ fn take<'a>(
         let key = quoted(&key(text, member));
         let column = Stream::Events.columns().get(at).map_or("", |column| column.name);
         let of = if key.trim_matches('"') == column { String::new() } else { format!(" (column {column})") };
-        Refusal::new(problem.code, format!("key {key}{of}: expected {}, found {}", problem.expected, problem.found))
+        Refusal::new(
+            problem.code,
+            format!("key {key}{of}: expected {}, found {}", problem.expected, problem.found),
+        )
     })?;
     event.put(at, cell);
     if let Some(original) = original {
@@ -256,6 +261,3 @@ fn unmapped(signs: u8, asked: Option<Mapping>, text: &str, members: &[Member]) -
     let keys: Vec<Cow<'_, str>> = members.iter().take(16).map(|member| key(text, member)).collect();
     format!("no mapping reads this record: {}; its keys: {}", lacks.join(", "), quoted(&keys.join(" ")))
 }
-
-#[cfg(test)]
-mod tests;

@@ -141,7 +141,10 @@ impl Parser<'_> {
             Ok(scanned) if scanned.end == clean.len() && !scanned.has_lone_surrogate => {
                 self.take(clean, scanner.members(), &redacted.removed.items(), position)
             }
-            _ => Ok(Err(Refusal::new(Code::Unredactable, "redaction left no valid JSON; the record is not kept"))),
+            _ => Ok(Err(Refusal::new(
+                Code::Unredactable,
+                "redaction left no valid JSON; the record is not kept",
+            ))),
         };
         self.rescanner = scanner;
         outcome

@@ -1,14 +1,6 @@
-//! The one place where this crate reads the clock and the system's randomness.
-
-use std::time::{SystemTime, UNIX_EPOCH};
+//! The one place where this crate reads the system's randomness. Time comes from the clock it is given.
 
 use crate::error::Error;
-
-/// Microseconds since the epoch; before it, 0.
-pub(crate) fn now_us() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
-}
 
 /// Fresh random bytes.
 pub(crate) fn seed() -> Result<[u8; 32], Error> {

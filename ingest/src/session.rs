@@ -86,8 +86,7 @@ impl Tracked {
 mod tests {
     use super::*;
 
-    const CALLER: Caller<'_> =
-        Caller { tenant: "acme", user: "u", agent: "a", client: "c", server: "s" };
+    const CALLER: Caller<'_> = Caller { tenant: "acme", user: "u", agent: "a", client: "c", server: "s" };
 
     #[test]
     fn a_session_ends_after_half_an_hour_of_rest() {
@@ -97,7 +96,11 @@ mod tests {
         assert_eq!(sessions.id(CALLER, 2 * SESSION_IDLE_US), first);
         let second = sessions.id(CALLER, 3 * SESSION_IDLE_US + 1);
         assert_ne!(second, first);
-        assert_eq!(sessions.id(CALLER, 3 * SESSION_IDLE_US), second, "a little out of order is the same session");
+        assert_eq!(
+            sessions.id(CALLER, 3 * SESSION_IDLE_US),
+            second,
+            "a little out of order is the same session"
+        );
         let late = sessions.id(CALLER, 10);
         assert_ne!(late, second);
         assert_eq!(sessions.id(CALLER, 20), late);

@@ -1,1 +1,12 @@
-//! Tests over fixed snapshots.
+//! The core over hand-made snapshots: sealed Parquet files in a temporary directory, unsealed batches in
+//! memory, and an access log that is a list.
+
+mod audit;
+mod door;
+mod fixture;
+mod formats;
+mod isolation;
+mod questions;
+mod replaying;
+mod sandbox;
+mod timing;

@@ -42,6 +42,8 @@ mod seal;
 mod sign;
 mod threads;
 
+#[cfg(test)]
+mod power_cut;
 
 pub use clock::Clock;
 pub use crash::PLACES as CRASH_PLACES;

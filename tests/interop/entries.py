@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 from blake3 import blake3
 
@@ -57,7 +58,10 @@ def load_tables(path: Path = SCHEMA_PATH) -> dict[str, Table]:
     """The schema table of every stream."""
     tables = {}
     for stream, columns in json.loads(path.read_text("utf-8"))["streams"].items():
-        every = [Column(*(c[key] for key in ("id", "name", "type", "required", "side", "bytes_max"))) for c in columns]
+        every = [
+            Column(*(c[key] for key in ("id", "name", "type", "required", "side", "bytes_max")))
+            for c in columns
+        ]
         entry = tuple(column for column in every if column.side == "entry")
         payload = tuple(column for column in every if column.side == "payload")
         tables[stream] = Table(entry, (entry[0], *payload))
@@ -86,7 +90,10 @@ def parse_origin(text: str) -> Origin:
     parts = text.split("/")
     require(len(parts) == 4, f"origin {text!r} does not have four parts")
     for part in parts:
-        require(bool(re.fullmatch(r"[a-z0-9._-]{1,64}", part)) and part not in (".", ".."), f"origin part {part!r}")
+        require(
+            bool(re.fullmatch(r"[a-z0-9._-]{1,64}", part)) and part not in (".", ".."),
+            f"origin part {part!r}",
+        )
     origin = Origin(*parts)
     require(origin.stream in ("events", "alerts", "access", "root"), f"stream {origin.stream!r}")
     require((origin.tenant == "_root") == origin.is_root, "tenant _root and stream root go together")
@@ -97,7 +104,7 @@ def parse_origin(text: str) -> Origin:
 
 
 def encode_value(kind: str, value: Any) -> bytes:
-    """The canonical bytes of a value: `int`, `str`, `bytes`, a list of them, or a list of (key, value) pairs."""
+    """The canonical bytes of an `int`, `str`, `bytes`, a list of them, or a list of (key, value) pairs."""
     if kind in ("Int64", "Timestamp"):
         return value.to_bytes(8, "big", signed=True)
     if kind == "Utf8":
@@ -105,7 +112,9 @@ def encode_value(kind: str, value: Any) -> bytes:
     if kind == "Binary":
         return value
     if kind in ("ListUtf8", "ListInt64"):
-        return len(value).to_bytes(4, "big") + b"".join(_framed(encode_value(kind[4:], item)) for item in value)
+        return len(value).to_bytes(4, "big") + b"".join(
+            _framed(encode_value(kind[4:], item)) for item in value
+        )
     require(kind == "MapUtf8", f"type {kind!r}")
     pairs = [(key.encode("utf-8"), item.encode("utf-8")) for key, item in value]
     require(all(a[0] < b[0] for a, b in zip(pairs, pairs[1:])), "map keys do not strictly ascend")
@@ -187,7 +196,9 @@ def encode_entry(table: Table, log_id: bytes, index: int, row: dict[str, Any]) -
 
 def check_cap(column: Column, data: bytes) -> None:
     """Refuses a value over its column's cap."""
-    require(len(data) <= column.bytes_max, f"{column.name}: {len(data)} bytes, over the cap of {column.bytes_max}")
+    require(
+        len(data) <= column.bytes_max, f"{column.name}: {len(data)} bytes, over the cap of {column.bytes_max}"
+    )
 
 
 def decode_entry(table: Table, entry: bytes) -> tuple[bytes, int, dict[str, Any]]:

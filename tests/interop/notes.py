@@ -139,8 +139,8 @@ def open_note(note: bytes, key: VerifierKey) -> str:
     text, signatures = split_note(note)
     mine = [data[4:] for name, data in signatures if name == key.name and data[:4] == key.id]
     require(bool(mine), f"the note is not signed by {key.name}+{key.id.hex()}")
-    for signature in mine:
-        key.verify(text.encode(), signature)
+    require(len(mine) == 1, f"{key.name} signed the note {len(mine)} times")
+    key.verify(text.encode(), mine[0])
     return text
 
 
@@ -184,7 +184,7 @@ def canonical(value: Any) -> str:
 
 
 def parse_canonical(text: str) -> Any:
-    """Reads JSON; refuses any other spelling than the canonical one, numbers that are not integers and equal keys."""
+    """Reads JSON; refuses any spelling but the canonical one, fractions and equal keys."""
 
     def refuse_number(word: str) -> Any:
         raise Refused(f"JSON number {word}")
@@ -197,7 +197,9 @@ def parse_canonical(text: str) -> Any:
         value = json.loads(
             text, object_pairs_hook=unique, parse_float=refuse_number, parse_constant=refuse_number
         )
-    except (json.JSONDecodeError, RecursionError) as error:
+    except Refused:
+        raise
+    except (ValueError, RecursionError) as error:
         raise Refused(f"JSON: {error}") from error
     require(canonical(value) == text, "JSON that is not spelled canonically")
     return value
@@ -213,7 +215,9 @@ def require_keys(value: Any, keys: dict[str, type], what: str) -> None:
 
 def require_hex(text: str, size: int, what: str) -> None:
     """Refuses anything but `size` bytes in lower case hex."""
-    require(bool(re.fullmatch(f"[0-9a-f]{{{2 * size}}}", text)), f"{what} is not {size} bytes of lower case hex")
+    require(
+        bool(re.fullmatch(f"[0-9a-f]{{{2 * size}}}", text)), f"{what} is not {size} bytes of lower case hex"
+    )
 
 
 @dataclass(frozen=True)
@@ -231,9 +235,17 @@ class Manifest:
 
 
 MANIFEST_KEYS = {
-    "version": int, "origin": str, "number": int, "previous": str, "size": int, "checkpoint": str,
-    "snapshot": bool, "add": list, "remove": list, "cursors": dict,
-}  # fmt: skip
+    "version": int,
+    "origin": str,
+    "number": int,
+    "previous": str,
+    "size": int,
+    "checkpoint": str,
+    "snapshot": bool,
+    "add": list,
+    "remove": list,
+    "cursors": dict,
+}
 FILE_KEYS = {"path": str, "rows": int, "bytes": int, "blake3": str, "time_min_us": int, "time_max_us": int}
 
 
@@ -246,15 +258,25 @@ def parse_manifest(text: str) -> Manifest:
     require(value["number"] >= 1 and value["size"] >= 0, "a number below 1 or a size below 0")
     require_hex(value["previous"], 32, "previous")
     number = value["number"]
-    require(value["snapshot"] == (number == 1 or number % SNAPSHOT_EVERY == 0), "snapshot is not as the number has it")
+    require(
+        value["snapshot"] == (number == 1 or number % SNAPSHOT_EVERY == 0),
+        "snapshot is not as the number has it",
+    )
     require(number > 1 or value["previous"] == "0" * 64, "previous of the first manifest is not zeros")
     for file in value["add"]:
         require_keys(file, FILE_KEYS, "file")
         require(file["rows"] > 0 and file["bytes"] > 0, "a file without rows or bytes")
         require_hex(file["blake3"], 32, "blake3")
     require(all(type(path) is str for path in value["remove"]), "remove is not a list of paths")
+    require(list(value["cursors"]) == sorted(value["cursors"], key=str.encode), "cursors do not ascend")
     require(all(type(place) is str for place in value["cursors"].values()), "a cursor is not text")
     return Manifest(
-        number, parse_origin(value["origin"]), value["previous"], value["size"], value["checkpoint"].encode(),
-        value["snapshot"], tuple(value["add"]), tuple(value["remove"]),
-    )  # fmt: skip
+        number,
+        parse_origin(value["origin"]),
+        value["previous"],
+        value["size"],
+        value["checkpoint"].encode(),
+        value["snapshot"],
+        tuple(value["add"]),
+        tuple(value["remove"]),
+    )

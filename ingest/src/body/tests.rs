@@ -45,7 +45,7 @@ fn every_shape_of_body_is_split() {
 
 #[test]
 fn a_bad_line_spoils_itself_alone_and_has_its_number() {
-    let body = "{\"a\":1}\n{\"torn\":\n{\"b\":2}\nINFO not json {\"x\":1}\n\n7\n{\"c\":3}\n{\"open\":\"x\n{\"d\":4}\n{\"e\":";
+    let body = "{\"a\":1}\n{\"torn\":\n{\"b\":2}\n2026-02-12 not json {\"x\":1}\n\n7\n{\"c\":3}\n{\"open\":\"x\n{\"d\":4}\n{\"e\":";
     assert_eq!(
         split(body),
         [

@@ -139,7 +139,9 @@ fn problem_type(code: &str) -> String {
 fn meaning(error: &Error) -> Meaning {
     let new = |status, code, title| Meaning { status, code, title, detail: None };
     match error {
-        Error::Unauthenticated => new(StatusCode::UNAUTHORIZED, "unauthenticated", "who is asking is not known"),
+        Error::Unauthenticated => {
+            new(StatusCode::UNAUTHORIZED, "unauthenticated", "who is asking is not known")
+        }
         Error::Forbidden { .. } => new(StatusCode::FORBIDDEN, "forbidden", "the role may not do this"),
         Error::TooLarge { .. } => new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the body is too large"),
         Error::UnknownEncoding { .. } => {
@@ -148,7 +150,9 @@ fn meaning(error: &Error) -> Meaning {
         Error::BadGzip { .. } => new(StatusCode::BAD_REQUEST, "bad_gzip", "the compressed body is damaged"),
         Error::BrokenBody { .. } => new(StatusCode::BAD_REQUEST, "broken_body", "the body broke off"),
         Error::Slow => new(StatusCode::REQUEST_TIMEOUT, "slow", "the body did not arrive in time"),
-        Error::UnknownMapping { .. } => new(StatusCode::BAD_REQUEST, "unknown_mapping", "the mapping is not known"),
+        Error::UnknownMapping { .. } => {
+            new(StatusCode::BAD_REQUEST, "unknown_mapping", "the mapping is not known")
+        }
         Error::Empty => new(StatusCode::BAD_REQUEST, "empty", "the body is empty"),
         Error::Busy { .. } => new(StatusCode::TOO_MANY_REQUESTS, "busy", "too much is in flight"),
         Error::Store(error) => store_meaning(error),
@@ -232,7 +236,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_good_answer_has_the_promised_names() {
-        let origin: Origin = "acme/events/w1".parse().or_else(|_| Origin::new("acme", schemas::Stream::Events, "w1")).unwrap();
+        let origin = Origin::new("plant.example", "acme", schemas::Stream::Events, "w1").unwrap();
         let log = origin.to_string();
         let receipt = Receipt { origin, first_index: 7, count: 2, duplicates: vec![(1, 3)], tree_size: 9 };
         let response = taken(Taken { receipt: Some(receipt), rejected: vec![rejected()], rejected_count: 1 });
@@ -280,7 +284,10 @@ mod tests {
             assert_eq!(response.headers().contains_key(header::RETRY_AFTER), retries, "{error}");
             assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
             let body = json(response).await;
-            assert_eq!((body["code"].as_str(), body["status"].as_u64()), (Some(code), Some(u64::from(status))));
+            assert_eq!(
+                (body["code"].as_str(), body["status"].as_u64()),
+                (Some(code), Some(u64::from(status)))
+            );
             assert!(!body["detail"].as_str().unwrap().contains("/secret/path"), "{error}");
         }
     }

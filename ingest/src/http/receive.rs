@@ -42,7 +42,8 @@ async fn read(
     let mut collector = Collector::new(encoding, options.decompressed_bytes_max);
     let (mut sent, mut unwrapped) = (0usize, 0);
     loop {
-        let frame = tokio::time::timeout(options.part_timeout, body.frame()).await.map_err(|_| Error::Slow)?;
+        let frame =
+            tokio::time::timeout(options.part_timeout, body.frame()).await.map_err(|_| Error::Slow)?;
         let Some(frame) = frame else { break };
         let frame = frame.map_err(|error| Error::BrokenBody { reason: error.to_string() })?;
         let Ok(part) = frame.into_data() else { continue };
@@ -78,7 +79,7 @@ mod tests {
             decompressed_bytes_max: 5000,
             part_timeout: Duration::from_millis(50),
             body_timeout: Duration::from_millis(200),
-            ..Options::new(Arc::new(|_| [0; 32]))
+            ..Options::new(Arc::new(|_| [0; 32]), Arc::new(store::clock::SystemClock::new()))
         }
     }
 
@@ -128,7 +129,8 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(20)).await;
             Some((Ok::<_, std::io::Error>(bytes::Bytes::from_static(b" ")), ()))
         });
-        let slow = body(&admission, "acme", Encoding::Identity, 100, Body::from_stream(trickle), &options()).await;
+        let slow =
+            body(&admission, "acme", Encoding::Identity, 100, Body::from_stream(trickle), &options()).await;
         assert!(matches!(slow, Err(Error::Slow)));
         assert_eq!(admission.bytes(), 0);
     }

@@ -91,14 +91,14 @@ pub(super) fn convert<'a>(
     let shape = SHAPES.get(at).copied().unwrap_or(Shape::Closed);
     let plain = |cell| Ok(Conversion { cell, original: None });
     match (shape, member.kind) {
-        (Shape::Text, Kind::String) => plain(string(text, member)),
-        (Shape::TextOrNumber, Kind::String) => {
-            // An empty id identifies nothing.
-            let is_empty_id = at == place::EVENT_ID && json.len() == 2;
-            let cell = if is_empty_id { Cell::Absent } else { string(text, member) };
-            Ok(Conversion { cell, original: is_empty_id.then_some(json) })
+        // An empty id identifies nothing: the recorder makes one.
+        (Shape::Text | Shape::TextOrNumber, Kind::String) if json.len() == 2 && is_id(at) => {
+            Ok(Conversion { cell: Cell::Absent, original: Some(json) })
         }
-        (Shape::TextOrNumber, Kind::Number) => Ok(Conversion { cell: Cell::Text(json), original: Some(json) }),
+        (Shape::Text | Shape::TextOrNumber, Kind::String) => plain(string(text, member)),
+        (Shape::TextOrNumber, Kind::Number) => {
+            Ok(Conversion { cell: Cell::Text(json), original: Some(json) })
+        }
         (Shape::Word(vocabulary), Kind::String) => Ok(word(vocabulary, text, member)),
         (Shape::Int, Kind::Number | Kind::String) => int(how, text, member),
         (Shape::Time, Kind::Number | Kind::String) => instant(text, member),
@@ -111,6 +111,10 @@ pub(super) fn convert<'a>(
         (Shape::Json, _) => plain(Cell::Text(json)),
         _ => Err(bad_type(shape.expected(), member.kind, json)),
     }
+}
+
+fn is_id(at: usize) -> bool {
+    at == place::EVENT_ID || at == place::SESSION_ID
 }
 
 impl Shape {
@@ -211,7 +215,9 @@ fn instant<'a>(text: &'a str, member: &Member) -> Result<Conversion<'a>, Problem
 fn would_parse(raw: &str) -> bool {
     let first = raw.trim_start_matches([' ', '\n', '\r', '\t']).as_bytes().first();
     match first {
-        Some(b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n' | b'\\') => scan::is_json(&unescape(raw)),
+        Some(b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n' | b'\\') => {
+            scan::is_json(&unescape(raw))
+        }
         _ => false,
     }
 }

@@ -10,9 +10,28 @@ const VERBS: [(&str, &[&str]); 5] = [
     (
         "read",
         &[
-            "get", "list", "read", "search", "find", "fetch", "query", "describe", "show", "view", "lookup",
-            "check", "count", "download", "browse", "inspect", "status", "summarize", "diff", "preview",
-            "validate", "ping",
+            "get",
+            "list",
+            "read",
+            "search",
+            "find",
+            "fetch",
+            "query",
+            "describe",
+            "show",
+            "view",
+            "lookup",
+            "check",
+            "count",
+            "download",
+            "browse",
+            "inspect",
+            "status",
+            "summarize",
+            "diff",
+            "preview",
+            "validate",
+            "ping",
         ],
     ),
     (
@@ -20,23 +39,51 @@ const VERBS: [(&str, &[&str]); 5] = [
         &[
             "create", "update", "send", "write", "add", "set", "put", "post", "insert", "edit", "upload",
             "append", "comment", "assign", "merge", "move", "rename", "copy", "save", "submit", "publish",
-            "schedule", "book", "reply", "patch", "upsert", "open", "close", "notify", "push", "commit", "archive",
+            "schedule", "book", "reply", "patch", "upsert", "open", "close", "notify", "push", "commit",
+            "archive",
         ],
     ),
     (
         "destructive",
         &[
-            "delete", "drop", "purge", "remove", "destroy", "truncate", "wipe", "erase", "terminate", "kill",
-            "cancel", "reset", "rollback", "uninstall", "deprovision",
+            "delete",
+            "drop",
+            "purge",
+            "remove",
+            "destroy",
+            "truncate",
+            "wipe",
+            "erase",
+            "terminate",
+            "kill",
+            "cancel",
+            "reset",
+            "rollback",
+            "uninstall",
+            "deprovision",
         ],
     ),
     (
         "execute",
-        &["run", "exec", "execute", "invoke", "eval", "shell", "bash", "deploy", "restart", "start", "stop", "trigger", "launch"],
+        &[
+            "run", "exec", "execute", "invoke", "eval", "shell", "bash", "deploy", "restart", "start",
+            "stop", "trigger", "launch",
+        ],
     ),
     (
         "admin",
-        &["grant", "revoke", "rotate", "impersonate", "enable", "disable", "configure", "provision", "invite", "approve"],
+        &[
+            "grant",
+            "revoke",
+            "rotate",
+            "impersonate",
+            "enable",
+            "disable",
+            "configure",
+            "provision",
+            "invite",
+            "approve",
+        ],
     ),
 ];
 
@@ -76,12 +123,16 @@ pub(super) fn fill(event: &mut Event<'_>) {
 fn kind(event: &Event<'_>) -> &'static str {
     match event.text(place::METHOD).as_deref() {
         Some(
-            "tools/call" | "resources/read" | "prompts/get" | "completion/complete" | "sampling/createMessage"
+            "tools/call"
+            | "resources/read"
+            | "prompts/get"
+            | "completion/complete"
+            | "sampling/createMessage"
             | "elicitation/create",
         ) => "call",
-        Some("tools/list" | "resources/list" | "resources/templates/list" | "prompts/list" | "server/discover") => {
-            "list"
-        }
+        Some(
+            "tools/list" | "resources/list" | "resources/templates/list" | "prompts/list" | "server/discover",
+        ) => "list",
         Some("initialize" | "start" | "end") => "session",
         Some("login" | "refresh" | "revoke") => "auth",
         _ if event.has(place::CAPABILITY) => "call",
@@ -147,7 +198,10 @@ fn verb(name: &str) -> Option<&'static str> {
 }
 
 fn known(word: &[u8]) -> Option<&'static str> {
-    VERBS.iter().find(|(_, verbs)| verbs.iter().any(|verb| verb.as_bytes() == word)).map(|(action, _)| *action)
+    VERBS
+        .iter()
+        .find(|(_, verbs)| verbs.iter().any(|verb| verb.as_bytes() == word))
+        .map(|(action, _)| *action)
 }
 
 fn risk(action: Cell<'_>) -> &'static str {

@@ -16,7 +16,7 @@ impl Nest {
     }
 
     pub(super) fn push(&mut self, is_object: bool) {
-        if self.depth % 64 == 0 && self.depth > 0 {
+        if self.depth.is_multiple_of(64) && self.depth > 0 {
             self.below.push(self.word);
         }
         self.word = self.word << 1 | u64::from(is_object);
@@ -27,7 +27,7 @@ impl Nest {
     pub(super) fn pop(&mut self) {
         self.depth = self.depth.saturating_sub(1);
         self.word >>= 1;
-        if self.depth % 64 == 0
+        if self.depth.is_multiple_of(64)
             && let Some(word) = self.below.pop()
         {
             self.word = word;

@@ -158,7 +158,7 @@ fn members_are_noted_up_to_the_limit() {
 
 #[test]
 fn texts_inside_strings_are_known_for_json_and_lists_for_lists() {
-    assert!(is_json(" {\"a\":[1]} ") && is_json("12") && is_json("null") && is_json(&"[".repeat(9).replace("[", "[")) == false);
+    assert!(is_json(" {\"a\":[1]} ") && is_json("12") && is_json("null") && !is_json("[[["));
     assert!(!is_json("token issued") && !is_json("1 2") && !is_json(""));
     let mut items = Vec::new();
     assert!(strings(r#"[ "a", "b\n" ]"#, |item, escaped| items.push((item.to_string(), escaped))));

@@ -20,7 +20,7 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
-use datafusion::physical_optimizer::pruning::PruningPredicate;
+use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::union::UnionExec;
 use schemas::Stream;
@@ -122,7 +122,9 @@ impl LogTable {
         let schema = DFSchema::try_from(Arc::clone(&self.schema))?;
         let Ok(predicate) = state
             .create_physical_expr(filter, &schema)
-            .and_then(|filter| PruningPredicate::try_new(filter, Arc::clone(&self.schema)))
+            .and_then(|filter| {
+                PruningPredicateBuilder::new().with_file_schema(Arc::clone(&self.schema)).try_build(filter)
+            })
         else {
             // Not a predicate over minima and maxima: every file may hold rows.
             return Ok(files);

@@ -33,6 +33,8 @@ pub struct Outcome {
     pub sealed_root: Option<(u64, Hash)>,
     /// Signed sizes beyond D: said by whom.
     pub beyond: Vec<(u64, Source)>,
+    /// Whether a file that the manifests list was gone when its turn came.
+    pub is_missing_files: bool,
 }
 
 /// Puts the ranges of one log together.
@@ -52,6 +54,7 @@ pub struct Assembly<'a> {
     keep_leaves: bool,
     leaves: Vec<Hash>,
     sealed_root: Option<(u64, Hash)>,
+    is_missing_files: bool,
     report: LogReport,
     gathered: Gathered,
 }
@@ -60,12 +63,12 @@ impl<'a> Assembly<'a> {
     /// Starts with the log of `plan`; `more` are roots beyond those of its own manifests and checkpoint.
     pub fn new(
         plan: &'a Plan,
-        more: Vec<Expected>,
+        more: &[Expected],
         write_ahead: Option<&'a WriteAheadLog>,
         keep_leaves: bool,
     ) -> Assembly<'a> {
         let mut gathered = Gathered::default();
-        let mut expected = [plan.expected.clone(), more].concat();
+        let mut expected = [&plan.expected, more].concat();
         for (place, note) in write_ahead.iter().flat_map(|log| &log.checkpoints) {
             match Checkpoint::open(note, &plan.known.key) {
                 Ok(Checkpoint { size, root, .. }) => {
@@ -91,6 +94,7 @@ impl<'a> Assembly<'a> {
             keep_leaves,
             leaves: Vec::new(),
             sealed_root: None,
+            is_missing_files: false,
             report: LogReport {
                 origin: plan.known.opened.origin.clone(),
                 sealed: plan.sealed,
@@ -111,6 +115,7 @@ impl<'a> Assembly<'a> {
     pub fn add(&mut self, range: &Range, result: RangeResult) {
         self.report.payload_rows += result.payload_rows;
         self.report.bytes += result.bytes;
+        self.is_missing_files |= result.is_missing_files;
         if range.first != self.tree.size() {
             // The plan says which entries are in no file.
             self.unknown_from.get_or_insert(self.tree.size());
@@ -258,6 +263,7 @@ impl<'a> Assembly<'a> {
             controls: self.controls,
             leaves: self.leaves,
             sealed_root: self.sealed_root,
+            is_missing_files: self.is_missing_files,
             beyond: if self.unknown_from.is_some() { Vec::new() } else { beyond },
         }
     }

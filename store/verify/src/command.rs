@@ -165,7 +165,7 @@ struct ProgressLine {
 }
 
 impl ProgressLine {
-    #[expect(clippy::disallowed_methods, reason = "progress is shown to a person, in their time")]
+    #[allow(clippy::disallowed_methods, reason = "progress is shown to a person, in their time")]
     fn now() -> Instant {
         Instant::now()
     }

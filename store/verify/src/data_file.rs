@@ -11,12 +11,14 @@ use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
+use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use schemas::layout::{FileKind, FileName};
 use schemas::manifest::File;
 use schemas::{Origin, segment};
 
 use crate::statistics::{GroupStatistics, check_group};
+use crate::thrift::{check_footer, is_struct};
 
 /// Rows decoded at once: small enough that the columns of a batch stay in the cache.
 const BATCH_ROWS: usize = 2048;
@@ -67,10 +69,7 @@ pub fn read(
     mut problem: impl FnMut(String),
     mut each: impl FnMut(&RecordBatch),
 ) -> Result<(), String> {
-    let metadata = ParquetMetaDataReader::new()
-        .with_page_index_policy(PageIndexPolicy::Optional)
-        .parse_and_finish(bytes)
-        .map_err(|error| format!("not a readable Parquet file: {error}"))?;
+    let metadata = read_metadata(bytes)?;
     check_metadata(&metadata, origin, name, rows, bytes.len() as u64)?;
     // Reads page after page by their own headers: the offset index is checked, not followed.
     let plain = metadata.clone().into_builder().set_offset_index(None).set_column_index(None).build();
@@ -79,7 +78,7 @@ pub fn read(
     check_schema(&metadata, &reader, origin, name.kind)?;
     for group in 0..metadata.num_row_groups() {
         let types = reader.schema().fields().iter().map(|field| field.data_type());
-        let mut statistics = GroupStatistics::new(&metadata, group, types)?;
+        let mut statistics = GroupStatistics::new(bytes, &metadata, group, types)?;
         let batches = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes.clone(), reader.clone())
             .with_row_groups(vec![group])
             .with_batch_size(BATCH_ROWS)
@@ -96,9 +95,34 @@ pub fn read(
         if u64::try_from(said) != Ok(found) {
             problem(format!("row group {group} says {said} rows and has {found}"));
         }
-        statistics.check(bytes, &metadata, group).into_iter().for_each(&mut problem);
+        statistics.check(&metadata, group).into_iter().for_each(&mut problem);
     }
     Ok(())
+}
+
+/// The footer and the page indexes; each is checked to hold what it says before the reader allocates for it.
+fn read_metadata(bytes: &Bytes) -> Result<ParquetMetaData, String> {
+    let unreadable = |error: ParquetError| format!("not a readable Parquet file: {error}");
+    check_footer(bytes)?;
+    let footer = ParquetMetaDataReader::new().parse_and_finish(bytes).map_err(unreadable)?;
+    for chunk in footer.row_groups().iter().flat_map(|group| group.columns()) {
+        let indexes = [
+            (chunk.offset_index_offset(), chunk.offset_index_length()),
+            (chunk.column_index_offset(), chunk.column_index_length()),
+        ];
+        for (offset, length) in indexes {
+            let (Some(offset), Some(length)) = (offset, length) else { continue };
+            let range = usize::try_from(offset).ok().zip(usize::try_from(length).ok());
+            let range = range.and_then(|(start, length)| Some(start..start.checked_add(length)?));
+            if !range.and_then(|range| bytes.get(range)).is_some_and(is_struct) {
+                return Err(format!("column {}: a malformed page index", chunk.column_path()));
+            }
+        }
+    }
+    let mut reader =
+        ParquetMetaDataReader::new_with_metadata(footer).with_page_index_policy(PageIndexPolicy::Optional);
+    reader.read_page_indexes(bytes).map_err(unreadable)?;
+    reader.finish().map_err(unreadable)
 }
 
 /// All that must hold before a value is decoded, so that no declared size makes the reader allocate wildly.

@@ -29,6 +29,7 @@ mod data_file;
 mod pages;
 mod range;
 mod statistics;
+mod thrift;
 
 mod assembly;
 mod tiles;

@@ -6,6 +6,7 @@ use schemas::note::VerifierKey;
 
 /// Where the root log's verifier key comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it in a whole run")]
 pub enum Identity {
     /// From outside the store: the only way to know whose store it is.
     Key(VerifierKey),

@@ -171,7 +171,7 @@ impl Plan {
     }
 
     /// Whether there is a newer manifest on disk than the newest of this plan.
-    fn has_grown(&self) -> bool {
+    pub fn has_grown(&self) -> bool {
         let newest = self.files.manifests.last().copied().unwrap_or(0);
         self.directory.join(layout::manifest(newest + 1)).exists()
     }
@@ -290,9 +290,12 @@ impl Plan {
             }
         }
         files.sort_by_key(|live| (live.name.first, live.name.last, live.name.kind));
-        let mut covered = [0u64; 2];
+        let (mut segments_end, mut payloads_end) = (0u64, 0u64);
         for live in &files {
-            let covered = &mut covered[usize::from(live.name.kind == FileKind::Payload)];
+            let covered = match live.name.kind {
+                FileKind::Segment => &mut segments_end,
+                FileKind::Payload => &mut payloads_end,
+            };
             let wrong = if live.name.first < *covered {
                 Some(format!("it overlaps the file before it, which ends at {covered}"))
             } else if live.name.first > *covered && live.name.kind == FileKind::Segment {
@@ -305,7 +308,6 @@ impl Plan {
             }
             *covered = live.name.last.max(*covered);
         }
-        let [segments_end, _] = covered;
         if segments_end != self.sealed {
             let wrong =
                 format!("the newest manifest says size {}, its segments end at {segments_end}", self.sealed);

@@ -3,7 +3,6 @@
 //! Ranges of a log do not overlap, so they can be verified in parallel; what crosses their borders (the tree,
 //! the order of times) is left to `assembly`.
 
-use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
@@ -74,8 +73,8 @@ pub struct RangeResult {
     pub payload_rows: u64,
     /// Bytes read.
     pub bytes: u64,
-    /// Paths of files that were not there.
-    pub missing: Vec<String>,
+    /// Whether a file was not there.
+    pub is_missing_files: bool,
 }
 
 /// Verifies a range. Never panics on the contents of files.
@@ -98,7 +97,8 @@ struct RangeWork<'a> {
     range: &'a Range,
     result: RangeResult,
     times_us: Vec<i64>,
-    commitments: HashMap<u64, Hash>,
+    /// By place; taken once a payload row matched it.
+    commitments: Vec<Option<Hash>>,
     /// Whether some payload file could not be read: then its rows are not missing on their own account.
     payloads_unread: bool,
     unlisted: usize,
@@ -118,7 +118,7 @@ impl<'a> RangeWork<'a> {
                 ..RangeResult::default()
             },
             times_us: vec![0; rows],
-            commitments: HashMap::new(),
+            commitments: vec![None; rows],
             payloads_unread: false,
             unlisted: 0,
             scratch: Vec::new(),
@@ -150,7 +150,7 @@ impl<'a> RangeWork<'a> {
             Err(error) => {
                 self.payloads_unread |= live.name.kind == FileKind::Payload;
                 if error.kind() == ErrorKind::NotFound {
-                    self.result.missing.push(live.file.path.clone());
+                    self.result.is_missing_files = true;
                     self.find_in(live, "a file that the manifest lists is not there");
                 } else {
                     let failure = Finding::new(format!("cannot read it: {error}")).file(&live.file.path);
@@ -224,11 +224,17 @@ impl<'a> RangeWork<'a> {
             if let Some(place) = self.times_us.get_mut(at) {
                 *place = columns.time.value(row);
             }
-            self.entry_facts(live, &columns, row, index);
+            self.entry_facts(live, &columns, row, (index, at));
         }
     }
 
-    fn entry_facts(&mut self, live: &LiveFile, columns: &EntryColumns<'_>, row: usize, index: u64) {
+    fn entry_facts(
+        &mut self,
+        live: &LiveFile,
+        columns: &EntryColumns<'_>,
+        row: usize,
+        (index, at): (u64, usize),
+    ) {
         let tenant = columns.tenant.value(row);
         if tenant != self.range.origin.tenant() {
             self.find_at(
@@ -240,7 +246,9 @@ impl<'a> RangeWork<'a> {
         if columns.commitment.is_valid(row) {
             match <[u8; 32]>::try_from(columns.commitment.value(row)) {
                 Ok(commitment) => {
-                    self.commitments.insert(index, Hash(commitment));
+                    if let Some(place) = self.commitments.get_mut(at) {
+                        *place = Some(Hash(commitment));
+                    }
                 }
                 Err(_) => self.find_at(live, index, "a payload commitment that has not 32 bytes"),
             }
@@ -278,7 +286,7 @@ impl<'a> RangeWork<'a> {
             return self.find_in(live, "column log_index or salt is missing");
         };
         for row in 0..batch.num_rows() {
-            let Some((index, _)) = self.place(live, log_index.value(row)) else {
+            let Some((index, at)) = self.place(live, log_index.value(row)) else {
                 let index = log_index.value(row);
                 self.find_in(live, format!("a payload row with log index {index}, outside the file's range"));
                 continue;
@@ -291,8 +299,8 @@ impl<'a> RangeWork<'a> {
             let mut commitment = self.committer.row(salt);
             let hashed = encoder.values(row, &mut self.scratch, |id, value| commitment.field(id, value));
             let found = commitment.finish();
-            // Removed, so that a second row for the same entry finds nothing to belong to.
-            let expected = self.commitments.remove(&index);
+            // Taken, so that a second row for the same entry finds nothing to belong to.
+            let expected = self.commitments.get_mut(at).and_then(Option::take);
             match (hashed, expected) {
                 (Err(error), _) => self.find_at(live, index, error.to_string()),
                 (Ok(()), Some(expected)) if found == Some(expected) => {}
@@ -367,8 +375,11 @@ impl<'a> RangeWork<'a> {
         if self.payloads_unread {
             return;
         }
-        let mut left: Vec<u64> = self.commitments.keys().copied().collect();
-        left.sort_unstable();
+        let left: Vec<u64> = (self.range.first..)
+            .zip(&self.commitments)
+            .filter(|(_, left)| left.is_some())
+            .map(|(index, _)| index)
+            .collect();
         for index in left {
             let holder =
                 self.range.segments.iter().find(|live| (live.name.first..live.name.last).contains(&index));

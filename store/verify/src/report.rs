@@ -23,8 +23,8 @@ impl Finding {
 
     /// In a log.
     #[must_use]
-    pub fn log(mut self, log: impl ToString) -> Finding {
-        self.log = Some(log.to_string());
+    pub fn log(mut self, log: impl Into<String>) -> Finding {
+        self.log = Some(log.into());
         self
     }
 

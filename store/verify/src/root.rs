@@ -16,6 +16,7 @@ use schemas::tree::Hash;
 use crate::listing::LogFiles;
 use crate::plan::{Expected, Known, Plan, Source, read_small};
 use crate::report::{Finding, Gathered};
+use crate::thrift::check_footer;
 use crate::work::caught;
 
 /// Bytes of a file in which entry 0 is looked for, at most.
@@ -37,7 +38,9 @@ fn control_zero(path: &Path) -> Option<String> {
     if std::fs::metadata(path).ok()?.len() > FIRST_FILE_BYTES_MAX {
         return None;
     }
-    let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(std::fs::read(path).ok()?)).ok()?;
+    let bytes = Bytes::from(std::fs::read(path).ok()?);
+    check_footer(&bytes).ok()?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).ok()?;
     let columns = ProjectionMask::columns(reader.parquet_schema(), ["log_index", "control"]);
     for batch in reader.with_projection(columns).build().ok()? {
         let batch = batch.ok()?;

@@ -10,8 +10,9 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMeta
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::page_index::offset_index::OffsetIndexMetaData;
 use parquet::file::statistics::Statistics;
+use schemas::limits::LIST_ITEMS_MAX;
 
-use crate::pages::data_pages;
+use crate::pages::{ChunkClaims, DataPage, data_pages};
 
 /// A least or greatest value; byte strings compare byte by byte, as Parquet orders them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,6 +52,8 @@ struct Leaf {
     /// First row of each page; one page where there is no offset index.
     starts: Vec<u64>,
     pages: Vec<Facts>,
+    /// The pages as their own headers tell them.
+    data_pages: Vec<DataPage>,
     page: usize,
     row: u64,
 }
@@ -62,15 +65,18 @@ pub struct GroupStatistics {
 }
 
 impl GroupStatistics {
-    /// For row group `group`, whose Arrow columns have `types`.
+    /// For row group `group` of `file`, whose Arrow columns have `types`. After this, decoding the row group
+    /// allocates no more than its metadata says.
     ///
     /// # Errors
-    /// A sentence, when an offset index cannot be followed at all.
+    /// A sentence, when pages or an offset index cannot be followed at all.
     pub fn new<'a>(
+        file: &[u8],
         metadata: &ParquetMetaData,
         group: usize,
         types: impl Iterator<Item = &'a DataType>,
     ) -> Result<GroupStatistics, String> {
+        let row_group = metadata.row_group(group);
         let mut leaves = Vec::new();
         for (column, data_type) in types.enumerate() {
             let parts: &[Part] = match data_type {
@@ -79,6 +85,11 @@ impl GroupStatistics {
                 _ => &[Part::Whole],
             };
             for part in parts {
+                let chunk =
+                    row_group.columns().get(leaves.len()).ok_or("a row group with too few columns")?;
+                let data_pages = chunk_pages(file, chunk, row_group.num_rows(), *part).map_err(|detail| {
+                    format!("row group {group}, column {}: {detail}", chunk.column_path())
+                })?;
                 let starts = match offset_index(metadata, group, leaves.len()) {
                     Some(index) => {
                         page_starts(index, metadata.row_group(group).num_rows()).ok_or_else(|| {
@@ -88,7 +99,7 @@ impl GroupStatistics {
                     None => vec![0],
                 };
                 let pages = vec![Facts::default(); starts.len()];
-                leaves.push(Leaf { column, part: *part, starts, pages, page: 0, row: 0 });
+                leaves.push(Leaf { column, part: *part, starts, pages, data_pages, page: 0, row: 0 });
             }
         }
         Ok(GroupStatistics { leaves })
@@ -104,7 +115,7 @@ impl GroupStatistics {
     }
 
     /// Sentences about all that the metadata of the row group says and that is not true of the values.
-    pub fn check(&self, file: &[u8], metadata: &ParquetMetaData, group: usize) -> Vec<String> {
+    pub fn check(&self, metadata: &ParquetMetaData, group: usize) -> Vec<String> {
         let row_group = metadata.row_group(group);
         let mut wrong = Vec::new();
         if row_group.num_columns() != self.leaves.len() {
@@ -113,7 +124,7 @@ impl GroupStatistics {
         for (at, (leaf, chunk)) in self.leaves.iter().zip(row_group.columns()).enumerate() {
             let checked = leaf
                 .check_chunk(chunk)
-                .and_then(|()| leaf.check_pages(file, chunk, offset_index(metadata, group, at)))
+                .and_then(|()| leaf.check_pages(offset_index(metadata, group, at)))
                 .and_then(|()| leaf.check_column_index(column_index(metadata, group, at)));
             if let Err(detail) = checked {
                 wrong.push(format!("row group {group}, column {}: {detail}", chunk.column_path()));
@@ -164,6 +175,21 @@ pub fn check_group(row_group: &RowGroupMetaData, file_bytes: u64) -> Result<(), 
         }
     }
     Ok(())
+}
+
+fn chunk_pages(
+    file: &[u8],
+    chunk: &ColumnChunkMetaData,
+    rows: i64,
+    part: Part,
+) -> Result<Vec<DataPage>, String> {
+    let (values, items_max) =
+        (chunk.num_values(), if part == Part::Whole { 1 } else { LIST_ITEMS_MAX as i64 });
+    if !(rows..=rows.saturating_mul(items_max)).contains(&values) {
+        return Err(format!("{values} values in {rows} rows"));
+    }
+    let (start, length) = chunk.byte_range();
+    data_pages(file, ChunkClaims { start, length, uncompressed: chunk.uncompressed_size(), values })
 }
 
 /// Bytes of one decompressed column chunk at most: what 32-bit offsets of a string array can hold.
@@ -233,17 +259,11 @@ impl Leaf {
         }
     }
 
-    fn check_pages(
-        &self,
-        file: &[u8],
-        chunk: &ColumnChunkMetaData,
-        index: Option<&OffsetIndexMetaData>,
-    ) -> Result<(), String> {
-        let (start, length) = chunk.byte_range();
-        let pages = data_pages(file, start, length)?;
+    fn check_pages(&self, index: Option<&OffsetIndexMetaData>) -> Result<(), String> {
+        let pages = &self.data_pages;
         let Some(index) = index else { return Ok(()) };
-        equal_counts("pages in the offset index", index.page_locations().len(), pages.len())?;
-        for (at, (said, page)) in index.page_locations().iter().zip(&pages).enumerate() {
+        equal_counts("pages in the offset index", index.page_locations().len() as u64, pages.len() as u64)?;
+        for (at, (said, page)) in index.page_locations().iter().zip(pages).enumerate() {
             let facts = self.pages.get(at).ok_or("a page without rows")?;
             equal("offset of a page", said.offset, page.offset)?;
             equal("bytes of a page", i64::from(said.compressed_page_size), page.bytes)?;
@@ -306,7 +326,7 @@ fn equal(what: &str, said: i64, is: u64) -> Result<(), String> {
     if u64::try_from(said) == Ok(is) { Ok(()) } else { Err(format!("{what} is said to be {said}, is {is}")) }
 }
 
-fn equal_counts<N: PartialEq + std::fmt::Display>(what: &str, said: N, is: N) -> Result<(), String> {
+fn equal_counts(what: &str, said: u64, is: u64) -> Result<(), String> {
     if said == is { Ok(()) } else { Err(format!("{what}: {said}, found {is}")) }
 }
 

@@ -5,7 +5,7 @@
 //! round names is on disk by the time its log is read, and whatever was unsealed in the write-ahead files is
 //! still there or sealed since. What is signed later than its place in this order is read again at the end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use schemas::control::LogOpened;
@@ -26,6 +26,9 @@ use crate::root::{Catalog, entry_zero, log_json};
 use crate::tree::Tree;
 use crate::work::ordered;
 use crate::write_ahead::{self, WriteAhead};
+
+/// Times a log is read again because a file went away while it was verified.
+const RELOADS_MAX: usize = 3;
 
 /// Verifies the store in `options.directory` and says what it found; `progress` is called as ranges are done.
 ///
@@ -208,7 +211,7 @@ impl Store {
         }
         self.gathered.absorb(&known.opened.origin, std::mem::take(&mut plan.gathered));
         let plans = [plan];
-        let outcome = self.verify_planned(&plans, vec![more], true, options, progress)?.pop();
+        let outcome = self.verify_planned(&plans, &[more], RELOADS_MAX, options, progress)?.pop();
         let [plan] = plans;
         match outcome {
             Some(outcome) => Ok((plan, outcome)),
@@ -226,7 +229,6 @@ impl Store {
         let opened: BTreeMap<String, &Known> =
             catalog.logs.values().map(|known| (listing_name(&known.origin), known)).collect();
         self.check_unopened(&opened);
-        let listed: BTreeSet<String> = self.directories.iter().map(LogDirectory::name).collect();
         let logs: Vec<(usize, u64, &Known)> = (0..)
             .zip(catalog.logs.iter().filter(|(number, _)| **number != 0))
             .map(|(at, (number, known))| (at, *number, known))
@@ -267,7 +269,6 @@ impl Store {
             self.gathered.unread(Finding::new(format!("reading the manifests of a log failed: {panic}")));
             return Ok(());
         }
-        debug_assert!(listed.len() == self.directories.len(), "directory names are unique");
         let more = logs.iter().map(|(_, number, known)| {
             let mut found = Gathered::default();
             let expected = catalog.expected(*number, &mut found);
@@ -275,7 +276,7 @@ impl Store {
             expected
         });
         let more: Vec<Vec<Expected>> = more.collect();
-        self.verify_planned(&plans, more, false, options, progress)?;
+        self.verify_planned(&plans, &more, RELOADS_MAX, options, progress)?;
         Ok(())
     }
 
@@ -302,17 +303,18 @@ impl Store {
         for origin in origins {
             if opened.get(&listing_name(origin)).is_none_or(|known| known.origin != *origin) {
                 let wrong = "entries in write-ahead files, and the root log never opened this log";
-                self.gathered.find(Finding::new(wrong).log(origin));
+                self.gathered.find(Finding::new(wrong).log(origin.to_string()));
             }
         }
     }
 
-    /// Verifies the ranges of `plans` on all threads and puts each log together.
+    /// Verifies the ranges of `plans` on all threads and puts each log together. A log whose files were superseded
+    /// and removed meanwhile is read again, at most `reloads` times.
     fn verify_planned(
         &mut self,
         plans: &[Plan],
-        more: Vec<Vec<Expected>>,
-        keep_leaves: bool,
+        more: &[Vec<Expected>],
+        reloads: usize,
         options: &Options,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<Vec<Outcome>, Error> {
@@ -322,6 +324,7 @@ impl Store {
             .zip(more)
             .map(|(plan, more)| {
                 let unsealed = write_ahead.and_then(|read| read.logs.get(&plan.known.origin));
+                let keep_leaves = plan.known.origin.stream() == Stream::Root;
                 Assembly::new(plan, more, unsealed, keep_leaves)
             })
             .collect();
@@ -342,19 +345,26 @@ impl Store {
             done += entries(range);
             progress(Progress { entries: done, entries_total });
         })?;
+        self.entries_done = done;
         let has_write_ahead = write_ahead.is_some();
+        let finished: Vec<Outcome> =
+            assemblies.into_iter().map(|assembly| assembly.finish(has_write_ahead)).collect();
         let mut outcomes = Vec::new();
-        for (assembly, plan) in assemblies.into_iter().zip(plans) {
-            let mut outcome = assembly.finish(has_write_ahead);
-            let found = std::mem::take(&mut outcome.gathered);
-            self.gathered.absorb(&plan.known.opened.origin, found);
+        for ((mut outcome, old), more) in finished.into_iter().zip(plans).zip(more) {
+            if outcome.is_missing_files && reloads > 0 && old.has_grown() {
+                let mut fresh = plan(0, &old.known, &old.directory, has_write_ahead);
+                self.gathered.absorb(&old.known.opened.origin, std::mem::take(&mut fresh.gathered));
+                let more = std::slice::from_ref(more);
+                outcomes.extend(self.verify_planned(&[fresh], more, reloads - 1, options, progress)?);
+                continue;
+            }
+            self.gathered.absorb(&old.known.opened.origin, std::mem::take(&mut outcome.gathered));
             self.report.logs.push(outcome.report.clone());
             for (size, source) in outcome.beyond.drain(..) {
-                self.beyond.push((plan.known.clone(), size, source));
+                self.beyond.push((old.known.clone(), size, source));
             }
             outcomes.push(outcome);
         }
-        self.entries_done = done;
         Ok(outcomes)
     }
 

@@ -49,7 +49,7 @@ pub fn ordered<T: Sync, R: Send>(
             let builder = std::thread::Builder::new().name(THREAD.to_string());
             if let Err(error) = builder.spawn_scoped(scope, worker) {
                 // Lets the workers that did start run out of items.
-                state.lock().unwrap_or_else(PoisonError::into_inner).0 = items.len();
+                *state.lock().unwrap_or_else(PoisonError::into_inner) = (items.len(), items.len());
                 delivered_more.notify_all();
                 return Err(Error::Thread(error));
             }
@@ -90,7 +90,7 @@ mod tests {
             let items: Vec<u64> = (0..500).collect();
             let mut seen = Vec::new();
             let work = |item: &u64| {
-                if item % 7 == 0 {
+                if item.is_multiple_of(7) {
                     std::thread::yield_now();
                 }
                 item * 2

@@ -126,6 +126,8 @@ pub fn read(directory: &Path) -> WriteAhead {
                 files.push(out.walk(&path, &header, &bytes, &mut synced));
             }
             Ok(header) => unusable.push((number, format!("its header says file {}", header.number))),
+            // A header is one sector: it is never torn once groups follow it.
+            Err(error) if has_group(&bytes) => out.gathered.find(Finding::new(error.to_string()).file(path)),
             Err(error) => unusable.push((number, error.to_string())),
         }
     }
@@ -230,7 +232,7 @@ impl WriteAhead {
         let without =
             commitments.into_keys().map(|index| (index, "a commitment without its payload".to_string()));
         for (index, detail) in wrong.into_iter().chain(without) {
-            self.gathered.find(Finding::new(detail).log(&section.origin).index(index).file(place));
+            self.gathered.find(Finding::new(detail).log(section.origin.to_string()).index(index).file(place));
         }
         Ok(())
     }
@@ -272,6 +274,11 @@ impl WriteAhead {
             }
         }
     }
+}
+
+/// Whether there is a group header where the first one would be, of whatever use of the file.
+fn has_group(bytes: &[u8]) -> bool {
+    bytes.get(FILE_HEADER_BYTES..).is_some_and(|rest| GroupHeader::parse(rest).is_ok())
 }
 
 /// The readable group at byte `at`, if it was written for this use of the file.

@@ -156,7 +156,7 @@ fn spell(text: &str, spelling: u8) -> String {
 }
 
 fn configuration() -> ProptestConfig {
-    ProptestConfig { cases: 300_000, failure_persistence: None, ..ProptestConfig::default() }
+    ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 proptest! {

@@ -26,6 +26,10 @@ fn every_shape_is_found_at_every_offset() {
                 "{json}"
             );
         }
+        // What is glued to a secret goes with it, or makes it something else.
+        let glued = format!("{secret}Zz9");
+        let redacted = redact_text(&redactor, &glued);
+        assert!(redacted == glued || !redacted.contains("Zz9"), "{glued} -> {redacted}");
         // At the very end of the text.
         assert!(!redact_text(&redactor, &format!("see {secret}")).contains(&secret));
     }

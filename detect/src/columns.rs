@@ -1,0 +1,253 @@
+//! Rows of an `events` batch as the engine's records, without copying a byte.
+
+use arrow::array::{Array, AsArray, Int64Array, PrimitiveArray, RecordBatch, StringArray};
+use arrow::datatypes::{ArrowPrimitiveType, Int64Type, TimestampMicrosecondType};
+use engine::Record;
+
+use crate::error::{Error, Result};
+
+/// The columns that the engine reads; `control` only for whether it is null.
+pub(crate) const EVENT_COLUMNS: [&str; 26] = [
+    "log_index",
+    "ingest_time",
+    "time",
+    "kind",
+    "session_id",
+    "decision",
+    "status",
+    "control",
+    "environment",
+    "user_id",
+    "agent_id",
+    "client",
+    "credential_id",
+    "source_ip",
+    "call_id",
+    "method",
+    "server",
+    "capability",
+    "action",
+    "risk",
+    "approval_id",
+    "approval_status",
+    "approver",
+    "request_hash",
+    "error_class",
+    "latency_us",
+];
+
+/// One batch of the `events` stream, its columns found by name and checked for their type.
+#[derive(Debug)]
+pub(crate) struct Events<'a> {
+    log_index: &'a Int64Array,
+    ingest_time: &'a PrimitiveArray<TimestampMicrosecondType>,
+    time: &'a PrimitiveArray<TimestampMicrosecondType>,
+    kind: &'a StringArray,
+    session_id: &'a StringArray,
+    decision: &'a StringArray,
+    status: &'a StringArray,
+    control: &'a StringArray,
+    environment: &'a StringArray,
+    user_id: &'a StringArray,
+    agent_id: &'a StringArray,
+    client: &'a StringArray,
+    credential_id: &'a StringArray,
+    source_ip: &'a StringArray,
+    call_id: &'a StringArray,
+    method: &'a StringArray,
+    server: &'a StringArray,
+    capability: &'a StringArray,
+    action: &'a StringArray,
+    risk: &'a StringArray,
+    approval_id: &'a StringArray,
+    approval_status: &'a StringArray,
+    approver: &'a StringArray,
+    request_hash: &'a StringArray,
+    error_class: &'a StringArray,
+    latency_us: &'a Int64Array,
+}
+
+impl<'a> Events<'a> {
+    /// # Errors
+    /// [`Error::Damaged`] naming the first column that is missing or of another type.
+    pub(crate) fn of(log: &str, batch: &'a RecordBatch) -> Result<Events<'a>> {
+        let text = |name| text(log, batch, name);
+        Ok(Events {
+            log_index: primitive::<Int64Type>(log, batch, "log_index")?,
+            ingest_time: primitive(log, batch, "ingest_time")?,
+            time: primitive(log, batch, "time")?,
+            kind: text("kind")?,
+            session_id: text("session_id")?,
+            decision: text("decision")?,
+            status: text("status")?,
+            control: text("control")?,
+            environment: text("environment")?,
+            user_id: text("user_id")?,
+            agent_id: text("agent_id")?,
+            client: text("client")?,
+            credential_id: text("credential_id")?,
+            source_ip: text("source_ip")?,
+            call_id: text("call_id")?,
+            method: text("method")?,
+            server: text("server")?,
+            capability: text("capability")?,
+            action: text("action")?,
+            risk: text("risk")?,
+            approval_id: text("approval_id")?,
+            approval_status: text("approval_status")?,
+            approver: text("approver")?,
+            request_hash: text("request_hash")?,
+            error_class: text("error_class")?,
+            latency_us: primitive(log, batch, "latency_us")?,
+        })
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.log_index.len()
+    }
+
+    /// The record in `row`, which is less than [`Events::rows`].
+    pub(crate) fn record(&self, row: usize) -> Record<'a> {
+        Record {
+            index: self.log_index.value(row),
+            ingest_time_us: self.ingest_time.value(row),
+            time_us: self.time.value(row),
+            kind: self.kind.value(row),
+            method: value(self.method, row),
+            user_id: value(self.user_id, row),
+            agent_id: value(self.agent_id, row),
+            client: value(self.client, row),
+            credential_id: value(self.credential_id, row),
+            source_ip: value(self.source_ip, row),
+            session_id: self.session_id.value(row),
+            call_id: value(self.call_id, row),
+            server: value(self.server, row),
+            capability: value(self.capability, row),
+            action: value(self.action, row),
+            risk: value(self.risk, row),
+            decision: self.decision.value(row),
+            approval_id: value(self.approval_id, row),
+            approval_status: value(self.approval_status, row),
+            approver: value(self.approver, row),
+            request_hash: value(self.request_hash, row),
+            status: self.status.value(row),
+            error_class: value(self.error_class, row),
+            latency_us: self.latency_us.is_valid(row).then(|| self.latency_us.value(row)),
+            environment: value(self.environment, row),
+            control: self.control.is_valid(row),
+        }
+    }
+}
+
+fn value(column: &StringArray, row: usize) -> Option<&str> {
+    column.is_valid(row).then(|| column.value(row))
+}
+
+/// The text column `name` of a batch of `log`.
+pub(crate) fn text<'a>(log: &str, batch: &'a RecordBatch, name: &str) -> Result<&'a StringArray> {
+    batch
+        .column_by_name(name)
+        .and_then(|column| column.as_string_opt::<i32>())
+        .ok_or_else(|| wrong(log, batch, name, "a text"))
+}
+
+/// The integer or time column `name` of a batch of `log`.
+pub(crate) fn primitive<'a, T: ArrowPrimitiveType>(
+    log: &str,
+    batch: &'a RecordBatch,
+    name: &str,
+) -> Result<&'a PrimitiveArray<T>> {
+    batch
+        .column_by_name(name)
+        .and_then(|column| column.as_primitive_opt::<T>())
+        .ok_or_else(|| wrong(log, batch, name, &T::DATA_TYPE.to_string()))
+}
+
+fn wrong(log: &str, batch: &RecordBatch, name: &str, expected: &str) -> Error {
+    let detail = match batch.column_by_name(name) {
+        None => format!("column {name} is missing"),
+        Some(column) => format!("column {name} is {}, expected {expected}", column.data_type()),
+    };
+    Error::Damaged { log: log.to_owned(), detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use schemas::Stream;
+    use schemas::rows::{Row, RowsBuilder};
+    use schemas::stream::{CONTROL, EVENT_ID, INGEST_TIME, LOG_INDEX, SESSION_ID, SOURCE, TENANT, TIME};
+
+    use super::*;
+
+    fn batch() -> RecordBatch {
+        let row = Row::new()
+            .int(LOG_INDEX, 7)
+            .int(INGEST_TIME, 20)
+            .text(EVENT_ID, "e")
+            .int(TIME, 10)
+            .text(TENANT, "default")
+            .text(6, "call")
+            .text(SOURCE, "s")
+            .text(SESSION_ID, "s-1")
+            .text(9, "allow")
+            .text(10, "ok");
+        let mut rows = RowsBuilder::entries(Stream::Events);
+        rows.push(&row).unwrap();
+        rows.push(&row.clone().int(LOG_INDEX, 8).text(CONTROL, "{}")).unwrap();
+        // Every optional column that the engine reads, each with its own name as its value.
+        let filled = EVENT_COLUMNS.into_iter().filter_map(|name| Stream::Events.column(name)).fold(
+            row.int(LOG_INDEX, 9),
+            |row, column| match column {
+                column if column.required || column.id == CONTROL => row,
+                column if column.kind == schemas::ColumnType::Int64 => row.int(column.id, 99),
+                column => row.text(column.id, column.name),
+            },
+        );
+        rows.push(&filled).unwrap();
+        rows.finish().unwrap()
+    }
+
+    #[test]
+    fn every_field_of_a_record_is_the_column_of_its_name() {
+        let batch = batch();
+        let events = Events::of("a/b/events/w", &batch).unwrap();
+        assert_eq!(events.rows(), 3);
+        let bare = events.record(0);
+        assert_eq!((bare.index, bare.ingest_time_us, bare.time_us), (7, 20, 10));
+        assert_eq!((bare.kind, bare.session_id, bare.decision, bare.status), ("call", "s-1", "allow", "ok"));
+        assert_eq!((bare.method, bare.latency_us, bare.control), (None, None, false));
+        assert!(events.record(1).control);
+        // The record's Debug form says `field: Some("field")` for each optional text.
+        let filled = format!("{:?}", events.record(2));
+        for name in EVENT_COLUMNS {
+            let column = Stream::Events.column(name).unwrap();
+            if !column.required && column.kind == schemas::ColumnType::Utf8 && column.id != CONTROL {
+                assert!(filled.contains(&format!("{name}: Some(\"{name}\")")), "{name} in {filled}");
+            }
+        }
+        assert_eq!(events.record(2).latency_us, Some(99));
+    }
+
+    #[test]
+    fn a_missing_or_mistyped_column_is_named() {
+        let batch = batch();
+        for name in EVENT_COLUMNS {
+            let place = batch.schema().index_of(name).unwrap();
+            let mut without = batch.clone();
+            without.remove_column(place);
+            let error = Events::of("a/b/events/w", &without).unwrap_err().to_string();
+            assert!(error.contains(&format!("column {name} is missing")), "{error}");
+            let mut fields: Vec<_> = batch.schema().fields().iter().cloned().collect();
+            fields[place] =
+                Arc::new(arrow::datatypes::Field::new(name, arrow::datatypes::DataType::Boolean, true));
+            let mut columns = batch.columns().to_vec();
+            columns[place] = Arc::new(arrow::array::BooleanArray::from(vec![None, None, None]));
+            let mistyped =
+                RecordBatch::try_new(Arc::new(arrow::datatypes::Schema::new(fields)), columns).unwrap();
+            let error = Events::of("a/b/events/w", &mistyped).unwrap_err().to_string();
+            assert!(error.contains(&format!("column {name} is Boolean")), "{error}");
+        }
+    }
+}

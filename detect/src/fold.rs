@@ -1,0 +1,130 @@
+//! The engine folded over a log's entries, in chunks.
+
+use engine::{Alert, Engine, Record, Settings};
+use store::LogSnapshot;
+
+use crate::columns::{EVENT_COLUMNS, Events};
+use crate::entries::Entries;
+use crate::error::Result;
+
+/// An alert and what its record says beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub alert: Alert,
+    /// Session of the causing record, where that record alone is the evidence.
+    pub session_id: Option<String>,
+}
+
+/// What binds a state to the log it was folded over: a digest of the last entry in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark(pub [u8; 32]);
+
+impl Mark {
+    pub(crate) fn of(log: &str, record: &Record<'_>) -> Mark {
+        let mut hasher = blake3::Hasher::new_derive_key("tachograph detect state mark v1");
+        for text in [log, record.session_id] {
+            hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
+        }
+        for number in [record.index, record.ingest_time_us, record.time_us] {
+            hasher.update(&number.to_le_bytes());
+        }
+        Mark(*hasher.finalize().as_bytes())
+    }
+}
+
+/// How much is folded at once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub records_max: usize,
+    /// A chunk ends with the record that reaches this.
+    pub alerts_max: usize,
+}
+
+/// An engine and where it stands in its log.
+#[derive(Debug)]
+pub(crate) struct Fold {
+    pub engine: Engine,
+    /// Of the last record observed; none at the start of the log.
+    pub mark: Option<Mark>,
+    pending: Option<(arrow::array::RecordBatch, usize)>,
+    entries: Option<Entries>,
+}
+
+impl Fold {
+    /// Nothing to read yet: see [`Fold::feed`].
+    pub(crate) fn new(engine: Engine, mark: Option<Mark>) -> Fold {
+        Fold { engine, mark, pending: None, entries: None }
+    }
+
+    /// First entry not yet observed.
+    pub(crate) fn next_index(&self) -> u64 {
+        u64::try_from(self.engine.next_index()).unwrap_or(0)
+    }
+
+    /// Whether all that was fed is observed.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.pending.is_none() && self.entries.is_none()
+    }
+
+    /// What to read on from, once drained.
+    pub(crate) fn feed(&mut self, entries: Entries) {
+        self.entries = Some(entries);
+    }
+
+    /// Observes the next records and appends to `found` what they cause; returns how many there were. No records
+    /// means drained.
+    ///
+    /// # Errors
+    /// Those of reading. The engine then stands before the record that could not be read.
+    pub(crate) fn chunk(&mut self, limits: Limits, found: &mut Vec<Found>) -> Result<usize> {
+        let (mut observed, mut alerts) = (0, Vec::new());
+        while observed < limits.records_max && found.len() < limits.alerts_max {
+            let Some(entries) = &mut self.entries else { break };
+            let (batch, mut row) = match self.pending.take() {
+                Some(pending) => pending,
+                None => match entries.next_batch()? {
+                    Some(batch) => (batch, 0),
+                    None => {
+                        self.entries = None;
+                        break;
+                    }
+                },
+            };
+            let events = Events::of(entries.log(), &batch)?;
+            let mut last = None;
+            while row < events.rows() && observed < limits.records_max && found.len() < limits.alerts_max {
+                let record = events.record(row);
+                self.engine.observe(&record, &mut alerts)?;
+                found.extend(alerts.drain(..).map(|alert| Found::new(alert, &record)));
+                (row, observed, last) = (row + 1, observed + 1, Some(record));
+            }
+            self.mark = last.map(|record| Mark::of(entries.log(), &record)).or(self.mark);
+            let is_rest = row < events.rows();
+            self.pending = is_rest.then_some((batch, row));
+        }
+        Ok(observed)
+    }
+}
+
+impl Found {
+    fn new(alert: Alert, record: &Record<'_>) -> Found {
+        let is_alone = alert.evidence == [record.index];
+        Found { alert, session_id: is_alone.then(|| record.session_id.to_owned()) }
+    }
+}
+
+/// All alerts of the stored past under `settings`: what the runner would have recorded, had these settings always
+/// been in force. `snapshot` is one of a tenant's `events` log. Reads files and takes a core: not for an async
+/// thread.
+///
+/// # Errors
+/// [`crate::Error::Engine`] for settings out of range; [`crate::Error::Read`], [`crate::Error::Damaged`].
+pub fn fold(snapshot: LogSnapshot, settings: Settings) -> Result<Vec<Alert>> {
+    settings.validate()?;
+    let mut fold = Fold::new(Engine::new(snapshot.origin.tenant(), settings), None);
+    fold.feed(Entries::new(snapshot, 0, &EVENT_COLUMNS));
+    let mut found = Vec::new();
+    let limits = Limits { records_max: usize::MAX, alerts_max: usize::MAX };
+    fold.chunk(limits, &mut found)?;
+    Ok(found.into_iter().map(|found| found.alert).collect())
+}

@@ -1,0 +1,253 @@
+//! One tenant: its events log followed, folded, and its alerts appended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::State;
+use schemas::Stream;
+use store::{Draft, Log, LogSnapshot, Store};
+use tokio::sync::watch;
+
+use crate::columns::EVENT_COLUMNS;
+use crate::draft::draft;
+use crate::emitted::{self, Emitted};
+use crate::entries::Entries;
+use crate::error::{Error, Result};
+use crate::fold::{Fold, Found, Limits};
+use crate::measure;
+use crate::options::Options;
+use crate::state_file::StateFiles;
+
+/// First and longest wait before the store is asked again.
+const RETRY_FIRST: Duration = Duration::from_millis(5);
+const RETRY_LONGEST: Duration = Duration::from_secs(1);
+
+/// What one tenant's task works with.
+#[derive(Debug)]
+pub(crate) struct Tenant {
+    pub store: Store,
+    pub name: String,
+    pub options: Arc<Options>,
+    /// Becomes true once, when the runner is to end.
+    pub stop: watch::Receiver<bool>,
+}
+
+/// The runner is to end; nothing is wrong.
+#[derive(Debug)]
+struct Ended;
+
+/// Whether to go on.
+type Next<T> = Result<Result<T, Ended>>;
+
+/// Everything of one run that moves between the async thread and those that fold.
+struct Work {
+    fold: Fold,
+    /// Alerts up to here are in the alerts log.
+    emitted: Option<Emitted>,
+    found: Vec<Found>,
+    observed: usize,
+}
+
+impl Tenant {
+    /// Follows the log until told to stop. `done` is told how many entries are folded with all their alerts durable,
+    /// first where the run starts from.
+    ///
+    /// # Errors
+    /// What keeps it from going on. Starting again is safe at any point.
+    pub(crate) async fn run(&mut self, done: impl Fn(u64)) -> Result<()> {
+        let Ok(events) = self.log(Stream::Events).await? else { return Ok(()) };
+        let Ok(alerts) = self.log(Stream::Alerts).await? else { return Ok(()) };
+        let files = StateFiles::new(&self.options.snapshot_dir, &self.name);
+        let mut work = self.open(&files, events.snapshot(), alerts.snapshot()).await?;
+        let mut saved = work.fold.next_index();
+        done(saved);
+        while !is_stopping(&self.stop) {
+            if work.fold.is_drained() {
+                let (snapshot, next) = (events.snapshot(), work.fold.next_index());
+                if snapshot.durable <= next {
+                    tokio::select! {
+                        _ = events.grown_past(next) => {}
+                        _ = self.stop.changed() => {}
+                    }
+                    continue;
+                }
+                work.fold.feed(Entries::sealed_first(snapshot, next, &EVENT_COLUMNS));
+            }
+            work = self.fold_chunk(work).await?;
+            // Crash before or inside the append: the alerts are missing or a beginning of them is there; the next
+            // start reads the last one and folds again from a state before it.
+            let Ok(()) = self.emit(&alerts, &events, &mut work).await? else { return Ok(()) };
+            // Crash from here on: the next start finds them and emits what comes after.
+            measure::folded(work.observed);
+            let next = work.fold.next_index();
+            done(next);
+            if next.saturating_sub(saved) >= self.options.snapshot_every.max(1) {
+                work = save(&files, &events, work).await?;
+                saved = next;
+            }
+        }
+        if work.fold.next_index() > saved {
+            save(&files, &events, work).await?;
+        }
+        Ok(())
+    }
+
+    /// A log of this tenant, opened when the store can.
+    async fn log(&mut self, stream: Stream) -> Next<Log> {
+        let mut wait = RETRY_FIRST;
+        loop {
+            match self.store.log(&self.name, stream).await {
+                Ok(log) => return Ok(Ok(log)),
+                Err(error) if is_later(&error) => {
+                    if self.waited(&mut wait).await.is_err() {
+                        return Ok(Err(Ended));
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Finds out how far the alerts are and where to fold from.
+    async fn open(&self, files: &StateFiles, events: LogSnapshot, alerts: LogSnapshot) -> Result<Work> {
+        let (files, settings) = (files.clone(), self.options.settings.clone());
+        let log = events.origin.to_string();
+        let durable = events.durable;
+        let (fold, emitted) = blocking(move || {
+            let emitted = emitted::last(&alerts, &events.origin.to_string())?;
+            Ok((files.restore(&events, &settings)?, emitted))
+        })
+        .await?;
+        let from = fold.next_index();
+        if let Some(Emitted { position, ordinal }) = emitted {
+            if u64::try_from(position).is_ok_and(|position| position >= durable) {
+                return Err(Error::Ahead { log, durable, position });
+            }
+            let settings = self.options.settings.digest();
+            tracing::info!(
+                tenant = self.name,
+                from,
+                position,
+                ordinal,
+                settings,
+                "folding on; alerts up to this position stand as recorded, whatever these settings say of them"
+            );
+        } else {
+            tracing::info!(tenant = self.name, from, "folding; no alert is recorded yet");
+        }
+        Ok(Work { fold, emitted, found: Vec::new(), observed: 0 })
+    }
+
+    async fn fold_chunk(&self, mut work: Work) -> Result<Work> {
+        let limits = Limits {
+            records_max: self.options.chunk_records_max.max(1),
+            alerts_max: self.options.chunk_alerts_max.max(1),
+        };
+        blocking(move || {
+            work.found.clear();
+            work.observed = work.fold.chunk(limits, &mut work.found)?;
+            let emitted = work.emitted;
+            work.found.retain(|found| emitted.is_none_or(|emitted| place(found) > emitted));
+            Ok(work)
+        })
+        .await
+    }
+
+    /// Appends the alerts found, all at once; returns when they are durable.
+    async fn emit(&mut self, alerts: &Log, events: &Log, work: &mut Work) -> Next<()> {
+        let Some(last) = work.found.last().map(place) else { return Ok(Ok(())) };
+        let draft = draft(&self.name, &events.origin().to_string(), &work.found)?;
+        if let Err(ended) = self.append(alerts, &draft).await? {
+            return Ok(Err(ended));
+        }
+        work.emitted = Some(last);
+        for Found { alert, .. } in &work.found {
+            measure::alert(alert);
+            if alert.state == State::Open {
+                let (alert_id, rule_id) = (&alert.alert_id, &alert.rule_id);
+                let (severity, position) = (alert.severity, alert.position);
+                tracing::info!(
+                    tenant = self.name, alert_id, rule_id, ?severity, entity = ?alert.entity, position,
+                    "alert opened"
+                );
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Tries until the store takes it. Nothing of a refused draft is in the log, and what is in it of a draft whose
+    /// append nobody waited for is found by its event ids.
+    async fn append(&mut self, alerts: &Log, draft: &Draft) -> Next<()> {
+        let mut wait = RETRY_FIRST;
+        loop {
+            match alerts.append(draft.clone()).await {
+                Ok(receipt) => {
+                    if !receipt.duplicates.is_empty() {
+                        let duplicates = receipt.duplicates.len();
+                        tracing::info!(tenant = self.name, duplicates, "alerts were recorded already");
+                    }
+                    return Ok(Ok(()));
+                }
+                Err(error) if is_later(&error) => {
+                    measure::append_retried();
+                    tracing::warn!(tenant = self.name, %error, "alerts wait for the store");
+                    if self.waited(&mut wait).await.is_err() {
+                        return Ok(Err(Ended));
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Waits, longer each time.
+    async fn waited(&mut self, wait: &mut Duration) -> Result<(), Ended> {
+        if is_stopping(&self.stop) {
+            return Err(Ended);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(*wait) => {
+                *wait = wait.saturating_mul(2).min(RETRY_LONGEST);
+                Ok(())
+            }
+            _ = self.stop.changed() => Err(Ended),
+        }
+    }
+}
+
+/// Writes a state file. That one cannot be written costs only time at the next start.
+async fn save(files: &StateFiles, events: &Log, work: Work) -> Result<Work> {
+    let (files, log) = (files.clone(), events.origin().to_string());
+    blocking(move || {
+        if let Err(error) = files.save(&log, &work.fold) {
+            measure::state_file_failed();
+            tracing::warn!(log, %error, "a state file was not written; the next start folds from an earlier one");
+        }
+        Ok(work)
+    })
+    .await
+}
+
+fn place(found: &Found) -> Emitted {
+    Emitted { position: found.alert.position, ordinal: found.alert.ordinal }
+}
+
+/// Whether the same append may be taken after a while.
+fn is_later(error: &store::Error) -> bool {
+    matches!(error, store::Error::Busy { .. } | store::Error::DiskFull { .. })
+}
+
+/// Runs what reads files or takes a core on a thread that may block.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => Err(Error::Panicked(error.to_string())),
+        // The runtime is going down.
+        Err(_) => Err(Error::Closed),
+    }
+}
+
+/// Whether the runner is to end, or is gone.
+pub(crate) fn is_stopping(stop: &watch::Receiver<bool>) -> bool {
+    *stop.borrow() || stop.has_changed().is_err()
+}

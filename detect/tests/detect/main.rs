@@ -1,0 +1,8 @@
+//! The runner over real stores: what it records is what one fold over the whole log says, once.
+
+mod fixture;
+
+mod failures;
+mod incident;
+mod once;
+mod restart;

@@ -1,0 +1,261 @@
+//! What may be typed.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The sealed recorder beside AI agents.
+#[derive(Debug, Parser)]
+#[command(name = "tacho", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// Configuration file (TOML); every key is optional
+    #[arg(long, global = true, env = "TACHO_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the service
+    Serve(Serve),
+    /// Show everything at once on a scratch store with a simulated fleet and an incident in it
+    Demo(Demo),
+    /// Load events (NDJSON, JSON) into a store or a running service
+    Ingest(Ingest),
+    /// Ask SQL
+    Sql(Sql),
+    /// Print a session in order
+    Replay(Replay),
+    /// Check that nothing in a store was changed: reads the files alone, needs no keys and no service
+    Verify(Verify),
+    /// API tokens
+    #[command(subcommand)]
+    Token(Token),
+    /// Keys
+    #[command(subcommand)]
+    Keys(Keys),
+    /// The configuration
+    #[command(subcommand)]
+    Config(Config),
+}
+
+/// Where the data is.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Place {
+    /// Data directory [default: ./tacho-data]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Directory of the keys, outside the data directory [default: <data>-keys]
+    #[arg(long, value_name = "DIR")]
+    pub keys: Option<PathBuf>,
+}
+
+/// A store or a running service.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Target {
+    /// Where the data is.
+    #[command(flatten)]
+    pub place: Place,
+    /// Address of a running service, such as http://127.0.0.1:7420
+    #[arg(long, env = "TACHO_URL", conflicts_with_all = ["data", "keys"])]
+    pub url: Option<String>,
+    /// File with the API token for --url; without it, TACHO_TOKEN
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+}
+
+/// `tacho serve`.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Where the data is.
+    #[command(flatten)]
+    pub place: Place,
+    /// Address of the HTTP port; port 0 takes a free one [default: 127.0.0.1:7420]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// What this process does: ingest, detect, query [default: all]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub roles: Option<Vec<String>>,
+    /// Listen on this address beyond loopback although traffic is not encrypted
+    #[arg(long, value_name = "ADDR")]
+    pub allow_plaintext: Option<SocketAddr>,
+}
+
+/// `tacho demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Do everything once, say what was done, and exit
+    #[arg(long)]
+    pub once: bool,
+    /// Keep the data in this directory instead of a scratch one
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+}
+
+/// `tacho ingest`.
+#[derive(Debug, Args)]
+pub struct Ingest {
+    /// Files of events; - for standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Mapping to use instead of telling it from each record
+    #[arg(long, value_name = "NAME")]
+    pub format: Option<String>,
+    /// A store or a running service.
+    #[command(flatten)]
+    pub target: Target,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `tacho sql`.
+#[derive(Debug, Args)]
+pub struct Sql {
+    /// One SELECT statement
+    pub query: String,
+    /// How to print the rows
+    #[arg(long, value_enum, default_value_t = SqlFormat::Table)]
+    pub format: SqlFormat,
+    /// A store or a running service.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// Formats of `tacho sql`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SqlFormat {
+    /// Aligned columns
+    Table,
+    /// Comma-separated, with a header
+    Csv,
+    /// One array
+    Json,
+    /// One object a line
+    Ndjson,
+    /// Arrow IPC stream
+    Arrow,
+    /// Parquet
+    Parquet,
+}
+
+impl SqlFormat {
+    /// The name the service knows.
+    pub fn name(self) -> &'static str {
+        match self {
+            SqlFormat::Table => "table",
+            SqlFormat::Csv => "csv",
+            SqlFormat::Json => "json",
+            SqlFormat::Ndjson => "ndjson",
+            SqlFormat::Arrow => "arrow",
+            SqlFormat::Parquet => "parquet",
+        }
+    }
+}
+
+/// `tacho replay`.
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// The session
+    pub session: String,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = ReplayFormat::Timeline)]
+    pub format: ReplayFormat,
+    /// A store or a running service.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// Formats of `tacho replay`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReplayFormat {
+    /// Text for people
+    Timeline,
+    /// One object a step
+    Ndjson,
+    /// JSON-RPC requests and answers
+    Jsonrpc,
+}
+
+impl ReplayFormat {
+    /// The name the service knows.
+    pub fn name(self) -> &'static str {
+        match self {
+            ReplayFormat::Timeline => "timeline",
+            ReplayFormat::Ndjson => "ndjson",
+            ReplayFormat::Jsonrpc => "jsonrpc",
+        }
+    }
+}
+
+/// `tacho verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Data directory, or a copy of its `log` directory [default: ./tacho-data]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The flags that `tacho-verify` has too.
+    #[command(flatten)]
+    pub flags: verify::command::Flags,
+}
+
+/// `tacho token`.
+#[derive(Debug, Subcommand)]
+pub enum Token {
+    /// Make a token and print it: it is shown this once
+    Create {
+        /// collector, auditor, responder, admin or operator
+        #[arg(long)]
+        role: String,
+        /// The tenant it is for
+        #[arg(long, default_value = "default")]
+        tenant: String,
+        /// Days until it expires
+        #[arg(long, value_name = "DAYS")]
+        expires_days: Option<u32>,
+        /// A store or a running service.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// List tokens, never their secrets
+    List {
+        /// A store or a running service.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Revoke a token at once
+    Revoke {
+        /// Its id, as `list` shows it
+        id: String,
+        /// A store or a running service.
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+/// `tacho keys`.
+#[derive(Debug, Subcommand)]
+pub enum Keys {
+    /// Print verifier keys; the root log's is the last line, and all that an auditor needs
+    Show {
+        /// Print the root log's alone
+        #[arg(long)]
+        root: bool,
+        /// Where the data is.
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// `tacho config`.
+#[derive(Debug, Subcommand)]
+pub enum Config {
+    /// Print what is in force and where it came from
+    Show,
+    /// Check the configuration file
+    Check,
+}

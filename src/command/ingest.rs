@@ -1,0 +1,185 @@
+//! `tacho ingest`: files into a store or a running service, in bodies that its limits allow.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, IsTerminal as _, Read};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use axum::http::{Request, StatusCode, header};
+use bytes::Bytes;
+
+use super::{findings, percent_encoded, print};
+use crate::arguments::Ingest;
+use crate::configuration::Configuration;
+use crate::service::{Service, body, failure};
+
+/// Bytes after which a body is sent.
+const BODY_BYTES: usize = 4 << 20;
+/// How often a body that was told "try later" is tried again.
+const TRIES_MAX: u32 = 60;
+
+/// What became of the records.
+#[derive(Debug, Default, serde::Serialize)]
+struct Totals {
+    accepted: u64,
+    duplicates: u64,
+    rejected: u64,
+    log: Option<String>,
+    tree_size: Option<u64>,
+}
+
+/// Loads all files.
+pub async fn run(command: Ingest, configuration: Configuration) -> Result<u8> {
+    let service = Service::open(&command.target, &configuration).await?;
+    let mut totals = Totals::default();
+    let mut result = Ok(());
+    for file in &command.files {
+        result = load(&service, &command, file, &mut totals).await;
+        if result.is_err() {
+            break;
+        }
+    }
+    service.close().await?;
+    result?;
+    let text = if command.json {
+        serde_json::to_string(&totals)?
+    } else {
+        let Totals { accepted, duplicates, rejected, log, tree_size } = &totals;
+        let place = match (log, tree_size) {
+            (Some(log), Some(size)) => format!("; {log} has {size} entries"),
+            _ => String::new(),
+        };
+        format!("accepted {accepted}, duplicates {duplicates}, refused {rejected}{place}")
+    };
+    print(format!("{text}\n").as_bytes())?;
+    Ok(findings(totals.rejected > 0))
+}
+
+async fn load(service: &Service, command: &Ingest, file: &Path, totals: &mut Totals) -> Result<()> {
+    let place = || format!("read {}", file.display());
+    let (input, bytes): (Box<dyn Read>, Option<u64>) = if file == Path::new("-") {
+        (Box::new(std::io::stdin()), None)
+    } else {
+        let opened = File::open(file).with_context(place)?;
+        let bytes = opened.metadata().with_context(place)?.len();
+        (Box::new(opened), Some(bytes))
+    };
+    let mut lines = BufReader::with_capacity(1 << 20, input);
+    let mut progress = Progress::new(file, bytes);
+    let mut first_line = 1u64;
+    loop {
+        let mut chunk = Vec::with_capacity(BODY_BYTES + (64 << 10));
+        let mut count = 0u64;
+        while chunk.len() < BODY_BYTES {
+            let before = chunk.len();
+            let read = lines.read_until(b'\n', &mut chunk).with_context(place)?;
+            if read == 0 {
+                break;
+            }
+            if chunk.len() - before > schemas::limits::BODY_BYTES_MAX {
+                bail!("{}: line {} is over {} bytes", file.display(), first_line + count, schemas::limits::BODY_BYTES_MAX);
+            }
+            count += 1;
+        }
+        if count == 0 {
+            progress.clear();
+            return Ok(());
+        }
+        progress.add(chunk.len() as u64);
+        send(service, command, file, Bytes::from(chunk), first_line, totals).await?;
+        first_line += count;
+    }
+}
+
+async fn send(
+    service: &Service,
+    command: &Ingest,
+    file: &Path,
+    chunk: Bytes,
+    first_line: u64,
+    totals: &mut Totals,
+) -> Result<()> {
+    let format = command.format.as_ref().map(|name| format!("?format={}", percent_encoded(name)));
+    let path = format!("/v1/events{}", format.unwrap_or_default());
+    // The same part of the same content: a repeated run is found by the ids made from this.
+    let key = format!("file-{}", blake3::hash(&chunk).to_hex());
+    for _ in 0..TRIES_MAX {
+        let request = Request::post(&path)
+            .header(header::CONTENT_TYPE, "application/x-ndjson")
+            .header("idempotency-key", &key)
+            .body(chunk.clone())?;
+        let response = service.send(request).await?;
+        match response.status() {
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                tokio::time::sleep(Duration::from_secs(schemas::limits::RETRY_AFTER_S)).await;
+            }
+            status if status.is_success() || status == StatusCode::BAD_REQUEST => {
+                return count(file, first_line, &body(response).await?, totals);
+            }
+            _ => return Err(failure(response).await),
+        }
+    }
+    bail!("{}: the service was busy for {TRIES_MAX} tries at line {first_line}", file.display())
+}
+
+/// Adds an answer up, and shows what was refused with its line in the file.
+fn count(file: &Path, first_line: u64, answer: &[u8], totals: &mut Totals) -> Result<()> {
+    let answer: serde_json::Value = serde_json::from_slice(answer).context("the service's answer")?;
+    let number = |name: &str| answer.get(name).and_then(serde_json::Value::as_u64);
+    totals.accepted += number("accepted").unwrap_or(0);
+    totals.duplicates += number("duplicates").unwrap_or(0);
+    totals.rejected += number("rejected_count").unwrap_or(0);
+    totals.log = answer.get("log").and_then(serde_json::Value::as_str).map(str::to_string).or(totals.log.take());
+    totals.tree_size = number("tree_size").or(totals.tree_size);
+    let rejected = answer.get("rejected").and_then(serde_json::Value::as_array);
+    for refused in rejected.into_iter().flatten() {
+        let line = refused.get("line").and_then(serde_json::Value::as_u64).unwrap_or(1);
+        let detail = refused.get("detail").and_then(serde_json::Value::as_str).unwrap_or_default();
+        eprintln!("{}:{}: {detail}", file.display(), first_line + line - 1);
+    }
+    if number("accepted").is_none() && number("rejected_count").is_none() {
+        // A problem without counts: an empty part of a file is no failure.
+        let code = answer.get("code").and_then(serde_json::Value::as_str).unwrap_or_default();
+        if code != "empty" {
+            bail!("{}: {answer}", file.display());
+        }
+    }
+    Ok(())
+}
+
+/// A line on the terminal that says how far the file is.
+struct Progress {
+    name: String,
+    bytes: Option<u64>,
+    done: u64,
+    shown: bool,
+}
+
+impl Progress {
+    fn new(file: &Path, bytes: Option<u64>) -> Progress {
+        let shown = std::io::stderr().is_terminal();
+        Progress { name: file.display().to_string(), bytes, done: 0, shown }
+    }
+
+    fn add(&mut self, bytes: u64) {
+        self.done += bytes;
+        if !self.shown {
+            return;
+        }
+        let mib = self.done >> 20;
+        match self.bytes.filter(|bytes| *bytes > 0) {
+            Some(all) => {
+                let filled = usize::try_from(self.done.min(all) * 30 / all).unwrap_or(30);
+                eprint!("\r{} [{:<30}] {mib} MiB", self.name, "#".repeat(filled));
+            }
+            None => eprint!("\r{} {mib} MiB", self.name),
+        }
+    }
+
+    fn clear(&self) {
+        if self.shown {
+            eprint!("\r\x1b[K");
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! Settings: flag over environment over file over default; unknown keys are refused.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use schemas::limits;
+use toml::Value;
+
+use crate::arguments::{Cli, Command, Config, Keys, Place, Token};
+
+/// Where a setting came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The program.
+    Default,
+    /// The configuration file.
+    File,
+    /// `TACHO_...`.
+    Environment,
+    /// The command line.
+    Flag,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Source::Default => "default",
+            Source::File => "file",
+            Source::Environment => "environment",
+            Source::Flag => "flag",
+        })
+    }
+}
+
+/// Every key that may be set, with its default and what it means.
+fn known() -> Vec<(&'static str, Value, &'static str)> {
+    let integer = |value: u64| Value::Integer(i64::try_from(value).unwrap_or(i64::MAX));
+    let seconds = |us: i64| Value::Integer(us / 1_000_000);
+    let text = |value: &str| Value::String(value.to_string());
+    let roles = ["ingest", "detect", "query"].map(text).to_vec();
+    vec![
+        ("data", text("./tacho-data"), "data directory"),
+        ("keys", text(""), "directory of the keys; empty for <data>-keys"),
+        ("listen", text("127.0.0.1:7420"), "address of the HTTP port"),
+        ("allow_plaintext", text(""), "address beyond loopback to listen on without TLS"),
+        ("roles", Value::Array(roles), "what this process does"),
+        ("log.format", text("text"), "text or json"),
+        ("log.level", text("info"), "tracing filter"),
+        ("store.seal_rows", integer(limits::SEAL_ROWS), "rows at which a log is sealed"),
+        ("store.seal_bytes", integer(limits::SEAL_BYTES), "bytes at which a log is sealed"),
+        ("store.seal_age_s", seconds(limits::SEAL_AGE_US), "age at which a log is sealed, seconds"),
+        ("store.seal_age_small_s", seconds(limits::SEAL_AGE_SMALL_US), "the same for a log with few rows"),
+        ("store.wal_file_bytes", integer(limits::WAL_FILE_BYTES), "bytes of a write-ahead file"),
+        ("store.queued_bytes_max", integer(limits::QUEUED_BYTES_MAX), "bytes queued for the disk"),
+        ("store.unsealed_bytes_max", integer(limits::UNSEALED_BYTES_MAX), "bytes not yet sealed"),
+        ("store.disk_free_bytes_min", integer(limits::DISK_FREE_BYTES_MIN), "free bytes kept for sealing"),
+        ("store.clock_speed", integer(1), "how many times faster time passes, for soak tests"),
+        ("ingest.body_bytes_max", integer(limits::BODY_BYTES_MAX as u64), "bytes of a request body as sent"),
+        ("ingest.decompressed_bytes_max", integer(limits::DECOMPRESSED_BYTES_MAX as u64), "and decompressed"),
+        ("ingest.admission_bytes", integer(limits::ADMISSION_BYTES as u64), "bytes of bodies in flight"),
+        ("ingest.admission_tenant_bytes", integer(limits::ADMISSION_TENANT_BYTES as u64), "and of one tenant"),
+        ("query.deadline_ms", integer(limits::QUERY_DEADLINE_MS), "milliseconds one query may run"),
+        ("query.memory_bytes", integer(limits::QUERY_MEMORY_BYTES as u64), "bytes one query may hold"),
+        ("query.rows_max", integer(limits::QUERY_ROWS_MAX), "rows in one answer"),
+        ("query.output_bytes_max", integer(limits::QUERY_OUTPUT_BYTES_MAX), "bytes in one answer"),
+        ("query.at_once", integer(limits::QUERIES_AT_ONCE as u64), "queries running at once"),
+    ]
+}
+
+/// The table whose keys are the detector's own settings.
+const DETECT: &str = "detect";
+
+/// What is in force.
+#[derive(Debug, Clone)]
+pub struct Configuration {
+    values: BTreeMap<&'static str, (Value, Source)>,
+    detect: toml::Table,
+    file: Option<PathBuf>,
+}
+
+impl Configuration {
+    /// Reads file, environment and flags.
+    pub fn load(cli: &Cli) -> Result<Configuration> {
+        let mut configuration = Configuration::from_file(cli.config.clone())?;
+        configuration.overlay_environment(|name| std::env::var(name).ok())?;
+        configuration.overlay_flags(cli);
+        configuration.detect_settings()?;
+        Ok(configuration)
+    }
+
+    fn from_file(file: Option<PathBuf>) -> Result<Configuration> {
+        let values = known().into_iter().map(|(key, value, _)| (key, (value, Source::Default))).collect();
+        let mut configuration = Configuration { values, detect: toml::Table::new(), file };
+        if let Some(path) = &configuration.file {
+            let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+            let table: toml::Table = text.parse().with_context(|| format!("in {}", path.display()))?;
+            let place = path.display().to_string();
+            configuration.overlay_table("", table).with_context(|| format!("in {place}"))?;
+        }
+        Ok(configuration)
+    }
+
+    fn overlay_table(&mut self, prefix: &str, table: toml::Table) -> Result<()> {
+        for (name, value) in table {
+            let key = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
+            match value {
+                Value::Table(table) if key == DETECT => self.detect = table,
+                Value::Table(table) => self.overlay_table(&key, table)?,
+                value => self.set(&key, value, Source::File)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, key: &str, value: Value, source: Source) -> Result<()> {
+        let Some((known, slot)) = self.values.iter_mut().find(|(known, _)| **known == key) else {
+            bail!("unknown key {key}; `tacho config show` lists the known ones");
+        };
+        if !value.same_type(&slot.0) {
+            bail!("{known} is {}, expected {}", value.type_str(), slot.0.type_str());
+        }
+        *slot = (value, source);
+        Ok(())
+    }
+
+    fn overlay_environment(&mut self, variable: impl Fn(&str) -> Option<String>) -> Result<()> {
+        let keys: Vec<&'static str> = self.values.keys().copied().collect();
+        for key in keys {
+            let name = format!("TACHO_{}", key.replace('.', "_").to_uppercase());
+            let Some(text) = variable(&name) else { continue };
+            let Some((old, _)) = self.values.get(key) else { continue };
+            let value = match old {
+                Value::Integer(_) => Value::Integer(
+                    text.replace('_', "").parse().with_context(|| format!("{name}: {text:?} is no whole number"))?,
+                ),
+                Value::Array(_) => Value::Array(text.split(',').map(|item| Value::String(item.into())).collect()),
+                _ => Value::String(text),
+            };
+            self.set(key, value, Source::Environment)?;
+        }
+        Ok(())
+    }
+
+    fn overlay_flags(&mut self, cli: &Cli) {
+        let mut flag = |key: &'static str, value: Option<String>| {
+            if let Some(value) = value {
+                self.values.insert(key, (Value::String(value), Source::Flag));
+            }
+        };
+        let place = match &cli.command {
+            Command::Serve(serve) => {
+                flag("listen", serve.listen.map(|addr| addr.to_string()));
+                flag("allow_plaintext", serve.allow_plaintext.map(|addr| addr.to_string()));
+                serve.place.clone()
+            }
+            Command::Ingest(ingest) => ingest.target.place.clone(),
+            Command::Sql(sql) => sql.target.place.clone(),
+            Command::Replay(replay) => replay.target.place.clone(),
+            Command::Verify(verify) => Place { data: verify.data.clone(), keys: None },
+            Command::Token(Token::Create { target, .. } | Token::List { target } | Token::Revoke { target, .. }) => {
+                target.place.clone()
+            }
+            Command::Keys(Keys::Show { place, .. }) => place.clone(),
+            Command::Demo(_) | Command::Config(Config::Show | Config::Check) => Place::default(),
+        };
+        flag("data", place.data.map(|path| path.display().to_string()));
+        flag("keys", place.keys.map(|path| path.display().to_string()));
+        if let Command::Serve(serve) = &cli.command
+            && let Some(roles) = &serve.roles
+        {
+            let roles = roles.iter().map(|role| Value::String(role.clone())).collect();
+            self.values.insert("roles", (Value::Array(roles), Source::Flag));
+        }
+    }
+
+    /// A setting that is text.
+    pub fn text(&self, key: &str) -> &str {
+        match self.values.get(key) {
+            Some((Value::String(text), _)) => text,
+            _ => "",
+        }
+    }
+
+    /// A setting that is a whole number, at least 0.
+    pub fn number(&self, key: &str) -> Result<u64> {
+        match self.values.get(key) {
+            Some((Value::Integer(number), _)) => {
+                u64::try_from(*number).map_err(|_| anyhow!("{key} is {number}, expected 0 or more"))
+            }
+            _ => bail!("{key} is not a whole number"),
+        }
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> PathBuf {
+        PathBuf::from(self.text("data"))
+    }
+
+    /// The directory of the keys.
+    pub fn keys(&self) -> PathBuf {
+        match self.text("keys") {
+            "" => PathBuf::from(format!("{}-keys", self.text("data").trim_end_matches('/'))),
+            keys => PathBuf::from(keys),
+        }
+    }
+
+    /// The address to listen on.
+    pub fn listen(&self) -> Result<SocketAddr> {
+        let text = self.text("listen");
+        text.parse().with_context(|| format!("listen: {text:?} is no address such as 127.0.0.1:7420"))
+    }
+
+    /// What this process does.
+    pub fn has_role(&self, role: &str) -> bool {
+        match self.values.get("roles") {
+            Some((Value::Array(roles), _)) => roles.iter().any(|found| found.as_str() == Some(role)),
+            _ => false,
+        }
+    }
+
+    /// Refuses roles that nobody knows.
+    pub fn check_roles(&self) -> Result<()> {
+        if let Some((Value::Array(roles), _)) = self.values.get("roles") {
+            for role in roles {
+                if !matches!(role.as_str(), Some("ingest" | "detect" | "query")) {
+                    bail!("roles: {role} is not ingest, detect or query");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The detector's settings.
+    pub fn detect_settings(&self) -> Result<engine::Settings> {
+        let settings: engine::Settings =
+            Value::Table(self.detect.clone()).try_into().context("in table detect of the configuration")?;
+        settings.validate().context("in table detect of the configuration")?;
+        Ok(settings)
+    }
+
+    /// The file that was read.
+    pub fn file(&self) -> Option<&PathBuf> {
+        self.file.as_ref()
+    }
+
+    /// Sets a value as a flag would.
+    pub fn with(mut self, key: &'static str, value: impl Into<Value>) -> Configuration {
+        self.values.insert(key, (value.into(), Source::Flag));
+        self
+    }
+
+    /// One line a key: what is in force, where it came from, what it means. Holds no secret: secrets come by file.
+    pub fn lines(&self) -> Result<Vec<String>> {
+        let mut lines = Vec::new();
+        for (key, _, meaning) in known() {
+            if let Some((value, source)) = self.values.get(key) {
+                lines.push(format!("{key} = {value}  # {source}: {meaning}"));
+            }
+        }
+        let detect = toml::to_string(&self.detect_settings()?).context("detector settings")?;
+        lines.push(format!("\n# detector, {}", if self.detect.is_empty() { "default" } else { "file" }));
+        let mut table = format!("[{DETECT}]");
+        for line in detect.lines() {
+            match line.strip_prefix('[') {
+                Some(name) => table = format!("[{DETECT}.{name}"),
+                None if line.is_empty() => continue,
+                None => {
+                    if !table.is_empty() {
+                        lines.push(std::mem::take(&mut table));
+                    }
+                    lines.push(line.to_string());
+                    continue;
+                }
+            }
+        }
+        Ok(lines)
+    }
+
+    /// BLAKE3 over what is in force.
+    pub fn digest(&self) -> Result<String> {
+        let mut hasher = blake3::Hasher::new();
+        for (key, (value, _)) in &self.values {
+            hasher.update(format!("{key}={value}\n").as_bytes());
+        }
+        hasher.update(self.detect_settings()?.digest().as_bytes());
+        Ok(hasher.finalize().to_hex().to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Result<Configuration> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("tacho.toml");
+        std::fs::write(&file, text).unwrap();
+        let configuration = Configuration::from_file(Some(file))?;
+        configuration.detect_settings()?;
+        Ok(configuration)
+    }
+
+    #[test]
+    fn file_environment_and_defaults_have_their_rank() {
+        let mut configuration = parsed("listen = \"127.0.0.1:1\"\n[store]\nseal_rows = 7\n").unwrap();
+        assert_eq!(configuration.number("store.seal_rows").unwrap(), 7);
+        configuration
+            .overlay_environment(|name| (name == "TACHO_STORE_SEAL_ROWS").then(|| "9".to_string()))
+            .unwrap();
+        assert_eq!(configuration.number("store.seal_rows").unwrap(), 9);
+        assert_eq!(configuration.listen().unwrap().port(), 1);
+        assert_eq!(configuration.keys(), PathBuf::from("./tacho-data-keys"));
+        let shown = configuration.lines().unwrap().join("\n");
+        assert!(shown.contains("store.seal_rows = 9  # environment"), "{shown}");
+        assert!(shown.contains("listen = \"127.0.0.1:1\"  # file"), "{shown}");
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (text, named) in [
+            ("seal_rows = 1", "unknown key seal_rows"),
+            ("[store]\nseal_rows = \"x\"", "store.seal_rows is string, expected integer"),
+            ("[detect]\nnonsense = 1", "nonsense"),
+            ("listen", "tacho.toml"),
+        ] {
+            let error = format!("{:#}", parsed(text).unwrap_err());
+            assert!(error.contains(named), "{text:?}: {error}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! One running Tachograph: store, collectors, detector and query core, joined.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use metrics_exporter_prometheus::PrometheusHandle;
+use query::{Access, Query};
+use redact::Redactor;
+use schemas::control::{Control, TokenChange};
+use schemas::principal::Principal;
+use store::clock::SystemClock;
+use store::{Clock, Keys, Store};
+
+use crate::configuration::Configuration;
+use crate::identity::Identity;
+
+/// The parts; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// The store.
+    pub store: Store,
+    /// The door for events, where this process has that role.
+    pub ingest: Option<ingest::Ingest>,
+    /// The query core, where this process has that role.
+    pub query: Option<Query>,
+    /// Tokens.
+    pub identity: Identity,
+    /// Wall clock.
+    pub clock: Arc<dyn Clock>,
+    metrics: Option<PrometheusHandle>,
+    detector: Option<Arc<detect::Handle>>,
+}
+
+/// Whether metrics are collected and the detector runs: not for a single command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Duty {
+    /// A service.
+    Service,
+    /// One command on a directory.
+    Command,
+}
+
+impl Node {
+    /// Opens the data directory with everything the configuration asks for.
+    pub async fn open(configuration: &Configuration, duty: Duty) -> Result<Node> {
+        configuration.check_roles()?;
+        let (data, keys_dir) = (configuration.data(), configuration.keys());
+        check_keys_outside(&data, &keys_dir)?;
+        let metrics = match duty {
+            Duty::Service => Some(start_metrics()?),
+            Duty::Command => None,
+        };
+        let speed = u32::try_from(configuration.number("store.clock_speed")?).context("store.clock_speed")?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::faster(speed));
+        if data.join(schemas::layout::LOG).is_dir() && !keys_dir.join("seed").exists() {
+            bail!(
+                "{} holds a store, but {} has no keys; give their directory with --keys",
+                data.display(),
+                keys_dir.display()
+            );
+        }
+        let keys = Keys::load_or_create(&keys_dir)?;
+        let identity = Identity::open(&keys_dir, clock.wall_us())?;
+        let options = store_options(configuration)?;
+        let (at, time) = (data.clone(), Arc::clone(&clock));
+        let store = tokio::task::spawn_blocking(move || Store::open(&at, keys, options, time)).await??;
+        let ingest = configuration.has_role("ingest").then(|| open_ingest(configuration, &store)).transpose()?;
+        let query = configuration.has_role("query").then(|| open_query(configuration, &store, &clock)).transpose()?;
+        let detector = match duty == Duty::Service && configuration.has_role("detect") {
+            true => {
+                let snapshots = data.join(schemas::layout::DETECT);
+                let options =
+                    detect::Options { settings: configuration.detect_settings()?, ..detect::Options::new(snapshots) };
+                Some(Arc::new(detect::Detector::start(store.clone(), options)?))
+            }
+            false => None,
+        };
+        Ok(Node { store, ingest, query, identity, clock, metrics, detector })
+    }
+
+    /// Metrics in Prometheus' text format.
+    pub fn metrics(&self) -> Option<String> {
+        self.metrics.as_ref().map(PrometheusHandle::render)
+    }
+
+    /// The detector, where this process has one.
+    pub fn detector(&self) -> Option<&detect::Handle> {
+        self.detector.as_deref()
+    }
+
+    /// Records a change of tokens: an entry of the access log of the principal's tenant.
+    pub async fn record_token(
+        &self,
+        principal: &Principal,
+        action: &'static str,
+        change: TokenChange,
+    ) -> Result<()> {
+        let Some(query) = &self.query else { return Ok(()) };
+        let control = match action {
+            "token_create" => Control::TokenCreated(change),
+            _ => Control::TokenRevoked(change),
+        };
+        let statement = control.to_text()?;
+        let access = query.access();
+        let id = access.new_query_id();
+        let entry =
+            Access { statement: Some(&statement), ..Access::outcome(principal, &id, action, query::Status::Ok) };
+        access.record(entry).await.context("access log")
+    }
+
+    /// Ends everything: what is queued is committed, signed and sealed.
+    pub async fn close(self) -> Result<()> {
+        if let Some(detector) = &self.detector {
+            detector.shutdown().await;
+        }
+        if let Some(query) = &self.query {
+            query.finished().await;
+        }
+        self.store.close().await.context("close the store")
+    }
+}
+
+/// Whoever reads the seed can sign another history, so it does not lie with the data.
+fn check_keys_outside(data: &Path, keys: &Path) -> Result<()> {
+    let absolute = |path: &Path| std::path::absolute(path).with_context(|| format!("path {}", path.display()));
+    if absolute(keys)?.starts_with(absolute(data)?) {
+        bail!(
+            "keys {} lie inside the data directory {}: whoever copies the data could re-sign it; choose another --keys",
+            keys.display(),
+            data.display()
+        );
+    }
+    Ok(())
+}
+
+fn start_metrics() -> Result<PrometheusHandle> {
+    metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder().context("metrics")
+}
+
+fn store_options(configuration: &Configuration) -> Result<store::Options> {
+    let seconds = |key: &str| -> Result<i64> {
+        i64::try_from(configuration.number(key)?.saturating_mul(1_000_000)).with_context(|| key.to_string())
+    };
+    Ok(store::Options {
+        seal_rows: configuration.number("store.seal_rows")?,
+        seal_bytes: configuration.number("store.seal_bytes")?,
+        seal_age_us: seconds("store.seal_age_s")?,
+        seal_age_small_us: seconds("store.seal_age_small_s")?,
+        wal_file_bytes: configuration.number("store.wal_file_bytes")?,
+        queued_bytes_max: configuration.number("store.queued_bytes_max")?,
+        unsealed_bytes_max: configuration.number("store.unsealed_bytes_max")?,
+        disk_free_bytes_min: configuration.number("store.disk_free_bytes_min")?,
+        ..store::Options::default()
+    })
+}
+
+fn open_ingest(configuration: &Configuration, store: &Store) -> Result<ingest::Ingest> {
+    let number = |key: &str| -> Result<usize> {
+        usize::try_from(configuration.number(key)?).with_context(|| key.to_string())
+    };
+    let keys = store.clone();
+    let fingerprints: Arc<dyn Fn(&str) -> [u8; 32] + Send + Sync> = Arc::new(move |tenant| keys.keys().fingerprint_key(tenant));
+    let options = ingest::Options {
+        body_bytes_max: number("ingest.body_bytes_max")?,
+        decompressed_bytes_max: number("ingest.decompressed_bytes_max")?,
+        admission_bytes: number("ingest.admission_bytes")?,
+        admission_tenant_bytes: number("ingest.admission_tenant_bytes")?,
+        ..ingest::Options::new(fingerprints)
+    };
+    Ok(ingest::Ingest::new(store.clone(), options))
+}
+
+fn open_query(configuration: &Configuration, store: &Store, clock: &Arc<dyn Clock>) -> Result<Query> {
+    let number = |key: &str| -> Result<usize> {
+        usize::try_from(configuration.number(key)?).with_context(|| key.to_string())
+    };
+    // One key for the access log of all tenants: its fingerprints are never compared with those of events.
+    let redactor = Arc::new(Redactor::new(store.keys().fingerprint_key("_access")));
+    let time = Arc::clone(clock);
+    let identifiers: query::Identifiers = Arc::new(|| uuid::Uuid::now_v7().to_string());
+    let options = query::Options {
+        deadline_ms: configuration.number("query.deadline_ms")?,
+        memory_bytes: number("query.memory_bytes")?,
+        rows_max: configuration.number("query.rows_max")?,
+        output_bytes_max: configuration.number("query.output_bytes_max")?,
+        at_once: number("query.at_once")?,
+        ..query::Options::new(Arc::new(move || time.wall_us()), identifiers, redactor)
+    };
+    Query::new(store.clone(), options).context("query core")
+}

@@ -1,0 +1,25 @@
+//! The store on a disk with a power switch: everything runs on one thread, by seed.
+//!
+//! ```text
+//! random operations ─► fault at the N-th disk operation ─► power cut, or a process that ends ─► recovery ─► check
+//!        ▲                                                                                           │
+//!        └───────────────────────────────── a few lives per seed ◄───────────────────────────────────┘
+//! ```
+//! The check is one for all tests ([`check`]): nothing acknowledged is lost, nothing shown is taken back, a retry is
+//! recorded once, and the final image is clean to the verifier.
+//! Replay one seed with `TACHO_SEED=<n> cargo test --release -p tachograph-store power_cut::cuts`; all of them with
+//! `TACHO_FULL=1`.
+
+mod check;
+mod disk;
+mod draft;
+mod image;
+mod model;
+mod random;
+mod rig;
+
+mod cuts;
+mod damage;
+mod directed;
+mod faults;
+mod mutation;

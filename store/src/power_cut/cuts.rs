@@ -1,0 +1,209 @@
+//! Power cuts at any operation, by seed: a few lives of one store, each ended by a cut, a kill or a disk that fails.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use schemas::Stream;
+use schemas::origin::ROOT_TENANT;
+
+use super::disk::{Kind, SimDisk};
+use super::draft::Event;
+use super::model::Model;
+use super::random::Random;
+use super::rig::{LOGS, Rig};
+use crate::clock::{Clock as _, ManualClock, SystemClock};
+use crate::error::Result;
+
+/// Seeds run by default, and with `TACHO_FULL=1`.
+const SEEDS: u64 = 60;
+const SEEDS_FULL: u64 = 1000;
+/// Steps of one life, if nothing ends it before.
+const STEPS_MAX: u64 = 250;
+
+/// How a life ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The machine loses power.
+    Cut,
+    /// The process ends; the kernel keeps what it has.
+    Kill,
+    /// The disk says no and the store stops; the kernel forgets what it could not sync.
+    Fault,
+}
+
+/// One run, and what it did.
+#[derive(Debug)]
+struct Run {
+    random: Random,
+    events: u64,
+    trace: Vec<String>,
+}
+
+impl Run {
+    fn new(seed: u64) -> Run {
+        Run { random: Random::new(seed), events: 0, trace: Vec::new() }
+    }
+
+    /// Runs to the end; panics where a promise is broken. Returns the ends it came through.
+    fn run(&mut self) -> Vec<End> {
+        let clock = Arc::new(ManualClock::new(1_795_262_400_000_000));
+        let (mut disk, mut model) = (SimDisk::new(), Model::default());
+        let mut ends = Vec::new();
+        for _ in 0..=self.random.below(3) {
+            let end = [End::Cut, End::Cut, End::Kill, End::Fault][usize::try_from(self.random.below(4)).unwrap()];
+            self.life(&disk, &clock, &mut model, end);
+            self.trace.extend(disk.take_trace());
+            self.trace.push(format!("{end:?}"));
+            disk = if end == End::Cut { disk.cut(self.random.next()) } else { disk.process_end() };
+            ends.push(end);
+        }
+        let mut rig = Rig::open(disk, clock, model).unwrap();
+        rig.check();
+        self.drive(&mut rig, 10).unwrap();
+        let last = rig.check_and_close();
+        self.trace.extend(last.take_trace());
+        ends
+    }
+
+    /// Opens and works until the disk fails.
+    fn life(&mut self, disk: &SimDisk, clock: &Arc<ManualClock>, model: &mut Model, end: End) {
+        let operations = if self.random.one_in(4) { 40 } else { 600 };
+        let kind = if self.random.one_in(2) { Kind::Done } else { Kind::NotDone };
+        disk.fail(1 + self.random.below(operations), kind, end != End::Fault);
+        let failure = match Rig::open(disk.clone(), Arc::clone(clock), model.clone()) {
+            Ok(mut rig) => {
+                if !disk.has_failed() {
+                    rig.check();
+                }
+                let failure = self.drive(&mut rig, STEPS_MAX).err();
+                *model = rig.model;
+                failure
+            }
+            Err(error) => Some(error),
+        };
+        if let Some(error) = failure.filter(|_| !disk.has_failed()) {
+            panic!("an error without a fault: {error}");
+        }
+    }
+
+    fn drive(&mut self, rig: &mut Rig, steps: u64) -> Result<()> {
+        for _ in 0..steps {
+            self.step(rig)?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, rig: &mut Rig) -> Result<()> {
+        let (tenant, stream) = LOGS[usize::try_from(self.random.below(LOGS.len() as u64)).unwrap()];
+        let choice = self.random.below(100);
+        self.trace.push(format!("step {choice} {tenant} {stream}"));
+        match choice {
+            0..36 => self.append(rig, tenant, stream),
+            36..58 => rig.commit().map(|_| ()),
+            58..70 => rig.sign(self.random.one_in(2)),
+            70..76 => rig.rounds(self.random.one_in(2)),
+            76..82 => rig.seal(tenant, stream).map(|_| ()),
+            82..85 => rig.seal(ROOT_TENANT, Stream::Root).map(|_| ()),
+            85..91 => rig.tick(),
+            91..95 => {
+                rig.clock.advance(i64::try_from(self.random.below(20_000_000)).unwrap());
+                Ok(())
+            }
+            95 => {
+                rig.clock.advance(i64::try_from(self.random.below(7_200_000_000)).unwrap());
+                Ok(())
+            }
+            96 => {
+                rig.clock.step_wall(i64::try_from(self.random.below(7_200_000_000)).unwrap() - 3_600_000_000);
+                Ok(())
+            }
+            97 => self.grow(rig, tenant, stream),
+            98 => {
+                rig.finish()?;
+                *rig = Rig::open(rig.disk.clone(), Arc::clone(&rig.clock), std::mem::take(&mut rig.model))?;
+                Ok(())
+            }
+            _ => rig.seal_all(),
+        }
+    }
+
+    /// New events and, now and then, old ones again.
+    fn append(&mut self, rig: &mut Rig, tenant: &str, stream: Stream) -> Result<()> {
+        rig.open_log(tenant, stream)?;
+        let rows = if self.random.one_in(10) { 40 + self.random.below(60) } else { 1 + self.random.below(6) };
+        let mut events: Vec<Event> = (0..rows).map(|_| self.event(stream)).collect();
+        let known = rig.model.log(&(tenant.to_string(), stream));
+        if self.random.one_in(4) && !known.acknowledged.is_empty() {
+            let at = usize::try_from(self.random.below(known.acknowledged.len() as u64)).unwrap();
+            events.extend(known.acknowledged.values().nth(at).cloned());
+        }
+        if self.random.one_in(4) {
+            events.extend(known.in_flight.first().cloned());
+        }
+        rig.append(tenant, stream, &events)
+    }
+
+    fn event(&mut self, stream: Stream) -> Event {
+        self.events += 1;
+        Event::new(self.events, stream)
+    }
+
+    /// Takes a log past a full tile, sealed in two parts.
+    fn grow(&mut self, rig: &mut Rig, tenant: &str, stream: Stream) -> Result<()> {
+        rig.open_log(tenant, stream)?;
+        for _ in 0..4 {
+            let events: Vec<Event> = (0..90).map(|_| self.event(stream)).collect();
+            rig.append(tenant, stream, &events)?;
+            rig.commit()?;
+        }
+        rig.sign(true)?;
+        rig.seal_all()
+    }
+}
+
+fn seed_of_environment() -> Option<u64> {
+    std::env::var("TACHO_SEED").ok().map(|text| text.parse().expect("TACHO_SEED is a number"))
+}
+
+#[test]
+fn a_seed_names_one_run() {
+    for seed in 0..6 {
+        let (mut first, mut second) = (Run::new(seed), Run::new(seed));
+        assert_eq!(first.run(), second.run());
+        let differs = first.trace.iter().zip(&second.trace).position(|(a, b)| a != b);
+        if let Some(at) = differs {
+            panic!("seed {seed}, operation {at}: {} and {}", first.trace[at], second.trace[at]);
+        }
+        assert_eq!(first.trace.len(), second.trace.len());
+    }
+}
+
+#[test]
+fn nothing_promised_is_lost_in_a_power_cut() {
+    let seeds = match seed_of_environment() {
+        Some(seed) => seed..seed + 1,
+        None if std::env::var("TACHO_FULL").is_ok_and(|full| full == "1") => 0..SEEDS_FULL,
+        None => 0..SEEDS,
+    };
+    let clock = SystemClock::new();
+    let mut failed = Vec::new();
+    let mut ended = [0u64; 3];
+    let count = seeds.end - seeds.start;
+    for seed in seeds {
+        match catch_unwind(AssertUnwindSafe(|| Run::new(seed).run())) {
+            Ok(ends) => ends.iter().for_each(|end| ended[*end as usize] += 1),
+            Err(_) => {
+                eprintln!(
+                    "seed {seed} failed: TACHO_SEED={seed} cargo test --release -p tachograph-store power_cut::cuts"
+                );
+                failed.push(seed);
+            }
+        }
+    }
+    let [cuts, kills, faults] = ended;
+    eprintln!(
+        "{count} seeds, {cuts} power cuts, {kills} kills, {faults} disk faults in {} ms",
+        clock.monotonic_us() / 1000
+    );
+    assert!(failed.is_empty(), "{} of {count} seeds failed: {failed:?}", failed.len());
+}

@@ -1,0 +1,484 @@
+//! A disk in memory that knows what would survive a power cut.
+//!
+//! A file has what is read now and what is on the platter, page by page; a directory has its names now, its names on the
+//! platter, and the changes between. A sync of a file says nothing of its name; a sync of a directory says nothing of
+//! its files. A sync that fails without having been done marks its pages clean all the same, as Linux does: syncing
+//! again does not help, and the process that reads them again sees what the platter does not have.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use super::random::Random;
+use crate::disk::{DirEntry, Disk, DiskFile};
+use crate::state::lock;
+
+/// Bytes that reach the platter together, or not.
+const PAGE_BYTES: usize = 4096;
+/// Bytes of which a torn page has either the old or the new.
+const SECTOR_BYTES: usize = 512;
+/// Where readers believe the files to be.
+const ROOT: &str = "/simulated";
+
+/// What the operation that fails has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Nothing.
+    NotDone,
+    /// What it was asked; the error is a lie.
+    Done,
+}
+
+/// Operations fail from the `at`-th on; `at` counts from 1.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fault {
+    pub(super) at: u64,
+    pub(super) kind: Kind,
+    /// Whether reading fails from then on too, as when the machine is off.
+    pub(super) reads: bool,
+}
+
+/// The disk; clones are the same disk.
+#[derive(Debug, Clone)]
+pub(super) struct SimDisk {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Clone)]
+struct State {
+    nodes: Vec<Node>,
+    operations: u64,
+    fault: Option<Fault>,
+    has_failed: bool,
+    free_bytes: u64,
+    trace: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+enum Node {
+    File(FileNode),
+    Dir(DirNode),
+}
+
+#[derive(Debug, Clone, Default)]
+struct FileNode {
+    live: Vec<u8>,
+    platter: Vec<u8>,
+    dirty: BTreeSet<usize>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct DirNode {
+    live: BTreeMap<String, usize>,
+    platter: BTreeMap<String, usize>,
+    pending: Vec<Change>,
+}
+
+#[derive(Debug, Clone)]
+enum Change {
+    Link { name: String, node: usize },
+    Unlink { name: String },
+    Rename { from: String, to: String, node: usize },
+}
+
+fn apply(names: &mut BTreeMap<String, usize>, change: &Change) {
+    match change {
+        Change::Link { name, node } => {
+            names.insert(name.clone(), *node);
+        }
+        Change::Unlink { name } => {
+            names.remove(name);
+        }
+        Change::Rename { from, to, node } => {
+            if names.get(from) == Some(node) {
+                names.remove(from);
+            }
+            names.insert(to.clone(), *node);
+        }
+    }
+}
+
+impl FileNode {
+    fn write(&mut self, offset: usize, bytes: &[u8]) {
+        let end = offset + bytes.len();
+        if self.live.len() < end {
+            self.live.resize(end, 0);
+        }
+        self.live[offset..end].copy_from_slice(bytes);
+        if !bytes.is_empty() {
+            self.dirty.extend(offset / PAGE_BYTES..=(end - 1) / PAGE_BYTES);
+        }
+    }
+
+    /// Writes the dirty pages back. A page that an earlier failed sync forgot is not among them.
+    fn sync(&mut self) {
+        self.platter.resize(self.live.len(), 0);
+        for page in std::mem::take(&mut self.dirty) {
+            let range = page * PAGE_BYTES..((page + 1) * PAGE_BYTES).min(self.live.len());
+            self.platter[range.clone()].copy_from_slice(&self.live[range]);
+        }
+    }
+
+    /// What is read after a cut: of what was not synced, any pages, some of them torn, and either length.
+    fn cut(&self, random: &mut Random) -> Vec<u8> {
+        let mut after = self.platter.clone();
+        if self.live.len() != self.platter.len() && random.one_in(2) {
+            after.resize(self.live.len(), 0);
+        }
+        let keeps_all = random.one_in(4);
+        for page in &self.dirty {
+            let start = page * PAGE_BYTES;
+            let end = (start + PAGE_BYTES).min(self.live.len());
+            let kept = match random.below(5) {
+                _ if keeps_all => end,
+                0 => start + SECTOR_BYTES * usize::try_from(random.below(8)).unwrap_or(0),
+                1 | 2 => start,
+                _ => end,
+            };
+            let kept = kept.min(end).min(after.len());
+            if start < kept {
+                after[start..kept].copy_from_slice(&self.live[start..kept]);
+            }
+        }
+        after
+    }
+}
+
+impl DirNode {
+    fn change(&mut self, change: Change) {
+        apply(&mut self.live, &change);
+        self.pending.push(change);
+    }
+
+    fn sync(&mut self) {
+        self.platter = self.live.clone();
+        self.pending.clear();
+    }
+
+    /// The names after a cut: of what was not synced, nothing, all, the first few, or any of it.
+    fn cut(&self, random: &mut Random) -> BTreeMap<String, usize> {
+        let mut after = self.platter.clone();
+        let mode = random.below(4);
+        let first = random.below(self.pending.len() as u64 + 1);
+        for (at, change) in (0..).zip(&self.pending) {
+            let kept = match mode {
+                0 => false,
+                1 => true,
+                2 => at < first,
+                _ => random.one_in(2),
+            };
+            if kept {
+                apply(&mut after, change);
+            }
+        }
+        after
+    }
+}
+
+fn not_found(path: &str) -> io::Error {
+    io::Error::new(ErrorKind::NotFound, path.to_string())
+}
+
+fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once('/').unwrap_or(("", path))
+}
+
+impl State {
+    fn find(&self, path: &str) -> Option<usize> {
+        let mut at = 0;
+        for name in path.split('/').filter(|name| !name.is_empty()) {
+            let Node::Dir(dir) = &self.nodes[at] else { return None };
+            at = *dir.live.get(name)?;
+        }
+        Some(at)
+    }
+
+    fn dir(&mut self, path: &str) -> io::Result<&mut DirNode> {
+        let at = self.find(path).ok_or_else(|| not_found(path))?;
+        match &mut self.nodes[at] {
+            Node::Dir(dir) => Ok(dir),
+            Node::File(_) => Err(io::Error::new(ErrorKind::NotADirectory, path.to_string())),
+        }
+    }
+
+    fn file(&mut self, at: usize) -> io::Result<&mut FileNode> {
+        match &mut self.nodes[at] {
+            Node::File(file) => Ok(file),
+            Node::Dir(_) => Err(ErrorKind::IsADirectory.into()),
+        }
+    }
+
+    fn add(&mut self, node: Node) -> usize {
+        self.nodes.push(node);
+        self.nodes.len() - 1
+    }
+
+    /// Counts an operation; an error when it is not to be done. The second value is its answer once done.
+    fn begin(&mut self, what: String) -> (io::Result<()>, io::Result<()>) {
+        let broken = || Err(io::Error::other("simulated fault"));
+        self.operations += 1;
+        self.trace.push(what);
+        match self.fault {
+            Some(fault) if self.has_failed || self.operations >= fault.at => {
+                let is_first = !self.has_failed;
+                self.has_failed = true;
+                if is_first && fault.kind == Kind::Done { (Ok(()), broken()) } else { (broken(), broken()) }
+            }
+            _ => (Ok(()), Ok(())),
+        }
+    }
+
+    fn check_read(&self) -> io::Result<()> {
+        if self.has_failed && self.fault.is_some_and(|fault| fault.reads) {
+            return Err(io::Error::other("simulated fault"));
+        }
+        Ok(())
+    }
+
+    fn rename(&mut self, from: &str, to: &str, over: bool) -> io::Result<()> {
+        let ((dir, from), (to_dir, to)) = (split(from), split(to));
+        assert_eq!(dir, to_dir, "a rename across directories is two changes, which this disk does not model");
+        let dir = self.dir(dir)?;
+        let node = *dir.live.get(from).ok_or_else(|| not_found(from))?;
+        if !over && dir.live.contains_key(to) {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        dir.change(Change::Rename { from: from.to_string(), to: to.to_string(), node });
+        Ok(())
+    }
+
+    fn sync_everything(&mut self) {
+        for node in &mut self.nodes {
+            match node {
+                Node::File(file) => file.sync(),
+                Node::Dir(dir) => dir.sync(),
+            }
+        }
+    }
+}
+
+/// A path without what randomness put into it.
+fn masked(path: &str) -> String {
+    match path.strip_suffix(".parquet").and_then(|rest| rest.rsplit_once('-')) {
+        Some((range, _)) => format!("{range}-*.parquet"),
+        None => path.to_string(),
+    }
+}
+
+impl SimDisk {
+    /// An empty disk.
+    pub(super) fn new() -> SimDisk {
+        SimDisk::of(vec![Node::Dir(DirNode::default())])
+    }
+
+    fn of(nodes: Vec<Node>) -> SimDisk {
+        let state =
+            State { nodes, operations: 0, fault: None, has_failed: false, free_bytes: 1 << 40, trace: Vec::new() };
+        SimDisk { state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Operations asked for so far, done or not; reading is none.
+    pub(super) fn operations(&self) -> u64 {
+        lock(&self.state).operations
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        lock(&self.state).has_failed
+    }
+
+    /// What was asked of the disk, without random bytes.
+    pub(super) fn take_trace(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.state).trace)
+    }
+
+    /// Sets a fault `after` operations from now (1 is the next one).
+    pub(super) fn fail(&self, after: u64, kind: Kind, reads: bool) {
+        let mut state = lock(&self.state);
+        state.fault = Some(Fault { at: state.operations + after, kind, reads });
+    }
+
+    pub(super) fn repair(&self) {
+        let mut state = lock(&self.state);
+        state.fault = None;
+        state.has_failed = false;
+    }
+
+    pub(super) fn set_free_bytes(&self, bytes: u64) {
+        lock(&self.state).free_bytes = bytes;
+    }
+
+    /// The disk as another process finds it: nothing is lost, and nothing more is durable than was.
+    pub(super) fn process_end(&self) -> SimDisk {
+        let mut state = lock(&self.state).clone();
+        (state.fault, state.has_failed, state.operations) = (None, false, 0);
+        state.trace.clear();
+        SimDisk { state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// The disk after a power cut.
+    pub(super) fn cut(&self, seed: u64) -> SimDisk {
+        let mut random = Random::new(seed);
+        let state = lock(&self.state);
+        let nodes = state.nodes.iter().map(|node| match node {
+            Node::File(file) => {
+                let after = file.cut(&mut random);
+                Node::File(FileNode { live: after.clone(), platter: after, dirty: BTreeSet::new() })
+            }
+            Node::Dir(dir) => {
+                let after = dir.cut(&mut random);
+                Node::Dir(DirNode { live: after.clone(), platter: after, pending: Vec::new() })
+            }
+        });
+        let cut = SimDisk::of(nodes.collect());
+        lock(&cut.state).free_bytes = state.free_bytes;
+        cut
+    }
+
+    fn operate<T>(&self, what: String, act: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
+        let mut state = lock(&self.state);
+        let (before, after) = state.begin(what);
+        before?;
+        let done = act(&mut state)?;
+        after.map(|()| done)
+    }
+}
+
+#[derive(Debug)]
+struct SimFile {
+    disk: SimDisk,
+    node: usize,
+    name: String,
+}
+
+impl DiskFile for SimFile {
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let length = if self.name.ends_with(".parquet") { 0 } else { bytes.len() };
+        self.disk.operate(format!("write {} {offset} {length}", self.name), |state| {
+            state.file(self.node)?.write(usize::try_from(offset).unwrap_or(usize::MAX), bytes);
+            Ok(())
+        })
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let synced = self.disk.operate(format!("sync {}", self.name), |state| {
+            state.file(self.node)?.sync();
+            Ok(())
+        });
+        let mut state = lock(&self.disk.state);
+        // A power cut amid a sync is no answer of the disk: any of the pages may have got there.
+        if synced.is_err() && state.fault.is_some_and(|fault| !fault.reads) {
+            state.file(self.node)?.dirty.clear();
+        }
+        drop(state);
+        synced
+    }
+}
+
+impl Disk for SimDisk {
+    fn lock(&self, _path: &str) -> io::Result<Option<Box<dyn Debug + Send + Sync>>> {
+        Ok(Some(Box::new(())))
+    }
+
+    fn create(&self, path: &str) -> io::Result<Box<dyn DiskFile>> {
+        let node = self.operate(format!("create {}", masked(path)), |state| {
+            let (dir, name) = split(path);
+            if state.dir(dir)?.live.contains_key(name) {
+                return Err(ErrorKind::AlreadyExists.into());
+            }
+            let node = state.add(Node::File(FileNode::default()));
+            state.dir(dir)?.change(Change::Link { name: name.to_string(), node });
+            Ok(node)
+        })?;
+        Ok(Box::new(SimFile { disk: self.clone(), node, name: masked(path) }))
+    }
+
+    fn open(&self, path: &str) -> io::Result<Box<dyn DiskFile>> {
+        let state = lock(&self.state);
+        state.check_read()?;
+        let node = state.find(path).ok_or_else(|| not_found(path))?;
+        drop(state);
+        Ok(Box::new(SimFile { disk: self.clone(), node, name: masked(path) }))
+    }
+
+    fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+        let mut state = lock(&self.state);
+        state.check_read()?;
+        let node = state.find(path).ok_or_else(|| not_found(path))?;
+        state.file(node).map(|file| file.live.clone())
+    }
+
+    fn list(&self, dir: &str) -> io::Result<Vec<DirEntry>> {
+        let mut state = lock(&self.state);
+        state.check_read()?;
+        if state.find(dir).is_none() {
+            return Ok(Vec::new());
+        }
+        let names = state.dir(dir)?.live.clone();
+        let entry = |(name, node): (String, usize)| match &state.nodes[node] {
+            Node::File(file) => DirEntry { name, is_dir: false, bytes: file.live.len() as u64 },
+            Node::Dir(_) => DirEntry { name, is_dir: true, bytes: 0 },
+        };
+        Ok(names.into_iter().map(entry).collect())
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.operate(format!("rename {from} {to}"), |state| state.rename(from, to, true))
+    }
+
+    fn rename_new(&self, from: &str, to: &str) -> io::Result<()> {
+        self.operate(format!("rename_new {from} {to}"), |state| state.rename(from, to, false))
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        self.operate(format!("remove {}", masked(path)), |state| {
+            let (dir, name) = split(path);
+            let dir = state.dir(dir)?;
+            if !dir.live.contains_key(name) {
+                return Err(not_found(path));
+            }
+            dir.change(Change::Unlink { name: name.to_string() });
+            Ok(())
+        })
+    }
+
+    fn create_dir(&self, path: &str) -> io::Result<bool> {
+        self.operate(format!("create_dir {path}"), |state| {
+            let (dir, name) = split(path);
+            if state.dir(dir)?.live.contains_key(name) {
+                return Ok(false);
+            }
+            let node = state.add(Node::Dir(DirNode::default()));
+            state.dir(dir)?.change(Change::Link { name: name.to_string(), node });
+            Ok(true)
+        })
+    }
+
+    fn sync_dir(&self, dir: &str) -> io::Result<()> {
+        self.operate(format!("sync_dir {dir}"), |state| {
+            state.dir(dir)?.sync();
+            Ok(())
+        })
+    }
+
+    fn sync_everything(&self) -> io::Result<()> {
+        self.operate("sync_everything".to_string(), |state| {
+            state.sync_everything();
+            Ok(())
+        })
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        Ok(lock(&self.state).free_bytes)
+    }
+
+    fn absolute(&self, path: &str) -> PathBuf {
+        Path::new(ROOT).join(path)
+    }
+}
+
+/// The path below the data directory of what a reader was told.
+pub(super) fn relative(path: &Path) -> String {
+    path.strip_prefix(ROOT).unwrap().to_str().unwrap().to_string()
+}

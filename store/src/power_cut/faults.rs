@@ -1,0 +1,144 @@
+//! A fault at every disk operation of a script, in pairs: not done, and done with an error all the same.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use schemas::Stream;
+use schemas::origin::ROOT_TENANT;
+
+use super::disk::{Kind, SimDisk};
+use super::draft::{Event, draft};
+use super::model::Model;
+use super::rig::{LOGS, Rig};
+use crate::clock::ManualClock;
+use crate::commit::commit_once;
+use crate::error::{Error, Result};
+use crate::sequence::place;
+use crate::{seal, threads};
+
+fn events(first: u64, count: u64, stream: Stream) -> Vec<Event> {
+    (first..first + count).map(|number| Event::new(number, stream)).collect()
+}
+
+/// Everything that writes, once.
+fn script(rig: &mut Rig) -> Result<()> {
+    rig.open_logs()?;
+    rig.append("default", Stream::Events, &events(0, 3, Stream::Events))?;
+    rig.append("default", Stream::Alerts, &events(0, 2, Stream::Alerts))?;
+    rig.commit_all()?;
+    rig.sign(true)?;
+    rig.rounds(true)?;
+    rig.commit_all()?;
+    rig.sign(true)?;
+    rig.seal_all()?;
+    // Past a full tile, and several write-ahead files.
+    for round in 0..4 {
+        rig.append("default", Stream::Events, &events(100 + round * 100, 90, Stream::Events))?;
+        rig.append("other", Stream::Events, &events(100 + round * 100, 5, Stream::Events))?;
+        rig.commit_all()?;
+    }
+    rig.sign(true)?;
+    rig.seal("default", Stream::Events)?;
+    rig.tick()?;
+    rig.append("default", Stream::Events, &events(1000, 30, Stream::Events))?;
+    rig.commit_all()?;
+    rig.sign(true)?;
+    rig.seal("default", Stream::Events)?;
+    rig.tick()?;
+    rig.append("default", Stream::Access, &events(0, 1, Stream::Access))?;
+    rig.commit_all()?;
+    rig.clock.advance(20_000_000);
+    rig.tick()?;
+    rig.commit_all()?;
+    rig.finish()
+}
+
+/// A stopped store does nothing more: no append, no second try of what failed.
+fn check_stopped(rig: &Rig) {
+    let shared = &rig.opened.shared;
+    assert!(shared.poisoned.get().is_some(), "a failure stops the store");
+    let asked = rig.disk.operations();
+    assert!(matches!(shared.admit(0), Err(Error::Poisoned { .. })));
+    for log in shared.all_logs() {
+        if log.origin.stream() == Stream::Alerts {
+            let late = draft(log.origin.tenant(), Stream::Alerts, &events(9000, 1, Stream::Alerts));
+            let mut placed = place(shared, &log, &late, true).unwrap();
+            assert!(matches!(commit_once(shared), Err(Error::Poisoned { .. })));
+            assert!(!matches!(placed.durable.as_mut().unwrap().try_recv(), Ok(Ok(_))), "acknowledged after a failure");
+        }
+        log.seal_wanted.store(true, Ordering::SeqCst);
+        assert!(!matches!(seal::seal(shared, &log), Ok(true)), "sealed after a failure");
+    }
+    assert_eq!(rig.disk.operations(), asked, "the disk was asked again after a failure");
+}
+
+/// Runs the script into the fault and returns the disk, the clock and what was promised.
+fn run_into(fault: Option<(u64, Kind)>) -> (SimDisk, Arc<ManualClock>, Model) {
+    let disk = SimDisk::new();
+    let clock = Arc::new(ManualClock::new(1_795_262_400_000_000));
+    if let Some((at, kind)) = fault {
+        disk.fail(at, kind, false);
+    }
+    let mut rig = match Rig::open(disk.clone(), Arc::clone(&clock), Model::default()) {
+        Ok(rig) => rig,
+        Err(error) => {
+            assert!(disk.has_failed(), "{error}");
+            return (disk, clock, Model::default());
+        }
+    };
+    match script(&mut rig) {
+        Ok(()) => assert!(fault.is_none() || !disk.has_failed(), "a fault was swallowed"),
+        Err(error) => {
+            assert!(disk.has_failed(), "{error}");
+            check_stopped(&rig);
+        }
+    }
+    (disk, clock, rig.model)
+}
+
+#[test]
+fn a_fault_at_every_operation_stops_the_store_and_loses_nothing() {
+    let operations = run_into(None).0.operations();
+    assert!(operations > 100, "the script does {operations} operations");
+    let full = std::env::var("TACHO_FULL").is_ok_and(|full| full == "1");
+    for at in 1..=operations {
+        for kind in [Kind::NotDone, Kind::Done] {
+            let (disk, clock, model) = run_into(Some((at, kind)));
+            let failure = disk.take_trace().into_iter().nth(usize::try_from(at - 1).unwrap());
+            eprintln!("fault at {at} of {operations}, {kind:?}: {failure:?}");
+            // The next process reads what the kernel has, and then the power goes.
+            let rig = Rig::open(disk.process_end(), clock, model).unwrap();
+            rig.check();
+            let cut = rig.disk.cut(at);
+            let again = rig.reopen(cut);
+            if full || at % 8 == 0 {
+                again.check_and_close();
+            } else {
+                again.check();
+            }
+        }
+    }
+    eprintln!("{} faults in {operations} operations", 2 * operations);
+}
+
+#[test]
+fn a_full_disk_refuses_events_and_still_seals() {
+    let mut rig = Rig::new();
+    rig.open_logs().unwrap();
+    rig.append("default", Stream::Events, &events(0, 3, Stream::Events)).unwrap();
+    rig.commit_all().unwrap();
+    rig.disk.set_free_bytes(1 << 20);
+    threads::tick(&rig.opened.shared, &mut rig.opened.rounds).unwrap();
+    let refused = rig.append("default", Stream::Events, &events(10, 1, Stream::Events));
+    assert!(matches!(refused, Err(Error::DiskFull { .. })), "{refused:?}");
+    rig.sign(true).unwrap();
+    rig.seal_all().unwrap();
+    for (tenant, stream) in LOGS.into_iter().chain([(ROOT_TENANT, Stream::Root)]) {
+        let snapshot = rig.opened.shared.find(tenant, stream).unwrap().snapshot();
+        assert_eq!(snapshot.sealed, snapshot.durable, "{tenant} {stream}");
+    }
+    rig.disk.set_free_bytes(1 << 40);
+    rig.tick().unwrap();
+    rig.append("default", Stream::Events, &events(10, 1, Stream::Events)).unwrap();
+    rig.check_and_close();
+}

@@ -1,0 +1,265 @@
+//! A store without threads, driven step by step, and the model beside it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use schemas::Stream;
+use schemas::checkpoint::Checkpoint;
+use tokio::sync::oneshot::Receiver;
+
+use super::check::{check, verify_image};
+use super::disk::SimDisk;
+use super::draft::{Event, draft};
+use super::model::{Model, Name};
+use crate::clock::ManualClock;
+use crate::commit::commit_once;
+use crate::error::{Error, Result};
+use crate::keys::Keys;
+use crate::options::Options;
+use crate::recover::{self, Opened};
+use crate::sequence::{Placed, place};
+use crate::state::lock;
+use crate::{root, seal, sign, threads};
+
+/// The logs of a run.
+pub(super) const LOGS: [(&str, Stream); 4] = [
+    ("default", Stream::Events),
+    ("default", Stream::Alerts),
+    ("default", Stream::Access),
+    ("other", Stream::Events),
+];
+/// When every run starts: 2026-11-21, noon.
+const START_US: i64 = 1_795_262_400_000_000;
+
+pub(super) fn keys() -> Keys {
+    Keys::from_seed([7; 32], "tacho-test").unwrap()
+}
+
+pub(super) fn options() -> Options {
+    Options {
+        wal_file_bytes: 16 << 10,
+        seal_rows: 300,
+        // A retry may come at any time in these runs.
+        idempotency_window_us: i64::MAX / 4,
+        ..Options::default()
+    }
+}
+
+/// One append that waits.
+#[derive(Debug)]
+struct Waiting {
+    name: Name,
+    events: Vec<Event>,
+    first: u64,
+    duplicates: Vec<(usize, u64)>,
+    durable: Receiver<Result<u64>>,
+}
+
+/// An open store.
+#[derive(Debug)]
+pub(super) struct Rig {
+    pub(super) disk: SimDisk,
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) model: Model,
+    pub(super) opened: Opened,
+    waiting: Vec<Waiting>,
+}
+
+impl Rig {
+    /// A store on an empty disk.
+    pub(super) fn new() -> Rig {
+        Rig::open(SimDisk::new(), Arc::new(ManualClock::new(START_US)), Model::default()).unwrap()
+    }
+
+    /// Opens what is on the disk.
+    pub(super) fn open(disk: SimDisk, clock: Arc<ManualClock>, model: Model) -> Result<Rig> {
+        let opened = recover::open(options(), Arc::new(disk.clone()), clock.clone(), keys())?;
+        Ok(Rig { disk, clock, model, opened, waiting: Vec::new() })
+    }
+
+    /// Opens another disk with what this one has promised; nothing fails.
+    pub(super) fn reopen(self, disk: SimDisk) -> Rig {
+        Rig::open(disk, self.clock, self.model).unwrap()
+    }
+
+    /// As the threads do: the first failure stops all writing.
+    fn poisoning<T>(&self, result: Result<T>) -> Result<T> {
+        if let Err(error) = &result
+            && !matches!(error, Error::Busy { .. } | Error::DiskFull { .. })
+        {
+            self.opened.shared.poison(error);
+        }
+        result
+    }
+
+    /// Opens every log that is not open.
+    pub(super) fn open_logs(&mut self) -> Result<()> {
+        for (tenant, stream) in LOGS {
+            self.open_log(tenant, stream)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn open_log(&mut self, tenant: &str, stream: Stream) -> Result<()> {
+        let shared = Arc::clone(&self.opened.shared);
+        if shared.find(tenant, stream).is_none() {
+            let wait = |_: Placed| self.poisoning(commit_once(&shared)).map(|_| ());
+            let (_, placed) = self.poisoning(crate::open_log(&shared, tenant, stream))?;
+            for placed in placed { wait(placed)?; }
+        }
+        Ok(())
+    }
+
+    /// Sends events to a log; they wait for the next commit. An event may be sent again.
+    pub(super) fn append(&mut self, tenant: &str, stream: Stream, events: &[Event]) -> Result<()> {
+        let shared = Arc::clone(&self.opened.shared);
+        shared.admit(0)?;
+        let log = shared.find(tenant, stream).unwrap();
+        let name = (tenant.to_string(), stream);
+        let known = self.model.log(&name);
+        for event in events {
+            if !known.in_flight.contains(event) && !known.acknowledged.values().any(|other| other == event) {
+                known.in_flight.push(event.clone());
+            }
+        }
+        let Placed { first, duplicates, durable, .. } =
+            match place(&shared, &log, &draft(tenant, stream, events), true) {
+                // The same event waits for the disk: its second sender is told to come again.
+                Err(Error::Busy { .. }) => return Ok(()),
+                placed => placed?,
+            };
+        let events = events.to_vec();
+        match durable {
+            Some(durable) => self.waiting.push(Waiting { name, events, first, duplicates, durable }),
+            None => self.acknowledge(&name, &events, first, &duplicates),
+        }
+        Ok(())
+    }
+
+    fn acknowledge(&mut self, name: &Name, events: &[Event], first: u64, duplicates: &[(usize, u64)]) {
+        let duplicates: BTreeMap<usize, u64> = duplicates.iter().copied().collect();
+        let mut next = first;
+        for (row, event) in events.iter().enumerate() {
+            let index = *duplicates.get(&row).unwrap_or(&next);
+            next += u64::from(!duplicates.contains_key(&row));
+            self.model.acknowledge(name, index, event);
+        }
+    }
+
+    /// Commits one group; whoever is told that it is durable goes into the model.
+    pub(super) fn commit(&mut self) -> Result<bool> {
+        let committed = self.poisoning(commit_once(&self.opened.shared));
+        for mut waiting in std::mem::take(&mut self.waiting) {
+            match waiting.durable.try_recv() {
+                Ok(Ok(_)) => {
+                    self.acknowledge(&waiting.name, &waiting.events, waiting.first, &waiting.duplicates);
+                }
+                Ok(Err(_)) | Err(tokio::sync::oneshot::error::TryRecvError::Closed) => {}
+                Err(tokio::sync::oneshot::error::TryRecvError::Empty) => self.waiting.push(waiting),
+            }
+        }
+        committed
+    }
+
+    pub(super) fn commit_all(&mut self) -> Result<()> {
+        while self.commit()? {}
+        Ok(())
+    }
+
+    /// Signs, syncs and shows.
+    pub(super) fn sign(&mut self, now: bool) -> Result<()> {
+        let shared = Arc::clone(&self.opened.shared);
+        let hashed = sign::hash_inbox(&shared, &mut self.opened.signer);
+        self.poisoning(hashed)?;
+        let notes = sign::notes(&shared, &mut self.opened.signer, now);
+        let notes = self.poisoning(notes)?;
+        if notes.is_empty() {
+            return Ok(());
+        }
+        let mut synced = sign::queue_notes(&shared, notes.clone());
+        self.commit()?;
+        synced.try_recv().expect("a commit that went well answers")?;
+        for note in &notes {
+            let name = (note.log.origin.tenant().to_string(), note.log.origin.stream());
+            let checkpoint = Checkpoint::open(note.note.as_bytes(), note.log.keys.checkpoint.verifier()).unwrap();
+            self.model.log(&name).shown.insert(note.size, checkpoint.root);
+        }
+        let shown = sign::show(&shared, &mut self.opened.signer, &notes);
+        self.poisoning(shown)
+    }
+
+    pub(super) fn rounds(&mut self, now: bool) -> Result<()> {
+        let placed = root::rounds(&self.opened.shared, &mut self.opened.rounds, now);
+        self.poisoning(placed).map(|_| ())
+    }
+
+    pub(super) fn seal(&mut self, tenant: &str, stream: Stream) -> Result<bool> {
+        let Some(log) = self.opened.shared.find(tenant, stream) else { return Ok(false) };
+        self.poisoning(seal::seal(&self.opened.shared, &log))
+    }
+
+    /// The root log first, so that no log waits for it.
+    pub(super) fn seal_all(&mut self) -> Result<()> {
+        while self.seal(schemas::origin::ROOT_TENANT, Stream::Root)? {}
+        for (tenant, stream) in LOGS {
+            while self.seal(tenant, stream)? {}
+        }
+        Ok(())
+    }
+
+    /// What the sealing thread does every few milliseconds.
+    pub(super) fn tick(&mut self) -> Result<()> {
+        let ticked = threads::tick(&self.opened.shared, &mut self.opened.rounds);
+        self.poisoning(ticked)
+    }
+
+    /// Closes the store as its threads do.
+    pub(super) fn finish(&mut self) -> Result<()> {
+        self.commit_all()?;
+        self.sign(true)?;
+        self.seal_all()?;
+        self.rounds(true)?;
+        self.commit_all()?;
+        self.sign(true)?;
+        self.seal(schemas::origin::ROOT_TENANT, Stream::Root)?;
+        let cleared = lock(&self.opened.shared.wal).clear();
+        self.poisoning(cleared)
+    }
+
+    pub(super) fn check(&self) {
+        check(&self.disk, &self.opened.shared, &self.model);
+    }
+
+    /// Sends everything that was ever sent once more.
+    pub(super) fn retry_everything(&mut self) -> Result<()> {
+        for (name, promised) in self.model.logs.clone() {
+            self.open_log(&name.0, name.1)?;
+            let mut sent: Vec<Event> = promised.acknowledged.into_values().collect();
+            sent.extend(promised.in_flight);
+            for events in sent.chunks(64) {
+                self.append(&name.0, name.1, events)?;
+                self.commit_all()?;
+            }
+        }
+        let waits = self.model.logs.values().any(|promised| !promised.in_flight.is_empty());
+        assert!(!waits, "a retry was neither recorded nor found");
+        Ok(())
+    }
+
+    /// Verifies the files as they are.
+    pub(super) fn verify(&self) {
+        let shared = &self.opened.shared;
+        verify_image(&self.disk, &crate::root_key(&shared.keys, &shared.options.writer).unwrap());
+    }
+
+    /// Everything that a recovered store must be able to do: keep its promises, take retries, go on, close clean.
+    pub(super) fn check_and_close(mut self) -> SimDisk {
+        self.check();
+        self.retry_everything().unwrap();
+        self.check();
+        self.finish().unwrap();
+        self.check();
+        self.verify();
+        self.disk
+    }
+}

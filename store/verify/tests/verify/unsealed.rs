@@ -1,0 +1,193 @@
+//! Write-ahead files beside the sealed store.
+
+use std::fs;
+
+use schemas::group::{FileHeader, GroupBuilder, Position};
+use schemas::payload::{record_field, record_header};
+use verify::{Identity, Options, Report, run};
+
+use crate::clean::{assert_clean, verified};
+use crate::writer::{Log, Store};
+
+const NONCE: [u8; 16] = [6; 16];
+
+/// A section with entries `first..last` of `log`.
+fn section(builder: &mut GroupBuilder, log: &Log, first: usize, last: usize) {
+    let (mut entries, mut payloads) = (Vec::new(), Vec::new());
+    for index in first..last {
+        entries.extend_from_slice(&(log.bytes[index].len() as u16).to_be_bytes());
+        entries.extend_from_slice(&log.bytes[index]);
+        if let Some((fields, salt)) = &log.entries[index].payload {
+            let mut record = Vec::new();
+            record_header(index as u64, salt, &mut record);
+            fields.iter().for_each(|(id, value)| record_field(*id, value, &mut record));
+            payloads.extend_from_slice(&(record.len() as u32).to_be_bytes());
+            payloads.extend_from_slice(&record);
+        }
+    }
+    builder.entries(&log.origin, first as u64, (last - first) as u32, &entries, &payloads);
+}
+
+/// Puts groups into write-ahead file 1; the last `tail` bytes stay zero.
+fn write(store: &Store, groups: Vec<GroupBuilder>) -> Vec<u8> {
+    let mut bytes = FileHeader { number: 1, nonce: NONCE }.encode();
+    let mut synced = Position { file: 1, offset: 512 };
+    for (number, group) in (11..).zip(groups) {
+        bytes.extend(group.finish(number, NONCE, synced).unwrap());
+        synced.offset = bytes.len() as u64;
+    }
+    bytes.resize(bytes.len() + 4096, 0);
+    put(store, &bytes);
+    bytes
+}
+
+fn put(store: &Store, bytes: &[u8]) {
+    fs::create_dir_all(store.data.path().join("wal")).unwrap();
+    fs::write(store.data.path().join("wal/00000000000000000001.wal"), bytes).unwrap();
+}
+
+/// A store with ten unsealed events in three groups: some sealed ones repeated, entries, and a checkpoint with more.
+fn store() -> (Store, Vec<u8>) {
+    let mut store = Store::small();
+    let log = &mut store.logs[1];
+    let sealed = log.sealed;
+    log.events(10);
+    let mut groups = Vec::new();
+    for (first, last) in [(sealed - 4, sealed + 3), (sealed + 3, sealed + 6), (sealed + 6, sealed + 10)] {
+        let mut group = GroupBuilder::new();
+        section(&mut group, log, first, last);
+        group.cursor("kafka/topic/0", "17");
+        groups.push(group);
+    }
+    groups[1].checkpoint(log.checkpoint(sealed + 3).as_bytes());
+    let bytes = write(&store, groups);
+    (store, bytes)
+}
+
+fn found(store: &Store, text: &str) {
+    let report = verified(store);
+    assert!(report.findings.iter().any(|finding| finding.message.contains(text)), "{text}: {report:#?}");
+}
+
+fn events(report: &Report) -> (u64, u64, u64) {
+    let log = report.logs.iter().find(|log| log.origin.contains("/events/")).unwrap();
+    (log.sealed, log.signed, log.durable)
+}
+
+#[test]
+fn unsealed_entries_are_clean() {
+    let (store, _) = store();
+    let report = verified(&store);
+    assert_clean(&report);
+    let sealed = store.logs[1].sealed as u64;
+    assert_eq!(events(&report), (sealed, sealed + 3, sealed + 10));
+    let options = Options { write_ahead: false, ..Options::new(store.data.path(), Identity::TrustStoreKey) };
+    assert_eq!(events(&run(&options, &|_| {}).unwrap()), (sealed, sealed, sealed));
+}
+
+#[test]
+fn every_flipped_byte_is_found_or_a_torn_newest_group() {
+    let (store, bytes) = store();
+    let newest =
+        (0..bytes.len()).step_by(512).rev().find(|at| bytes[*at..].starts_with(b"TACHOGRP")).unwrap();
+    for at in (0..bytes.len() - 4096).step_by(23) {
+        let mut other = bytes.clone();
+        other[at] ^= 0x20;
+        put(&store, &other);
+        let report = verified(&store);
+        let is_padding =
+            newest + 128 + u32::from_be_bytes(bytes[newest + 48..newest + 52].try_into().unwrap()) as usize
+                <= at;
+        // Nothing in the newest group was ever acknowledged under a signed size.
+        if at < newest || is_padding {
+            assert_eq!(report.exit_code(), 1, "byte {at} of {}", bytes.len());
+        } else {
+            assert_clean(&report);
+        }
+    }
+    put(&store, &bytes);
+    assert_clean(&verified(&store));
+}
+
+#[test]
+fn a_torn_newest_group_is_a_note() {
+    let (store, mut bytes) = store();
+    let end = bytes.len() - 4096;
+    bytes[end - 600] ^= 1;
+    put(&store, &bytes);
+    let report = verified(&store);
+    assert_clean(&report);
+    assert!(report.notes.iter().any(|note| note.message.contains("torn")), "{report:#?}");
+}
+
+#[test]
+fn a_signed_size_beyond_what_is_durable_is_found() {
+    let (mut store, _) = store();
+    let log = &mut store.logs[1];
+    log.events(5);
+    let note = log.checkpoint(log.leaves.len());
+    fs::write(log.directory.join("checkpoint"), note).unwrap();
+    found(&store, "entries are there");
+}
+
+#[test]
+fn gaps_and_other_entries_are_found() {
+    let mut store = Store::small();
+    let sealed = store.logs[1].sealed;
+    store.logs[1].events(10);
+    let one = |first, last, store: &Store| {
+        let mut group = GroupBuilder::new();
+        section(&mut group, &store.logs[1], first, last);
+        group
+    };
+    let group = one(sealed + 2, sealed + 10, &store);
+    write(&store, vec![group]);
+    found(&store, "neither sealed nor in a write-ahead file");
+    let mut other = Store::sized(8, 40, 300);
+    other.logs[1].events(10);
+    let group = one(sealed - 3, sealed + 10, &other);
+    write(&store, vec![group]);
+    found(&store, "the sealed entry is not the one in");
+    found(&store, "an entry of another log");
+}
+
+#[test]
+fn a_wrong_root_in_a_write_ahead_checkpoint_is_found() {
+    let (mut store, _) = store();
+    let log = &mut store.logs[1];
+    let mut group = GroupBuilder::new();
+    section(&mut group, log, log.sealed, log.leaves.len());
+    let at = log.sealed + 4;
+    log.leaves[at] = log.leaves[0];
+    group.checkpoint(log.checkpoint(at + 1).as_bytes());
+    write(&store, vec![group]);
+    found(&store, "the checkpoint in wal/");
+}
+
+#[test]
+fn files_past_the_sealed_size_are_not_yet_published_beside_a_writer() {
+    let (mut store, _) = store();
+    let (first, last) = (store.logs[1].sealed, store.logs[1].leaves.len());
+    let log = &mut store.logs[1];
+    let manifest = log.manifest_path(log.manifests.len() + 1);
+    let before = fs::read(log.directory.join("checkpoint")).unwrap();
+    // A seal that stopped before its manifest; the partial tiles before it are still there.
+    let copy = tempfile::tempdir().unwrap();
+    crate::damage::copy_tree(&log.directory, copy.path());
+    log.seal();
+    fs::remove_file(manifest).unwrap();
+    crate::damage::copy_tree(copy.path(), &log.directory.clone());
+    fs::write(log.directory.join("checkpoint"), before).unwrap();
+    let report = verified(&store);
+    assert_clean(&report);
+    assert!(
+        report.notes.iter().any(|note| note.message.contains("not yet published")),
+        "{first} {last} {report:#?}"
+    );
+    let options = Options::new(store.log_directory(), Identity::TrustStoreKey);
+    let copy = run(&options, &|_| {}).unwrap();
+    assert!(
+        copy.findings.iter().any(|finding| finding.message.contains("no manifest ever named")),
+        "{copy:#?}"
+    );
+}

@@ -1,0 +1,102 @@
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use crate::support::{Answer, Service, event, request};
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn peak_kib(service: &Service) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", service.child.id())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+fn code(answer: &Answer) -> String {
+    answer.json()["code"].as_str().unwrap_or_default().to_string()
+}
+
+/// Each kind of bad input gets its status and its reason; what is good beside it is taken; nothing is lost.
+#[test]
+fn bad_input_is_told_apart_and_spoils_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let service = Service::start(home.path(), &[]);
+    let mut good = 0u64;
+    let mut lines = |name: &str, bad: &[u8], wanted: &str| {
+        let (before, after) = (event(&format!("{name}-1")), event(&format!("{name}-2")));
+        let body = [before.as_bytes(), b"\n", bad, b"\n", after.as_bytes()].concat();
+        let answer = service.post_events(&body);
+        assert_eq!(answer.status, 200, "{name}: {}", answer.text());
+        let answer = answer.json();
+        assert_eq!(answer["accepted"], 2, "{name}: {answer}");
+        assert_eq!(answer["rejected_count"], 1, "{name}: {answer}");
+        let refused = &answer["rejected"][0];
+        assert_eq!((&refused["line"], refused["code"].as_str().unwrap()), (&2.into(), wanted), "{name}: {answer}");
+        assert!(refused["detail"].as_str().unwrap().len() > 10, "{name}: {answer}");
+        good += 2;
+    };
+    let with = |from: &str, to: &str| event("bad").replace(from, to).into_bytes();
+    lines("invalid UTF-8", b"{\"time\":\"\xff\xfe\"}", "bad_utf8");
+    lines("broken JSON", b"{\"time\":", "bad_json");
+    lines("a wrong type", &with("1200", "\"soon\""), "bad_type");
+    lines("a list", &with("\"u-1\"", "[1]"), "bad_type");
+    lines("duplicate keys", &with("\"kind\":\"call\"", "\"kind\":\"call\",\"kind\":\"auth\""), "duplicate_key");
+    lines("no time", &with("\"time\":\"2026-11-21T10:00:00Z\",", ""), "unmapped");
+    lines("a year past 9999", &with("2026-11-21T10:00:00Z", "+10000-01-01T00:00:00Z"), "bad_time");
+    lines("a lone surrogate", &with("get_issue", "\\ud800"), "bad_text");
+    let deep = [b"{\"a\":".repeat(10_000), b"1".to_vec(), b"}".repeat(10_000)].concat();
+    lines("depth 10,000", &deep, "too_deep");
+    lines("an integer past i64", &with("1200", "99999999999999999999"), "bad_type");
+    let long = format!(r#"{{"time":"2026-11-21T10:00:00Z","kind":"call","arguments":"{}"}}"#, "x".repeat(10 << 20));
+    let answer = service.post_events(long.as_bytes());
+    assert_eq!((answer.status, &answer.json()["accepted"]), (200, &1.into()), "a 10 MB line is within the limits");
+    good += 1;
+
+    let took = |name: &str, body: &[u8]| {
+        let answer = service.post_events(body);
+        assert_eq!((answer.status, &answer.json()["accepted"]), (200, &1.into()), "{name}: {}", answer.text());
+    };
+    took("past 2^53", &with("{\"number\":7}", "{\"number\":9007199254740993}").as_slice());
+    took("year 0", event("y0").replace("2026-11-21T10:00:00Z", "0000-01-01T00:00:00Z").as_bytes());
+    took("year 9999", event("y9").replace("2026-11-21T10:00:00Z", "9999-12-31T23:59:59.999999Z").as_bytes());
+    took("an unknown enum", event("en").replace("\"allow\"", "\"perhaps\"").as_bytes());
+    took("a million empty lines", [b"\n".repeat(1_000_000), event("ml").into_bytes()].concat().as_slice());
+    good += 5;
+    let rows = service.sql("SELECT decision FROM events WHERE event_id = 'en'");
+    assert_eq!(rows[0]["decision"], "unknown");
+    let rows = service.sql("SELECT arguments FROM payloads WHERE arguments LIKE '%9007199254740993%'");
+    assert_eq!(rows.len(), 1);
+
+    let whole = |name: &str, headers: &[(&str, &str)], body: &[u8], status: u16| {
+        let answer = service.send("POST", "/v1/events", headers, body);
+        assert_eq!(answer.status, status, "{name}: {}", answer.text());
+        assert!(!code(&answer).is_empty(), "{name}: {}", answer.text());
+        assert_eq!(answer.headers["content-type"], "application/problem+json", "{name}");
+    };
+    whole("nothing", &[], b"", 400);
+    whole("a million empty lines alone", &[], &b"\n".repeat(1_000_000), 400);
+    whole("an unknown encoding", &[("content-encoding", "br")], b"x", 415);
+    whole("broken gzip", &[("content-encoding", "gzip")], b"not gzip", 400);
+    whole("a body over the limit", &[], &vec![b' '; (16 << 20) + 1], 413);
+    whole("a gzip bomb", &[("content-encoding", "gzip")], &gzip(&vec![b' '; 200 << 20]), 413);
+    let nested = gzip(&gzip(event("n").as_bytes()));
+    whole("gzip in gzip", &[("content-encoding", "gzip")], &nested, 400);
+    let zipped = service.send("POST", "/v1/events", &[("content-encoding", "gzip")], &gzip(event("gz").as_bytes()));
+    assert_eq!(zipped.status, 200, "{}", zipped.text());
+    good += 1;
+    assert_eq!(request(&service.address, "GET", "/v1/events", &[], b"").unwrap().status, 401);
+    assert_eq!(service.send("GET", "/v1/events", &[], b"").status, 405);
+    assert_eq!(service.send("GET", "/nowhere", &[], b"").status, 404);
+
+    let rows = service.sql("SELECT count(*) AS n FROM events WHERE control IS NULL");
+    assert_eq!(rows[0]["n"], good);
+    let peak = peak_kib(&service);
+    println!("peak memory {} MiB", peak >> 10);
+    assert!(peak < 1 << 20, "{peak} KiB");
+    assert_eq!(service.stop(), Some(0));
+}

@@ -1,0 +1,23 @@
+//! The real program, started and asked as its users do. One binary; each module says what it shows.
+//!
+//! A seeded subset runs by default, all of it with `TACHO_FULL=1` (`tests/run --full`).
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]
+#![allow(clippy::disallowed_methods, reason = "tests look at the clock to know when to give up")]
+
+mod support;
+
+mod suites {
+    /// What a sender may send, and what it is told.
+    mod bad_input;
+    /// Commands and exit codes.
+    mod commands;
+    /// An hour, sped up.
+    mod hour;
+    /// Kills at random and at named points: nothing acknowledged is lost.
+    mod loss;
+    /// S1's record, the samples, idempotency, redaction, latency of an answer.
+    mod main_job;
+    /// Every byte of a small store, flipped.
+    mod tamper;
+}

@@ -1,0 +1,288 @@
+//! The rules of the house that a machine can check, as one fast test: dependency edges, second copies of crates that
+//! must be one, leftovers, file sizes, limits outside the limits file, words that do not belong.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Arrows run down, and these are all: package, and what of ours it may depend on.
+const EDGES: [(&str, &[&str]); 10] = [
+    (
+        "tachograph",
+        &[
+            "tachograph-schemas",
+            "tachograph-redact",
+            "tachograph-store",
+            "tacho-verify",
+            "tachograph-ingest",
+            "tachograph-engine",
+            "tachograph-detect",
+            "tachograph-query",
+            "tachograph-corpus",
+        ],
+    ),
+    ("tachograph-ingest", &["tachograph-schemas", "tachograph-store", "tachograph-redact"]),
+    ("tachograph-query", &["tachograph-schemas", "tachograph-store", "tachograph-redact"]),
+    ("tachograph-detect", &["tachograph-schemas", "tachograph-store", "tachograph-engine"]),
+    ("tachograph-engine", &["tachograph-schemas"]),
+    ("tachograph-store", &["tachograph-schemas"]),
+    ("tacho-verify", &["tachograph-schemas"]),
+    ("tachograph-redact", &["tachograph-schemas"]),
+    ("tachograph-schemas", &[]),
+    ("tachograph-corpus", &[]),
+];
+
+/// What an auditor's program must not contain, whoever brings it.
+const NOT_IN_VERIFY: [&str; 4] = ["datafusion", "tokio", "tachograph-store", "object_store"];
+/// Crates of which a second copy would not fit the first.
+const ONCE: [&str; 7] = ["arrow", "parquet", "datafusion", "object_store", "tonic", "axum", "rustls"];
+/// Lines of a source file from which it must be in the ratchet.
+const LINES_MAX: usize = 500;
+/// Files that were longer when the rule came, with the length they may not pass. Shorten one: lower its number.
+const RATCHET: &str = include_str!("tidy-ratchet.txt");
+/// Top-level names.
+const TOP: [&str; 26] = [
+    ".ci",
+    ".git",
+    ".gitignore",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "Cargo.lock",
+    "Cargo.toml",
+    "LICENSE",
+    "README.md",
+    "benches",
+    "clippy.toml",
+    "deploy",
+    "detect",
+    "docs",
+    "ingest",
+    "query",
+    "rust-toolchain.toml",
+    "rustfmt.toml",
+    "schemas",
+    "src",
+    "store",
+    "tests",
+    "NOTICE",
+    "target",
+    "tacho-data",
+    "tacho-data-keys",
+];
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Files that git would take, by ending.
+fn files(endings: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut dirs = vec![root()];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                if !matches!(name.as_str(), ".git" | "target" | "tacho-data" | "tacho-data-keys" | "__pycache__") {
+                    dirs.push(path);
+                }
+            } else if endings.iter().any(|ending| name.ends_with(ending)) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn relative(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap().display().to_string()
+}
+
+fn metadata() -> serde_json::Value {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn dependencies_run_down_and_come_once() {
+    let metadata = metadata();
+    let packages = metadata["packages"].as_array().unwrap();
+    let ours: BTreeSet<&str> = EDGES.iter().map(|(name, _)| *name).collect();
+    let mut wrong = Vec::new();
+    let mut seen = BTreeSet::new();
+    for package in packages {
+        let name = package["name"].as_str().unwrap();
+        if package["source"].is_null() {
+            let Some((_, allowed)) = EDGES.iter().find(|(known, _)| *known == name) else {
+                wrong.push(format!("package {name} is not in the list of edges"));
+                continue;
+            };
+            seen.insert(name);
+            for dependency in package["dependencies"].as_array().unwrap() {
+                let to = dependency["name"].as_str().unwrap();
+                let is_dev = dependency["kind"].as_str() == Some("dev");
+                if ours.contains(to) && !allowed.contains(&to) && !is_dev {
+                    wrong.push(format!("{name} -> {to}"));
+                }
+            }
+        }
+    }
+    assert_eq!(seen, ours, "packages");
+    let mut versions: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for package in packages {
+        versions.entry(package["name"].as_str().unwrap()).or_default().insert(package["version"].as_str().unwrap());
+    }
+    for name in ONCE {
+        if let Some(found) = versions.get(name)
+            && found.len() > 1
+        {
+            wrong.push(format!("{name} comes in {found:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn the_verifier_contains_no_server_and_no_writer() {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--package", "tacho-verify", "--edges", "normal", "--prefix", "none", "--locked", "--offline"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    for line in text.lines() {
+        let name = line.split(' ').next().unwrap_or_default();
+        assert!(!NOT_IN_VERIFY.contains(&name), "tacho-verify contains {line}");
+    }
+}
+
+#[test]
+fn use_lines_keep_to_the_edges() {
+    let forbidden: [(&str, &[&str]); 7] = [
+        ("schemas/src", &["store", "ingest", "detect", "engine", "query", "verify", "redact", "tokio", "std::fs", "std::net"]),
+        ("ingest/redact/src", &["store", "ingest", "detect", "query", "verify", "tokio", "std::fs"]),
+        ("ingest/src", &["detect", "engine", "query", "verify"]),
+        ("store/src", &["ingest", "detect", "engine", "query"]),
+        ("store/verify/src", &["store", "ingest", "detect", "engine", "query", "datafusion", "tokio"]),
+        ("detect/engine/src", &["store", "ingest", "detect", "query", "verify", "tokio", "arrow", "std::fs", "std::time"]),
+        ("detect/src", &["ingest", "query", "verify"]),
+    ];
+    let mut wrong = Vec::new();
+    for file in files(&[".rs"]) {
+        let name = relative(&file);
+        let rules = forbidden.iter().filter(|(dir, _)| name.starts_with(&format!("{dir}/")));
+        let is_test = name.contains("tests") || name.contains("power_cut");
+        for (_, banned) in rules.filter(|_| !is_test) {
+            let text = std::fs::read_to_string(&file).unwrap();
+            let product = text.split("#[cfg(test)]").next().unwrap_or_default();
+            for line in product.lines().filter(|line| line.trim_start().starts_with("use ")) {
+                let path = line.trim_start().trim_start_matches("use ");
+                for crate_name in *banned {
+                    if path == *crate_name || path.starts_with(&format!("{crate_name}::")) || path.starts_with(&format!("{crate_name};")) {
+                        wrong.push(format!("{name}: {line}"));
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn nothing_is_left_unfinished_or_out_of_place() {
+    // Split so that this file does not find itself.
+    let banned = [
+        concat!("todo", "!("),
+        concat!("unimplemented", "!("),
+        concat!("dbg", "!("),
+        concat!("FIX", "ME"),
+        concat!("XX", "X:"),
+        concat!("#[ign", "ore"),
+    ];
+    let mut wrong = Vec::new();
+    for file in files(&[".rs", ".py", ".sh", "run"]) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for (at, line) in text.lines().enumerate() {
+            if let Some(found) = banned.iter().find(|word| line.contains(**word)) {
+                wrong.push(format!("{}:{}: {found}", relative(&file), at + 1));
+            }
+        }
+    }
+    let machine_paths = [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/fa", "rm/")];
+    for file in files(&[".rs", ".py", ".md", ".toml", ".sh", ".json", "run"]) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for (at, line) in text.lines().enumerate() {
+            if let Some(found) = machine_paths.iter().find(|path| line.contains(**path)) {
+                wrong.push(format!("{}:{}: a path of one machine: {found}", relative(&file), at + 1));
+            }
+        }
+    }
+    for entry in std::fs::read_dir(root()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if !TOP.contains(&name.as_str()) {
+            wrong.push(format!("{name} at the top level"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn files_do_not_grow_past_their_ratchet() {
+    let ratchet: BTreeMap<&str, usize> = RATCHET
+        .lines()
+        .filter(|line| !line.trim().is_empty() && !line.starts_with('#'))
+        .map(|line| line.split_once(' ').map(|(lines, file)| (file, lines.parse().unwrap())).unwrap())
+        .collect();
+    let mut wrong = Vec::new();
+    for file in files(&[".rs", ".py"]) {
+        let name = relative(&file);
+        let lines = std::fs::read_to_string(&file).unwrap().lines().count();
+        let max = ratchet.get(name.as_str()).copied().unwrap_or(LINES_MAX);
+        if lines > max {
+            wrong.push(format!("{name} has {lines} lines, at most {max}: ask what second thing lives there"));
+        }
+    }
+    for name in ratchet.keys() {
+        if !root().join(name).exists() {
+            wrong.push(format!("{name} is in the ratchet and nowhere else"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn every_limit_is_in_the_limits_file() {
+    let mut wrong = Vec::new();
+    for file in files(&[".rs"]) {
+        let name = relative(&file);
+        let is_product = name.contains("src/") && !name.contains("test") && !name.starts_with("benches/");
+        if !is_product || name == "schemas/src/limits.rs" || name.contains("power_cut") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file).unwrap();
+        let product = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for line in product.lines() {
+            let line = line.trim_start();
+            let Some(rest) = line.trim_start_matches("pub(crate) ").trim_start_matches("pub ").strip_prefix("const ")
+            else {
+                continue;
+            };
+            let Some((constant, value)) = rest.split_once(':') else { continue };
+            let is_limit = constant.ends_with("_MAX") || constant.ends_with("_MIN");
+            let is_numeric = value.contains("usize =") || value.contains("u64 =") || value.contains("u32 =") || value.contains("i64 =");
+            if is_limit && is_numeric && !value.contains("limits::") {
+                wrong.push(format!("{name}: {constant}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "move these to schemas/src/limits.rs: {wrong:#?}");
+}
