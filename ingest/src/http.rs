@@ -17,6 +17,7 @@ use redact::Redactor;
 use schemas::Stream;
 use schemas::limits;
 use schemas::principal::Principal;
+use store::clock::SystemClock;
 use store::{Clock, Receipt, Store};
 use tokio::sync::Semaphore;
 
@@ -61,11 +62,11 @@ pub struct Options {
 }
 
 impl Options {
-    /// The limits of `schemas::limits`, with these redaction keys and this clock.
-    pub fn new(redaction_key: RedactionKey, clock: Arc<dyn Clock>) -> Options {
+    /// The limits of `schemas::limits` and the machine's clock, with these redaction keys.
+    pub fn new(redaction_key: RedactionKey) -> Options {
         Options {
             redaction_key,
-            clock,
+            clock: Arc::new(SystemClock::new()),
             body_bytes_max: limits::BODY_BYTES_MAX,
             decompressed_bytes_max: limits::DECOMPRESSED_BYTES_MAX,
             admission_bytes: limits::ADMISSION_BYTES,
@@ -279,3 +280,6 @@ fn encoding(headers: &HeaderMap) -> Result<Encoding, Error> {
     }
     Encoding::from_header(first.as_deref())
 }
+
+#[cfg(test)]
+mod tests;

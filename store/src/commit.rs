@@ -26,6 +26,8 @@ const QUANTUM_BYTES: u64 = 4 << 20;
 const FILES_MAX: usize = 4;
 /// A log with no more unsealed bytes than this is carried forward instead of sealed.
 const CARRY_BYTES_MAX: u64 = 1 << 20;
+/// Bytes that are carried forward in one group; the rest waits for the next.
+const CARRY_GROUP_BYTES: usize = 32 << 20;
 /// Bytes that may wait for the signer's hashing before the commit waits for it.
 const INBOX_BYTES_MAX: u64 = 64 << 20;
 
@@ -211,6 +213,9 @@ fn carry_forward(
         if lock(&log.view).unsealed_bytes > CARRY_BYTES_MAX {
             log.seal_wanted.store(true, Ordering::SeqCst);
             continue;
+        }
+        if group.body_bytes() > CARRY_GROUP_BYTES {
+            break;
         }
         let snapshot = log.snapshot();
         for batch in &snapshot.unsealed {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! publish:  create dirs (each synced in its parent) · create tmp · write · fdatasync · renameat2(NOREPLACE) · fsync dir
+//! replace:  create tmp · write · fdatasync · rename(2) · fsync dir
 //! rebuild:  create tmp · write · rename(2), unsynced: for copies that can be made again
 //! ```
 //! The known hole: a directory's fsync after the rename is what makes the name durable; a power cut between the two leaves
@@ -64,6 +65,14 @@ pub(crate) fn publish(disk: &dyn Disk, path: &str, bytes: &[u8]) -> Result<()> {
 pub(crate) fn replace_rebuildable(disk: &dyn Disk, path: &str, bytes: &[u8]) -> Result<()> {
     let temporary = write_temporary(disk, path, bytes, false)?;
     disk.rename(&temporary, path).map_err(failed(disk, "replace", path))
+}
+
+/// Writes a file over what is there; after any power cut there is the one or the other, and once this returns the
+/// new one.
+pub(crate) fn replace_synced(disk: &dyn Disk, path: &str, bytes: &[u8]) -> Result<()> {
+    let temporary = write_temporary(disk, path, bytes, true)?;
+    disk.rename(&temporary, path).map_err(failed(disk, "replace", path))?;
+    disk.sync_dir(parent(path)).map_err(failed(disk, "sync directory", parent(path)))
 }
 
 /// Writes a file over what is there; durable after the next [`Disk::sync_everything`].

@@ -117,9 +117,13 @@ impl Store {
         }
         let shared = Arc::clone(&self.shared);
         let tenant = tenant.to_string();
-        let opened = tokio::task::spawn_blocking(move || open_log(&shared, &tenant, stream)).await;
+        let open = move || {
+            let wait = |placed| root::wait(&shared, vec![placed]);
+            open_log(&shared, &tenant, stream, &wait)
+        };
+        let opened = tokio::task::spawn_blocking(open).await;
         let (state, placed) = opened.map_err(|error| Error::Poisoned { reason: error.to_string() })??;
-        for placed in placed {
+        if let Some(placed) = placed {
             durable(&self.shared, placed).await?;
         }
         Ok(Log { shared: Arc::clone(&self.shared), state })
@@ -186,12 +190,20 @@ pub fn root_key(keys: &Keys, writer: &str) -> Result<String> {
     Ok(keys.log(&origin)?.checkpoint.verifier().to_string())
 }
 
-/// Opens a log, or finds that somebody just has. The root log's entry is queued before the log's own.
-fn open_log(shared: &Shared, tenant: &str, stream: Stream) -> Result<(Arc<LogState>, Vec<Placed>)> {
+/// Opens a log, or finds that somebody just has; returns its first entry, which waits for the disk.
+///
+/// The root log's entry is on stable storage (`wait`) before anything of the log is on disk: after a power cut there
+/// may be a log that the root log knows and that has nothing yet, and never one that it does not know.
+fn open_log(
+    shared: &Shared,
+    tenant: &str,
+    stream: Stream,
+    wait: &dyn Fn(Placed) -> Result<()>,
+) -> Result<(Arc<LogState>, Option<Placed>)> {
     let origin = Origin::new(shared.keys.installation(), tenant, stream, &shared.options.writer)?;
     let mut numbers = lock(&shared.numbers);
     if let Some(state) = shared.find(tenant, stream) {
-        return Ok((state, Vec::new()));
+        return Ok((state, None));
     }
     shared.admit(0)?;
     let root = shared
@@ -199,7 +211,6 @@ fn open_log(shared: &Shared, tenant: &str, stream: Stream) -> Result<(Arc<LogSta
         .ok_or_else(|| Error::Poisoned { reason: "the root log is not open".to_string() })?;
     let known = numbers.iter().find(|(_, known)| known.origin == origin);
     let known = known.map(|(number, known)| (*number, known.root_index));
-    let mut placed = Vec::new();
     let (number, root_index) = match known {
         // A crash came between the root log's entry and the log's first.
         Some(known) => known,
@@ -208,16 +219,16 @@ fn open_log(shared: &Shared, tenant: &str, stream: Stream) -> Result<(Arc<LogSta
             let keys = shared.keys.log(&origin)?;
             let told = root::append_control(shared, &root, &root::opened(number, &origin, &keys))?;
             let root_index = told.first;
-            placed.push(told);
+            wait(told)?;
             numbers.insert(number, Known { origin: origin.clone(), root_index });
             (number, root_index)
         }
     };
     let state = recover::new_log(shared, origin.clone(), number, root_index)?;
-    placed.push(root::append_control(shared, &state, &root::opened(number, &origin, &state.keys))?);
+    let placed = root::append_control(shared, &state, &root::opened(number, &origin, &state.keys))?;
     let mut logs = shared.logs.write().unwrap_or_else(std::sync::PoisonError::into_inner);
     logs.insert((tenant.to_string(), stream), Arc::clone(&state));
-    Ok((state, placed))
+    Ok((state, Some(placed)))
 }
 
 /// Waits until a placed range is on stable storage; returns the durable size.

@@ -41,6 +41,8 @@ pub(crate) struct Found {
     pub(crate) seal: SealState,
     /// Checked roots lag behind the view's tree: where the newest note was checked.
     pub(crate) noted: replay::Noted,
+    /// What refers to entries that a later group must bring.
+    pub(crate) awaited: replay::Awaited,
     pub(crate) last_ingest_us: i64,
 }
 
@@ -67,6 +69,9 @@ pub(crate) fn open(
     clock: Arc<dyn Clock>,
     keys: Keys,
 ) -> Result<Opened> {
+    // What an ended process wrote is read from the kernel's memory: none of it is relied on before it is on stable
+    // storage.
+    disk.sync_everything().map_err(failed(&*disk, "sync", ""))?;
     let mut damage: Option<Error> = None;
     let mut found = load_sealed(&disk, &keys, &options, &mut damage)?;
     let mut replay = Replay::default();
@@ -85,7 +90,21 @@ pub(crate) fn open(
             Told::default()
         }
     };
-    let shared = Arc::new(share(options, disk, clock, keys, found, &replay, &told));
+    // Known to the root log, and a crash came before its first entry: it is opened again when it is asked for.
+    found.retain(|_, log| log.view.durable > 0);
+    let mut logs = Vec::with_capacity(found.len());
+    for (name, log) in found {
+        let mut window = empty_window(&options);
+        let ids = IdDigester::new(&keys, &log.origin);
+        if let Err(error) = seen::fill(&*disk, &log, &ids, &options, clock.wall_us(), &mut window) {
+            keep_damage(&mut damage, error)?;
+        }
+        logs.push((name, log, window));
+    }
+    if damage.is_none() {
+        replay.write_newest_again(&*disk)?;
+    }
+    let shared = Arc::new(share(options, disk, clock, keys, logs, &replay, &told));
     if let Some(Error::Tampered { log, reason }) = damage {
         tracing::error!(%log, %reason, "store opened read-only");
         shared.tampered.set((log, reason)).ok();
@@ -153,8 +172,10 @@ pub(crate) struct Told {
 fn check_root(keys: &Keys, options: &Options, disk: &Arc<dyn Disk>, found: &Logs) -> Result<Told> {
     let mut told = Told::default();
     let root_origin = Origin::new(keys.installation(), ROOT_TENANT, Stream::Root, &options.writer)?;
-    let Some(root) = found.get(&(ROOT_TENANT.to_string(), Stream::Root)) else {
-        return match found.values().next() {
+    let root = found.get(&(ROOT_TENANT.to_string(), Stream::Root));
+    // A crash may come between its directory and its first entry, but then there is nothing else.
+    let Some(root) = root.filter(|root| root.view.durable > 0) else {
+        return match found.values().find(|log| log.origin.stream() != Stream::Root) {
             Some(log) => Err(tampered(&root_origin, format!("{} is there and the root log is not", log.origin))),
             None => Ok(told),
         };
@@ -197,11 +218,11 @@ fn share(
     disk: Arc<dyn Disk>,
     clock: Arc<dyn Clock>,
     keys: Keys,
-    found: Logs,
+    found: Vec<((String, Stream), Found, Window)>,
     replay: &Replay,
     told: &Told,
 ) -> Shared {
-    let unsealed_bytes = found.values().map(|log| log.view.unsealed_bytes).sum();
+    let unsealed_bytes = found.iter().map(|(_, log, _)| log.view.unsealed_bytes).sum();
     let number_of = |origin: &Origin| {
         let known = told.numbers.iter().find(|(_, known)| known.origin == *origin);
         known.map_or((0, 0), |(number, known)| (*number, known.root_index))
@@ -217,9 +238,9 @@ fn share(
     );
     let now = (clock.wall_us(), clock.monotonic_us());
     let mut logs = BTreeMap::new();
-    for (key, log) in found {
+    for (key, log, window) in found {
         let (number, root_index) = number_of(&log.origin);
-        let state = state(&keys, &options, &*disk, log, number, root_index, now);
+        let state = state(&keys, log, window, number, root_index, now);
         logs.insert(key, Arc::new(state));
     }
     Shared {
@@ -244,25 +265,22 @@ fn share(
     }
 }
 
+fn empty_window(options: &Options) -> Window {
+    Window::new(options.idempotency_ids_max, options.idempotency_window_us)
+}
+
 fn state(
     keys: &Keys,
-    options: &Options,
-    disk: &dyn Disk,
     log: Found,
+    window: Window,
     number: u64,
     root_index: u64,
     now: (i64, i64),
 ) -> LogState {
-    let ids = IdDigester::new(keys, &log.origin);
-    let mut window = Window::new(options.idempotency_ids_max, options.idempotency_window_us);
-    if let Err(error) = seen::fill(disk, &log, &ids, options, now.0, &mut window) {
-        // The window is a convenience over the log; a segment that cannot be read is found by whoever reads it.
-        tracing::error!(log = %log.origin, %error, "event ids of sealed entries could not be read");
-    }
     LogState {
         number,
         root_index,
-        ids,
+        ids: IdDigester::new(keys, &log.origin),
         sequencer: Mutex::new(Sequencer {
             next: log.view.durable,
             last_ingest_us: log.last_ingest_us,
@@ -283,7 +301,8 @@ pub(crate) fn new_log(shared: &Shared, origin: Origin, number: u64, root_index: 
     let now = (shared.clock.wall_us(), shared.clock.monotonic_us());
     let found = sealed::empty(&shared.keys, origin)?;
     write_log_json(shared, &found.origin, &found.keys)?;
-    Ok(Arc::new(state(&shared.keys, &shared.options, &*shared.disk, found, number, root_index, now)))
+    let window = empty_window(&shared.options);
+    Ok(Arc::new(state(&shared.keys, found, window, number, root_index, now)))
 }
 
 fn write_log_json(shared: &Shared, origin: &Origin, keys: &LogKeys) -> Result<()> {

@@ -265,7 +265,8 @@ fn check_payloads(stream: Stream, bytes: Vec<u8>, commitments: &mut BTreeMap<u64
 }
 
 /// Writes the tiles that the leaves complete and the new right edge, after checking the root against the signed
-/// one.
+/// one. A partial tile that is still of the right edge is the same and is left alone: it is the only copy that the
+/// newest manifest has.
 fn write_tiles(
     shared: &Shared,
     directory: &str,
@@ -275,6 +276,7 @@ fn write_tiles(
     log: &LogState,
 ) -> Result<TileBuilder> {
     let mut tiles = tiles.clone();
+    let there: Vec<TileId> = tiles.partials().into_iter().map(|(id, _)| id).collect();
     let mut full: Vec<(TileId, Vec<u8>)> = Vec::new();
     let bytes = |hashes: &[Hash]| hashes.iter().flat_map(|hash| hash.0).collect::<Vec<u8>>();
     for leaf in leaves {
@@ -285,7 +287,8 @@ fn write_tiles(
         let detail = format!("{}: what was sealed is not what was signed at size {}", log.origin, part.last);
         return Err(schemas::Error::mismatch("root", detail).into());
     }
-    full.extend(tiles.partials().into_iter().map(|(id, hashes)| (id, bytes(hashes))));
+    let partials = tiles.partials().into_iter().filter(|(id, _)| !there.contains(id));
+    full.extend(partials.map(|(id, hashes)| (id, bytes(hashes))));
     for (id, bytes) in full {
         write_unsynced(&*shared.disk, &format!("{directory}/{}", layout::tile(id)), &bytes)?;
     }

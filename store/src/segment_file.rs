@@ -86,7 +86,6 @@ fn properties(origin: &Origin, (first, last): (u64, u64)) -> Result<WriterProper
     for name in RANDOM {
         builder = builder
             .set_column_dictionary_enabled(path(name), false)
-            .set_column_compression(path(name), Compression::UNCOMPRESSED)
             .set_column_statistics_enabled(path(name), EnabledStatistics::None);
     }
     Ok(builder.build())

@@ -9,7 +9,7 @@ use schemas::layout;
 use crate::crash;
 use crate::disk::{Disk, DiskFile};
 use crate::durable::{failed, preallocate};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::keys::random;
 
 /// A file that holds entries which are not all sealed yet.
@@ -85,7 +85,9 @@ impl Wal {
         }
         let synced = self.synced;
         let number = self.next_group;
-        let Some(current) = self.current.as_mut() else { return Ok(()) };
+        let Some(current) = self.current.as_mut() else {
+            return Err(Error::Poisoned { reason: "no write-ahead file is open".to_string() });
+        };
         let bytes = group.finish(number, current.nonce, synced)?;
         crash::point("group-built");
         let path = layout::wal(self.next_file - 1);
@@ -208,12 +210,12 @@ impl Wal {
             let spare = format!("{}/spare-{:020}", layout::WAL, self.next_spare);
             self.next_spare += 1;
             self.disk.rename(&path, &spare).map_err(failed(&*self.disk, "rename", &path))?;
-            self.disk.sync_dir(layout::WAL).map_err(failed(&*self.disk, "sync directory", layout::WAL))?;
             self.spares.push(spare);
         } else {
             self.disk.remove(&path).map_err(failed(&*self.disk, "remove", &path))?;
         }
-        Ok(())
+        // Each before the next: a power cut that brings one back without those after it would leave a gap.
+        self.disk.sync_dir(layout::WAL).map_err(failed(&*self.disk, "sync directory", layout::WAL))
     }
 
     /// Files in use.

@@ -79,7 +79,7 @@ mod tests {
             decompressed_bytes_max: 5000,
             part_timeout: Duration::from_millis(50),
             body_timeout: Duration::from_millis(200),
-            ..Options::new(Arc::new(|_| [0; 32]), Arc::new(store::clock::SystemClock::new()))
+            ..Options::new(Arc::new(|_| [0; 32]))
         }
     }
 

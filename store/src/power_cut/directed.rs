@@ -20,11 +20,10 @@ use crate::recover;
 /// Opens a damaged store, which must be read-only, unchanged by that, and name the place.
 fn assert_read_only(ended: Ended, named: &str) {
     let before = contents(&ended.disk, "");
-    let mut rig = ended.open();
+    let rig = ended.open();
     let (log, reason) = rig.opened.shared.tampered.get().expect("the store opens read-only").clone();
     assert!(format!("{log}: {reason}").contains(named), "{named:?} is not named: {log}: {reason}");
     assert!(matches!(rig.opened.shared.admit(0), Err(Error::Tampered { .. })));
-    assert!(rig.sign(true).is_ok() && !rig.seal_all().is_ok_and(|()| rig.disk.operations() > 0), "nothing is written");
     assert_eq!(contents(&rig.disk, ""), before, "what is damaged is kept as it is");
 }
 

@@ -249,6 +249,21 @@ impl State {
         Ok(())
     }
 
+    /// A power cut amid a sync is no answer of the disk: any of the pages may have got there.
+    fn forgets(&self) -> bool {
+        self.fault.is_some_and(|fault| !fault.reads)
+    }
+
+    fn forget_unsynced(&mut self) {
+        if self.forgets() {
+            for node in &mut self.nodes {
+                if let Node::File(file) = node {
+                    file.dirty.clear();
+                }
+            }
+        }
+    }
+
     fn sync_everything(&mut self) {
         for node in &mut self.nodes {
             match node {
@@ -297,12 +312,6 @@ impl SimDisk {
     pub(super) fn fail(&self, after: u64, kind: Kind, reads: bool) {
         let mut state = lock(&self.state);
         state.fault = Some(Fault { at: state.operations + after, kind, reads });
-    }
-
-    pub(super) fn repair(&self) {
-        let mut state = lock(&self.state);
-        state.fault = None;
-        state.has_failed = false;
     }
 
     pub(super) fn set_free_bytes(&self, bytes: u64) {
@@ -367,11 +376,9 @@ impl DiskFile for SimFile {
             Ok(())
         });
         let mut state = lock(&self.disk.state);
-        // A power cut amid a sync is no answer of the disk: any of the pages may have got there.
-        if synced.is_err() && state.fault.is_some_and(|fault| !fault.reads) {
+        if synced.is_err() && state.forgets() {
             state.file(self.node)?.dirty.clear();
         }
-        drop(state);
         synced
     }
 }
@@ -463,10 +470,14 @@ impl Disk for SimDisk {
     }
 
     fn sync_everything(&self) -> io::Result<()> {
-        self.operate("sync_everything".to_string(), |state| {
+        let synced = self.operate("sync_everything".to_string(), |state| {
             state.sync_everything();
             Ok(())
-        })
+        });
+        if synced.is_err() {
+            lock(&self.state).forget_unsynced();
+        }
+        synced
     }
 
     fn free_bytes(&self) -> io::Result<u64> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::disk::SimDisk;
-use crate::disk::{Disk, DiskFile as _};
+use crate::disk::Disk;
 
 /// The paths of all files below `dir`.
 pub(super) fn files(disk: &SimDisk, dir: &str) -> Vec<String> {

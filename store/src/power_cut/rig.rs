@@ -104,8 +104,8 @@ impl Rig {
         let shared = Arc::clone(&self.opened.shared);
         if shared.find(tenant, stream).is_none() {
             let wait = |_: Placed| self.poisoning(commit_once(&shared)).map(|_| ());
-            let (_, placed) = self.poisoning(crate::open_log(&shared, tenant, stream))?;
-            for placed in placed { wait(placed)?; }
+            let (_, placed) = self.poisoning(crate::open_log(&shared, tenant, stream, &wait))?;
+            placed.map_or(Ok(()), wait)?;
         }
         Ok(())
     }

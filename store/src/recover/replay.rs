@@ -1,6 +1,7 @@
 //! The write-ahead files, read again in order and applied by the code that commits.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use schemas::checkpoint::Checkpoint;
 use schemas::entry::EntryView;
@@ -18,8 +19,8 @@ use schemas::{Origin, layout};
 use super::{Found, Logs, sealed, tampered};
 use crate::commit::first_ingest_us;
 use crate::disk::Disk;
-use crate::durable::failed;
-use crate::error::Result;
+use crate::durable::{failed, replace_synced};
+use crate::error::{Error, Result};
 use crate::keys::Keys;
 use crate::prepare::{Filled, payload_batch};
 use crate::wal::WalFile;
@@ -43,6 +44,19 @@ impl Noted {
         }
         (self.range.size() == size).then(|| self.range.root())
     }
+}
+
+/// What was read of a log before the entries that it continues.
+///
+/// A small log is carried forward: all that it has unsealed is written again, in one group, and its oldest file goes.
+/// Files between may stay for other logs. What they hold of this log then has nothing before it, and is there again
+/// in the later group.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Awaited {
+    /// One past the last entry passed over.
+    end: u64,
+    /// Checkpoints of sizes not reached yet, ascending.
+    notes: VecDeque<(Checkpoint, Arc<str>)>,
 }
 
 /// What the write-ahead files held.
@@ -87,6 +101,19 @@ impl Replay {
         self.files.iter().map(file).collect()
     }
 
+    /// Writes the newest file again, before anything relies on it. After a failed sync the kernel shows pages that
+    /// are not on the disk and that no later sync writes; a file before the newest was synced to its end.
+    pub(crate) fn write_newest_again(&mut self, disk: &dyn Disk) -> Result<()> {
+        let Some(newest) = self.files.last_mut() else { return Ok(()) };
+        let path = layout::wal(newest.number);
+        let bytes = disk.read(&path).map_err(failed(disk, "read", &path))?;
+        let torn = self.torn.as_ref().filter(|(position, _)| position.file == newest.number);
+        let torn = torn.map_or(0, |(position, bytes)| position.offset + bytes.len() as u64);
+        newest.bytes = self.end.offset.max(torn);
+        let kept = usize::try_from(newest.bytes).ok().and_then(|end| bytes.get(..end)).unwrap_or(&bytes);
+        replace_synced(disk, &path, kept)
+    }
+
     /// Reads and applies all files.
     pub(crate) fn run(&mut self, disk: &dyn Disk, keys: &Keys, logs: &mut Logs) -> Result<()> {
         let mut numbers = Vec::new();
@@ -100,25 +127,23 @@ impl Replay {
         for number in numbers {
             self.file(disk, keys, logs, number)?;
         }
-        Ok(())
+        logs.values().try_for_each(check_awaited)
     }
 
     fn file(&mut self, disk: &dyn Disk, keys: &Keys, logs: &mut Logs, number: u64) -> Result<()> {
         let path = layout::wal(number);
         let bytes = disk.read(&path).map_err(failed(disk, "read", &path))?;
         let header = FileHeader::parse(&bytes).map_err(|error| tampered(&path, error.to_string()))?;
-        if header.number != number {
+        if header.number != number || number == u64::MAX {
             return Err(tampered(&path, format!("its header says number {}", header.number)));
         }
         self.files.push(ReplayedFile { number, bytes: bytes.len() as u64, ends: BTreeMap::new() });
         self.end = Position { file: number, offset: FILE_HEADER_BYTES as u64 };
         let mut offset = FILE_HEADER_BYTES;
         while let Some((group, body)) = group_at(&bytes, offset, &header) {
-            if self.torn.take().is_some() && self.last_group.is_none() {
-                // A torn first group, set aside by an earlier recovery.
-                self.last_group = group.number.checked_sub(1);
-            }
-            if self.last_group.is_some_and(|last| group.number != last + 1) {
+            // A torn group before this one was set aside by an earlier recovery, and its number given again.
+            self.torn = None;
+            if group.number == u64::MAX || self.last_group.is_some_and(|last| group.number != last + 1) {
                 let detail = format!("group {} follows {:?}", group.number, self.last_group);
                 return Err(tampered(&path, detail));
             }
@@ -140,11 +165,10 @@ impl Replay {
             }
             later += GROUP_ALIGN_BYTES;
         }
-        let begun = bytes.get(offset..).and_then(|rest| GroupHeader::parse(rest).ok());
-        if let Some(group) = begun.filter(|group| group.nonce == header.nonce) {
-            let end = (offset + GROUP_HEADER_BYTES + group.body_bytes).min(bytes.len());
+        let rest = bytes.get(offset..).unwrap_or_default();
+        if let Some(length) = begun(rest, header) {
             let position = Position { file: header.number, offset: offset as u64 };
-            self.torn = Some((position, bytes.get(offset..end).unwrap_or_default().to_vec()));
+            self.torn = Some((position, rest.get(..length).unwrap_or(rest).to_vec()));
         }
         Ok(())
     }
@@ -160,7 +184,11 @@ impl Replay {
                 Section::Checkpoint(note) => {
                     let text = Note::parse(note)?;
                     let origin = Checkpoint::parse(text.unverified_text())?.origin;
-                    let size = apply_checkpoint(log(keys, logs, &origin)?, note)?;
+                    let log = log(keys, logs, &origin)?;
+                    let checkpoint = open_checkpoint(log, note)?;
+                    let size = checkpoint.size;
+                    log.awaited.notes.push_back((checkpoint, String::from_utf8_lossy(note).into()));
+                    apply_reached(log)?;
                     self.note_end(&origin, size);
                 }
                 Section::Cursor { .. } => {}
@@ -173,6 +201,19 @@ impl Replay {
         if let Some(file) = self.files.last_mut() {
             let known = file.ends.entry(origin.clone()).or_default();
             *known = (*known).max(end);
+        }
+    }
+}
+
+/// Bytes of a group that was begun at the start of `rest` and is not readable, if there is one. What an earlier use
+/// of the file left behind is none.
+fn begun(rest: &[u8], file: &FileHeader) -> Option<usize> {
+    match GroupHeader::parse(rest) {
+        Ok(group) => (group.nonce == file.nonce).then(|| rest.len().min(GROUP_HEADER_BYTES + group.body_bytes)),
+        Err(_) => {
+            let is_ours = rest.starts_with(b"TACHOGRP") || rest.get(16..32) == Some(file.nonce.as_slice());
+            // Its header is damaged, so its length is not known: everything up to the zeros.
+            is_ours.then(|| rest.len() - rest.iter().rev().take_while(|byte| **byte == 0).count())
         }
     }
 }
@@ -205,8 +246,8 @@ fn apply_entries(log: &mut Found, section: &EntriesSection<'_>) -> Result<()> {
         return Ok(());
     }
     if section.first > durable {
-        let detail = format!("entries from {} on, but only {durable} before", section.first);
-        return Err(tampered(&log.origin, detail));
+        log.awaited.end = log.awaited.end.max(end);
+        return Ok(());
     }
     let skip = usize::try_from(durable - section.first).unwrap_or(usize::MAX);
     let filled = refill(log, section, skip)?;
@@ -215,7 +256,24 @@ fn apply_entries(log: &mut Found, section: &EntriesSection<'_>) -> Result<()> {
     log.noted.leaves.extend(filled.leaves.iter().copied());
     log.view.apply(&filled, bytes, ingest_us)?;
     log.last_ingest_us = last_ingest_us(&filled).unwrap_or(log.last_ingest_us);
-    Ok(())
+    apply_reached(log)
+}
+
+/// Whether everything that was passed over has come.
+fn check_awaited(log: &Found) -> Result<()> {
+    let durable = log.view.durable;
+    if log.awaited.end > durable {
+        let detail = format!("entries up to {} were written, but there is none at {durable}", log.awaited.end);
+        return Err(tampered(&log.origin, detail));
+    }
+    match log.awaited.notes.back() {
+        Some((checkpoint, _)) => Err(signed_beyond(log, checkpoint.size)),
+        None => Ok(()),
+    }
+}
+
+fn signed_beyond(log: &Found, size: u64) -> Error {
+    tampered(&log.origin, format!("size {size} is signed, only {} entries are here", log.view.durable))
 }
 
 fn last_ingest_us(filled: &Filled) -> Option<i64> {
@@ -278,31 +336,44 @@ fn refill(log: &Found, section: &EntriesSection<'_>, skip: usize) -> Result<Fill
     })
 }
 
-/// Checks a note against what was replayed, and takes it as signed. Returns its size.
-fn apply_checkpoint(log: &mut Found, note: &[u8]) -> Result<u64> {
-    let checkpoint = Checkpoint::open(note, log.keys.checkpoint.verifier())
-        .map_err(|error| tampered(&log.origin, error.to_string()))?;
+fn open_checkpoint(log: &Found, note: &[u8]) -> Result<Checkpoint> {
+    Checkpoint::open(note, log.keys.checkpoint.verifier())
+        .map_err(|error| tampered(&log.origin, error.to_string()))
+}
+
+/// Applies the checkpoints whose entries are there.
+fn apply_reached(log: &mut Found) -> Result<()> {
+    while let Some((checkpoint, note)) = log.awaited.notes.pop_front() {
+        if checkpoint.size > log.view.durable {
+            log.awaited.notes.push_front((checkpoint, note));
+            break;
+        }
+        apply_checkpoint(log, &checkpoint, note)?;
+    }
+    Ok(())
+}
+
+/// Checks a checkpoint against what was replayed, and takes it as signed.
+fn apply_checkpoint(log: &mut Found, checkpoint: &Checkpoint, note: Arc<str>) -> Result<()> {
     let size = checkpoint.size;
     if size > log.view.durable {
-        let detail = format!("size {size} is signed, only {} entries are here", log.view.durable);
-        return Err(tampered(&log.origin, detail));
+        return Err(signed_beyond(log, size));
     }
     // A note below what is sealed or checked already was checked when it was newest.
     if size < log.view.sealed || size < log.noted.range.size() {
-        return Ok(size);
+        return Ok(());
     }
     if log.noted.root_at(size) != Some(checkpoint.root) {
         return Err(tampered(&log.origin, format!("the root signed at size {size} is not that of the entries")));
     }
-    let text: std::sync::Arc<str> = String::from_utf8_lossy(note).into();
     if size > log.view.signed {
         log.view.signed = size;
-        log.view.checkpoint = std::sync::Arc::clone(&text);
+        log.view.checkpoint = Arc::clone(&note);
         if size > log.view.sealed {
-            log.view.notes.push_back((size, text));
+            log.view.notes.push_back((size, note));
         }
     }
-    Ok(size)
+    Ok(())
 }
 
 /// Holds the copy of the newest checkpoint against what was found: it is never ahead of the write-ahead files.
@@ -310,8 +381,8 @@ fn apply_checkpoint(log: &mut Found, note: &[u8]) -> Result<u64> {
 pub(crate) fn check_copy(disk: &dyn Disk, log: &mut Found) -> Result<()> {
     let path = format!("{}/{}", layout::origin_dir(&log.origin), layout::CHECKPOINT);
     let Ok(bytes) = disk.read(&path) else { return Ok(()) };
-    match Checkpoint::open(&bytes, log.keys.checkpoint.verifier()) {
-        Ok(_) => apply_checkpoint(log, &bytes).map(|_| ()),
+    match open_checkpoint(log, &bytes) {
+        Ok(checkpoint) => apply_checkpoint(log, &checkpoint, String::from_utf8_lossy(&bytes).into()),
         Err(error) => {
             tracing::warn!(log = %log.origin, %error, "the checkpoint copy is unreadable and will be rebuilt");
             Ok(())

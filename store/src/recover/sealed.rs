@@ -11,7 +11,7 @@ use schemas::tile::{self, TileBuilder, TileId, partial_tiles};
 use schemas::tree::CompactRange;
 use schemas::{Origin, Stream};
 
-use super::replay::Noted;
+use super::replay::{Awaited, Noted};
 use super::{Found, tampered};
 use crate::disk::Disk;
 use crate::durable::failed;
@@ -58,6 +58,7 @@ pub(crate) fn empty(keys: &Keys, origin: Origin) -> Result<Found> {
         },
         seal: SealState { tiles: TileBuilder::new(), live: Vec::new() },
         noted: Noted::at(CompactRange::new()),
+        awaited: Awaited::default(),
         last_ingest_us: i64::MIN,
     })
 }

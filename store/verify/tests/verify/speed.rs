@@ -10,7 +10,6 @@ use crate::writer::Store;
 
 #[test]
 #[ignore = "a measurement: cargo test --release -p tacho-verify speed -- --ignored --nocapture"]
-#[allow(clippy::disallowed_methods, reason = "a measurement")]
 fn speed_on_more_than_half_a_million_events() {
     let mut store = Store::new(4, 16_384);
     let events = store.open("default", Stream::Events);

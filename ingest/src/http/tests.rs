@@ -1,0 +1,157 @@
+//! The door over a real store: what comes in, what is answered, what is in the log.
+
+use axum::http::{Request as HttpRequest, StatusCode};
+use http_body_util::BodyExt;
+use schemas::principal::Role;
+use serde_json::Value;
+use store::Keys;
+use tower::ServiceExt;
+
+use super::*;
+
+const GOOD: &str = "{\"event_id\":\"e1\",\"time\":\"2026-06-09T12:45:31Z\",\"kind\":\"call\"}\n";
+
+struct Rig {
+    store: Store,
+    router: Router,
+    _data: tempfile::TempDir,
+}
+
+fn rig() -> Rig {
+    let data = tempfile::tempdir().unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let keys = Keys::from_seed([5; 32], "plant.example").unwrap();
+    // A test must run on a nearly full disk too.
+    let options = store::Options { disk_free_bytes_min: 0, ..store::Options::default() };
+    let store = Store::open(&data.path().join("data"), keys, options, clock).unwrap();
+    let options =
+        Options { body_bytes_max: 1 << 20, inline_bytes_max: 1000, ..Options::new(Arc::new(|_| [1; 32])) };
+    let router = router(Ingest::new(store.clone(), options));
+    Rig { store, router, _data: data }
+}
+
+fn request(role: Option<Role>, body: impl Into<Body>) -> HttpRequest<Body> {
+    let mut request = HttpRequest::post("/v1/events").body(body.into()).unwrap();
+    if let Some(role) = role {
+        let principal = Principal {
+            id: "t-0123456789ab".to_string(),
+            role,
+            tenant: "acme".to_string(),
+            source_ip: None,
+            door: "http",
+        };
+        request.extensions_mut().insert(principal);
+    }
+    request
+}
+
+impl Rig {
+    async fn send(&self, request: HttpRequest<Body>) -> (StatusCode, Value) {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&bytes).unwrap())
+    }
+
+    async fn post(&self, body: impl Into<Body>) -> (StatusCode, Value) {
+        self.send(request(Some(Role::Collector), body)).await
+    }
+
+    fn durable(&self) -> u64 {
+        self.store.snapshot("acme", Stream::Events).map_or(0, |snapshot| snapshot.durable)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_in_the_log_when_they_are_answered() {
+    let rig = rig();
+    let before = rig.durable();
+    let (status, answer) = rig.post(format!("{GOOD}bad\n{}", GOOD.replace("e1", "e2"))).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    assert_eq!((answer["accepted"].as_u64(), answer["count"].as_u64()), (Some(2), Some(2)));
+    assert_eq!((answer["duplicates"].as_u64(), answer["rejected_count"].as_u64()), (Some(0), Some(1)));
+    assert_eq!(answer["rejected"][0]["line"], 2);
+    assert_eq!(answer["tree_size"].as_u64(), Some(rig.durable()));
+    assert_eq!(answer["first_index"].as_u64(), Some(rig.durable() - 2));
+    assert!(
+        rig.durable() >= before + 2 && answer["log"].as_str().unwrap().contains("acme/events"),
+        "{answer}"
+    );
+
+    let (status, again) = rig.post(GOOD).await;
+    assert_eq!(
+        (status, again["accepted"].as_u64(), again["duplicates"].as_u64()),
+        (StatusCode::OK, Some(0), Some(1))
+    );
+
+    let many: String = (0..500).map(|n| GOOD.replace("e1", &format!("m{n}"))).collect();
+    let (status, answer) = rig.post(many).await;
+    assert_eq!(
+        (status, answer["accepted"].as_u64()),
+        (StatusCode::OK, Some(500)),
+        "a body parsed on its own thread"
+    );
+    rig.store.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_idempotency_key_counts_once() {
+    let rig = rig();
+    let keyed = || {
+        let mut request = request(Some(Role::Admin), GOOD.replace("\"event_id\":\"e1\",", "").repeat(3));
+        request.headers_mut().insert("idempotency-key", "k1".parse().unwrap());
+        request
+    };
+    let (_, first) = rig.send(keyed()).await;
+    assert_eq!((first["accepted"].as_u64(), first["duplicates"].as_u64()), (Some(3), Some(0)), "{first}");
+    let (_, again) = rig.send(keyed()).await;
+    assert_eq!((again["accepted"].as_u64(), again["duplicates"].as_u64()), (Some(0), Some(3)), "{again}");
+    rig.store.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_taken_is_a_problem() {
+    let rig = rig();
+    let with = |name: &'static str, value: &str| {
+        let mut request = request(Some(Role::Collector), GOOD);
+        request.headers_mut().insert(name, value.parse().unwrap());
+        request
+    };
+    let mut format = request(Some(Role::Collector), GOOD);
+    *format.uri_mut() = "/v1/events?format=cobol".parse().unwrap();
+    for (request, status, code) in [
+        (request(None, GOOD), 401, "unauthenticated"),
+        (request(Some(Role::Auditor), GOOD), 403, "forbidden"),
+        (request(Some(Role::Operator), GOOD), 403, "forbidden"),
+        (request(Some(Role::Collector), ""), 400, "empty"),
+        (request(Some(Role::Collector), "\n[]\n"), 400, "empty"),
+        (request(Some(Role::Collector), "{}\nx\n"), 400, "nothing_usable"),
+        (request(Some(Role::Collector), vec![b' '; (1 << 20) + 1]), 413, "too_large"),
+        (with("content-length", "99999999"), 413, "too_large"),
+        (with("content-encoding", "br"), 415, "unknown_encoding"),
+        (with("content-encoding", "gzip"), 400, "bad_gzip"),
+        (format, 400, "unknown_mapping"),
+    ] {
+        let (found, problem) = rig.send(request).await;
+        assert_eq!((found.as_u16(), problem["code"].as_str()), (status, Some(code)), "{problem}");
+        assert_eq!(problem["status"].as_u64(), Some(u64::from(status)));
+    }
+    assert_eq!(rig.durable(), 0, "nothing of it is in the log");
+    rig.store.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_goes_away_changes_nothing() {
+    let rig = rig();
+    let many: String = (0..2000).map(|n| GOOD.replace("e1", &format!("g{n}"))).collect();
+    let mut answer = Box::pin(rig.router.clone().oneshot(request(Some(Role::Collector), many)));
+    // Polled until the body is read and the work has its own task, then dropped.
+    let gone = tokio::time::timeout(Duration::from_millis(1), &mut answer).await;
+    drop(answer);
+    if gone.is_err() {
+        let log = rig.store.log("acme", Stream::Events).await.unwrap();
+        let grown = tokio::time::timeout(Duration::from_secs(20), log.grown_past(1999)).await;
+        assert!(grown.is_ok_and(|size| size >= 2000));
+    }
+    rig.store.close().await.unwrap();
+}

@@ -1,0 +1,139 @@
+//! Seeded, structure-aware mutation of bodies: no body panics, every value is taken or refused with a reason, and the
+//! reasons that were reached are counted and printed.
+//!
+//! One second by default, twenty with `TACHO_FULL=1`; `TACHO_SEED` sets the seed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]
+#![allow(clippy::disallowed_methods, reason = "a budget of time")]
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use ingest::{Context, Sessions, parse};
+use redact::Redactor;
+use schemas::principal::{Principal, Role};
+
+const SEEDS: [&str; 5] = [
+    r#"{"event_id":"e-1","time":"2026-11-21T10:00:00.123Z","kind":"call","user_id":"u-1","scopes":["a","b"],"server":"github","capability":"get_issue","decision":"allowed","status":"ok","latency_us":12,"arguments":{"n":9007199254740993,"s":"x\u0041"},"result":"ok","extra":[1,2]}"#,
+    r#"{"timestamp":"2026-06-09T12:45:31Z","userId":"u-481","server":"incident-mcp","capabilityType":"tool","capabilityName":"create","decision":"allowed","status":"success","latencyMs":284.5}"#,
+    "[{\"time\":1795219200,\"method\":\"tools/call\"},{\"time\":\"2026-11-21T10:00:00+02:00\",\"kind\":\"auth\",\"password\":\"hunter2x\"}]",
+    "{\"time\":\"2026-11-21T10:00:00Z\",\"kind\":\"call\"}\n\n{\"time\":\"2026-11-21T10:00:01Z\",\"capability\":\"x\"}\r\n",
+    "\u{feff}{\"time\":1795219200000,\"kind\":\"session\",\"method\":\"start\",\"reason\":\"because\"}",
+];
+
+/// Words and numbers that parsers break at.
+const TOKENS: [&str; 22] = [
+    "null", "true", "{}", "[]", "\"\"", "-0", "1e999", "9223372036854775808", "\"\\ud800\"", "\\u0000", "\"time\"", "\"kind\"",
+    "\"tenant\"", "\"event_id\"", "{\"a\":", "[[[[", "\n", ",", ":", "\"9999-12-31T23:59:60Z\"", "\u{202e}", "0000-00-00T00:00:00Z",
+];
+
+struct Seeded(u64);
+
+impl Seeded {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.next() % bound.max(1) as u64).unwrap()
+    }
+}
+
+fn mutate(seeded: &mut Seeded) -> Vec<u8> {
+    let mut bytes = SEEDS[seeded.below(SEEDS.len())].as_bytes().to_vec();
+    for _ in 0..1 + seeded.below(4) {
+        if bytes.is_empty() {
+            return bytes;
+        }
+        let at = seeded.below(bytes.len());
+        let to = (at + 1 + seeded.below(40)).min(bytes.len());
+        match seeded.below(7) {
+            0 => bytes[at] ^= 1 << seeded.below(8),
+            1 => bytes[at] = seeded.next() as u8,
+            2 => bytes.truncate(at),
+            3 => {
+                bytes.drain(at..to);
+            }
+            4 => {
+                let part = bytes[at..to].to_vec();
+                bytes.splice(at..at, part);
+            }
+            5 => {
+                let token = TOKENS[seeded.below(TOKENS.len())].bytes();
+                bytes.splice(at..at, token);
+            }
+            _ => {
+                let token = TOKENS[seeded.below(TOKENS.len())].bytes();
+                bytes.splice(at..to, token);
+            }
+        }
+    }
+    bytes
+}
+
+#[test]
+fn bodies() {
+    let principal = Principal {
+        id: "t-0123456789ab".into(),
+        role: Role::Collector,
+        tenant: "default".into(),
+        source_ip: None,
+        door: "http",
+    };
+    let (redactor, sessions) = (Redactor::new([7; 32]), Sessions::new());
+    let context = Context {
+        collector: "http",
+        principal: &principal,
+        mapping: None,
+        idempotency_key: Some("key"),
+        line_first: 1,
+        now_us: 1_795_219_200_000_000,
+        seed: [9; 32],
+        redactor: &redactor,
+        sessions: &sessions,
+    };
+    for seed in SEEDS {
+        let parsed = parse(seed.as_bytes(), &context).unwrap();
+        assert!(parsed.draft.is_some() && parsed.rejected_count == 0, "{seed}: {:?}", parsed.rejected);
+    }
+    let seed = std::env::var("TACHO_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    let seconds = if std::env::var_os("TACHO_FULL").is_some() { 20 } else { 1 };
+    let (mut seeded, started) = (Seeded(seed), Instant::now());
+    let mut reached: BTreeMap<String, u64> = BTreeMap::new();
+    let mut cases = 0u64;
+    while started.elapsed() < Duration::from_secs(seconds) {
+        for _ in 0..16 {
+            cases += 1;
+            let body = mutate(&mut seeded);
+            match parse(&body, &context) {
+                Ok(parsed) => {
+                    let rows = parsed.draft.as_ref().map_or(0, |draft| draft.entries.num_rows());
+                    *reached.entry("accepted".into()).or_default() += rows as u64;
+                    for refused in &parsed.rejected {
+                        assert!(!refused.detail.is_empty());
+                        *reached.entry(format!("refused: {:?}", refused.code)).or_default() += 1;
+                    }
+                    if let Some(draft) = parsed.draft {
+                        // What is accepted can be stored: it encodes within every cap.
+                        let encoder = schemas::entry::Encoder::entries(schemas::Stream::Events, &draft.entries).unwrap();
+                        let mut bytes = Vec::new();
+                        (0..rows).for_each(|row| encoder.fields(row, &mut bytes).unwrap());
+                        let encoder =
+                            schemas::entry::Encoder::payloads(schemas::Stream::Events, &draft.payloads).unwrap();
+                        (0..rows).for_each(|row| encoder.values(row, &mut bytes, |_, _| {}).unwrap());
+                    }
+                }
+                Err(error) => *reached.entry(format!("whole body: {error}")).or_default() += 1,
+            }
+        }
+    }
+    println!("body: {cases} cases, seed {seed}");
+    for (branch, count) in &reached {
+        println!("  {count:>9}  {branch}");
+    }
+    assert!(reached.len() > 6, "hardly any branch was reached");
+}
