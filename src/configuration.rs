@@ -48,7 +48,7 @@ fn known() -> Vec<(&'static str, Value, &'static str)> {
         ("allow_plaintext", text(""), "address beyond loopback to listen on without TLS"),
         ("roles", Value::Array(roles), "what this process does"),
         ("log.format", text("text"), "text or json"),
-        ("log.level", text("info"), "tracing filter"),
+        ("log.level", text(""), "tracing filter; empty for info in a service and warn elsewhere"),
         ("store.seal_rows", integer(limits::SEAL_ROWS), "rows at which a log is sealed"),
         ("store.seal_bytes", integer(limits::SEAL_BYTES), "bytes at which a log is sealed"),
         ("store.seal_age_s", seconds(limits::SEAL_AGE_US), "age at which a log is sealed, seconds"),
@@ -279,15 +279,6 @@ impl Configuration {
         Ok(lines)
     }
 
-    /// BLAKE3 over what is in force.
-    pub fn digest(&self) -> Result<String> {
-        let mut hasher = blake3::Hasher::new();
-        for (key, (value, _)) in &self.values {
-            hasher.update(format!("{key}={value}\n").as_bytes());
-        }
-        hasher.update(self.detect_settings()?.digest().as_bytes());
-        Ok(hasher.finalize().to_hex().to_string())
-    }
 }
 
 #[cfg(test)]

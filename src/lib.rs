@@ -42,7 +42,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         .map_err(anyhow::Error::from)
         .and_then(|cli| {
             let configuration = Configuration::load(&cli)?;
-            telemetry::start(&configuration)?;
+            telemetry::start(&configuration, matches!(cli.command, arguments::Command::Serve(_)))?;
             command::run(cli, configuration)
         });
     match result {

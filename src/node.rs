@@ -65,7 +65,7 @@ impl Node {
         let options = store_options(configuration)?;
         let (at, time) = (data.clone(), Arc::clone(&clock));
         let store = tokio::task::spawn_blocking(move || Store::open(&at, keys, options, time)).await??;
-        let ingest = configuration.has_role("ingest").then(|| open_ingest(configuration, &store)).transpose()?;
+        let ingest = configuration.has_role("ingest").then(|| open_ingest(configuration, &store, &clock)).transpose()?;
         let query = configuration.has_role("query").then(|| open_query(configuration, &store, &clock)).transpose()?;
         let detector = match duty == Duty::Service && configuration.has_role("detect") {
             true => {
@@ -155,7 +155,7 @@ fn store_options(configuration: &Configuration) -> Result<store::Options> {
     })
 }
 
-fn open_ingest(configuration: &Configuration, store: &Store) -> Result<ingest::Ingest> {
+fn open_ingest(configuration: &Configuration, store: &Store, clock: &Arc<dyn Clock>) -> Result<ingest::Ingest> {
     let number = |key: &str| -> Result<usize> {
         usize::try_from(configuration.number(key)?).with_context(|| key.to_string())
     };
@@ -166,6 +166,7 @@ fn open_ingest(configuration: &Configuration, store: &Store) -> Result<ingest::I
         decompressed_bytes_max: number("ingest.decompressed_bytes_max")?,
         admission_bytes: number("ingest.admission_bytes")?,
         admission_tenant_bytes: number("ingest.admission_tenant_bytes")?,
+        clock: Arc::clone(clock),
         ..ingest::Options::new(fingerprints)
     };
     Ok(ingest::Ingest::new(store.clone(), options))

@@ -35,7 +35,6 @@ pub struct Service {
     pub child: Child,
     pub address: String,
     pub token: String,
-    pub home: PathBuf,
 }
 
 /// An answer.
@@ -82,7 +81,7 @@ impl Service {
             return None;
         };
         let token = std::fs::read_to_string(home.join("keys/admin.token")).unwrap().trim().to_string();
-        Some(Service { child, address: address.to_string(), token, home: home.to_path_buf() })
+        Some(Service { child, address: address.to_string(), token })
     }
 
     /// Sends a request with the admin token.

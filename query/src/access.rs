@@ -227,12 +227,7 @@ impl AccessLog {
         entries.push(&row.finish())?;
         let mut payloads = RowsBuilder::payloads(Stream::Access);
         payloads.push(&Row::new())?;
-        Ok(Draft {
-            entries: entries.finish()?,
-            payloads: payloads.finish()?,
-            idempotent: Vec::new(),
-            scope,
-        })
+        Ok(Draft { entries: entries.finish()?, payloads: payloads.finish()?, idempotent: Vec::new(), scope })
     }
 }
 

@@ -52,7 +52,10 @@ pub struct Request {
 pub(crate) enum Param {
     Value(ScalarValue),
     /// From the first row of an earlier part.
-    Before { part: usize, column: usize },
+    Before {
+        part: usize,
+        column: usize,
+    },
 }
 
 impl Param {
@@ -132,11 +135,7 @@ impl Query {
     ///
     /// # Errors
     /// [`Error::Internal`] when threads cannot be started.
-    pub fn over(
-        snapshots: Arc<dyn Snapshots>,
-        journal: Arc<dyn Journal>,
-        options: Options,
-    ) -> Result<Query> {
+    pub fn over(snapshots: Arc<dyn Snapshots>, journal: Arc<dyn Journal>, options: Options) -> Result<Query> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(options.threads.max(1))
             .thread_stack_size(STACK_BYTES)
@@ -177,8 +176,9 @@ impl Query {
     /// Every [`Error`]; refusals are on the access log.
     pub async fn sql(&self, principal: &Principal, request: Request) -> Result<Answer> {
         let Request { sql, params, format, rows_max } = request;
-        let parts = vec![(sql.clone(), params.into_iter().map(Param::Value).collect())];
-        self.run(principal, Job { action: "sql", statement: sql, parts, format, rows_max }).await
+        let statement = with_params(&sql, &params);
+        let parts = vec![(sql, params.into_iter().map(Param::Value).collect())];
+        self.run(principal, Job { action: "sql", statement, parts, format, rows_max }).await
     }
 
     /// Waits until every query that ended is on the access log: before a process exits.
@@ -205,6 +205,13 @@ impl Query {
             }
         }
     }
+}
+
+/// The text with its parameters as comments: what was asked is not known without them.
+fn with_params(sql: &str, params: &[ScalarValue]) -> String {
+    let params =
+        params.iter().zip(1..).map(|(value, number)| format!("\n-- ${number} = {:?}", value.to_string()));
+    std::iter::once(sql.to_string()).chain(params).collect()
 }
 
 fn count(action: &'static str, code: &'static str) {
@@ -341,7 +348,9 @@ impl Run {
     async fn check(&self) -> Result<Vec<Statement>> {
         let role = self.principal.role;
         if !role.asks() {
-            return Err(Error::Forbidden(format!("role {role} may not ask; an auditor, responder or admin may")));
+            return Err(Error::Forbidden(format!(
+                "role {role} may not ask; an auditor, responder or admin may"
+            )));
         }
         let texts: Vec<String> = self.job.parts.iter().map(|(sql, _)| sql.clone()).collect();
         let parse = async move { texts.iter().map(|sql| statement::parse(sql, role)).collect() };

@@ -157,10 +157,9 @@ impl Error {
             match at {
                 DataFusionError::Context(_, inner) => at = inner,
                 DataFusionError::Diagnostic(diagnostic, inner) => {
-                    position = diagnostic.span.map(|span| Position {
-                        line: span.start.line,
-                        column: span.start.column,
-                    });
+                    position = diagnostic
+                        .span
+                        .map(|span| Position { line: span.start.line, column: span.start.column });
                     at = inner;
                 }
                 DataFusionError::Shared(inner) => at = inner,
@@ -217,10 +216,10 @@ fn own_error(error: &(dyn std::error::Error + 'static)) -> Option<Error> {
         if let Some(own) = error.downcast_ref::<Error>() {
             return Some(own.clone());
         }
-        if let Some(DataFusionError::External(inner)) = error.downcast_ref::<DataFusionError>() {
-            if let Some(own) = own_error(inner.as_ref()) {
-                return Some(own);
-            }
+        if let Some(DataFusionError::External(inner)) = error.downcast_ref::<DataFusionError>()
+            && let Some(own) = own_error(inner.as_ref())
+        {
+            return Some(own);
         }
         at = error.source();
     }

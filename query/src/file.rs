@@ -62,12 +62,10 @@ impl SnapshotFiles {
 
     /// Lets a checked file be read under the name that is returned.
     pub(crate) fn admit(&self, log: &str, below: &str, checked: &Checked) -> Result<Path> {
-        let name = Path::parse(format!("{log}/{below}")).map_err(|error| Error::Internal(error.to_string()))?;
-        let open = OpenFile {
-            file: Arc::clone(&checked.file),
-            path: checked.path.clone(),
-            bytes: checked.bytes,
-        };
+        let name =
+            Path::parse(format!("{log}/{below}")).map_err(|error| Error::Internal(error.to_string()))?;
+        let open =
+            OpenFile { file: Arc::clone(&checked.file), path: checked.path.clone(), bytes: checked.bytes };
         self.open
             .write()
             .map_err(|_| Error::Internal("the list of files is poisoned".to_string()))?
@@ -93,7 +91,8 @@ async fn read(open: OpenFile, ranges: Vec<Range<u64>>) -> StoreResult<Vec<Bytes>
     let blocking = tokio::task::spawn_blocking(move || {
         ranges.into_iter().map(|range| read_range(&open, range)).collect::<std::io::Result<Vec<Bytes>>>()
     });
-    let failed = |source: Box<dyn std::error::Error + Send + Sync>| StoreError::Generic { store: "snapshot", source };
+    let failed =
+        |source: Box<dyn std::error::Error + Send + Sync>| StoreError::Generic { store: "snapshot", source };
     match blocking.await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(error)) => Err(failed(format!("read {path}: {error}").into())),

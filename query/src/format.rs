@@ -123,7 +123,10 @@ pub struct Encoded {
 
 impl std::fmt::Debug for Encoded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Encoded").field("answer", &self.answer).field("done", &self.done).finish_non_exhaustive()
+        f.debug_struct("Encoded")
+            .field("answer", &self.answer)
+            .field("done", &self.done)
+            .finish_non_exhaustive()
     }
 }
 

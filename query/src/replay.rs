@@ -147,8 +147,7 @@ const STEP_COLUMNS: [&str; 32] = [
 /// What a step shows, of `payloads`.
 const PAYLOAD_COLUMNS: [&str; 5] = ["arguments", "result", "error_message", "reason", "decision_reason"];
 
-const EXTENT: &str =
-    "SELECT count(*) AS steps, min(log_index) AS first, max(log_index) AS last FROM events WHERE session_id = $1";
+const EXTENT: &str = "SELECT count(*) AS steps, min(log_index) AS first, max(log_index) AS last FROM events WHERE session_id = $1";
 const ALERTS: &str = "SELECT alert_id, sequence, state, rule_id, title, severity, explanation, time, evidence \
     FROM alerts WHERE array_has(observables, $2) OR log_index IN (\
         SELECT about.log_index FROM (SELECT log_index, unnest(evidence) AS event_index FROM alerts) AS about \
@@ -192,7 +191,10 @@ impl Query {
         steps.extend(bounds());
         steps.push(Param::Value(ScalarValue::Int64(i64::try_from(limit).ok())));
         if let Some(cursor) = after {
-            steps.push(Param::Value(ScalarValue::TimestampMicrosecond(Some(cursor.time_us), Some("UTC".into()))));
+            steps.push(Param::Value(ScalarValue::TimestampMicrosecond(
+                Some(cursor.time_us),
+                Some("UTC".into()),
+            )));
             steps.push(Param::Value(ScalarValue::Int64(Some(cursor.log_index))));
         }
         let page = after.map_or_else(String::new, |cursor| format!(" after {cursor}"));

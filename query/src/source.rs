@@ -47,8 +47,10 @@ pub struct Snapshot {
 impl Snapshot {
     /// Takes the logs of `tenant` one after the other.
     pub(crate) fn take(source: &dyn Snapshots, tenant: &str) -> Snapshot {
-        let logs =
-            STREAMS.map(|stream| (stream, source.snapshot(tenant, stream).map(Arc::new))).into_iter().collect();
+        let logs = STREAMS
+            .map(|stream| (stream, source.snapshot(tenant, stream).map(Arc::new)))
+            .into_iter()
+            .collect();
         Snapshot { logs }
     }
 

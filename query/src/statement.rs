@@ -15,6 +15,7 @@ use schemas::principal::Role;
 
 use crate::{Error, Result};
 
+mod names;
 mod tokens;
 
 /// Tables and subqueries in one statement.
@@ -40,10 +41,11 @@ pub(crate) fn parse(sql: &str, role: Role) -> Result<Parsed> {
         .build()
         .and_then(|mut parser| parser.parse_statements())
         .map_err(|error| Error::engine(&error, crate::error::Stage::Plan))?;
-    let (Some(statement), true) = (statements.pop_front(), statements.is_empty()) else {
+    let (Some(mut statement), true) = (statements.pop_front(), statements.is_empty()) else {
         return Err(refused("statement_count", "exactly one statement is answered at a time"));
     };
     check(&statement, role)?;
+    names::name_subqueries(&mut statement);
     Ok(statement)
 }
 
@@ -120,11 +122,16 @@ impl Walls {
     fn factor(&mut self, factor: &TableFactor) -> Result<()> {
         self.relations += 1;
         if self.relations > RELATIONS_MAX {
-            return Err(refused("too_many_tables", format!("more than {RELATIONS_MAX} tables and subqueries")));
+            return Err(refused(
+                "too_many_tables",
+                format!("more than {RELATIONS_MAX} tables and subqueries"),
+            ));
         }
         match factor {
             TableFactor::Table { name, args: None, version: None, json_path: None, .. } => one_name(name),
-            TableFactor::Derived { .. } | TableFactor::NestedJoin { .. } | TableFactor::UNNEST { .. } => Ok(()),
+            TableFactor::Derived { .. } | TableFactor::NestedJoin { .. } | TableFactor::UNNEST { .. } => {
+                Ok(())
+            }
             _ => Err(refused("function_not_allowed", "table functions are not answered here")),
         }
     }
@@ -172,9 +179,10 @@ impl Visitor for Walls {
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
         match expr {
-            Expr::InList { list, .. } if list.len() > SQL_IN_LIST_MAX => {
-                ControlFlow::Break(refused("too_many_items", format!("more than {SQL_IN_LIST_MAX} items in IN")))
-            }
+            Expr::InList { list, .. } if list.len() > SQL_IN_LIST_MAX => ControlFlow::Break(refused(
+                "too_many_items",
+                format!("more than {SQL_IN_LIST_MAX} items in IN"),
+            )),
             _ => ControlFlow::Continue(()),
         }
     }

@@ -108,6 +108,7 @@ pub(crate) fn tables(shared: &Shared, role: Role) -> Result<Vec<(&'static str, A
 fn in_memory(rows: Result<RecordBatch, arrow::error::ArrowError>) -> Result<Arc<dyn TableProvider>> {
     let internal = |error: String| Error::Internal(format!("derived table: {error}"));
     let rows = rows.map_err(|error| internal(error.to_string()))?;
-    let table = MemTable::try_new(rows.schema(), vec![vec![rows]]).map_err(|error| internal(error.to_string()))?;
+    let table =
+        MemTable::try_new(rows.schema(), vec![vec![rows]]).map_err(|error| internal(error.to_string()))?;
     Ok(Arc::new(table))
 }

@@ -9,10 +9,9 @@ use schemas::limits::ROUND_LOGS_MAX;
 use schemas::note::Note;
 use schemas::{Origin, Stream};
 
-use crate::control::control_draft;
 use crate::error::{Error, Result};
 use crate::keys::LogKeys;
-use crate::sequence::{Placed, place};
+use crate::sequence::{Placed, place_control};
 use crate::state::{LogState, Shared, lock};
 
 /// What the root log was last told, and when.
@@ -35,9 +34,7 @@ pub(crate) fn opened(number: u64, origin: &Origin, keys: &LogKeys) -> Control {
 
 /// Queues a control entry.
 pub(crate) fn append_control(shared: &Shared, log: &Arc<LogState>, control: &Control) -> Result<Placed> {
-    let index = lock(&log.sequencer).next;
-    let draft = control_draft(&log.origin, control, index, shared.clock.wall_us())?;
-    place(shared, log, &draft, false)
+    place_control(shared, log, control)
 }
 
 /// Queues round entries for the logs that changed, and a heartbeat, if it is time or `now` is set.

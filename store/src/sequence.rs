@@ -249,13 +249,31 @@ fn ingest_time(shared: &Shared, log: &Arc<LogState>, sequencer: &mut Sequencer) 
     tracing::warn!(log = %log.origin, last_us = sequencer.last_ingest_us, first_us = wall_us, "clock stepped");
     sequencer.run = (wall_us, monotonic_us);
     sequencer.last_ingest_us = wall_us;
-    let draft = control_draft(&log.origin, &control, sequencer.next, wall_us)?;
+    enqueue_control(shared, log, sequencer, &control, wall_us)?;
+    Ok(wall_us)
+}
+
+/// Places a control entry; its `time` is its ingest time.
+pub(crate) fn place_control(shared: &Shared, log: &Arc<LogState>, control: &Control) -> Result<Placed> {
+    let mut sequencer = lock(&log.sequencer);
+    let ingest_us = ingest_time(shared, log, &mut sequencer)?;
+    enqueue_control(shared, log, &mut sequencer, control, ingest_us)
+}
+
+fn enqueue_control(
+    shared: &Shared,
+    log: &Arc<LogState>,
+    sequencer: &mut Sequencer,
+    control: &Control,
+    ingest_us: i64,
+) -> Result<Placed> {
+    let draft = control_draft(&log.origin, control, sequencer.next, ingest_us)?;
     let prepared = prepare(log.origin.stream(), log.origin.tenant(), &draft, false)?;
     let first = sequencer.next;
     sequencer.next += 1;
-    let (slot, _durable) = enqueue(shared, log, prepared.bytes());
-    fill(shared, &slot, prepared.fill(&[true], &log.keys.log_id, first, wall_us))?;
-    Ok(wall_us)
+    let (slot, durable) = enqueue(shared, log, prepared.bytes());
+    fill(shared, &slot, prepared.fill(&[true], &log.keys.log_id, first, ingest_us))?;
+    Ok(Placed { first, count: 1, duplicates: Vec::new(), durable: Some(durable) })
 }
 
 /// The batch with one more tag in some rows.

@@ -130,3 +130,48 @@ impl Engine {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn early_closing_leaves_no_deadline_behind() {
+        let mut engine = Engine::new("acme", Settings { episodes_open_max: 8, ..Settings::default() });
+        let mut alerts = Vec::new();
+        for index in 0..100 {
+            let capability = index.to_string();
+            let record = Record {
+                index,
+                ingest_time_us: index,
+                time_us: index,
+                kind: "call",
+                method: None,
+                user_id: None,
+                agent_id: None,
+                client: None,
+                credential_id: None,
+                source_ip: None,
+                session_id: "",
+                call_id: None,
+                server: None,
+                capability: Some(&capability),
+                action: Some("write"),
+                risk: Some("high"),
+                decision: "allow",
+                approval_id: None,
+                approval_status: None,
+                approver: None,
+                request_hash: None,
+                status: "ok",
+                error_class: None,
+                latency_us: None,
+                environment: None,
+                control: false,
+            };
+            engine.observe(&record, &mut alerts).unwrap();
+        }
+        assert!(engine.episodes_open() <= 8);
+        assert!(engine.memory.lanes.each().iter().all(|(_, episodes)| episodes.is_scheduled()));
+    }
+}

@@ -78,6 +78,14 @@ impl Episodes {
         self.closed_early
     }
 
+    /// Every open episode has its one deadline, and nothing else has.
+    #[cfg(test)]
+    pub fn is_scheduled(&self) -> bool {
+        let mut rebuilt = self.clone();
+        rebuilt.rebuild_deadlines();
+        rebuilt.deadlines == self.deadlines
+    }
+
     pub fn rebuild_deadlines(&mut self) {
         self.deadlines = self.open.iter().map(|(key, episode)| (episode.scheduled_us, key.clone())).collect();
     }

@@ -17,7 +17,8 @@ impl Keys {
         let mut keys = Vec::new();
         for field in schema.fields() {
             if !seen.insert(field.name()) {
-                let detail = format!("two columns are called {:?}: name one with AS, or ask for csv", field.name());
+                let detail =
+                    format!("two columns are called {:?}: name one with AS, or ask for csv", field.name());
                 return Err(Error::Refused { code: "duplicate_column", detail });
             }
             let mut key = Vec::new();

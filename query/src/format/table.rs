@@ -21,7 +21,11 @@ pub(super) struct Table {
 impl Table {
     pub(super) fn new(schema: &SchemaRef) -> Table {
         let names: Vec<String> = schema.fields().iter().map(|field| shown(field.name())).collect();
-        Table { widths: names.iter().map(|name| name.chars().count()).collect(), names, held: Some(Vec::new()) }
+        Table {
+            widths: names.iter().map(|name| name.chars().count()).collect(),
+            names,
+            held: Some(Vec::new()),
+        }
     }
 
     fn line(&self, cells: &[String], out: &mut Vec<u8>) {
@@ -67,7 +71,11 @@ impl Encoder for Table {
         for row in 0..batch.num_rows() {
             let mut cells = Vec::with_capacity(batch.num_columns());
             for column in batch.columns() {
-                cells.push(if column.is_valid(row) { shown(&value::text(column.as_ref(), row)?) } else { String::new() });
+                cells.push(if column.is_valid(row) {
+                    shown(&value::text(column.as_ref(), row)?)
+                } else {
+                    String::new()
+                });
             }
             match &mut self.held {
                 None => self.line(&cells, out),

@@ -86,7 +86,9 @@ fn scalar<'a>(array: &'a dyn Array, row: usize) -> Result<Scalar<'a>> {
         DataType::Binary => Scalar::Owned(STANDARD.encode(array.as_binary::<i32>().value(row))),
         DataType::LargeBinary => Scalar::Owned(STANDARD.encode(array.as_binary::<i64>().value(row))),
         DataType::BinaryView => Scalar::Owned(STANDARD.encode(array.as_binary_view().value(row))),
-        DataType::FixedSizeBinary(_) => Scalar::Owned(STANDARD.encode(array.as_fixed_size_binary().value(row))),
+        DataType::FixedSizeBinary(_) => {
+            Scalar::Owned(STANDARD.encode(array.as_fixed_size_binary().value(row)))
+        }
         DataType::Timestamp(TimeUnit::Second, _) => time!(TimestampSecondType, 1),
         DataType::Timestamp(TimeUnit::Millisecond, _) => time!(TimestampMillisecondType, 1_000),
         DataType::Timestamp(TimeUnit::Microsecond, _) => time!(TimestampMicrosecondType, 1_000_000),
@@ -99,9 +101,10 @@ fn scalar<'a>(array: &'a dyn Array, row: usize) -> Result<Scalar<'a>> {
             let ms = array.as_primitive::<Date64Type>().value(row);
             Scalar::Owned(date(ms.div_euclid(86_400_000)))
         }
-        DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..) => {
-            Scalar::Bare(printed(array, row)?)
-        }
+        DataType::Decimal32(..)
+        | DataType::Decimal64(..)
+        | DataType::Decimal128(..)
+        | DataType::Decimal256(..) => Scalar::Bare(printed(array, row)?),
         DataType::List(_)
         | DataType::LargeList(_)
         | DataType::FixedSizeList(..)

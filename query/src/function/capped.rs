@@ -50,9 +50,9 @@ impl Bound {
             "lpad" | "rpad" => Bound::Pad,
             "replace" | "regexp_replace" => Bound::Replace { replacement: 2 },
             "levenshtein" => Bound::Distance,
-            "concat" | "concat_ws" | "overlay" | "translate" | "encode" | "array_to_string" | "make_array"
-            | "array_concat" | "array_append" | "array_prepend" | "string_to_array" | "array_replace"
-            | "array_replace_n" | "array_replace_all" | "to_char" => Bound::Linear,
+            "concat" | "concat_ws" | "overlay" | "translate" | "encode" | "array_to_string"
+            | "make_array" | "array_concat" | "array_append" | "array_prepend" | "string_to_array"
+            | "array_replace" | "array_replace_n" | "array_replace_all" | "to_char" => Bound::Linear,
             _ => return None,
         })
     }
@@ -62,8 +62,12 @@ impl Bound {
         let length = |at: usize| args.get(at).map_or(Sizes::Each(Vec::new()), text_bytes);
         let count = |at: usize| args.get(at).map_or(Ok(Sizes::Each(Vec::new())), integers);
         match self {
-            Bound::Repeat => largest(rows, VALUE_BYTES_MAX, &length(0), &count(1)?, |a, b| a.saturating_mul(b)),
-            Bound::Pad => largest(rows, VALUE_BYTES_MAX, &count(1)?, &Sizes::Same(4), |a, b| a.saturating_mul(b)),
+            Bound::Repeat => {
+                largest(rows, VALUE_BYTES_MAX, &length(0), &count(1)?, |a, b| a.saturating_mul(b))
+            }
+            Bound::Pad => {
+                largest(rows, VALUE_BYTES_MAX, &count(1)?, &Sizes::Same(4), |a, b| a.saturating_mul(b))
+            }
             Bound::Replace { replacement } => {
                 let (text, new) = (length(0), length(replacement));
                 let total = (0..rows).fold(0u64, |sum, row| {
@@ -115,11 +119,9 @@ pub(super) fn check_result(value: &ColumnarValue) -> Result<()> {
         ColumnarValue::Scalar(value) => {
             within("bytes of a constant that a function makes", value.size() as u64, CONSTANT_BYTES_MAX + 512)
         }
-        ColumnarValue::Array(array) => within(
-            "bytes of the values of one batch",
-            array.get_array_memory_size() as u64,
-            BATCH_BYTES_MAX,
-        ),
+        ColumnarValue::Array(array) => {
+            within("bytes of the values of one batch", array.get_array_memory_size() as u64, BATCH_BYTES_MAX)
+        }
     }
 }
 
@@ -166,7 +168,11 @@ fn integers(value: &ColumnarValue) -> Result<Sizes> {
         ColumnarValue::Array(array) => {
             let numbers = cast(array, &DataType::Int64)?;
             Sizes::Each(
-                numbers.as_primitive::<Int64Type>().iter().map(|number| positive(number.unwrap_or(0))).collect(),
+                numbers
+                    .as_primitive::<Int64Type>()
+                    .iter()
+                    .map(|number| positive(number.unwrap_or(0)))
+                    .collect(),
             )
         }
     })

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{AsArray, StringBuilder};
+use arrow::array::{Array, AsArray, StringArray, StringBuilder};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, Result, ScalarValue};
@@ -41,28 +41,42 @@ fn is_list(kind: &DataType) -> bool {
     )
 }
 
-impl ExprPlanner for Planner {
-    fn plan_binary_op(
-        &self,
-        expr: RawBinaryExpr,
-        schema: &DFSchema,
-    ) -> Result<PlannerResult<RawBinaryExpr>> {
-        if expr.op != BinaryOperator::StringConcat {
-            return Ok(PlannerResult::Original(expr));
-        }
+impl Planner {
+    fn call(&self, args: Vec<Expr>) -> PlannerResult<RawBinaryExpr> {
+        PlannerResult::Planned(Expr::ScalarFunction(ScalarFunction::new_udf(
+            Arc::clone(&self.function),
+            args,
+        )))
+    }
+
+    fn plan(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
         let lists = |side: &Expr| side.get_type(schema).is_ok_and(|kind| is_list(&kind));
         if lists(&expr.left) || lists(&expr.right) {
             return Ok(PlannerResult::Original(expr));
         }
-        let args = vec![expr.left, expr.right];
-        Ok(PlannerResult::Planned(Expr::ScalarFunction(ScalarFunction::new_udf(
-            Arc::clone(&self.function),
-            args,
-        ))))
+        Ok(self.call(vec![expr.left, expr.right]))
     }
 }
 
-/// The two texts one after the other; null where either is null.
+impl ExprPlanner for Planner {
+    fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+        if expr.op != BinaryOperator::StringConcat {
+            return Ok(PlannerResult::Original(expr));
+        }
+        // A chain becomes one call: nested calls would be walked once more for each of their levels.
+        if let Expr::ScalarFunction(ScalarFunction { func, mut args }) = expr.left {
+            if *func == *self.function {
+                args.push(expr.right);
+                return Ok(self.call(args));
+            }
+            let left = Expr::ScalarFunction(ScalarFunction { func, args });
+            return self.plan(RawBinaryExpr { left, ..expr }, schema);
+        }
+        self.plan(expr, schema)
+    }
+}
+
+/// The texts one after the other; null where any is null.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Concatenation {
     signature: Signature,
@@ -93,40 +107,41 @@ impl ScalarUDFImpl for Concatenation {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let rows = args.number_rows;
-        if let [ColumnarValue::Scalar(left), ColumnarValue::Scalar(right)] = args.args.as_slice() {
-            let value = match (text(left)?, text(right)?) {
-                (Some(left), Some(right)) => Some(left + &right),
-                _ => None,
-            };
-            let value = ColumnarValue::Scalar(ScalarValue::Utf8(value));
+        if let Some(scalars) = args.args.iter().map(as_scalar).collect::<Option<Vec<_>>>() {
+            let texts = scalars.into_iter().map(text).collect::<Result<Option<Vec<String>>>>()?;
+            let value = ColumnarValue::Scalar(ScalarValue::Utf8(texts.map(|texts| texts.concat())));
             check_result(&value)?;
             return Ok(value);
         }
-        let constant: usize = args
-            .args
-            .iter()
-            .map(|arg| if let ColumnarValue::Scalar(value) = arg { value.size() } else { 0 })
-            .sum();
+        let constant: usize = args.args.iter().filter_map(as_scalar).map(ScalarValue::size).sum();
         within("bytes of constants in one batch", (constant * rows) as u64, BATCH_BYTES_MAX)?;
         let arrays = args
             .args
             .iter()
             .map(|arg| Ok(cast(&arg.to_array(rows)?, &DataType::Utf8)?))
             .collect::<Result<Vec<_>>>()?;
-        let [left, right] = arrays.as_slice() else {
-            return Err(datafusion::common::DataFusionError::Plan("|| takes two operands".to_string()));
-        };
-        let bytes: usize =
-            [left, right].iter().flat_map(|side| side.as_string::<i32>().iter().flatten()).map(str::len).sum();
+        let columns: Vec<&StringArray> = arrays.iter().map(|array| array.as_string::<i32>()).collect();
+        let bytes: usize = columns.iter().flat_map(|column| column.iter().flatten()).map(str::len).sum();
         within("bytes of the values of one batch", bytes as u64, BATCH_BYTES_MAX)?;
         let mut out = StringBuilder::with_capacity(rows, bytes);
-        for (left, right) in left.as_string::<i32>().iter().zip(right.as_string::<i32>().iter()) {
-            match (left, right) {
-                (Some(left), Some(right)) => out.append_value([left, right].concat()),
-                _ => out.append_null(),
+        let mut joined = String::new();
+        for row in 0..rows {
+            joined.clear();
+            if columns.iter().all(|column| column.is_valid(row)) {
+                columns.iter().for_each(|column| joined.push_str(column.value(row)));
+                out.append_value(&joined);
+            } else {
+                out.append_null();
             }
         }
         Ok(ColumnarValue::Array(Arc::new(out.finish())))
+    }
+}
+
+fn as_scalar(value: &ColumnarValue) -> Option<&ScalarValue> {
+    match value {
+        ColumnarValue::Scalar(value) => Some(value),
+        ColumnarValue::Array(_) => None,
     }
 }
 

@@ -51,7 +51,11 @@ impl Problem {
 
     /// A body of a kind that is not read here.
     pub(super) fn media_type(found: &str) -> Problem {
-        Problem::new(415, "media_type", format!("content type {found:?} is not application/json or text/plain"))
+        Problem::new(
+            415,
+            "media_type",
+            format!("content type {found:?} is not application/json or text/plain"),
+        )
     }
 
     /// A body that is not as documented.

@@ -28,8 +28,8 @@ struct Limits {
 pub(super) fn parse(kind: &str, body: &[u8]) -> Result<(Request, Option<String>), Problem> {
     match kind.split(';').next().unwrap_or("").trim() {
         "application/json" => {
-            let body: Body =
-                serde_json::from_slice(body).map_err(|error| Problem::body(format!("request body: {error}")))?;
+            let body: Body = serde_json::from_slice(body)
+                .map_err(|error| Problem::body(format!("request body: {error}")))?;
             let params = body.params.into_iter().enumerate().map(|(at, value)| param(at, value));
             let request = Request {
                 sql: body.query,
@@ -40,7 +40,8 @@ pub(super) fn parse(kind: &str, body: &[u8]) -> Result<(Request, Option<String>)
             Ok((request, body.format))
         }
         "text/plain" | "application/sql" | "application/x-www-form-urlencoded" => {
-            let sql = std::str::from_utf8(body).map_err(|_| Problem::body("the SQL text is not UTF-8".to_string()))?;
+            let sql = std::str::from_utf8(body)
+                .map_err(|_| Problem::body("the SQL text is not UTF-8".to_string()))?;
             Ok((Request { sql: sql.to_string(), ..Request::default() }, None))
         }
         other => Err(Problem::media_type(other)),
@@ -48,7 +49,8 @@ pub(super) fn parse(kind: &str, body: &[u8]) -> Result<(Request, Option<String>)
 }
 
 fn param(at: usize, value: Value) -> Result<ScalarValue, Problem> {
-    let wrong = |what: &str| Problem::body(format!("params[{at}] is {what}, not a string, number, boolean or null"));
+    let wrong =
+        |what: &str| Problem::body(format!("params[{at}] is {what}, not a string, number, boolean or null"));
     match value {
         Value::Null => Ok(ScalarValue::Null),
         Value::Bool(value) => Ok(ScalarValue::Boolean(Some(value))),

@@ -52,7 +52,8 @@ fn read_row(batch: &RecordBatch, row: usize) -> Result<Alert> {
     let text = |name: &str| {
         batch.column_by_name(name).map_or(Ok(String::new()), |column| value::text(column.as_ref(), row))
     };
-    let time = batch.column_by_name("time").and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
+    let time =
+        batch.column_by_name("time").and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>());
     let evidence = batch
         .column_by_name("evidence")
         .and_then(|column| column.as_list_opt::<i32>())

@@ -26,7 +26,8 @@ impl Transcript {
 
 /// The MCP method of a step, if it is a message.
 fn method(step: &Step<'_>) -> Result<Option<String>> {
-    if let Some(method) = step.text("method")?.filter(|method| method.contains('/') || method == "initialize") {
+    if let Some(method) = step.text("method")?.filter(|method| method.contains('/') || method == "initialize")
+    {
         return Ok(Some(method));
     }
     if step.text("kind")?.as_deref() != Some("call") {

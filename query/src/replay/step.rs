@@ -12,7 +12,8 @@ use crate::format::value;
 
 /// The count in the one row of a count query.
 pub(super) fn count(batches: &[RecordBatch]) -> i64 {
-    let column = batches.first().and_then(|batch| batch.columns().first().filter(|column| !column.is_empty()));
+    let column =
+        batches.first().and_then(|batch| batch.columns().first().filter(|column| !column.is_empty()));
     column.and_then(|column| column.as_primitive_opt::<Int64Type>()).map_or(0, |counts| counts.value(0))
 }
 
@@ -72,7 +73,8 @@ pub(super) struct Steps {
 impl Steps {
     /// Steps of a page that begins after `after`. Alerts come in order of time.
     pub(super) fn new(schema: &SchemaRef, alerts: Vec<Alert>, after: Option<Cursor>, limit: u64) -> Steps {
-        let names = schema.fields().iter().enumerate().map(|(at, field)| (field.name().clone(), at)).collect();
+        let names =
+            schema.fields().iter().enumerate().map(|(at, field)| (field.name().clone(), at)).collect();
         let mut evidence: HashMap<i64, Vec<usize>> = HashMap::new();
         for (at, alert) in alerts.iter().enumerate() {
             for index in &alert.evidence {
@@ -92,9 +94,11 @@ impl Steps {
         mut show: impl FnMut(Item<'_>) -> Result<()>,
     ) -> Result<()> {
         let missing = |name: &str| crate::Error::Internal(format!("steps without column {name}"));
-        let time = batch.column_by_name("time").and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
+        let time =
+            batch.column_by_name("time").and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
         let index = batch.column_by_name("log_index").and_then(|c| c.as_primitive_opt::<Int64Type>());
-        let (time, index) = (time.ok_or_else(|| missing("time"))?, index.ok_or_else(|| missing("log_index"))?);
+        let (time, index) =
+            (time.ok_or_else(|| missing("time"))?, index.ok_or_else(|| missing("log_index"))?);
         for row in 0..batch.num_rows() {
             let (time_us, log_index) = (time.value(row), index.value(row));
             while let Some(alert) = self.alerts.get(self.next_alert).filter(|alert| alert.time_us < time_us) {

@@ -40,7 +40,13 @@ fn block(name: &str, text: &str, out: &mut Vec<u8>) {
 
 fn alert(alert: &Alert, indent: &str, out: &mut Vec<u8>) {
     let Alert { severity, rule_id, title, state, id, .. } = alert;
-    line(&format!("{indent}! alert {}", visible(&format!("{severity} {rule_id}: {title} ({state}, {id})"), false)), out);
+    line(
+        &format!(
+            "{indent}! alert {}",
+            visible(&format!("{severity} {rule_id}: {title} ({state}, {id})"), false)
+        ),
+        out,
+    );
 }
 
 fn step(step: &Step<'_>, alerts: &[&Alert], out: &mut Vec<u8>) -> Result<()> {

@@ -45,7 +45,7 @@ fn check_start(tokens: &[TokenWithSpan]) -> Result<()> {
         return Err(refused("statement_count", "there is no statement"));
     };
     match keyword(first) {
-        Some(Keyword::SELECT | Keyword::WITH | Keyword::VALUES | Keyword::TABLE | Keyword::FROM) => Ok(()),
+        Some(Keyword::SELECT | Keyword::WITH | Keyword::VALUES | Keyword::FROM) => Ok(()),
         Some(Keyword::EXPLAIN) => {
             if significant.any(|token| keyword(token) == Some(Keyword::EXPLAIN)) {
                 return Err(not_allowed("EXPLAIN of EXPLAIN"));
@@ -54,7 +54,10 @@ fn check_start(tokens: &[TokenWithSpan]) -> Result<()> {
         }
         None if *first == Token::LParen => Ok(()),
         Some(found) if found != Keyword::NoKeyword => Err(not_allowed(&format!("{found:?}"))),
-        _ => Err(Error::Syntax { detail: format!("Expected: SELECT, WITH or VALUES, found: {first}"), position: None }),
+        _ => Err(Error::Syntax {
+            detail: format!("Expected: SELECT, WITH or VALUES, found: {first}"),
+            position: None,
+        }),
     }
 }
 
@@ -170,9 +173,8 @@ mod tests {
 
     #[test]
     fn depth_is_seen_before_the_parser_is() {
-        let nested = |n: usize, open: &str, close: &str| {
-            format!("SELECT {}1{}", open.repeat(n), close.repeat(n))
-        };
+        let nested =
+            |n: usize, open: &str, close: &str| format!("SELECT {}1{}", open.repeat(n), close.repeat(n));
         for (open, close) in [("(", ")"), ("[", "]"), ("CASE WHEN ", " END"), ("NOT ", ""), ("- ", "")] {
             assert_eq!(code(&nested(SQL_DEPTH_MAX, open, close)), "ok", "{open}");
             assert_eq!(code(&nested(SQL_DEPTH_MAX + 1, open, close)), "too_deep", "{open}");

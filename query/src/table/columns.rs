@@ -15,7 +15,11 @@ pub(super) fn columns() -> Vec<Documented> {
         Documented::new("table_name", Utf8, "Table."),
         Documented::new("position", Int64, "Place in the table, from 1."),
         Documented::new("column_name", Utf8, "Column."),
-        Documented::new("type", Utf8, "Type: bigint, timestamp, text, binary, text[], bigint[], map, boolean."),
+        Documented::new(
+            "type",
+            Utf8,
+            "Type: bigint, timestamp, text, binary, text[], bigint[], map, boolean.",
+        ),
         Documented::new("nullable", Boolean, "Whether it can be null."),
         Documented::new("doc", Utf8, "What it says."),
     ]

@@ -102,7 +102,8 @@ impl LogTable {
             return Arc::clone(bounds);
         }
         let mut loose = bounds.as_ref().clone();
-        loose.column_statistics = loose.column_statistics.into_iter().map(ColumnStatistics::to_inexact).collect();
+        loose.column_statistics =
+            loose.column_statistics.into_iter().map(ColumnStatistics::to_inexact).collect();
         Arc::new(loose)
     }
 
@@ -120,12 +121,9 @@ impl LogTable {
         self.shared.scans.files.fetch_add(files.len() as u64, Ordering::Relaxed);
         let Some(filter) = conjunction(filters.to_vec()) else { return Ok(files) };
         let schema = DFSchema::try_from(Arc::clone(&self.schema))?;
-        let Ok(predicate) = state
-            .create_physical_expr(filter, &schema)
-            .and_then(|filter| {
-                PruningPredicateBuilder::new().with_file_schema(Arc::clone(&self.schema)).try_build(filter)
-            })
-        else {
+        let Ok(predicate) = state.create_physical_expr(filter, &schema).and_then(|filter| {
+            PruningPredicateBuilder::new().with_file_schema(Arc::clone(&self.schema)).try_build(filter)
+        }) else {
             // Not a predicate over minima and maxima: every file may hold rows.
             return Ok(files);
         };
@@ -140,7 +138,10 @@ impl LogTable {
         let (verified, origin) = (Arc::clone(&self.shared.verified), log.origin.to_string());
         let (stream, kind) = (self.stream, self.kind);
         let checked = tokio::task::spawn_blocking(move || {
-            files.iter().map(|file| verified.open(&origin, stream, kind, file)).collect::<crate::Result<Vec<_>>>()
+            files
+                .iter()
+                .map(|file| verified.open(&origin, stream, kind, file))
+                .collect::<crate::Result<Vec<_>>>()
         });
         let checked = checked.await.map_err(|error| Error::Internal(error.to_string()))?;
         Ok(checked?)
@@ -199,7 +200,8 @@ impl LogTable {
             .filter(|batch| batch.num_rows() > 0)
             .map(|batch| self.select(batch))
             .collect::<Result<Vec<RecordBatch>>>()?;
-        let plan = MemorySourceConfig::try_new_exec(&[batches], Arc::clone(&self.schema), projection.cloned())?;
+        let plan =
+            MemorySourceConfig::try_new_exec(&[batches], Arc::clone(&self.schema), projection.cloned())?;
         Ok(plan)
     }
 
@@ -207,7 +209,10 @@ impl LogTable {
     fn select(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let columns = self.schema.fields().iter().map(|field| {
             batch.column_by_name(field.name()).cloned().ok_or_else(|| {
-                DataFusionError::from(Error::Internal(format!("unsealed rows have no column {}", field.name())))
+                DataFusionError::from(Error::Internal(format!(
+                    "unsealed rows have no column {}",
+                    field.name()
+                )))
             })
         });
         let columns = columns.collect::<Result<Vec<_>>>()?;

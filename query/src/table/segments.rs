@@ -41,7 +41,8 @@ pub(super) fn rows(snapshot: &Snapshot) -> Result<RecordBatch, ArrowError> {
     let mut rows = Vec::new();
     for log in snapshot.logs() {
         for segment in log.segments.iter() {
-            let files = [(FileKind::Segment, Some(&segment.entries)), (FileKind::Payload, segment.payloads.as_ref())];
+            let files =
+                [(FileKind::Segment, Some(&segment.entries)), (FileKind::Payload, segment.payloads.as_ref())];
             rows.extend(files.into_iter().filter_map(|(kind, file)| {
                 Some(Row { log: log.origin.to_string(), kind, segment, file: file? })
             }));

@@ -43,7 +43,7 @@ async fn a_query_is_an_intent_and_an_outcome() {
         ("decision", "allow"),
         ("status", "ok"),
         ("rows", "3"),
-        ("bytes", "95"),
+        ("bytes", "92"),
     ] {
         assert_eq!(outcome[column], expected, "{column}");
     }
@@ -66,7 +66,10 @@ async fn failures_refusals_and_departures_are_told_apart() {
         .iter()
         .map(|entry| {
             let code = entry.get("error_code").map_or("-", String::as_str);
-            format!("{} {} {} {} {code}", entry["query_id"], entry["phase"], entry["decision"], entry["status"])
+            format!(
+                "{} {} {} {} {code}",
+                entry["query_id"], entry["phase"], entry["decision"], entry["status"]
+            )
         })
         .collect();
     let expected = [
@@ -97,10 +100,8 @@ async fn other_actions_are_recorded_and_long_texts_cut() {
     let query = world.query();
     let who = principal(Role::Admin);
     let long = "é".repeat(10_000);
-    let access = Access {
-        statement: Some(&long),
-        ..Access::outcome(&who, "q-77", "token_create", Status::Ok)
-    };
+    let access =
+        Access { statement: Some(&long), ..Access::outcome(&who, "q-77", "token_create", Status::Ok) };
     query.access().record(access).await.unwrap();
     let error = Error::Forbidden("x".repeat(5000));
     query.access().record(Access::refusal(&who, "q-78", "login", &error)).await.unwrap();

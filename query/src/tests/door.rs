@@ -28,11 +28,15 @@ async fn send(app: Router, request: Request<Body>) -> (u16, Response<()>, String
 }
 
 fn post(kind: &str, body: &str) -> Request<Body> {
-    Request::post("/api/v1/sql").header(header::CONTENT_TYPE, kind).body(Body::from(body.to_string())).unwrap()
+    Request::post("/api/v1/sql")
+        .header(header::CONTENT_TYPE, kind)
+        .body(Body::from(body.to_string()))
+        .unwrap()
 }
 
 fn field(body: &str, name: &str) -> serde_json::Value {
-    serde_json::from_str::<serde_json::Value>(body).unwrap_or_else(|error| panic!("{body}: {error}"))[name].clone()
+    serde_json::from_str::<serde_json::Value>(body).unwrap_or_else(|error| panic!("{body}: {error}"))[name]
+        .clone()
 }
 
 #[tokio::test]
@@ -57,7 +61,10 @@ async fn sql_over_post_and_get() {
         .unwrap();
     assert_eq!(send(app(Some(Role::Auditor)), request).await.2, "{\"a\":1}\n{\"$end\":{\"rows\":1}}\n");
     let (_, response, text) = send(app(Some(Role::Auditor)), post("text/plain", "SELECT 1 AS a")).await;
-    assert_eq!((response.headers()["content-type"].to_str().unwrap(), text.as_str()), ("application/json", "[{\"a\":1}]\n"));
+    assert_eq!(
+        (response.headers()["content-type"].to_str().unwrap(), text.as_str()),
+        ("application/json", "[{\"a\":1}]\n")
+    );
 }
 
 #[tokio::test]
@@ -83,9 +90,11 @@ async fn errors_are_problems_with_a_code() {
         assert_eq!(response.headers()["content-type"], "application/problem+json");
         assert_eq!(field(&body, "status"), status);
     }
-    let (_, _, body) = send(app(Some(Role::Auditor)), post("text/plain", "SELECT 1,\n  FROM WHERE")).await;
+    let (_, _, body) =
+        send(app(Some(Role::Auditor)), post("text/plain", "SELECT 1\n  FROM events WHERE )")).await;
     assert_eq!((field(&body, "line"), field(&body, "code")), (2.into(), "syntax".into()), "{body}");
-    let (_, _, body) = send(app(Some(Role::Auditor)), post("text/plain", "SELECT time,\n  nothing FROM events")).await;
+    let (_, _, body) =
+        send(app(Some(Role::Auditor)), post("text/plain", "SELECT time,\n  nothing FROM events")).await;
     assert_eq!((field(&body, "line"), field(&body, "column")), (2.into(), 3.into()), "{body}");
 }
 
@@ -106,7 +115,14 @@ async fn a_failure_after_rows_shows() {
 
 #[tokio::test]
 async fn an_own_limit_refuses_what_is_larger() {
-    let ask = |rows: u64| post("application/json", &format!(r#"{{"query":"SELECT event_id FROM events","format":"ndjson","limits":{{"rows":{rows}}}}}"#));
+    let ask = |rows: u64| {
+        post(
+            "application/json",
+            &format!(
+                r#"{{"query":"SELECT event_id FROM events","format":"ndjson","limits":{{"rows":{rows}}}}}"#
+            ),
+        )
+    };
     assert!(send(app(Some(Role::Auditor)), ask(110)).await.2.ends_with("{\"$end\":{\"rows\":110}}\n"));
     assert!(send(app(Some(Role::Auditor)), ask(109)).await.2.contains("answer_too_large"));
 }
@@ -118,11 +134,16 @@ async fn replay_over_http() {
         send(app(Some(Role::Auditor)), get("/api/v1/sessions/s000003/replay?format=timeline")).await;
     assert_eq!(status, 200, "{text}");
     assert_eq!(response.headers()["content-type"], "text/plain; charset=utf-8");
-    assert!(text.starts_with("session s000003\n2026-11-20T00:00:30Z  #30  call  github/tool10  repo/30  read"), "{text}");
+    assert!(
+        text.starts_with("session s000003\n2026-11-20T00:00:30Z  #30  call  github/tool10  repo/30  read"),
+        "{text}"
+    );
     let (status, _, body) = send(app(Some(Role::Auditor)), get("/api/v1/sessions/none/replay")).await;
     assert_eq!((status, field(&body, "code")), (404, "not_found".into()));
-    let (status, _, body) = send(app(Some(Role::Auditor)), get("/api/v1/sessions/s000003/replay?format=pdf")).await;
+    let (status, _, body) =
+        send(app(Some(Role::Auditor)), get("/api/v1/sessions/s000003/replay?format=pdf")).await;
     assert_eq!((status, field(&body, "code")), (400, "format".into()));
-    let (status, _, body) = send(app(Some(Role::Auditor)), get("/api/v1/sessions/s000003/replay?after=x")).await;
+    let (status, _, body) =
+        send(app(Some(Role::Auditor)), get("/api/v1/sessions/s000003/replay?after=x")).await;
     assert_eq!((status, field(&body, "code")), (400, "cursor".into()));
 }

@@ -95,7 +95,8 @@ pub fn payloads(range: std::ops::Range<i64>) -> RecordBatch {
     let mut builder = RowsBuilder::payloads(Stream::Events);
     let column = |name| id(Stream::Events, name);
     for i in range.clone() {
-        let row = Row::new().text(column("arguments"), &arguments(i)).text(column("result"), r#"{"ok":true}"#);
+        let row =
+            Row::new().text(column("arguments"), &arguments(i)).text(column("result"), r#"{"ok":true}"#);
         builder.push(&row).unwrap();
     }
     let values = builder.finish().unwrap();
@@ -117,7 +118,14 @@ pub fn payloads(range: std::ops::Range<i64>) -> RecordBatch {
 }
 
 /// Writes a sealed file of a log below `dir`, as the store does.
-pub fn seal(dir: &Path, origin: &Origin, kind: FileKind, first: u64, last: u64, rows: &RecordBatch) -> DataFile {
+pub fn seal(
+    dir: &Path,
+    origin: &Origin,
+    kind: FileKind,
+    first: u64,
+    last: u64,
+    rows: &RecordBatch,
+) -> DataFile {
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap()))
         .set_max_row_group_row_count(Some(schemas::limits::ROW_GROUP_ROWS))
@@ -133,19 +141,13 @@ pub fn seal(dir: &Path, origin: &Origin, kind: FileKind, first: u64, last: u64, 
     writer.write(rows).unwrap();
     let bytes = writer.into_inner().unwrap();
     let blake3 = schemas::manifest::digest(&bytes);
-    let name = FileName {
-        kind,
-        date: layout::date(START_US),
-        first,
-        last,
-        digest: blake3[..16].to_string(),
-    };
+    let name = FileName { kind, date: layout::date(START_US), first, last, digest: blake3[..16].to_string() };
     let path = dir.join(layout::origin_dir(origin)).join(name.path());
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(&path, &bytes).unwrap();
-    let times = rows.column_by_name("time").map(|c| {
-        c.as_primitive::<arrow::datatypes::TimestampMicrosecondType>().values().to_vec()
-    });
+    let times = rows
+        .column_by_name("time")
+        .map(|c| c.as_primitive::<arrow::datatypes::TimestampMicrosecondType>().values().to_vec());
     let times = times.unwrap_or_else(|| vec![START_US]);
     DataFile {
         path,
@@ -217,13 +219,23 @@ impl World {
                 first: a,
                 last: b,
                 entries: seal(self.dir.path(), &origin, FileKind::Segment, a, b, &events(first..last)),
-                payloads: Some(seal(self.dir.path(), &origin, FileKind::Payload, a, b, &payloads(first..last))),
+                payloads: Some(seal(
+                    self.dir.path(),
+                    &origin,
+                    FileKind::Payload,
+                    a,
+                    b,
+                    &payloads(first..last),
+                )),
             }));
             first = last;
         }
         let rest = sealed..sealed + unsealed;
-        let unsealed =
-            vec![Unsealed { first: sealed as u64, entries: events(rest.clone()), payloads: payloads(rest.clone()) }];
+        let unsealed = vec![Unsealed {
+            first: sealed as u64,
+            entries: events(rest.clone()),
+            payloads: payloads(rest.clone()),
+        }];
         self.put(LogSnapshot {
             origin,
             sealed: sealed as u64,
@@ -234,6 +246,39 @@ impl World {
             segments: Arc::new(segments),
             unsealed,
         });
+    }
+
+    /// Tenant `default` with one session of `calls` calls, all sealed in files of 65,536 rows.
+    pub fn with_session(session: &str, calls: i64) -> Arc<World> {
+        let world = World::empty();
+        let origin = Origin::new("test-1", "default", Stream::Events, "w1").unwrap();
+        let mut segments = Vec::new();
+        for first in (0..calls).step_by(65_536) {
+            let last = (first + 65_536).min(calls);
+            let mut builder = RowsBuilder::entries(Stream::Events);
+            for i in first..last {
+                builder.push(&event(i).text(id(Stream::Events, "session_id"), session)).unwrap();
+            }
+            let (entries, payloads) = (builder.finish().unwrap(), payloads(first..last));
+            let (a, b) = (first as u64, last as u64);
+            segments.push(Arc::new(Segment {
+                first: a,
+                last: b,
+                entries: seal(world.dir.path(), &origin, FileKind::Segment, a, b, &entries),
+                payloads: Some(seal(world.dir.path(), &origin, FileKind::Payload, a, b, &payloads)),
+            }));
+        }
+        world.put(LogSnapshot {
+            origin,
+            sealed: calls as u64,
+            signed: calls as u64,
+            durable: calls as u64,
+            manifest: 1,
+            checkpoint: "".into(),
+            segments: Arc::new(segments),
+            unsealed: Vec::new(),
+        });
+        world
     }
 
     /// A log that is all in memory.

@@ -35,14 +35,18 @@ async fn ndjson() {
     assert_eq!(
         text(SQL, Format::Ndjson).await,
         concat!(
-            r#"{"n":1,"s":"plain","t":"2026-11-20T01:02:03.500Z","f":0.5,"b":true,"l":["a","b"]}"#, "\n",
+            r#"{"n":1,"s":"plain","t":"2026-11-20T01:02:03.500Z","f":0.5,"b":true,"l":["a","b"]}"#,
+            "\n",
             r#"{"n":-2,"s":"q\"uote, \u001b[31m","t":"2026-11-20T01:02:03.000001Z","f":1"#,
             "000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000",
             "000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000",
             "000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000",
-            r#","b":false,"l":["c\nd"]}"#, "\n",
-            r#"{"n":null,"s":"","t":null,"f":null,"b":null,"l":null}"#, "\n",
-            r#"{"$end":{"rows":3}}"#, "\n",
+            r#","b":false,"l":["c\nd"]}"#,
+            "\n",
+            r#"{"n":null,"s":"","t":null,"f":null,"b":null,"l":null}"#,
+            "\n",
+            r#"{"$end":{"rows":3}}"#,
+            "\n",
         )
     );
 }
@@ -58,8 +62,9 @@ async fn json_csv_and_table() {
     assert_eq!(text(sql, Format::Csv).await, "n,s\r\n1,a\r\n2,\"b,\"\"c\"\"\"\r\n3,\"\"\r\n4,\r\n");
     assert_eq!(text("SELECT 1 AS a WHERE false", Format::Csv).await, "a\r\n");
     assert_eq!(
-        text("SELECT * FROM (VALUES (1, 'a'), (22, '\u{202e}evil\u{1b}[2J')) AS t (n, s)", Format::Table).await,
-        "n   s\n--  --------------------\n1   a\n22  \\u{202e}evil\\u{1b}[2J\n(2 rows)\n"
+        text("SELECT * FROM (VALUES (1, 'a'), (22, '\u{202e}evil\u{1b}[2J')) AS t (n, s)", Format::Table)
+            .await,
+        "n   s\n--  ---------------------\n1   a\n22  \\u{202e}evil\\u{1b}[2J\n(2 rows)\n"
     );
 }
 

@@ -49,7 +49,10 @@ async fn payloads_do_not_exist_for_an_auditor() {
     let rows = ask_as(&query, Role::Responder, "SELECT * FROM payloads WHERE log_index = 107").await.unwrap();
     assert_eq!(rows.len(), 1);
     assert!(rows[0].contains("value 107") && !rows[0].contains("salt"), "{}", rows[0]);
-    assert_eq!(ask_as(&query, Role::Responder, "SELECT salt FROM payloads").await.unwrap_err().code(), "plan");
+    assert_eq!(
+        ask_as(&query, Role::Responder, "SELECT salt FROM payloads").await.unwrap_err().code(),
+        "plan"
+    );
 }
 
 #[tokio::test]

@@ -8,20 +8,59 @@ use super::fixture::{World, ask, ask_as};
 
 /// `(question, rows that 3,000 events give)`.
 const QUESTIONS: [(&str, usize); 14] = [
-    ("SELECT time, kind, server, capability, decision, status FROM events WHERE session_id = 's000042' ORDER BY time, request_id", 10),
-    ("SELECT time, agent_id, action FROM events WHERE user_id = 'user3' AND time >= TIMESTAMP '2026-11-20 00:00:00' AND time < TIMESTAMP '2026-11-20 00:10:00' ORDER BY time, event_id", 86),
+    (
+        "SELECT time, kind, server, capability, decision, status FROM events WHERE session_id = 's000042' ORDER BY time, request_id",
+        10,
+    ),
+    (
+        "SELECT time, agent_id, action FROM events WHERE user_id = 'user3' AND time >= TIMESTAMP '2026-11-20 00:00:00' AND time < TIMESTAMP '2026-11-20 00:10:00' ORDER BY time, event_id",
+        86,
+    ),
     ("SELECT * FROM events WHERE event_id = 'e0002999'", 1),
-    ("SELECT user_id, agent_id, action, count(*) AS n, min(time) AS first_seen, max(time) AS last_seen FROM events WHERE target = 'repo/7' GROUP BY user_id, agent_id, action ORDER BY n DESC, user_id, agent_id, action", 20),
-    ("SELECT user_id, server, capability, count(*) AS n FROM events WHERE action = 'destructive' AND environment = 'prod' AND decision = 'allow' AND approval_id IS NULL GROUP BY 1, 2, 3 ORDER BY n DESC, 1, 2, 3 LIMIT 50", 50),
-    ("SELECT date_trunc('hour', time) AS hour, server, count(*) AS denied FROM events WHERE decision = 'deny' GROUP BY date_trunc('hour', time), server ORDER BY denied DESC, hour, server", 2),
-    ("SELECT client, CAST(floor(extract(minute FROM time) / 15) AS INTEGER) AS quarter, count(*) AS attempts, sum(CASE WHEN status = 'error' THEN 1 ELSE 0 END) AS failed FROM events WHERE kind = 'auth' GROUP BY 1, 2 ORDER BY 1, 2", 4),
-    ("SELECT server, capability, count(*) AS n, percentile_cont(0.95) WITHIN GROUP (ORDER BY latency_us) AS p95 FROM events WHERE kind = 'call' GROUP BY server, capability ORDER BY p95 DESC, server, capability", 20),
-    ("SELECT agent_id, count(*) AS calls, count(DISTINCT user_id) AS users, sum(response_bytes) AS bytes_out FROM events GROUP BY agent_id ORDER BY calls DESC, agent_id", 5),
-    ("SELECT server, capability, min(time) AS first_seen, max(time) AS last_seen, count(*) AS calls FROM events WHERE capability_type = 'tool' GROUP BY server, capability ORDER BY 1, 2", 20),
-    ("SELECT approver, count(*) AS n, percentile_cont(0.5) WITHIN GROUP (ORDER BY approval_wait_ms) AS median FROM events WHERE kind = 'approval' GROUP BY approver", 1),
-    ("SELECT session_id, sum(input_tokens + output_tokens) AS tokens FROM events WHERE input_tokens IS NOT NULL GROUP BY session_id ORDER BY tokens DESC, session_id LIMIT 20", 20),
-    ("SELECT e.time, e.user_id, p.arguments FROM events e JOIN payloads p ON p.log_index = e.log_index WHERE p.arguments LIKE '%haystack%' ORDER BY e.time", 3),
-    ("SELECT user_id, sum(CASE WHEN prev IS NULL OR time > prev + INTERVAL '30' MINUTE THEN 1 ELSE 0 END) AS bursts FROM (SELECT user_id, time, lag(time) OVER (PARTITION BY user_id ORDER BY time) AS prev FROM events) AS w GROUP BY user_id ORDER BY bursts DESC, user_id", 7),
+    (
+        "SELECT user_id, agent_id, action, count(*) AS n, min(time) AS first_seen, max(time) AS last_seen FROM events WHERE target = 'repo/7' GROUP BY user_id, agent_id, action ORDER BY n DESC, user_id, agent_id, action",
+        21,
+    ),
+    (
+        "SELECT user_id, server, capability, count(*) AS n FROM events WHERE action = 'destructive' AND environment = 'prod' AND decision = 'allow' AND approval_id IS NULL GROUP BY 1, 2, 3 ORDER BY n DESC, 1, 2, 3 LIMIT 50",
+        50,
+    ),
+    (
+        "SELECT date_trunc('hour', time) AS hour, server, count(*) AS denied FROM events WHERE decision = 'deny' GROUP BY date_trunc('hour', time), server ORDER BY denied DESC, hour, server",
+        2,
+    ),
+    (
+        "SELECT client, CAST(floor(extract(minute FROM time) / 15) AS INTEGER) AS quarter, count(*) AS attempts, sum(CASE WHEN status = 'error' THEN 1 ELSE 0 END) AS failed FROM events WHERE kind = 'auth' GROUP BY 1, 2 ORDER BY 1, 2",
+        4,
+    ),
+    (
+        "SELECT server, capability, count(*) AS n, percentile_cont(0.95) WITHIN GROUP (ORDER BY latency_us) AS p95 FROM events WHERE kind = 'call' GROUP BY server, capability ORDER BY p95 DESC, server, capability",
+        20,
+    ),
+    (
+        "SELECT agent_id, count(*) AS calls, count(DISTINCT user_id) AS users, sum(response_bytes) AS bytes_out FROM events GROUP BY agent_id ORDER BY calls DESC, agent_id",
+        5,
+    ),
+    (
+        "SELECT server, capability, min(time) AS first_seen, max(time) AS last_seen, count(*) AS calls FROM events WHERE capability_type = 'tool' GROUP BY server, capability ORDER BY 1, 2",
+        20,
+    ),
+    (
+        "SELECT approver, count(*) AS n, percentile_cont(0.5) WITHIN GROUP (ORDER BY approval_wait_ms) AS median FROM events WHERE kind = 'approval' GROUP BY approver",
+        1,
+    ),
+    (
+        "SELECT session_id, sum(input_tokens + output_tokens) AS tokens FROM events WHERE input_tokens IS NOT NULL GROUP BY session_id ORDER BY tokens DESC, session_id LIMIT 20",
+        20,
+    ),
+    (
+        "SELECT e.time, e.user_id, p.arguments FROM events e JOIN payloads p ON p.log_index = e.log_index WHERE p.arguments LIKE '%haystack%' ORDER BY e.time",
+        3,
+    ),
+    (
+        "SELECT user_id, sum(CASE WHEN prev IS NULL OR time > prev + INTERVAL '30' MINUTE THEN 1 ELSE 0 END) AS bursts FROM (SELECT user_id, time, lag(time) OVER (PARTITION BY user_id ORDER BY time) AS prev FROM events) AS w GROUP BY user_id ORDER BY bursts DESC, user_id",
+        7,
+    ),
 ];
 
 #[tokio::test]
@@ -57,12 +96,15 @@ async fn sums_do_not_depend_on_what_is_sealed_or_filtered_in_the_decoder() {
 async fn statistics_of_manifests_answer_like_the_rows() {
     let world = World::with_events(2000, 500, 100);
     let query = world.query();
-    let rows = ask(&query, "SELECT count(*) AS n, min(time) AS a, max(time) AS b, max(log_index) AS i FROM events").await;
+    let rows =
+        ask(&query, "SELECT count(*) AS n, min(time) AS a, max(time) AS b, max(log_index) AS i FROM events")
+            .await;
     assert_eq!(
         rows.unwrap(),
         [r#"{"n":2100,"a":"2026-11-20T00:00:00Z","b":"2026-11-20T00:34:59Z","i":2099}"#]
     );
-    let rows = ask(&query, "SELECT count(*) AS n, min(log_index) AS a, max(log_index) AS b FROM payloads").await;
+    let rows =
+        ask(&query, "SELECT count(*) AS n, min(log_index) AS a, max(log_index) AS b FROM payloads").await;
     assert_eq!(rows.unwrap(), [r#"{"n":2100,"a":0,"b":2099}"#]);
 }
 
@@ -89,7 +131,11 @@ async fn files_are_ruled_out_by_what_their_manifest_says() {
         ("time < TIMESTAMP '2026-11-20 00:00:10' OR log_index > 1900", 2),
         ("user_id = 'user1'", 4),
     ] {
-        assert_eq!(files(&query, &format!("SELECT user_id FROM events WHERE {filter}")).await, expected, "{filter}");
+        assert_eq!(
+            files(&query, &format!("SELECT user_id FROM events WHERE {filter}")).await,
+            expected,
+            "{filter}"
+        );
     }
     assert_eq!(files(&query, "SELECT arguments FROM payloads WHERE log_index < 100").await, 1);
 }
@@ -108,10 +154,43 @@ async fn parameters_are_values_and_never_text() {
     };
     let text = |text: &str| ScalarValue::Utf8(Some(text.to_string()));
     let sql = "SELECT event_id FROM events WHERE session_id = $1 AND time >= $2 LIMIT $3";
-    let params = |session: &str| vec![text(session), text("2026-11-20T00:00:02Z"), ScalarValue::Int64(Some(5))];
+    let params =
+        |session: &str| vec![text(session), text("2026-11-20T00:00:02Z"), ScalarValue::Int64(Some(5))];
     assert_eq!(ask(sql, params("s000000")).await.unwrap(), 5);
     assert_eq!(ask(sql, params("' OR 1 = 1 --")).await.unwrap(), 0);
     assert_eq!(ask(sql, vec![text("s000000")]).await.unwrap_err().code(), "plan");
+    let logged = &world.entries()[0]["statement"];
+    assert!(
+        logged.ends_with("LIMIT $3\n-- $1 = \"s000000\"\n-- $2 = \"2026-11-20T00:00:02Z\"\n-- $3 = \"5\""),
+        "{logged}"
+    );
+}
+
+#[tokio::test]
+async fn nested_projections_that_read_the_same_are_each_computed() {
+    let world = World::with_events(10, 5, 0);
+    let query = world.query();
+    for (sql, expected) in [
+        (
+            "SELECT i + 1 AS i FROM (SELECT i + 1 AS i FROM (SELECT log_index AS i FROM events WHERE log_index = 7))",
+            9,
+        ),
+        (
+            "SELECT i + 1 AS i FROM (SELECT i + 1 AS i FROM (SELECT log_index AS i FROM events WHERE log_index = 7) AS t) AS t",
+            9,
+        ),
+        (
+            "WITH a AS (SELECT 1 AS i), b AS (SELECT i + 1 AS i FROM a), c AS (SELECT i + 1 AS i FROM b) SELECT i + 1 AS i FROM c",
+            4,
+        ),
+        (
+            "SELECT length(x) AS i FROM (SELECT x || x AS x FROM (SELECT x || x AS x FROM (SELECT 'a' AS x)))",
+            4,
+        ),
+        ("SELECT i * 2 AS i FROM (SELECT i * 2 AS i FROM (SELECT i * 2 AS i FROM (VALUES (1)) AS t (i)))", 8),
+    ] {
+        assert_eq!(ask(&query, sql).await.unwrap(), [format!("{{\"i\":{expected}}}")], "{sql}");
+    }
 }
 
 #[tokio::test]
@@ -127,12 +206,19 @@ async fn a_log_that_does_not_exist_yet_is_empty() {
 async fn segments_checkpoints_and_columns_say_what_there_is() {
     let world = World::with_events(100, 50, 10);
     let query = world.query();
-    let rows = ask(&query, "SELECT kind, first, last, rows, time_min FROM segments ORDER BY kind, first").await.unwrap();
+    let rows = ask(&query, "SELECT kind, first, last, rows, time_min FROM segments ORDER BY kind, first")
+        .await
+        .unwrap();
     assert_eq!(rows.len(), 4);
-    assert_eq!(rows[3], r#"{"kind":"segments","first":50,"last":100,"rows":50,"time_min":"2026-11-20T00:00:50Z"}"#);
+    assert_eq!(
+        rows[3],
+        r#"{"kind":"segments","first":50,"last":100,"rows":50,"time_min":"2026-11-20T00:00:50Z"}"#
+    );
     let rows = ask(&query, "SELECT origin, sealed, durable, root FROM checkpoints").await.unwrap();
     assert_eq!(rows, [r#"{"origin":"test-1/default/events/w1","sealed":100,"durable":110,"root":null}"#]);
-    let rows = ask(&query, "SELECT type, doc FROM columns WHERE table_name = 'events' AND column_name = 'time'").await;
+    let rows =
+        ask(&query, "SELECT type, doc FROM columns WHERE table_name = 'events' AND column_name = 'time'")
+            .await;
     assert_eq!(rows.unwrap(), [r#"{"type":"timestamp","doc":"When it happened, at the observer."}"#]);
 }
 
@@ -150,7 +236,8 @@ async fn the_published_questions_run() {
     for entry in listing {
         let path = entry.unwrap().path();
         let text = std::fs::read_to_string(&path).unwrap();
-        let mut sql: String = text.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join("\n");
+        let mut sql: String =
+            text.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join("\n");
         while let Some(at) = sql.find("PCTL(") {
             let end = at + sql[at..].find(')').unwrap();
             let (p, column) = sql[at + 5..end].split_once(", ").unwrap();

@@ -64,7 +64,8 @@ async fn a_session_is_told_in_order_with_its_alerts() {
     let world = World::with_events(35, 20, 100);
     world.add_unsealed("default", Stream::Alerts, alerts());
     let text = replay(&world, Role::Responder, session(ReplayFormat::Ndjson)).await.unwrap();
-    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let told: Vec<String> = lines
         .iter()
         .map(|line| match line["step"].as_str() {
@@ -76,9 +77,18 @@ async fn a_session_is_told_in_order_with_its_alerts() {
     assert_eq!(
         told,
         [
-            "30 null", "31 null", "32 null", "33 [\"by-evidence\"]", "34 null",
-            "by-evidence", "by-name",
-            "35 [\"by-evidence\"]", "36 [\"by-evidence\"]", "37 null", "38 null", "39 null",
+            "30 null",
+            "31 null",
+            "32 null",
+            "33 [\"by-evidence\"]",
+            "34 null",
+            "by-evidence",
+            "by-name",
+            "35 [\"by-evidence\"]",
+            "36 [\"by-evidence\"]",
+            "37 null",
+            "38 null",
+            "39 null",
             r#"{"$end":{"next":null,"rows":10}}"#,
         ]
     );
@@ -131,7 +141,10 @@ async fn a_timeline_shows_what_a_terminal_would_obey() {
     world.add_unsealed("default", Stream::Alerts, alerts());
     let text = replay(&world, Role::Responder, session(ReplayFormat::Timeline)).await.unwrap();
     assert!(!text.contains('\u{1b}'));
-    assert!(text.contains("! alert high exfiltration: evil \\u{1b}[2J title (closed, by-evidence)"), "{text}");
+    assert!(
+        text.contains("! alert high exfiltration: evil \\u{1b}[2J title (closed, by-evidence)"),
+        "{text}"
+    );
     assert!(text.contains("    arguments: {\"note\":\"value 33\""), "{text}");
     assert!(text.ends_with("10 steps\n"), "{text}");
 }
@@ -140,7 +153,8 @@ async fn a_timeline_shows_what_a_terminal_would_obey() {
 async fn a_transcript_is_requests_and_responses() {
     let world = World::with_events(35, 20, 100);
     let text = replay(&world, Role::Responder, session(ReplayFormat::Jsonrpc)).await.unwrap();
-    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     // 31 is an approval and 39 a login: no messages.
     assert_eq!(lines.len(), 16, "{text}");
     assert_eq!(
@@ -161,4 +175,29 @@ async fn no_session_is_not_found_and_past_the_end_is_empty() {
     let past = Replay { after: Some(format!("{}:9", i64::MAX / 2)), ..session(ReplayFormat::Ndjson) };
     let text = replay(&world, Role::Auditor, past).await.unwrap();
     assert_eq!(text, "{\"$end\":{\"rows\":0,\"next\":null}}\n");
+}
+
+#[tokio::test]
+async fn a_session_of_100_000_calls_is_told() {
+    let world = World::with_session("long", 100_000);
+    let (mut after, mut told, mut pages) = (None, 0u64, 0);
+    let begun = tokio::time::Instant::now();
+    loop {
+        let page = Replay {
+            session: "long".to_string(),
+            format: ReplayFormat::Ndjson,
+            after: after.take(),
+            limit: Some(40_000),
+        };
+        let text = replay(&world, Role::Responder, page).await.unwrap();
+        let last: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        told += last["$end"]["rows"].as_u64().unwrap();
+        pages += 1;
+        match last["$end"]["next"].as_str() {
+            Some(next) => after = Some(next.to_string()),
+            None => break,
+        }
+    }
+    eprintln!("100,000 calls with payloads in {pages} pages: {:?}", begun.elapsed());
+    assert_eq!((told, pages), (100_000, 3));
 }

@@ -1,8 +1,9 @@
 //! What must not work, and what must end.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use schemas::principal::Role;
+use tokio::time::Instant;
 
 use super::fixture::{World, ask, ask_as};
 use crate::{Options, Query};
@@ -25,7 +26,8 @@ async fn nothing_but_one_query_is_answered() {
     let file = world.dir.path().join("out.csv");
     let copy = format!("COPY events TO '{}'", file.display());
     let copy_query = format!("COPY (SELECT * FROM events) TO '{}' STORED AS CSV", file.display());
-    let external = format!("CREATE EXTERNAL TABLE t STORED AS PARQUET LOCATION '{}'", world.dir.path().display());
+    let external =
+        format!("CREATE EXTERNAL TABLE t STORED AS PARQUET LOCATION '{}'", world.dir.path().display());
     for sql in [
         copy.as_str(),
         &copy_query,
@@ -73,8 +75,14 @@ async fn nothing_but_one_query_is_answered() {
         ("SELECT * INTO t FROM events", "statement_not_allowed"),
         ("SELECT * FROM events FOR UPDATE", "statement_not_allowed"),
         ("WITH x AS (INSERT INTO events VALUES (1) RETURNING *) SELECT * FROM x", "statement_not_allowed"),
-        ("WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r) SELECT * FROM r", "recursion_not_allowed"),
-        ("SELECT * FROM (WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r) SELECT * FROM r)", "recursion_not_allowed"),
+        (
+            "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r) SELECT * FROM r",
+            "recursion_not_allowed",
+        ),
+        (
+            "SELECT * FROM (WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r) SELECT * FROM r)",
+            "recursion_not_allowed",
+        ),
         ("SELECT * FROM generate_series(1, 10)", "function_not_allowed"),
         ("SELECT * FROM range(10)", "function_not_allowed"),
         ("SELECT * FROM read_parquet('x')", "function_not_allowed"),
@@ -86,11 +94,11 @@ async fn nothing_but_one_query_is_answered() {
         ("SELECT arrow_cast('x', 'LargeUtf8')", "plan"),
         ("SELECT version()", "plan"),
         ("SELECT nothing FROM events", "plan"),
-        ("SELECT FROM WHERE", "syntax"),
+        ("SELECT 1 FROM events WHERE )", "syntax"),
         ("SELEC 1", "syntax"),
         ("SELECT 1 / 0 FROM events", "execution"),
         ("SELECT CAST(user_id AS INT) FROM events", "execution"),
-        ("TABLE checkpoints", "1 rows"),
+        ("TABLE checkpoints", "statement_not_allowed"),
         ("VALUES (1), (2)", "2 rows"),
         ("(SELECT 1) UNION ALL (SELECT 2)", "2 rows"),
     ] {
@@ -192,9 +200,15 @@ async fn a_value_cannot_be_made_huge() {
     for join in ["# || #", "concat(#, #)", "concat_ws('', #, #)"] {
         assert_eq!(code(&query, &doubling(join)).await, "answer_too_large", "{join}");
     }
-    assert_eq!(ask(&query, "SELECT repeat('ab', 2) AS a, lpad('x', 3, '-') AS b, 'a' || 1 || NULL AS c, 'a' || 1 AS d").await.unwrap(), [
-        r#"{"a":"abab","b":"--x","c":null,"d":"a1"}"#
-    ]);
+    assert_eq!(
+        ask(
+            &query,
+            "SELECT repeat('ab', 2) AS a, lpad('x', 3, '-') AS b, 'a' || 1 || NULL AS c, 'a' || 1 AS d"
+        )
+        .await
+        .unwrap(),
+        [r#"{"a":"abab","b":"--x","c":null,"d":"a1"}"#]
+    );
 }
 
 #[tokio::test]
@@ -202,7 +216,7 @@ async fn a_query_ends_at_its_deadline_even_in_a_join() {
     let world = World::with_events(20_000, 20_000, 100);
     let query = world.query_with(Options { deadline_ms: 700, ..World::options() });
     for sql in [
-        "SELECT count(*) FROM events a, events b, events c",
+        "SELECT count(CASE WHEN a.latency_us + b.latency_us > c.latency_us THEN 1 END) FROM events a, events b, events c",
         "SELECT count(*) FROM events a JOIN events b ON a.latency_us + b.latency_us < 0",
         "SELECT a.event_id FROM events a, events b WHERE a.user_id || b.user_id = 'x'",
         "SELECT sum(a.latency_us * b.latency_us) FROM events a, events b, events c GROUP BY a.user_id",
@@ -237,7 +251,7 @@ async fn too_many_at_once_are_turned_away_and_the_rest_wait() {
     let world = World::with_events(20_000, 20_000, 0);
     let options = Options { at_once: 1, waiting_max: 1, deadline_ms: 2_000, ..World::options() };
     let query = world.query_with(options);
-    let slow = "SELECT count(*) FROM events a, events b, events c";
+    let slow = "SELECT sum(a.latency_us * b.latency_us) FROM events a, events b, events c";
     let (a, b) = (query.clone(), query.clone());
     let first = tokio::spawn(async move { code(&a, slow).await });
     tokio::time::sleep(Duration::from_millis(200)).await;

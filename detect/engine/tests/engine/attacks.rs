@@ -86,6 +86,15 @@ fn an_event_from_the_future_moves_nothing() {
 }
 
 #[test]
+fn a_late_event_does_not_turn_the_clock_back() {
+    let mut log = Stream::new(Settings::default());
+    log.add(call());
+    log.add_at(call(), START_US - 1_000 * MINUTE_US);
+    log.add_at(call(), i64::MIN);
+    assert_eq!(log.engine.watermark_us(), START_US);
+}
+
+#[test]
 fn a_revocation_dated_ahead_counts_from_its_receipt() {
     let mut log = Stream::new(Settings::default());
     log.add_at(revoke("k"), START_US + 1_000 * MINUTE_US);

@@ -1,6 +1,6 @@
 //! Measures the prefilter and the slow path over a file of NDJSON events.
 //!
-//! `cargo run --release -p tachograph-redact --example throughput -- FILE [PLANTED-EXPRESSION]`
+//! `cargo run --release -p tachograph-redact --example redact_speed -- FILE [PLANTED-EXPRESSION]`
 //!
 //! With an expression, fails when a redacted line still matches it.
 #![allow(clippy::print_stdout, reason = "it is a program")]
