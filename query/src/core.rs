@@ -32,7 +32,7 @@ pub(crate) const STACK_BYTES: usize = 32 << 20;
 /// Batches made ahead of the reader.
 const BATCHES_AHEAD: usize = 2;
 /// Rows that a statement before the last one may give.
-const ROWS_BEFORE_MAX: usize = 10_000;
+const ROWS_BEFORE_MAX: usize = schemas::limits::QUERY_ROWS_BEFORE_MAX;
 
 /// One question.
 #[derive(Debug, Clone, Default)]

@@ -24,7 +24,7 @@ const SNAPSHOT: HeaderName = HeaderName::from_static("tacho-snapshot");
 /// Joins the answer with the access log.
 const QUERY_ID: HeaderName = HeaderName::from_static("tacho-query-id");
 /// Bytes of a request body: an SQL text with its parameters.
-const BODY_BYTES_MAX: usize = 1 << 20;
+const BODY_BYTES_MAX: usize = schemas::limits::QUERY_BODY_BYTES_MAX;
 
 /// The routes. Requests must carry a [`Principal`] as an extension, or they are answered with 401.
 pub fn router(query: Query) -> Router {

@@ -21,7 +21,7 @@ mod timeline;
 /// Steps of one page, unless the caller says.
 pub const STEPS_DEFAULT: u64 = 10_000;
 /// Steps of one page.
-pub const STEPS_MAX: u64 = 200_000;
+pub const STEPS_MAX: u64 = schemas::limits::QUERY_STEPS_MAX;
 
 /// The form of a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,9 +19,9 @@ mod names;
 mod tokens;
 
 /// Tables and subqueries in one statement.
-const RELATIONS_MAX: usize = 64;
+const RELATIONS_MAX: usize = schemas::limits::QUERY_RELATIONS_MAX;
 /// Recursion of the parser: one level of nesting in the text takes it through several of its functions.
-const PARSER_DEPTH_MAX: usize = 8 * SQL_DEPTH_MAX;
+const PARSER_DEPTH_MAX: usize = schemas::limits::QUERY_PARSER_DEPTH_MAX;
 
 /// Parses `sql` and checks that it is one query that `role` may ask.
 ///

@@ -121,6 +121,212 @@ pub const QUERIES_AT_ONCE: usize = 4;
 /// Queries waiting for a place before one is told to try later.
 pub const QUERIES_WAITING_MAX: usize = 32;
 
+// Used in detect/engine/src/entity.rs.
+
+/// Longest identifier kept as it is, in bytes.
+pub const ENGINE_IDENTIFIER_BYTES_MAX: usize = 128;
+/// How much of a longer one is kept in front of its hash, in bytes.
+pub const ENGINE_PREFIX_BYTES_MAX: usize = 48;
+
+// Used in detect/engine/src/episode.rs.
+
+/// Log indices kept from the beginning and from the end of an episode, each.
+pub const ENGINE_EVIDENCE_MAX: usize = 16;
+
+// Used in detect/engine/src/rules/auth_failure_burst.rs.
+
+/// Distinct users counted per source.
+pub const ENGINE_USERS_MAX: usize = 64;
+
+// Used in detect/engine/src/settings.rs.
+
+/// See its user.
+pub const ENGINE_COUNT_MAX: i64 = 10_000_000;
+
+// Used in detect/engine/src/window.rs.
+
+/// How many offending records a window remembers by index.
+pub const ENGINE_RECENT_MAX: usize = 16;
+
+// Used in ingest/redact/src/json/tape.rs.
+
+/// Deepest nesting of arrays and objects in one JSON value.
+pub const REDACT_DEPTH_MAX: usize = 1024;
+
+// Used in ingest/redact/src/marker.rs.
+
+/// Longest class name a marker may carry, in bytes.
+pub const REDACT_CLASS_BYTES_MAX: usize = 32;
+/// Longest word after the colon of a foreign mask, in bytes.
+pub const REDACT_MASK_DETAIL_BYTES_MAX: usize = 32;
+
+// Used in ingest/redact/src/names.rs.
+
+/// Longest stretch of a name that is looked at, in bytes, from its end.
+pub const REDACT_NAME_BYTES_MAX: usize = 64;
+
+// Used in ingest/redact/src/text.rs.
+
+/// Levels of JSON inside JSON strings that are parsed; deeper ones are treated as text.
+pub const REDACT_NESTED_LEVELS_MAX: usize = 6;
+/// Passes over a text until nothing more is found; two are the rule.
+pub const REDACT_PASSES_MAX: usize = 8;
+
+// Used in ingest/src/normalise/derive.rs.
+
+/// Longest word of [`VERBS`], in bytes.
+pub const INGEST_VERB_BYTES_MAX: usize = 12;
+
+// Used in ingest/src/normalise/time.rs.
+
+/// Microseconds of 0000-01-01T00:00:00Z.
+pub const INGEST_US_MIN: i64 = -62_167_219_200_000_000;
+/// Microseconds of 9999-12-31T23:59:59.999999Z.
+pub const INGEST_US_MAX: i64 = 253_402_300_799_999_999;
+
+// Used in query/src/core.rs.
+
+/// Rows that a statement before the last one may give.
+pub const QUERY_ROWS_BEFORE_MAX: usize = 10_000;
+
+// Used in query/src/file/verified.rs.
+
+/// Files remembered as verified; about 200 bytes each.
+pub const QUERY_REMEMBERED_MAX: usize = 65_536;
+
+// Used in query/src/format/table.rs.
+
+/// Characters of one cell.
+pub const QUERY_WIDTH_MAX: usize = 60;
+
+// Used in query/src/function/capped.rs.
+
+/// Bytes of one value that repeating or padding makes.
+pub const QUERY_VALUE_BYTES_MAX: u64 = 1 << 20;
+/// Bytes of a constant that a function makes: it is copied into every row of a batch.
+pub const QUERY_CONSTANT_BYTES_MAX: u64 = 64 << 10;
+/// Bytes of all values of one batch.
+pub const QUERY_BATCH_BYTES_MAX: u64 = 256 << 20;
+/// Bytes that replacing could make of one batch, if everything matched.
+pub const QUERY_REPLACED_BYTES_MAX: u64 = 1 << 30;
+/// Steps of one edit distance.
+pub const QUERY_DISTANCE_STEPS_MAX: u64 = 100_000_000;
+
+// Used in query/src/function/concatenation.rs.
+
+/// Bytes of all values of one batch.
+pub const QUERY_CONCATENATION_BATCH_BYTES_MAX: u64 = 256 << 20;
+
+// Used in query/src/http.rs.
+
+/// Bytes of a request body: an SQL text with its parameters.
+pub const QUERY_BODY_BYTES_MAX: usize = 1 << 20;
+
+// Used in query/src/replay.rs.
+
+/// Steps of one page.
+pub const QUERY_STEPS_MAX: u64 = 200_000;
+
+// Used in query/src/replay/timeline.rs.
+
+/// Characters shown of one payload value.
+pub const QUERY_SHOWN_CHARS_MAX: usize = 2_000;
+
+// Used in query/src/statement.rs.
+
+/// Tables and subqueries in one statement.
+pub const QUERY_RELATIONS_MAX: usize = 64;
+/// Recursion of the parser: one level of nesting in the text takes it through several of its functions.
+pub const QUERY_PARSER_DEPTH_MAX: usize = 8 * SQL_DEPTH_MAX;
+
+// Used in query/src/statement/tokens.rs.
+
+/// Operators between two commas, over all open parentheses.
+pub const QUERY_OPERATORS_MAX: usize = 1_024;
+
+// Used in src/command/ingest.rs.
+
+/// How often a body that was told "try later" is tried again.
+pub const PROGRAM_TRIES_MAX: u32 = 60;
+
+// Used in src/command/serve.rs.
+
+/// Bytes in the path of a Unix socket.
+pub const PROGRAM_SOCKET_PATH_BYTES_MAX: usize = 107;
+
+// Used in store/src/commit.rs.
+
+/// Write-ahead files before small logs are carried forward and others sealed.
+pub const STORE_FILES_MAX: usize = 4;
+/// A log with no more unsealed bytes than this is carried forward instead of sealed.
+pub const STORE_CARRY_BYTES_MAX: u64 = 1 << 20;
+/// Bytes that may wait for the signer's hashing before the commit waits for it.
+pub const STORE_INBOX_BYTES_MAX: u64 = 64 << 20;
+
+// Used in store/src/segment_file.rs.
+
+/// Bytes to which statistics of byte arrays are truncated.
+pub const STORE_STATISTICS_BYTES_MAX: usize = 64;
+
+// Used in store/src/state.rs.
+
+/// Rows up to which small unsealed batches are merged.
+pub const STORE_MERGE_ROWS_MAX: usize = 8192;
+
+// Used in store/verify/src/assembly.rs.
+
+/// Wrong roots listed of one log; the rest are counted.
+pub const VERIFY_WRONG_ROOTS_LISTED_MAX: usize = 8;
+
+// Used in store/verify/src/data_file.rs.
+
+/// Bytes of a file that is not of its declared length, at most, that are still looked into.
+pub const VERIFY_ODD_FILE_BYTES_MAX: u64 = 1 << 30;
+
+// Used in store/verify/src/listing.rs.
+
+/// Directories below a log at most: `tile/<L>/x…/x…/….p/<W>` of the largest index is shallower.
+pub const VERIFY_DEPTH_MAX: usize = 12;
+
+// Used in store/verify/src/plan.rs.
+
+/// Times a log is listed again because it grew while it was listed.
+pub const VERIFY_ATTEMPTS_MAX: usize = 5;
+
+// Used in store/verify/src/range.rs.
+
+/// Rows of one range at most: bounds what a hostile manifest can make this allocate.
+pub const VERIFY_RANGE_ROWS_MAX: u64 = 1 << 24;
+/// Findings listed of one range; the rest are counted.
+pub const VERIFY_LISTED_MAX: usize = 200;
+
+// Used in store/verify/src/root.rs.
+
+/// Bytes of a file in which entry 0 is looked for, at most.
+pub const VERIFY_FIRST_FILE_BYTES_MAX: u64 = 1 << 30;
+
+// Used in store/verify/src/statistics.rs.
+
+/// Bytes of one decompressed column chunk at most: what 32-bit offsets of a string array can hold.
+pub const VERIFY_UNCOMPRESSED_BYTES_MAX: i64 = i32::MAX as i64;
+
+// Used in store/verify/src/store.rs.
+
+/// Times a log is read again because a file went away while it was verified.
+pub const VERIFY_RELOADS_MAX: usize = 3;
+
+// Used in store/verify/src/thrift.rs.
+
+/// Values inside values at most.
+pub const VERIFY_THRIFT_DEPTH_MAX: usize = 16;
+/// Elements of a Parquet schema at most: the widest stream has a quarter of this, and readers recurse over them.
+pub const VERIFY_SCHEMA_ELEMENTS_MAX: u64 = 1024;
+
+// Used in store/verify/src/tiles.rs.
+
+/// Differing leaves remembered with their index; the rest are counted.
+pub const VERIFY_DIFFERENT_MAX: usize = 200;
+
 const _: () = assert!(TILE_WIDTH == 1 << TILE_HEIGHT);
 const _: () = assert!(ENTRY_BYTES_MAX <= u16::MAX as usize);
 const _: () = assert!(VALUE_BYTES_MAX <= BODY_BYTES_MAX && BODY_BYTES_MAX <= DECOMPRESSED_BYTES_MAX);

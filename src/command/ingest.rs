@@ -17,7 +17,7 @@ use crate::service::{Service, body, failure};
 /// Bytes after which a body is sent.
 const BODY_BYTES: usize = 4 << 20;
 /// How often a body that was told "try later" is tried again.
-const TRIES_MAX: u32 = 60;
+const TRIES_MAX: u32 = schemas::limits::PROGRAM_TRIES_MAX;
 
 /// What became of the records.
 #[derive(Debug, Default, serde::Serialize)]

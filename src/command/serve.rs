@@ -26,7 +26,7 @@ use crate::service::operating_system_user;
 /// How long requests in flight may take once the service is told to end.
 const DRAIN: Duration = Duration::from_secs(30);
 /// Bytes in the path of a Unix socket.
-const SOCKET_PATH_BYTES_MAX: usize = 107;
+const SOCKET_PATH_BYTES_MAX: usize = schemas::limits::PROGRAM_SOCKET_PATH_BYTES_MAX;
 
 /// Runs until SIGTERM or SIGINT.
 pub async fn run(configuration: Configuration) -> Result<u8> {

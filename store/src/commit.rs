@@ -23,13 +23,13 @@ const GROUP_BYTES: u64 = 32 << 20;
 /// Bytes that one log may put into a group before the others have had their turn.
 const QUANTUM_BYTES: u64 = 4 << 20;
 /// Write-ahead files before small logs are carried forward and others sealed.
-const FILES_MAX: usize = 4;
+const FILES_MAX: usize = schemas::limits::STORE_FILES_MAX;
 /// A log with no more unsealed bytes than this is carried forward instead of sealed.
-const CARRY_BYTES_MAX: u64 = 1 << 20;
+const CARRY_BYTES_MAX: u64 = schemas::limits::STORE_CARRY_BYTES_MAX;
 /// Bytes that are carried forward in one group; the rest waits for the next.
 const CARRY_GROUP_BYTES: usize = 32 << 20;
 /// Bytes that may wait for the signer's hashing before the commit waits for it.
-const INBOX_BYTES_MAX: u64 = 64 << 20;
+const INBOX_BYTES_MAX: u64 = schemas::limits::STORE_INBOX_BYTES_MAX;
 
 /// What one group takes from the queue.
 #[derive(Default)]

@@ -22,7 +22,7 @@ use crate::prepare::arrow_error;
 /// zstd level: higher ones cost more time than they save bytes (docs/performance.md).
 const ZSTD_LEVEL: i32 = 1;
 /// Bytes to which statistics of byte arrays are truncated.
-const STATISTICS_BYTES_MAX: usize = 64;
+const STATISTICS_BYTES_MAX: usize = schemas::limits::STORE_STATISTICS_BYTES_MAX;
 /// Columns whose values hardly repeat: a dictionary costs time and bytes there.
 const DISTINCT: [&str; 12] = [
     "event_id", "call_id", "request_id", "trace_id", "span_id", "approval_id", "request_hash", "response_hash",

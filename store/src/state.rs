@@ -24,7 +24,7 @@ use crate::wal::Wal;
 use crate::window::{IdDigester, Window};
 
 /// Rows up to which small unsealed batches are merged.
-const MERGE_ROWS_MAX: usize = 8192;
+const MERGE_ROWS_MAX: usize = schemas::limits::STORE_MERGE_ROWS_MAX;
 
 /// Locks a mutex. A panic elsewhere poisons the store through [`Shared::poison`], not through the mutex.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

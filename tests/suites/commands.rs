@@ -32,7 +32,7 @@ fn a_directory_is_worked_on_with_and_without_a_service() {
 
     let count = ["sql", "SELECT count(*) AS n FROM events WHERE control IS NULL", "--format", "csv"];
     let asked = with_place(&count);
-    assert_eq!(String::from_utf8_lossy(&asked.stdout).trim(), "n\n2", "{asked:?}");
+    assert_eq!(String::from_utf8_lossy(&asked.stdout).trim(), "n\r\n2", "{asked:?}");
     assert_eq!(with_place(&["sql", "SELECT nothing FROM nowhere"]).status.code(), Some(2));
     assert_eq!(with_place(&["replay", "s-1"]).status.code(), Some(0));
     assert_eq!(with_place(&["replay", "s-none"]).status.code(), Some(1));
@@ -56,13 +56,13 @@ fn a_directory_is_worked_on_with_and_without_a_service() {
     child.stdin.take().unwrap().write_all(event("c").as_bytes()).unwrap();
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
     let asked = with_place(&count);
-    assert_eq!(String::from_utf8_lossy(&asked.stdout).trim(), "n\n3", "{asked:?}");
+    assert_eq!(String::from_utf8_lossy(&asked.stdout).trim(), "n\r\n3", "{asked:?}");
     let who = service.sql("SELECT DISTINCT door, principal FROM access WHERE door = 'command'");
     assert!(who[0]["principal"].as_str().unwrap().starts_with("os:"), "{who:?}");
     let url = format!("http://{}", service.address);
     let token = keys.join("admin.token");
     let asked = run(&[&count[..], &["--url", &url, "--token-file", token.to_str().unwrap()]].concat());
-    assert_eq!(String::from_utf8_lossy(&asked.stdout).trim(), "n\n3", "{asked:?}");
+    assert_eq!(String::from_utf8_lossy(&asked.stdout).trim(), "n\r\n3", "{asked:?}");
     assert_eq!(service.stop(), Some(0));
 }
 

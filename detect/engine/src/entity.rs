@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 /// Longest identifier kept as it is, in bytes.
-pub(crate) const IDENTIFIER_BYTES_MAX: usize = 128;
+pub(crate) const IDENTIFIER_BYTES_MAX: usize = schemas::limits::ENGINE_IDENTIFIER_BYTES_MAX;
 /// How much of a longer one is kept in front of its hash, in bytes.
-const PREFIX_BYTES_MAX: usize = 48;
+const PREFIX_BYTES_MAX: usize = schemas::limits::ENGINE_PREFIX_BYTES_MAX;
 
 /// Level of the lattice an entity lives on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,7 +13,7 @@ use crate::record::Event;
 use crate::settings::Settings;
 
 /// Log indices kept from the beginning and from the end of an episode, each.
-const EVIDENCE_MAX: usize = 16;
+const EVIDENCE_MAX: usize = schemas::limits::ENGINE_EVIDENCE_MAX;
 
 /// One open episode of one entity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -183,7 +183,7 @@ impl Settings {
     /// Refuses values out of range, naming the first.
     pub fn validate(&self) -> Result<(), Error> {
         const DAY_S: i64 = 86_400;
-        const COUNT_MAX: i64 = 10_000_000;
+        const COUNT_MAX: i64 = schemas::limits::ENGINE_COUNT_MAX;
         let (approval, burst) = (&self.unapproved_high_risk_write, &self.auth_failure_burst);
         let (revoked, denial) = (&self.revoked_credential_use, &self.denial_ratio_ceiling);
         let (auth, latency) = (&self.auth_failure_rate_ceiling, &self.p95_latency_ceiling);

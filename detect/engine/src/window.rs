@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 /// How many offending records a window remembers by index.
-const RECENT_MAX: usize = 16;
+const RECENT_MAX: usize = schemas::limits::ENGINE_RECENT_MAX;
 
 /// Length of a window and of its sub-buckets. A window covers the newest sub-bucket and the
 /// `buckets - 1` before it, so between `(buckets - 1) / buckets` of its length and all of it.

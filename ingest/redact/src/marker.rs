@@ -3,10 +3,10 @@
 /// How many hexadecimal digits of the fingerprint are kept (48 bits: enough to follow, too few to be a commitment).
 const FINGERPRINT_DIGITS: usize = 12;
 /// Longest class name a marker may carry, in bytes.
-const CLASS_BYTES_MAX: usize = 32;
+const CLASS_BYTES_MAX: usize = schemas::limits::REDACT_CLASS_BYTES_MAX;
 const PREFIX: &[u8] = b"<redacted:";
 /// Longest word after the colon of a foreign mask, in bytes.
-const MASK_DETAIL_BYTES_MAX: usize = 32;
+const MASK_DETAIL_BYTES_MAX: usize = schemas::limits::REDACT_MASK_DETAIL_BYTES_MAX;
 /// Words that others put in square brackets where a secret was.
 const MASK_WORDS: &[&[u8]] = &[b"redacted", b"filtered", b"masked", b"removed", b"hidden"];
 

@@ -6,7 +6,7 @@
 use crate::bytes::{at, before, follows_escape};
 
 /// Longest stretch of a name that is looked at, in bytes, from its end.
-pub(crate) const NAME_BYTES_MAX: usize = 64;
+pub(crate) const NAME_BYTES_MAX: usize = schemas::limits::REDACT_NAME_BYTES_MAX;
 
 /// One secret's name.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use crate::redactor::Redactor;
 use crate::shapes::{SHAPES, Span};
 
 /// Levels of JSON inside JSON strings that are parsed; deeper ones are treated as text.
-pub(crate) const NESTED_LEVELS_MAX: usize = 6;
+pub(crate) const NESTED_LEVELS_MAX: usize = schemas::limits::REDACT_NESTED_LEVELS_MAX;
 
 /// Class of the password in `scheme://user:password@host`.
 const URL_PASSWORD_CLASS: &str = "url_password";
@@ -22,7 +22,7 @@ const URL_PASSWORD_RANK: usize = SHAPES.len() + 1;
 const NAME_RANK: usize = SHAPES.len() + 2;
 
 /// Passes over a text until nothing more is found; two are the rule.
-const PASSES_MAX: usize = 8;
+const PASSES_MAX: usize = schemas::limits::REDACT_PASSES_MAX;
 
 /// Edits of a text that may be JSON itself, `level` JSON strings deep.
 pub(crate) fn string_edits(redactor: &Redactor, text: &str, level: usize) -> Vec<Edit> {

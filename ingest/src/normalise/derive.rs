@@ -88,7 +88,7 @@ const VERBS: [(&str, &[&str]); 5] = [
 ];
 
 /// Longest word of [`VERBS`], in bytes.
-const VERB_BYTES_MAX: usize = 12;
+const VERB_BYTES_MAX: usize = schemas::limits::INGEST_VERB_BYTES_MAX;
 
 /// Fills the columns that are empty and can be told from others.
 pub(super) fn fill(event: &mut Event<'_>) {

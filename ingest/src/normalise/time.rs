@@ -10,9 +10,9 @@ pub(crate) struct Instant {
 }
 
 /// Microseconds of 0000-01-01T00:00:00Z.
-const US_MIN: i64 = -62_167_219_200_000_000;
+const US_MIN: i64 = schemas::limits::INGEST_US_MIN;
 /// Microseconds of 9999-12-31T23:59:59.999999Z.
-const US_MAX: i64 = 253_402_300_799_999_999;
+const US_MAX: i64 = schemas::limits::INGEST_US_MAX;
 const US_PER_SECOND: i64 = 1_000_000;
 
 /// Reads a time given as text: RFC 3339 with any offset, or ten or more digits as an epoch number. A date alone is none.

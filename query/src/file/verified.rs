@@ -15,7 +15,7 @@ use store::DataFile;
 use crate::{Error, Result};
 
 /// Files remembered as verified; about 200 bytes each.
-const REMEMBERED_MAX: usize = 65_536;
+const REMEMBERED_MAX: usize = schemas::limits::QUERY_REMEMBERED_MAX;
 
 /// What identifies the content that was verified, as far as the operating system tells.
 #[derive(Debug, Clone, PartialEq, Eq)]

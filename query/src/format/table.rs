@@ -7,7 +7,7 @@ use super::{Encoder, value};
 use crate::Result;
 
 /// Characters of one cell.
-const WIDTH_MAX: usize = 60;
+const WIDTH_MAX: usize = schemas::limits::QUERY_WIDTH_MAX;
 /// Rows from which widths are taken.
 const ROWS_MEASURED: usize = 1_000;
 

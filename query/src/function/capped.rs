@@ -17,15 +17,15 @@ use datafusion::logical_expr::{
 use crate::Error;
 
 /// Bytes of one value that repeating or padding makes.
-const VALUE_BYTES_MAX: u64 = 1 << 20;
+const VALUE_BYTES_MAX: u64 = schemas::limits::QUERY_VALUE_BYTES_MAX;
 /// Bytes of a constant that a function makes: it is copied into every row of a batch.
-const CONSTANT_BYTES_MAX: u64 = 64 << 10;
+const CONSTANT_BYTES_MAX: u64 = schemas::limits::QUERY_CONSTANT_BYTES_MAX;
 /// Bytes of all values of one batch.
-const BATCH_BYTES_MAX: u64 = 256 << 20;
+const BATCH_BYTES_MAX: u64 = schemas::limits::QUERY_BATCH_BYTES_MAX;
 /// Bytes that replacing could make of one batch, if everything matched.
-const REPLACED_BYTES_MAX: u64 = 1 << 30;
+const REPLACED_BYTES_MAX: u64 = schemas::limits::QUERY_REPLACED_BYTES_MAX;
 /// Steps of one edit distance.
-const DISTANCE_STEPS_MAX: u64 = 100_000_000;
+const DISTANCE_STEPS_MAX: u64 = schemas::limits::QUERY_DISTANCE_STEPS_MAX;
 
 /// How large a result can be, and so what is checked before the function runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -16,7 +16,7 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 use super::capped::{check_result, within};
 
 /// Bytes of all values of one batch.
-const BATCH_BYTES_MAX: u64 = 256 << 20;
+const BATCH_BYTES_MAX: u64 = schemas::limits::QUERY_CONCATENATION_BATCH_BYTES_MAX;
 
 /// Puts the function in the place of the operator; arrays keep theirs, which is a capped function already.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use crate::format::Encoder;
 use crate::format::value::{rfc3339, visible};
 
 /// Characters shown of one payload value.
-const SHOWN_CHARS_MAX: usize = 2_000;
+const SHOWN_CHARS_MAX: usize = schemas::limits::QUERY_SHOWN_CHARS_MAX;
 
 pub(super) struct Timeline {
     steps: Steps,

@@ -13,7 +13,7 @@ use super::{not_allowed, refused};
 use crate::{Error, Position, Result};
 
 /// Operators between two commas, over all open parentheses.
-const OPERATORS_MAX: usize = 1_024;
+const OPERATORS_MAX: usize = schemas::limits::QUERY_OPERATORS_MAX;
 
 /// The tokens of `sql`, unless they nest or chain too deeply or do not begin a query.
 pub(super) fn tokenize(sql: &str, dialect: &dyn Dialect) -> Result<Vec<TokenWithSpan>> {

@@ -1,10 +1,12 @@
 //! The one whole-store check that every test of this module ends in.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use schemas::Stream;
 use schemas::checkpoint::Checkpoint;
 use schemas::entry::Encoder;
 use schemas::layout::FileKind;
@@ -35,9 +37,7 @@ pub(super) struct Read {
 pub(super) fn read(disk: &SimDisk, log: &Arc<LogState>) -> Read {
     let snapshot = log.snapshot();
     let stream = snapshot.origin.stream();
-    let file = |kind, path: &std::path::Path| {
-        decode(kind, stream, disk.read(&relative(path)).unwrap(), None).unwrap()
-    };
+    let file = |kind, path: &std::path::Path| decoded(kind, stream, disk.read(&relative(path)).unwrap());
     let mut entries: Vec<RecordBatch> = Vec::new();
     let mut payloads: Vec<RecordBatch> = Vec::new();
     for segment in snapshot.segments.iter() {
@@ -61,6 +61,21 @@ pub(super) fn read(disk: &SimDisk, log: &Arc<LogState>) -> Read {
     }
     assert_eq!(tree.size(), snapshot.durable, "{}: durable size", log.origin);
     found
+}
+
+thread_local! {
+    /// Files by digest: the checks of one run read the same ones again and again.
+    static DECODED: RefCell<HashMap<blake3::Hash, Vec<RecordBatch>>> = RefCell::default();
+}
+
+fn decoded(kind: FileKind, stream: Stream, bytes: Vec<u8>) -> Vec<RecordBatch> {
+    DECODED.with_borrow_mut(|known| {
+        if known.len() > 1000 {
+            known.clear();
+        }
+        let batches = known.entry(blake3::hash(&bytes));
+        batches.or_insert_with(|| decode(kind, stream, bytes, None).unwrap()).clone()
+    })
 }
 
 fn arguments(batch: &RecordBatch) -> Vec<(i64, String)> {
@@ -107,13 +122,18 @@ fn take_in(
 pub(super) fn check(disk: &SimDisk, shared: &Shared, model: &Model) {
     assert_eq!(shared.tampered.get(), None, "the store is read-only");
     assert_eq!(shared.poisoned.get(), None, "the store has stopped writing");
+    let mut logs = BTreeMap::new();
+    for log in shared.all_logs() {
+        let found = read(disk, &log);
+        check_log(&log, &found);
+        logs.insert((log.origin.tenant().to_string(), log.origin.stream()), found);
+    }
     for (name, promised) in &model.logs {
-        let Some(log) = shared.find(&name.0, name.1) else {
+        let Some(found) = logs.get(name) else {
             assert!(promised.acknowledged.is_empty(), "{name:?} is gone, and had acknowledged entries");
             assert!(promised.shown.is_empty(), "{name:?} is gone, and had shown checkpoints");
             continue;
         };
-        let found = read(disk, &log);
         for (index, event) in &promised.acknowledged {
             assert_eq!(found.events.get(index), Some(event), "{name:?}: acknowledged index {index}");
         }
@@ -121,10 +141,7 @@ pub(super) fn check(disk: &SimDisk, shared: &Shared, model: &Model) {
             let again = usize::try_from(*size).ok().and_then(|size| found.roots.get(size));
             assert_eq!(again, Some(root), "{name:?}: the checkpoint of size {size} was shown");
         }
-        check_once(name, &found);
-    }
-    for log in shared.all_logs() {
-        check_log(disk, &log);
+        check_once(name, found);
     }
 }
 
@@ -138,20 +155,20 @@ fn check_once(name: &super::model::Name, found: &Read) {
 }
 
 /// Sizes in order, the signed root that of the entries, entry 0 the log's own, times rising but at a clock run.
-fn check_log(disk: &SimDisk, log: &Arc<LogState>) {
+fn check_log(log: &LogState, found: &Read) {
     let (sealed, signed, durable, checkpoint) = {
         let view = lock(&log.view);
         (view.sealed, view.signed, view.durable, Arc::clone(&view.checkpoint))
     };
     assert!(sealed <= signed && signed <= durable, "{}: {sealed} <= {signed} <= {durable}", log.origin);
-    let found = read(disk, log);
     if !checkpoint.is_empty() {
         let checkpoint = Checkpoint::open(checkpoint.as_bytes(), log.keys.checkpoint.verifier()).unwrap();
         let size = usize::try_from(checkpoint.size).unwrap();
         assert_eq!((checkpoint.size, checkpoint.root), (signed, found.roots[size]), "{}", log.origin);
     }
     if durable > 0 {
-        let opened = found.controls.get(&0).unwrap_or_else(|| panic!("{}: entry 0 is no control", log.origin));
+        let opened =
+            found.controls.get(&0).unwrap_or_else(|| panic!("{}: entry 0 is no control", log.origin));
         assert!(opened.contains("log_opened"), "{}: {opened}", log.origin);
     }
     for (index, pair) in (1..).zip(found.ingest_us.windows(2)) {

@@ -50,7 +50,8 @@ impl Run {
         let (mut disk, mut model) = (SimDisk::new(), Model::default());
         let mut ends = Vec::new();
         for _ in 0..=self.random.below(3) {
-            let end = [End::Cut, End::Cut, End::Kill, End::Fault][usize::try_from(self.random.below(4)).unwrap()];
+            let end =
+                [End::Cut, End::Cut, End::Kill, End::Fault][usize::try_from(self.random.below(4)).unwrap()];
             self.life(&disk, &clock, &mut model, end);
             self.trace.extend(disk.take_trace());
             self.trace.push(format!("{end:?}"));

@@ -33,10 +33,11 @@ fn assert_set_aside(mut ended: Ended) {
     let rig = ended.open();
     rig.check();
     let root = rig.opened.shared.find(ROOT_TENANT, Stream::Root).unwrap();
-    let recovery = read(&rig.disk, &root).controls.into_values().find_map(|text| match Control::parse(&text) {
-        Ok(Control::Recovery(recovery)) => Some(recovery),
-        _ => None,
-    });
+    let recovery =
+        read(&rig.disk, &root).controls.into_values().find_map(|text| match Control::parse(&text) {
+            Ok(Control::Recovery(recovery)) => Some(recovery),
+            _ => None,
+        });
     let recovery = recovery.expect("the root log records what was set aside");
     let kept = files(&rig.disk, layout::QUARANTINE);
     let bytes = rig.disk.read(kept.first().expect("the bytes are kept")).unwrap();
@@ -57,7 +58,13 @@ fn a_flipped_byte_in_a_middle_group_is_damage() {
     let ended = Ended::new();
     let groups = ended.groups();
     for group in [&groups[0], &groups[groups.len() / 2], &groups[groups.len() - 2]] {
-        for at in [group.offset, group.offset + 20, group.offset + 100, group.body(), group.body() + group.body_bytes - 1] {
+        for at in [
+            group.offset,
+            group.offset + 20,
+            group.offset + 100,
+            group.body(),
+            group.body() + group.body_bytes - 1,
+        ] {
             let damaged = ended.copy();
             edit(&damaged.disk, &group.path, |bytes| bytes[at] ^= 1);
             assert_read_only(damaged, "");
@@ -176,9 +183,11 @@ fn an_older_copy_is_a_rollback() {
     rig.append("default", Stream::Events, &events(100, 30)).unwrap();
     rig.commit_all().unwrap();
     rig.sign(true).unwrap();
-    let signed = Ended { disk: rig.disk.process_end(), clock: Arc::clone(&rig.clock), model: rig.model.clone() };
+    let signed =
+        Ended { disk: rig.disk.process_end(), clock: Arc::clone(&rig.clock), model: rig.model.clone() };
     rig.finish().unwrap();
-    let closed = Ended { disk: rig.disk.process_end(), clock: Arc::clone(&rig.clock), model: rig.model.clone() };
+    let closed =
+        Ended { disk: rig.disk.process_end(), clock: Arc::clone(&rig.clock), model: rig.model.clone() };
 
     // The write-ahead files of before, where the checkpoint copy knows more.
     let damaged = signed.copy();
@@ -279,7 +288,8 @@ fn another_installation_is_read_only() {
         for keys in [Keys::from_seed([7; 32], "tacho-other"), Keys::from_seed([8; 32], "tacho-test")] {
             let before = contents(&ended.disk, "");
             let disk = ended.disk.process_end();
-            let opened = recover::open(options(), Arc::new(disk.clone()), ended.clock.clone(), keys.unwrap()).unwrap();
+            let opened =
+                recover::open(options(), Arc::new(disk.clone()), ended.clock.clone(), keys.unwrap()).unwrap();
             assert!(opened.shared.tampered.get().is_some());
             assert_eq!(contents(&disk, ""), before);
         }

@@ -5,20 +5,21 @@
 //! its files. A sync that fails without having been done marks its pages clean all the same, as Linux does: syncing
 //! again does not help, and the process that reads them again sees what the platter does not have.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use self::nodes::{Change, DirNode, FileNode, Node};
 use super::random::Random;
 use crate::disk::{DirEntry, Disk, DiskFile};
 use crate::state::lock;
 
-/// Bytes that reach the platter together, or not.
-const PAGE_BYTES: usize = 4096;
-/// Bytes of which a torn page has either the old or the new.
-const SECTOR_BYTES: usize = 512;
+mod nodes;
+#[cfg(test)]
+mod tests;
+
 /// Where readers believe the files to be.
 const ROOT: &str = "/simulated";
 
@@ -54,127 +55,6 @@ struct State {
     has_failed: bool,
     free_bytes: u64,
     trace: Vec<String>,
-}
-
-#[derive(Debug, Clone)]
-enum Node {
-    File(FileNode),
-    Dir(DirNode),
-}
-
-#[derive(Debug, Clone, Default)]
-struct FileNode {
-    live: Vec<u8>,
-    platter: Vec<u8>,
-    dirty: BTreeSet<usize>,
-}
-
-#[derive(Debug, Clone, Default)]
-struct DirNode {
-    live: BTreeMap<String, usize>,
-    platter: BTreeMap<String, usize>,
-    pending: Vec<Change>,
-}
-
-#[derive(Debug, Clone)]
-enum Change {
-    Link { name: String, node: usize },
-    Unlink { name: String },
-    Rename { from: String, to: String, node: usize },
-}
-
-fn apply(names: &mut BTreeMap<String, usize>, change: &Change) {
-    match change {
-        Change::Link { name, node } => {
-            names.insert(name.clone(), *node);
-        }
-        Change::Unlink { name } => {
-            names.remove(name);
-        }
-        Change::Rename { from, to, node } => {
-            if names.get(from) == Some(node) {
-                names.remove(from);
-            }
-            names.insert(to.clone(), *node);
-        }
-    }
-}
-
-impl FileNode {
-    fn write(&mut self, offset: usize, bytes: &[u8]) {
-        let end = offset + bytes.len();
-        if self.live.len() < end {
-            self.live.resize(end, 0);
-        }
-        self.live[offset..end].copy_from_slice(bytes);
-        if !bytes.is_empty() {
-            self.dirty.extend(offset / PAGE_BYTES..=(end - 1) / PAGE_BYTES);
-        }
-    }
-
-    /// Writes the dirty pages back. A page that an earlier failed sync forgot is not among them.
-    fn sync(&mut self) {
-        self.platter.resize(self.live.len(), 0);
-        for page in std::mem::take(&mut self.dirty) {
-            let range = page * PAGE_BYTES..((page + 1) * PAGE_BYTES).min(self.live.len());
-            self.platter[range.clone()].copy_from_slice(&self.live[range]);
-        }
-    }
-
-    /// What is read after a cut: of what was not synced, any pages, some of them torn, and either length.
-    fn cut(&self, random: &mut Random) -> Vec<u8> {
-        let mut after = self.platter.clone();
-        if self.live.len() != self.platter.len() && random.one_in(2) {
-            after.resize(self.live.len(), 0);
-        }
-        let keeps_all = random.one_in(4);
-        for page in &self.dirty {
-            let start = page * PAGE_BYTES;
-            let end = (start + PAGE_BYTES).min(self.live.len());
-            let kept = match random.below(5) {
-                _ if keeps_all => end,
-                0 => start + SECTOR_BYTES * usize::try_from(random.below(8)).unwrap_or(0),
-                1 | 2 => start,
-                _ => end,
-            };
-            let kept = kept.min(end).min(after.len());
-            if start < kept {
-                after[start..kept].copy_from_slice(&self.live[start..kept]);
-            }
-        }
-        after
-    }
-}
-
-impl DirNode {
-    fn change(&mut self, change: Change) {
-        apply(&mut self.live, &change);
-        self.pending.push(change);
-    }
-
-    fn sync(&mut self) {
-        self.platter = self.live.clone();
-        self.pending.clear();
-    }
-
-    /// The names after a cut: of what was not synced, nothing, all, the first few, or any of it.
-    fn cut(&self, random: &mut Random) -> BTreeMap<String, usize> {
-        let mut after = self.platter.clone();
-        let mode = random.below(4);
-        let first = random.below(self.pending.len() as u64 + 1);
-        for (at, change) in (0..).zip(&self.pending) {
-            let kept = match mode {
-                0 => false,
-                1 => true,
-                2 => at < first,
-                _ => random.one_in(2),
-            };
-            if kept {
-                apply(&mut after, change);
-            }
-        }
-        after
-    }
 }
 
 fn not_found(path: &str) -> io::Error {
@@ -289,8 +169,14 @@ impl SimDisk {
     }
 
     fn of(nodes: Vec<Node>) -> SimDisk {
-        let state =
-            State { nodes, operations: 0, fault: None, has_failed: false, free_bytes: 1 << 40, trace: Vec::new() };
+        let state = State {
+            nodes,
+            operations: 0,
+            fault: None,
+            has_failed: false,
+            free_bytes: 1 << 40,
+            trace: Vec::new(),
+        };
         SimDisk { state: Arc::new(Mutex::new(state)) }
     }
 

@@ -33,19 +33,19 @@ fn script(rig: &mut Rig) -> Result<()> {
     rig.seal_all()?;
     // Past a full tile, and several write-ahead files.
     for round in 0..4 {
-        rig.append("default", Stream::Events, &events(100 + round * 100, 90, Stream::Events))?;
-        rig.append("other", Stream::Events, &events(100 + round * 100, 5, Stream::Events))?;
+        rig.append("default", Stream::Access, &events(100 + round * 100, 90, Stream::Access))?;
+        rig.append("other", Stream::Events, &events(100 + round * 100, 2, Stream::Events))?;
         rig.commit_all()?;
     }
     rig.sign(true)?;
-    rig.seal("default", Stream::Events)?;
+    rig.seal("default", Stream::Access)?;
     rig.tick()?;
-    rig.append("default", Stream::Events, &events(1000, 30, Stream::Events))?;
+    rig.append("default", Stream::Access, &events(1000, 30, Stream::Access))?;
     rig.commit_all()?;
     rig.sign(true)?;
-    rig.seal("default", Stream::Events)?;
+    rig.seal("default", Stream::Access)?;
     rig.tick()?;
-    rig.append("default", Stream::Access, &events(0, 1, Stream::Access))?;
+    rig.append("default", Stream::Alerts, &events(10, 1, Stream::Alerts))?;
     rig.commit_all()?;
     rig.clock.advance(20_000_000);
     rig.tick()?;
@@ -64,7 +64,10 @@ fn check_stopped(rig: &Rig) {
             let late = draft(log.origin.tenant(), Stream::Alerts, &events(9000, 1, Stream::Alerts));
             let mut placed = place(shared, &log, &late, true).unwrap();
             assert!(matches!(commit_once(shared), Err(Error::Poisoned { .. })));
-            assert!(!matches!(placed.durable.as_mut().unwrap().try_recv(), Ok(Ok(_))), "acknowledged after a failure");
+            assert!(
+                !matches!(placed.durable.as_mut().unwrap().try_recv(), Ok(Ok(_))),
+                "acknowledged after a failure"
+            );
         }
         log.seal_wanted.store(true, Ordering::SeqCst);
         assert!(!matches!(seal::seal(shared, &log), Ok(true)), "sealed after a failure");
@@ -111,7 +114,7 @@ fn a_fault_at_every_operation_stops_the_store_and_loses_nothing() {
             rig.check();
             let cut = rig.disk.cut(at);
             let again = rig.reopen(cut);
-            if full || at % 8 == 0 {
+            if full || at % 16 == 0 {
                 again.check_and_close();
             } else {
                 again.check();

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use schemas::tree::Hash;
 use schemas::Stream;
+use schemas::tree::Hash;
 
 use super::draft::Event;
 

@@ -181,7 +181,8 @@ impl Rig {
         synced.try_recv().expect("a commit that went well answers")?;
         for note in &notes {
             let name = (note.log.origin.tenant().to_string(), note.log.origin.stream());
-            let checkpoint = Checkpoint::open(note.note.as_bytes(), note.log.keys.checkpoint.verifier()).unwrap();
+            let checkpoint =
+                Checkpoint::open(note.note.as_bytes(), note.log.keys.checkpoint.verifier()).unwrap();
             self.model.log(&name).shown.insert(note.size, checkpoint.root);
         }
         let shown = sign::show(&shared, &mut self.opened.signer, &notes);
@@ -232,6 +233,7 @@ impl Rig {
 
     /// Sends everything that was ever sent once more.
     pub(super) fn retry_everything(&mut self) -> Result<()> {
+        self.commit_all()?;
         for (name, promised) in self.model.logs.clone() {
             self.open_log(&name.0, name.1)?;
             let mut sent: Vec<Event> = promised.acknowledged.into_values().collect();

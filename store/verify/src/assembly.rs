@@ -16,7 +16,7 @@ use crate::tree::Tree;
 use crate::write_ahead::WriteAheadLog;
 
 /// Wrong roots listed of one log; the rest are counted.
-const WRONG_ROOTS_LISTED_MAX: usize = 8;
+const WRONG_ROOTS_LISTED_MAX: usize = schemas::limits::VERIFY_WRONG_ROOTS_LISTED_MAX;
 
 /// What is left of a log once it is verified.
 #[derive(Debug)]

@@ -23,7 +23,7 @@ use crate::thrift::{check_footer, is_struct};
 /// Rows decoded at once: small enough that the columns of a batch stay in the cache.
 const BATCH_ROWS: usize = 2048;
 /// Bytes of a file that is not of its declared length, at most, that are still looked into.
-const ODD_FILE_BYTES_MAX: u64 = 1 << 30;
+const ODD_FILE_BYTES_MAX: u64 = schemas::limits::VERIFY_ODD_FILE_BYTES_MAX;
 
 /// The bytes of a file and what is wrong with them.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use schemas::layout::{self, FileName};
 use crate::report::{Finding, Gathered};
 
 /// Directories below a log at most: `tile/<L>/x…/x…/….p/<W>` of the largest index is shallower.
-const DEPTH_MAX: usize = 12;
+const DEPTH_MAX: usize = schemas::limits::VERIFY_DEPTH_MAX;
 /// Ending of an unfinished write.
 const UNFINISHED: &str = ".tmp";
 

@@ -20,7 +20,7 @@ use crate::range::{LiveFile, RANGE_ROWS_MAX, Range};
 use crate::report::{Finding, Gathered};
 
 /// Times a log is listed again because it grew while it was listed.
-const ATTEMPTS_MAX: usize = 5;
+const ATTEMPTS_MAX: usize = schemas::limits::VERIFY_ATTEMPTS_MAX;
 
 /// A log and the keys that the root log gives it.
 #[derive(Debug, Clone)]

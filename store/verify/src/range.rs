@@ -24,9 +24,9 @@ use crate::report::{Finding, Gathered};
 use crate::work::caught;
 
 /// Rows of one range at most: bounds what a hostile manifest can make this allocate.
-pub const RANGE_ROWS_MAX: u64 = 1 << 24;
+pub const RANGE_ROWS_MAX: u64 = schemas::limits::VERIFY_RANGE_ROWS_MAX;
 /// Findings listed of one range; the rest are counted.
-const LISTED_MAX: usize = 200;
+const LISTED_MAX: usize = schemas::limits::VERIFY_LISTED_MAX;
 
 /// A live file and what its name says.
 #[derive(Debug, Clone, PartialEq, Eq)]

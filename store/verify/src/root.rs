@@ -20,7 +20,7 @@ use crate::thrift::check_footer;
 use crate::work::caught;
 
 /// Bytes of a file in which entry 0 is looked for, at most.
-const FIRST_FILE_BYTES_MAX: u64 = 1 << 30;
+const FIRST_FILE_BYTES_MAX: u64 = schemas::limits::VERIFY_FIRST_FILE_BYTES_MAX;
 
 /// Entry 0 of the log in `directory`, as its first segment has it. Not verified: what it says counts once the
 /// tree that it is part of verifies under the key it names.

@@ -193,7 +193,7 @@ fn chunk_pages(
 }
 
 /// Bytes of one decompressed column chunk at most: what 32-bit offsets of a string array can hold.
-const UNCOMPRESSED_BYTES_MAX: i64 = i32::MAX as i64;
+const UNCOMPRESSED_BYTES_MAX: i64 = schemas::limits::VERIFY_UNCOMPRESSED_BYTES_MAX;
 
 impl Leaf {
     fn add(&mut self, array: &dyn Array) {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use schemas::control::LogOpened;
-use schemas::layout;
+use schemas::layout::{self, FileKind, FileName};
 use schemas::origin::ROOT_TENANT;
 use schemas::tree::Hash;
 use schemas::{Origin, Stream};
@@ -28,7 +28,7 @@ use crate::work::ordered;
 use crate::write_ahead::{self, WriteAhead};
 
 /// Times a log is read again because a file went away while it was verified.
-const RELOADS_MAX: usize = 3;
+const RELOADS_MAX: usize = schemas::limits::VERIFY_RELOADS_MAX;
 
 /// Verifies the store in `options.directory` and says what it found; `progress` is called as ranges are done.
 ///
@@ -146,14 +146,18 @@ impl Store {
             return Err(Error::NoRootLog { path: path() });
         }
         let name = format!("{ROOT_TENANT}/{}", Stream::Root);
+        // Entry 0 is what these findings are about: name the file that has it.
+        let is_first = |name: &FileName| name.kind == FileKind::Segment && name.first == 0;
+        let place = files.data.iter().find(|(_, name)| is_first(name));
+        let place = place.map_or_else(|| layout::LOG_JSON.to_string(), |(path, _)| path.to_string());
         let opened = opened.or_else(|| {
             let wrong = "entry 0 of the root log cannot be read; going on with the keys in its log.json";
-            self.gathered.find(Finding::new(wrong).log(&name).index(0));
+            self.gathered.find(Finding::new(wrong).log(&name).index(0).file(&place));
             log_json(&directory)
         });
         let Some(opened) = opened else {
             self.gathered
-                .find(Finding::new("no keys of the root log can be read; nothing was verified").log(&name));
+                .find(Finding::new("no keys of the root log can be read; nothing was verified").log(&name).file(&place));
             return Ok(RootLog { directory, known: None, identity_established: false });
         };
         let mut identity_established = options.identity != Identity::None;
@@ -162,12 +166,12 @@ impl Store {
         {
             identity_established = false;
             let wrong = format!("the root log's key is {}, not the one given, {key}", opened.key);
-            self.gathered.find(Finding::new(wrong).log(&opened.origin).index(0));
+            self.gathered.find(Finding::new(wrong).log(&opened.origin).index(0).file(&place));
         }
         let known = match Known::new(opened) {
             Ok(known) => Some(known),
             Err(error) => {
-                self.gathered.find(Finding::new(error.to_string()).log(&name).index(0));
+                self.gathered.find(Finding::new(error.to_string()).log(&name).index(0).file(&place));
                 None
             }
         };

@@ -2,9 +2,9 @@
 //! before a Parquet reader allocates for it, that metadata holds as much as it says.
 
 /// Values inside values at most.
-const DEPTH_MAX: usize = 16;
+const DEPTH_MAX: usize = schemas::limits::VERIFY_THRIFT_DEPTH_MAX;
 /// Elements of a Parquet schema at most: the widest stream has a quarter of this, and readers recurse over them.
-const SCHEMA_ELEMENTS_MAX: u64 = 1024;
+const SCHEMA_ELEMENTS_MAX: u64 = schemas::limits::VERIFY_SCHEMA_ELEMENTS_MAX;
 /// Field of the schema in a file's metadata.
 const SCHEMA_FIELD: i64 = 2;
 

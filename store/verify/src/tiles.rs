@@ -13,7 +13,7 @@ use crate::report::{Finding, Gathered};
 use crate::tree::Tree;
 
 /// Differing leaves remembered with their index; the rest are counted.
-const DIFFERENT_MAX: usize = 200;
+const DIFFERENT_MAX: usize = schemas::limits::VERIFY_DIFFERENT_MAX;
 
 /// Holds every tile file of a log against tiles of the tree as they come.
 #[derive(Debug)]

@@ -19,7 +19,7 @@ use crate::settings::{Settings, microseconds};
 pub(crate) const FAILURES: &str = "kind = 'auth' AND (method IS NULL OR method <> 'revoke') AND (status IN ('error', 'denied') OR decision = 'deny')";
 
 /// Distinct users counted per source.
-const USERS_MAX: usize = 64;
+const USERS_MAX: usize = schemas::limits::ENGINE_USERS_MAX;
 
 const RULE: Rule = Rule {
     id: "auth_failure_burst",

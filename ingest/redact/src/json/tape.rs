@@ -5,7 +5,7 @@ use serde::de::IgnoredAny;
 use crate::error::Error;
 
 /// Deepest nesting of arrays and objects in one JSON value.
-pub(crate) const DEPTH_MAX: usize = 1024;
+pub(crate) const DEPTH_MAX: usize = schemas::limits::REDACT_DEPTH_MAX;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
