@@ -32,7 +32,8 @@ pub fn run(cli: Cli, configuration: Configuration) -> Result<u8> {
 }
 
 fn block_on(future: impl Future<Output = Result<u8>>) -> Result<u8> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start threads")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start threads")?;
     runtime.block_on(future)
 }
 

@@ -61,7 +61,11 @@ fn known() -> Vec<(&'static str, Value, &'static str)> {
         ("ingest.body_bytes_max", integer(limits::BODY_BYTES_MAX as u64), "bytes of a request body as sent"),
         ("ingest.decompressed_bytes_max", integer(limits::DECOMPRESSED_BYTES_MAX as u64), "and decompressed"),
         ("ingest.admission_bytes", integer(limits::ADMISSION_BYTES as u64), "bytes of bodies in flight"),
-        ("ingest.admission_tenant_bytes", integer(limits::ADMISSION_TENANT_BYTES as u64), "and of one tenant"),
+        (
+            "ingest.admission_tenant_bytes",
+            integer(limits::ADMISSION_TENANT_BYTES as u64),
+            "and of one tenant",
+        ),
         ("query.deadline_ms", integer(limits::QUERY_DEADLINE_MS), "milliseconds one query may run"),
         ("query.memory_bytes", integer(limits::QUERY_MEMORY_BYTES as u64), "bytes one query may hold"),
         ("query.rows_max", integer(limits::QUERY_ROWS_MAX), "rows in one answer"),
@@ -134,9 +138,13 @@ impl Configuration {
             let Some((old, _)) = self.values.get(key) else { continue };
             let value = match old {
                 Value::Integer(_) => Value::Integer(
-                    text.replace('_', "").parse().with_context(|| format!("{name}: {text:?} is no whole number"))?,
+                    text.replace('_', "")
+                        .parse()
+                        .with_context(|| format!("{name}: {text:?} is no whole number"))?,
                 ),
-                Value::Array(_) => Value::Array(text.split(',').map(|item| Value::String(item.into())).collect()),
+                Value::Array(_) => {
+                    Value::Array(text.split(',').map(|item| Value::String(item.into())).collect())
+                }
                 _ => Value::String(text),
             };
             self.set(key, value, Source::Environment)?;
@@ -160,9 +168,9 @@ impl Configuration {
             Command::Sql(sql) => sql.target.place.clone(),
             Command::Replay(replay) => replay.target.place.clone(),
             Command::Verify(verify) => Place { data: verify.data.clone(), keys: None },
-            Command::Token(Token::Create { target, .. } | Token::List { target } | Token::Revoke { target, .. }) => {
-                target.place.clone()
-            }
+            Command::Token(
+                Token::Create { target, .. } | Token::List { target } | Token::Revoke { target, .. },
+            ) => target.place.clone(),
             Command::Keys(Keys::Show { place, .. }) => place.clone(),
             Command::Demo(_) | Command::Config(Config::Show | Config::Check) => Place::default(),
         };
@@ -278,7 +286,6 @@ impl Configuration {
         }
         Ok(lines)
     }
-
 }
 
 #[cfg(test)]

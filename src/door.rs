@@ -42,12 +42,12 @@ pub fn router(node: &Node) -> Router {
     if let Some(query) = &node.query {
         guarded = guarded.merge(query::router(query.clone()));
     }
-    let open = Router::new()
-        .route("/health", get(health))
-        .route("/ready", get(ready))
-        .with_state(node.clone());
+    let open =
+        Router::new().route("/health", get(health)).route("/ready", get(ready)).with_state(node.clone());
     guarded
-        .fallback(|| async { problem(StatusCode::NOT_FOUND, "not_found", "there is nothing under this path") })
+        .fallback(|| async {
+            problem(StatusCode::NOT_FOUND, "not_found", "there is nothing under this path")
+        })
         .layer(middleware::from_fn_with_state(node.clone(), authenticate))
         .merge(open)
 }
@@ -133,7 +133,9 @@ async fn metrics(State(node): State<Node>, Extension(principal): Extension<Princ
         return forbidden("read metrics");
     }
     match node.metrics() {
-        Some(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], Body::from(text)).into_response(),
+        Some(text) => {
+            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], Body::from(text)).into_response()
+        }
         None => problem(StatusCode::NOT_FOUND, "not_found", "this process collects no metrics"),
     }
 }
@@ -182,7 +184,8 @@ async fn create_token(
     }
     let now_us = node.clock.wall_us();
     let day_us = 86_400_000_000i64;
-    let expires_us = new.expires_days.map(|days| now_us.saturating_add(i64::from(days).saturating_mul(day_us)));
+    let expires_us =
+        new.expires_days.map(|days| now_us.saturating_add(i64::from(days).saturating_mul(day_us)));
     let made = node.identity.create(new.role, &new.tenant, expires_us, now_us);
     let (record, token) = match made {
         Ok(made) => made,
@@ -212,8 +215,12 @@ async fn revoke_token(
     let revoked = if is_own { node.identity.revoke(&id, node.clock.wall_us()) } else { Ok(None) };
     let record = match revoked {
         Ok(Some(record)) => record,
-        Ok(None) => return problem(StatusCode::NOT_FOUND, "no_such_token", &format!("there is no token {id}")),
-        Err(error) => return problem(StatusCode::INTERNAL_SERVER_ERROR, "not_written", &format!("{error:#}")),
+        Ok(None) => {
+            return problem(StatusCode::NOT_FOUND, "no_such_token", &format!("there is no token {id}"));
+        }
+        Err(error) => {
+            return problem(StatusCode::INTERNAL_SERVER_ERROR, "not_written", &format!("{error:#}"));
+        }
     };
     let change = change_of(&record, &principal);
     match node.record_token(&principal, "token_revoke", change).await {

@@ -62,7 +62,9 @@ impl Identity {
     pub fn open(keys: &Path, now_us: i64) -> Result<Identity> {
         let path = keys.join(TOKENS_FILE);
         let tokens = match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| format!("read {}", path.display()))?,
+            Ok(bytes) => {
+                serde_json::from_slice(&bytes).with_context(|| format!("read {}", path.display()))?
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
         };
@@ -123,14 +125,20 @@ impl Identity {
     }
 
     /// Who a token belongs to.
-    pub fn authenticate(&self, token: &str, source_ip: Option<String>, now_us: i64) -> Result<Principal, Refusal> {
+    pub fn authenticate(
+        &self,
+        token: &str,
+        source_ip: Option<String>,
+        now_us: i64,
+    ) -> Result<Principal, Refusal> {
         let id = token.strip_prefix(PREFIX).and_then(|rest| rest.get(..12)).ok_or(Refusal::Invalid)?;
         let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
         let found = tokens.iter().find(|record| record.id.strip_prefix("t-") == Some(id));
         let record = found.ok_or(Refusal::Invalid)?;
         let expected = blake3::Hash::from_hex(&record.digest).map_err(|_| Refusal::Invalid)?;
         // blake3::Hash compares in constant time.
-        let is_live = record.revoked_us.is_none() && record.expires_us.is_none_or(|expires_us| now_us < expires_us);
+        let is_live =
+            record.revoked_us.is_none() && record.expires_us.is_none_or(|expires_us| now_us < expires_us);
         if digest(token) != expected || !is_live {
             return Err(Refusal::Invalid);
         }
@@ -159,7 +167,10 @@ fn digest(token: &str) -> blake3::Hash {
 }
 
 /// Writes a file that only its owner may read: under another name first, synced, then renamed.
-#[expect(clippy::disallowed_methods, reason = "the keys' directory is outside the data directory and its disk")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the keys' directory is outside the data directory and its disk"
+)]
 fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
     let place = || format!("write {}", path.display());
     let temporary = path.with_extension("tmp");
@@ -188,7 +199,8 @@ pub fn credential(header: Option<&str>) -> Result<String, Refusal> {
     if !scheme.eq_ignore_ascii_case("basic") {
         return Err(Refusal::Invalid);
     }
-    let decoded = base64::engine::general_purpose::STANDARD.decode(rest.trim()).map_err(|_| Refusal::Invalid)?;
+    let decoded =
+        base64::engine::general_purpose::STANDARD.decode(rest.trim()).map_err(|_| Refusal::Invalid)?;
     let text = String::from_utf8(decoded).map_err(|_| Refusal::Invalid)?;
     text.split_once(':').map(|(_, password)| password.to_string()).ok_or(Refusal::Invalid)
 }

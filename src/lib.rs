@@ -38,13 +38,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(if error.use_stderr() { exit::COULD_NOT_RUN } else { exit::CLEAN });
         }
     };
-    let result = Cli::from_arg_matches(&matches)
-        .map_err(anyhow::Error::from)
-        .and_then(|cli| {
-            let configuration = Configuration::load(&cli)?;
-            telemetry::start(&configuration, matches!(cli.command, arguments::Command::Serve(_)))?;
-            command::run(cli, configuration)
-        });
+    let result = Cli::from_arg_matches(&matches).map_err(anyhow::Error::from).and_then(|cli| {
+        let configuration = Configuration::load(&cli)?;
+        telemetry::start(&configuration, matches!(cli.command, arguments::Command::Serve(_)))?;
+        command::run(cli, configuration)
+    });
     match result {
         Ok(code) => ExitCode::from(code),
         Err(error) => {

@@ -65,13 +65,19 @@ impl Node {
         let options = store_options(configuration)?;
         let (at, time) = (data.clone(), Arc::clone(&clock));
         let store = tokio::task::spawn_blocking(move || Store::open(&at, keys, options, time)).await??;
-        let ingest = configuration.has_role("ingest").then(|| open_ingest(configuration, &store, &clock)).transpose()?;
-        let query = configuration.has_role("query").then(|| open_query(configuration, &store, &clock)).transpose()?;
+        let ingest = configuration
+            .has_role("ingest")
+            .then(|| open_ingest(configuration, &store, &clock))
+            .transpose()?;
+        let query =
+            configuration.has_role("query").then(|| open_query(configuration, &store, &clock)).transpose()?;
         let detector = match duty == Duty::Service && configuration.has_role("detect") {
             true => {
                 let snapshots = data.join(schemas::layout::DETECT);
-                let options =
-                    detect::Options { settings: configuration.detect_settings()?, ..detect::Options::new(snapshots) };
+                let options = detect::Options {
+                    settings: configuration.detect_settings()?,
+                    ..detect::Options::new(snapshots)
+                };
                 Some(Arc::new(detect::Detector::start(store.clone(), options)?))
             }
             false => None,
@@ -104,8 +110,10 @@ impl Node {
         let statement = control.to_text()?;
         let access = query.access();
         let id = access.new_query_id();
-        let entry =
-            Access { statement: Some(&statement), ..Access::outcome(principal, &id, action, query::Status::Ok) };
+        let entry = Access {
+            statement: Some(&statement),
+            ..Access::outcome(principal, &id, action, query::Status::Ok)
+        };
         access.record(entry).await.context("access log")
     }
 
@@ -123,7 +131,8 @@ impl Node {
 
 /// Whoever reads the seed can sign another history, so it does not lie with the data.
 fn check_keys_outside(data: &Path, keys: &Path) -> Result<()> {
-    let absolute = |path: &Path| std::path::absolute(path).with_context(|| format!("path {}", path.display()));
+    let absolute =
+        |path: &Path| std::path::absolute(path).with_context(|| format!("path {}", path.display()));
     if absolute(keys)?.starts_with(absolute(data)?) {
         bail!(
             "keys {} lie inside the data directory {}: whoever copies the data could re-sign it; choose another --keys",
@@ -155,12 +164,17 @@ fn store_options(configuration: &Configuration) -> Result<store::Options> {
     })
 }
 
-fn open_ingest(configuration: &Configuration, store: &Store, clock: &Arc<dyn Clock>) -> Result<ingest::Ingest> {
+fn open_ingest(
+    configuration: &Configuration,
+    store: &Store,
+    clock: &Arc<dyn Clock>,
+) -> Result<ingest::Ingest> {
     let number = |key: &str| -> Result<usize> {
         usize::try_from(configuration.number(key)?).with_context(|| key.to_string())
     };
     let keys = store.clone();
-    let fingerprints: Arc<dyn Fn(&str) -> [u8; 32] + Send + Sync> = Arc::new(move |tenant| keys.keys().fingerprint_key(tenant));
+    let fingerprints: Arc<dyn Fn(&str) -> [u8; 32] + Send + Sync> =
+        Arc::new(move |tenant| keys.keys().fingerprint_key(tenant));
     let options = ingest::Options {
         body_bytes_max: number("ingest.body_bytes_max")?,
         decompressed_bytes_max: number("ingest.decompressed_bytes_max")?,

@@ -67,21 +67,28 @@ impl Service {
         }
         let authority = uri.authority().with_context(|| format!("--url {url} has no host"))?;
         let token = match token_file {
-            Some(path) => std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?,
+            Some(path) => {
+                std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?
+            }
             None => std::env::var("TACHO_TOKEN").context("give --token-file or TACHO_TOKEN with --url")?,
         };
         let port = authority.port_u16().unwrap_or(80);
-        Ok(Service::Network { authority: format!("{}:{port}", authority.host()), token: token.trim().to_string() })
+        Ok(Service::Network {
+            authority: format!("{}:{port}", authority.host()),
+            token: token.trim().to_string(),
+        })
     }
 
     /// Sends a request and gives the answer, its body still streaming.
     pub async fn send(&self, mut request: Request<Bytes>) -> Result<Response<Body>> {
         match self {
             Service::Network { authority, token } => {
-                let bearer = format!("Bearer {token}").parse().context("the token has characters no token has")?;
+                let bearer =
+                    format!("Bearer {token}").parse().context("the token has characters no token has")?;
                 request.headers_mut().insert(header::AUTHORIZATION, bearer);
                 request.headers_mut().insert(header::HOST, authority.parse().context("host")?);
-                let stream = TcpStream::connect(authority).await.with_context(|| format!("connect {authority}"))?;
+                let stream =
+                    TcpStream::connect(authority).await.with_context(|| format!("connect {authority}"))?;
                 over(stream, request).await
             }
             Service::Socket(path) => {

@@ -18,7 +18,10 @@ pub fn start(configuration: &Configuration, is_service: bool) -> Result<()> {
         level => level.to_string(),
     };
     let filter = EnvFilter::try_new(&level).with_context(|| format!("log.level: {level:?} is no filter"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     let started = match configuration.text("log.format") {
         "text" => builder.try_init(),
         "json" => builder.json().try_init(),

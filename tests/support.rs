@@ -63,7 +63,8 @@ impl Service {
 
     /// As [`Service::start`] with another program; `None` when it ended before it was ready.
     pub fn start_program(program: &Path, home: &Path, environment: &[(&str, &str)]) -> Option<Service> {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(home.join("service.log")).unwrap();
+        let log =
+            std::fs::OpenOptions::new().create(true).append(true).open(home.join("service.log")).unwrap();
         let mut child = Command::new(program)
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(home.join("data"))
@@ -99,7 +100,8 @@ impl Service {
     /// The rows of an answer.
     pub fn sql(&self, query: &str) -> Vec<Value> {
         let body = serde_json::json!({"query": query, "format": "json"}).to_string();
-        let answer = self.send("POST", "/api/v1/sql", &[("content-type", "application/json")], body.as_bytes());
+        let answer =
+            self.send("POST", "/api/v1/sql", &[("content-type", "application/json")], body.as_bytes());
         assert_eq!(answer.status, 200, "{query}: {}", answer.text());
         answer.json().as_array().unwrap().clone()
     }
@@ -218,7 +220,8 @@ pub fn verify(home: &Path) -> (i32, String) {
         .arg(home.join("data"))
         .output()
         .unwrap();
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     (output.status.code().unwrap_or(-1), text)
 }
 

@@ -23,8 +23,28 @@ const SEEDS: [&str; 5] = [
 
 /// Words and numbers that parsers break at.
 const TOKENS: [&str; 22] = [
-    "null", "true", "{}", "[]", "\"\"", "-0", "1e999", "9223372036854775808", "\"\\ud800\"", "\\u0000", "\"time\"", "\"kind\"",
-    "\"tenant\"", "\"event_id\"", "{\"a\":", "[[[[", "\n", ",", ":", "\"9999-12-31T23:59:60Z\"", "\u{202e}", "0000-00-00T00:00:00Z",
+    "null",
+    "true",
+    "{}",
+    "[]",
+    "\"\"",
+    "-0",
+    "1e999",
+    "9223372036854775808",
+    "\"\\ud800\"",
+    "\\u0000",
+    "\"time\"",
+    "\"kind\"",
+    "\"tenant\"",
+    "\"event_id\"",
+    "{\"a\":",
+    "[[[[",
+    "\n",
+    ",",
+    ":",
+    "\"9999-12-31T23:59:60Z\"",
+    "\u{202e}",
+    "0000-00-00T00:00:00Z",
 ];
 
 struct Seeded(u64);
@@ -119,11 +139,14 @@ fn bodies() {
                     }
                     if let Some(draft) = parsed.draft {
                         // What is accepted can be stored: it encodes within every cap.
-                        let encoder = schemas::entry::Encoder::entries(schemas::Stream::Events, &draft.entries).unwrap();
+                        let encoder =
+                            schemas::entry::Encoder::entries(schemas::Stream::Events, &draft.entries)
+                                .unwrap();
                         let mut bytes = Vec::new();
                         (0..rows).for_each(|row| encoder.fields(row, &mut bytes).unwrap());
                         let encoder =
-                            schemas::entry::Encoder::payloads(schemas::Stream::Events, &draft.payloads).unwrap();
+                            schemas::entry::Encoder::payloads(schemas::Stream::Events, &draft.payloads)
+                                .unwrap();
                         (0..rows).for_each(|row| encoder.values(row, &mut bytes, |_, _| {}).unwrap());
                     }
                 }

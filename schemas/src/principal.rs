@@ -75,7 +75,10 @@ impl FromStr for Role {
 
     fn from_str(text: &str) -> Result<Role> {
         Role::ALL.into_iter().find(|role| role.name() == text).ok_or_else(|| {
-            Error::malformed("role", format!("{text:?} is not collector, auditor, responder, admin or operator"))
+            Error::malformed(
+                "role",
+                format!("{text:?} is not collector, auditor, responder, admin or operator"),
+            )
         })
     }
 }

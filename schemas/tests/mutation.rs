@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 use ed25519_dalek::{Signer as _, SigningKey};
 use schemas::checkpoint::Checkpoint;
 use schemas::entry::{Encoder, EntryView};
-use schemas::group::{FileHeader, GROUP_HEADER_BYTES, GroupBuilder, GroupHeader, Position, Section, sections};
+use schemas::group::{
+    FileHeader, GROUP_HEADER_BYTES, GroupBuilder, GroupHeader, Position, Section, sections,
+};
 use schemas::manifest::{self, File, Manifest};
 use schemas::note::{Note, SignatureLine, VerifierKey, assemble};
 use schemas::payload::{Committer, RecordView, record_field, record_header};
@@ -185,7 +187,13 @@ fn write_ahead_groups() {
     let group = |sections: usize| {
         let mut builder = GroupBuilder::new();
         for at in 0..sections {
-            builder.entries(&"i/t/events/w1".parse().unwrap(), at as u64, 2, b"\0\x03abc\0\x01d", b"\0\0\0\x02xy");
+            builder.entries(
+                &"i/t/events/w1".parse().unwrap(),
+                at as u64,
+                2,
+                b"\0\x03abc\0\x01d",
+                b"\0\0\0\x02xy",
+            );
             builder.checkpoint(b"note");
             builder.cursor("source", "value");
         }

@@ -16,7 +16,8 @@ pub fn show(configuration: &Configuration) -> Result<u8> {
 pub fn check(configuration: &Configuration) -> Result<u8> {
     configuration.check_roles()?;
     configuration.listen()?;
-    let file = configuration.file().map_or("no file, defaults".to_string(), |file| file.display().to_string());
+    let file =
+        configuration.file().map_or("no file, defaults".to_string(), |file| file.display().to_string());
     print(format!("configuration is good ({file})\n").as_bytes())?;
     Ok(exit::CLEAN)
 }

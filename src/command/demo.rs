@@ -114,14 +114,17 @@ impl Show {
     }
 
     async fn alerts(&mut self, running: &Running, service: &Service) -> Result<()> {
-        let events = running.node.store.snapshot("default", Stream::Events).context("the events log")?.durable;
+        let events =
+            running.node.store.snapshot("default", Stream::Events).context("the events log")?.durable;
         let detector = running.node.detector().context("the detector does not run")?;
         let caught_up = detector.wait_for("default", events.saturating_sub(1));
         tokio::time::timeout(PATIENCE, caught_up).await.context("the detector is late")??;
         let query = "SELECT severity, rule_id, entity, count, title FROM alerts \
                      WHERE control IS NULL AND state = 'open' ORDER BY position, ordinal";
         let table = sql(service, query, "table").await?;
-        self.say(&format!("The detector read the log and wrote its alerts into a log of its own:\n\n{table}"))?;
+        self.say(&format!(
+            "The detector read the log and wrote its alerts into a log of its own:\n\n{table}"
+        ))?;
         for rule in ["unapproved_high_risk_write", "auth_failure_burst", "revoked_credential_use"] {
             ensure!(table.contains(rule), "no alert of rule {rule}");
         }
@@ -133,9 +136,12 @@ impl Show {
                      WHERE action IN ('write', 'destructive', 'admin') AND risk IN ('high', 'critical') \
                      AND decision = 'allow' AND approval_id IS NULL AND kind = 'call' ORDER BY time";
         let table = sql(service, query, "table").await?;
-        self.say(&format!("An auditor asks who wrote something of high risk without an approval:\n\n   {query}\n\n{table}"))?;
+        self.say(&format!(
+            "An auditor asks who wrote something of high risk without an approval:\n\n   {query}\n\n{table}"
+        ))?;
         ensure!(table.contains("issue_refund"), "the unapproved write is not in the answer");
-        let access = sql(service, "SELECT count(*) AS asked FROM access WHERE phase = 'intent'", "csv").await?;
+        let access =
+            sql(service, "SELECT count(*) AS asked FROM access WHERE phase = 'intent'", "csv").await?;
         let asked = access.lines().nth(1).unwrap_or_default();
         print(format!("   The question itself is on the access log, as are all {asked} so far.\n").as_bytes())
     }
@@ -161,7 +167,11 @@ impl Show {
              tacho replay --data {data} --keys {keys} {session}\n   \
              tacho verify --data {data} --trust-store-key\n\n   Ctrl-C ends it{}.",
             token_file.display(),
-            if self.home.starts_with(std::env::temp_dir()) { " and removes the scratch directory" } else { "" },
+            if self.home.starts_with(std::env::temp_dir()) {
+                " and removes the scratch directory"
+            } else {
+                ""
+            },
             keys = keys.display(),
         );
         self.say(&text)?;

@@ -78,7 +78,12 @@ async fn load(service: &Service, command: &Ingest, file: &Path, totals: &mut Tot
                 break;
             }
             if chunk.len() - before > schemas::limits::BODY_BYTES_MAX {
-                bail!("{}: line {} is over {} bytes", file.display(), first_line + count, schemas::limits::BODY_BYTES_MAX);
+                bail!(
+                    "{}: line {} is over {} bytes",
+                    file.display(),
+                    first_line + count,
+                    schemas::limits::BODY_BYTES_MAX
+                );
             }
             count += 1;
         }
@@ -130,7 +135,8 @@ fn count(file: &Path, first_line: u64, answer: &[u8], totals: &mut Totals) -> Re
     totals.accepted += number("accepted").unwrap_or(0);
     totals.duplicates += number("duplicates").unwrap_or(0);
     totals.rejected += number("rejected_count").unwrap_or(0);
-    totals.log = answer.get("log").and_then(serde_json::Value::as_str).map(str::to_string).or(totals.log.take());
+    totals.log =
+        answer.get("log").and_then(serde_json::Value::as_str).map(str::to_string).or(totals.log.take());
     totals.tree_size = number("tree_size").or(totals.tree_size);
     let rejected = answer.get("rejected").and_then(serde_json::Value::as_array);
     for refused in rejected.into_iter().flatten() {

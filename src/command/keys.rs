@@ -30,7 +30,8 @@ fn origins(configuration: &Configuration, keys: &store::Keys, writer: &str) -> V
     let log = configuration.data().join(layout::LOG);
     let names = |path: &std::path::Path| -> Vec<String> {
         let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
-        let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        let mut names: Vec<String> =
+            entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
         names.sort();
         names
     };

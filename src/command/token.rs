@@ -24,7 +24,8 @@ pub async fn run(command: Token, configuration: Configuration) -> Result<u8> {
             send(&target, &configuration, Request::get("/api/v1/tokens").body(Bytes::new())?).await
         }
         Token::Revoke { id, target } => {
-            let request = Request::delete(format!("/api/v1/tokens/{}", percent_encoded(&id))).body(Bytes::new())?;
+            let request =
+                Request::delete(format!("/api/v1/tokens/{}", percent_encoded(&id))).body(Bytes::new())?;
             send(&target, &configuration, request).await
         }
     }

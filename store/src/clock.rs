@@ -30,7 +30,11 @@ impl SystemClock {
     /// Time that passes `speed` times as fast from now on.
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     pub fn faster(speed: u32) -> SystemClock {
-        SystemClock { started: Instant::now(), started_wall_us: machine_wall_us(), speed: i64::from(speed.max(1)) }
+        SystemClock {
+            started: Instant::now(),
+            started_wall_us: machine_wall_us(),
+            speed: i64::from(speed.max(1)),
+        }
     }
 }
 
@@ -72,7 +76,11 @@ pub struct ManualClock {
 impl ManualClock {
     /// Starts at a wall time.
     pub fn new(wall_us: i64) -> ManualClock {
-        ManualClock { wall_us: AtomicI64::new(wall_us), monotonic_us: AtomicI64::new(0), step: Mutex::new(()) }
+        ManualClock {
+            wall_us: AtomicI64::new(wall_us),
+            monotonic_us: AtomicI64::new(0),
+            step: Mutex::new(()),
+        }
     }
 
     /// Lets time pass.

@@ -268,7 +268,8 @@ fn encode_again(log: &LogState, batch: &crate::snapshot::Unsealed) -> Result<(Ve
 pub(crate) fn payload_keys(
     payloads: &arrow::array::RecordBatch,
 ) -> Result<(&arrow::array::Int64Array, &arrow::array::BinaryArray)> {
-    let indices = payloads.column_by_name("log_index").and_then(|array| array.as_primitive_opt::<Int64Type>());
+    let indices =
+        payloads.column_by_name("log_index").and_then(|array| array.as_primitive_opt::<Int64Type>());
     let salts = payloads.column_by_name("salt").and_then(|array| array.as_binary_opt::<i32>());
     match (indices, salts) {
         (Some(indices), Some(salts)) => Ok((indices, salts)),

@@ -128,8 +128,7 @@ impl Keys {
     pub fn log(&self, origin: &Origin) -> Result<LogKeys> {
         let name = origin.to_string();
         let checkpoint = NoteSigner::new(&name, self.derive(CHECKPOINT_CONTEXT, &name))?;
-        let manifest =
-            NoteSigner::new(&manifest::key_name(origin), self.derive(MANIFEST_CONTEXT, &name))?;
+        let manifest = NoteSigner::new(&manifest::key_name(origin), self.derive(MANIFEST_CONTEXT, &name))?;
         Ok(LogKeys { log_id: origin.log_id(&checkpoint.key.key_bytes()), checkpoint, manifest })
     }
 }

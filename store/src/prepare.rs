@@ -190,10 +190,14 @@ fn check(stream: Stream, tenant: &str, draft: &Draft, from_outside: bool) -> Res
     let wrong = |detail: String| FormatError::Schema { stream: stream.name(), detail };
     let expected = stream.entry_columns().filter(|column| !is_assigned(column.id)).count();
     if draft.entries.num_columns() != expected {
-        return Err(wrong(format!("{} draft columns, expected {expected}", draft.entries.num_columns())).into());
+        return Err(
+            wrong(format!("{} draft columns, expected {expected}", draft.entries.num_columns())).into()
+        );
     }
     let payload_columns = stream.payload_columns().count();
-    if draft.payloads.num_columns() != payload_columns || draft.payloads.num_rows() != draft.entries.num_rows() {
+    if draft.payloads.num_columns() != payload_columns
+        || draft.payloads.num_rows() != draft.entries.num_rows()
+    {
         return Err(wrong("payload batch does not lie beside the entries".to_string()).into());
     }
     let rows = draft.entries.num_rows();

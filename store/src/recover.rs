@@ -176,7 +176,9 @@ fn check_root(keys: &Keys, options: &Options, disk: &Arc<dyn Disk>, found: &Logs
     // A crash may come between its directory and its first entry, but then there is nothing else.
     let Some(root) = root.filter(|root| root.view.durable > 0) else {
         return match found.values().find(|log| log.origin.stream() != Stream::Root) {
-            Some(log) => Err(tampered(&root_origin, format!("{} is there and the root log is not", log.origin))),
+            Some(log) => {
+                Err(tampered(&root_origin, format!("{} is there and the root log is not", log.origin)))
+            }
             None => Ok(told),
         };
     };
@@ -269,14 +271,7 @@ fn empty_window(options: &Options) -> Window {
     Window::new(options.idempotency_ids_max, options.idempotency_window_us)
 }
 
-fn state(
-    keys: &Keys,
-    log: Found,
-    window: Window,
-    number: u64,
-    root_index: u64,
-    now: (i64, i64),
-) -> LogState {
+fn state(keys: &Keys, log: Found, window: Window, number: u64, root_index: u64, now: (i64, i64)) -> LogState {
     LogState {
         number,
         root_index,
@@ -297,7 +292,12 @@ fn state(
 }
 
 /// A log that has no entry yet.
-pub(crate) fn new_log(shared: &Shared, origin: Origin, number: u64, root_index: u64) -> Result<Arc<LogState>> {
+pub(crate) fn new_log(
+    shared: &Shared,
+    origin: Origin,
+    number: u64,
+    root_index: u64,
+) -> Result<Arc<LogState>> {
     let now = (shared.clock.wall_us(), shared.clock.monotonic_us());
     let found = sealed::empty(&shared.keys, origin)?;
     write_log_json(shared, &found.origin, &found.keys)?;
@@ -339,8 +339,7 @@ fn tidy(shared: &Shared, logs: &[Arc<LogState>]) -> Result<()> {
 
 /// The first entries of this run: the root log's own, and what recovery set aside.
 fn begin(shared: &Shared, replay: &Replay) -> Result<()> {
-    let origin =
-        Origin::new(shared.keys.installation(), ROOT_TENANT, Stream::Root, &shared.options.writer)?;
+    let origin = Origin::new(shared.keys.installation(), ROOT_TENANT, Stream::Root, &shared.options.writer)?;
     let root = match shared.find(ROOT_TENANT, Stream::Root) {
         Some(root) => root,
         None => {

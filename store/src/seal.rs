@@ -159,7 +159,9 @@ fn tail(batch: &Unsealed, rows: u64) -> Unsealed {
 
 fn times<'a>(batch: &'a RecordBatch, column: &str) -> &'a [i64] {
     let array = batch.column_by_name(column);
-    array.and_then(|array| array.as_primitive_opt::<TimestampMicrosecondType>()).map_or(&[], |times| times.values())
+    array
+        .and_then(|array| array.as_primitive_opt::<TimestampMicrosecondType>())
+        .map_or(&[], |times| times.values())
 }
 
 fn first_ingest_us(part: &Part) -> Result<i64> {
@@ -217,7 +219,8 @@ fn read_again(
     let mut entry = Vec::new();
     for batch in &batches {
         let encoder = Encoder::entries(stream, batch)?;
-        let committed = batch.column_by_name("payload_commitment").and_then(|array| array.as_binary_opt::<i32>());
+        let committed =
+            batch.column_by_name("payload_commitment").and_then(|array| array.as_binary_opt::<i32>());
         for row in 0..batch.num_rows() {
             let index = part.first + leaves.len() as u64;
             if encoder.log_index(row).and_then(|found| u64::try_from(found).ok()) != Some(index) {
@@ -305,7 +308,10 @@ fn publish_manifest(
     let (number, previous) = {
         let view = lock(&log.view);
         let none = view.manifest == 0;
-        (view.manifest + 1, if none { manifest::NO_PREVIOUS.to_string() } else { view.manifest_digest.clone() })
+        (
+            view.manifest + 1,
+            if none { manifest::NO_PREVIOUS.to_string() } else { view.manifest_digest.clone() },
+        )
     };
     let snapshot = is_snapshot(number);
     let live: &[File] = if snapshot { &state.live } else { &[] };
@@ -347,11 +353,14 @@ fn show(shared: &Shared, log: &LogState, part: &Part, added: &[File], number: u6
         .unsealed
         .iter()
         .filter(|batch| batch.first + batch.entries.num_rows() as u64 > part.last)
-        .map(|batch| {
-            if batch.first >= part.last { batch.clone() } else { tail(batch, part.last - batch.first) }
-        })
+        .map(
+            |batch| {
+                if batch.first >= part.last { batch.clone() } else { tail(batch, part.last - batch.first) }
+            },
+        )
         .collect();
-    view.oldest_unsealed_us = left.first().and_then(|batch| times(&batch.entries, "ingest_time").first().copied());
+    view.oldest_unsealed_us =
+        left.first().and_then(|batch| times(&batch.entries, "ingest_time").first().copied());
     view.unsealed = left;
     view.sealed = part.last;
     view.manifest = number;
@@ -375,7 +384,12 @@ pub(crate) fn segment_of(
         let path = shared.disk.absolute(&format!("{directory}/{}", file.path));
         Some(DataFile { path, file: file.clone() })
     };
-    Some(Segment { first, last, entries: data_file(FileKind::Segment)?, payloads: data_file(FileKind::Payload) })
+    Some(Segment {
+        first,
+        last,
+        entries: data_file(FileKind::Segment)?,
+        payloads: data_file(FileKind::Payload),
+    })
 }
 
 /// Seals whatever is due; returns the first failure, after which the store is poisoned.

@@ -6,7 +6,9 @@ use arrow::array::RecordBatch;
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::KeyValue;
@@ -25,8 +27,18 @@ const ZSTD_LEVEL: i32 = 1;
 const STATISTICS_BYTES_MAX: usize = schemas::limits::STORE_STATISTICS_BYTES_MAX;
 /// Columns whose values hardly repeat: a dictionary costs time and bytes there.
 const DISTINCT: [&str; 12] = [
-    "event_id", "call_id", "request_id", "trace_id", "span_id", "approval_id", "request_hash", "response_hash",
-    "arguments", "result", "raw", "error_message",
+    "event_id",
+    "call_id",
+    "request_id",
+    "trace_id",
+    "span_id",
+    "approval_id",
+    "request_hash",
+    "response_hash",
+    "arguments",
+    "result",
+    "raw",
+    "error_message",
 ];
 /// Of those, the ones whose neighbours share a prefix.
 const PREFIXED: [&str; 1] = ["event_id"];
@@ -51,9 +63,8 @@ pub(crate) fn encode(
         FileKind::Segment => stream.entry_schema(),
         FileKind::Payload => stream.payload_schema(),
     };
-    let options = ArrowWriterOptions::new()
-        .with_properties(properties(origin, range)?)
-        .with_skip_arrow_metadata(true);
+    let options =
+        ArrowWriterOptions::new().with_properties(properties(origin, range)?).with_skip_arrow_metadata(true);
     let mut writer = ArrowWriter::try_new_with_options(Vec::new(), schema, options).map_err(parquet_error)?;
     for batch in batches {
         writer.write(batch).map_err(parquet_error)?;
@@ -105,8 +116,7 @@ pub(crate) fn decode(
     columns: Option<&[&str]>,
 ) -> Result<Vec<RecordBatch>> {
     let bytes = Bytes::from(bytes);
-    let metadata =
-        ArrowReaderMetadata::load(&bytes, ArrowReaderOptions::new()).map_err(parquet_error)?;
+    let metadata = ArrowReaderMetadata::load(&bytes, ArrowReaderOptions::new()).map_err(parquet_error)?;
     segment::check_schema(stream, kind, metadata.schema())?;
     let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata)
         .with_batch_size(ROW_GROUP_ROWS.min(8192));

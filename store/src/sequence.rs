@@ -45,7 +45,12 @@ struct Rows {
 
 /// Places a draft in a log. Between giving out the place and filling it nothing waits and nothing can be
 /// cancelled, so a place given out is always filled.
-pub(crate) fn place(shared: &Shared, log: &Arc<LogState>, draft: &Draft, from_outside: bool) -> Result<Placed> {
+pub(crate) fn place(
+    shared: &Shared,
+    log: &Arc<LogState>,
+    draft: &Draft,
+    from_outside: bool,
+) -> Result<Placed> {
     let mut prepared = prepare(log.origin.stream(), log.origin.tenant(), draft, from_outside)?;
     let mut rows = Rows {
         keys: id_keys(log, draft, &prepared),
@@ -244,8 +249,7 @@ fn ingest_time(shared: &Shared, log: &Arc<LogState>, sequencer: &mut Sequencer) 
         sequencer.last_ingest_us = wall_us.max(sequencer.last_ingest_us);
         return Ok(sequencer.last_ingest_us);
     }
-    let control =
-        Control::ClockRun(ClockRun { last_us: sequencer.last_ingest_us, first_us: wall_us });
+    let control = Control::ClockRun(ClockRun { last_us: sequencer.last_ingest_us, first_us: wall_us });
     tracing::warn!(log = %log.origin, last_us = sequencer.last_ingest_us, first_us = wall_us, "clock stepped");
     sequencer.run = (wall_us, monotonic_us);
     sequencer.last_ingest_us = wall_us;

@@ -62,9 +62,9 @@ impl SecondTree {
     fn extend(&mut self, bundle: &[u8]) -> Result<()> {
         let mut rest = bundle;
         while !rest.is_empty() {
-            let entry = rest.split_first_chunk::<2>().and_then(|(length, rest)| {
-                rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))
-            });
+            let entry = rest
+                .split_first_chunk::<2>()
+                .and_then(|(length, rest)| rest.split_at_checked(usize::from(u16::from_be_bytes(*length))));
             let Some((entry, after)) = entry else {
                 return Err(schemas::Error::malformed("entry bundle", "it ends inside an entry").into());
             };
@@ -98,7 +98,8 @@ pub(crate) fn hash_inbox(shared: &Shared, signer: &mut Signer) -> Result<()> {
         let tree = signer.tree(&work.log);
         tree.extend(&work.bundle)?;
         if tree.root() != work.root {
-            let detail = format!("{} at size {}: two computations of the root differ", work.log.origin, tree.size);
+            let detail =
+                format!("{} at size {}: two computations of the root differ", work.log.origin, tree.size);
             return Err(schemas::Error::mismatch("root", detail).into());
         }
         lock(&shared.signer_inbox).bytes -= work.bundle.len() as u64;
@@ -137,8 +138,7 @@ pub(crate) fn notes(shared: &Shared, signer: &mut Signer, now: bool) -> Result<V
             let detail = format!("{}: signed {shown} before, {} now", tree.log.origin, tree.size);
             return Err(schemas::Error::mismatch("signed size", detail).into());
         }
-        let checkpoint =
-            Checkpoint { origin: tree.log.origin.clone(), size: tree.size, root: tree.root() };
+        let checkpoint = Checkpoint { origin: tree.log.origin.clone(), size: tree.size, root: tree.root() };
         let note = tree.log.keys.checkpoint.sign(&checkpoint.to_string());
         notes.push(SignedNote { log: Arc::clone(&tree.log), size: tree.size, note: note.into() });
     }

@@ -45,14 +45,16 @@ impl Threads {
         }
         let committer = Arc::clone(&shared);
         threads.spawn("tacho-commit", &shared, move || commit::run(&committer))?;
-        let (at, signer, stop) = (Arc::clone(&shared), Arc::clone(&threads.signer), Arc::clone(&threads.stopping));
+        let (at, signer, stop) =
+            (Arc::clone(&shared), Arc::clone(&threads.signer), Arc::clone(&threads.stopping));
         threads.spawn("tacho-sign", &shared, move || {
             while !stop.load(Ordering::SeqCst) && at.poisoned.get().is_none() {
                 at.poison_on(sign::round(&at, &mut lock(&signer), false));
                 std::thread::sleep(Duration::from_millis(5));
             }
         })?;
-        let (at, rounds, stop) = (Arc::clone(&shared), Arc::clone(&threads.rounds), Arc::clone(&threads.stopping));
+        let (at, rounds, stop) =
+            (Arc::clone(&shared), Arc::clone(&threads.rounds), Arc::clone(&threads.stopping));
         threads.spawn("tacho-seal", &shared, move || {
             while !stop.load(Ordering::SeqCst) && at.poisoned.get().is_none() {
                 at.poison_on(tick(&at, &mut lock(&rounds)));
@@ -70,11 +72,10 @@ impl Threads {
                 shared.poison(&Error::Poisoned { reason: "a thread of the store panicked".to_string() });
             }
         };
-        let handle = std::thread::Builder::new().name(name.to_string()).spawn(run).map_err(|source| Error::Io {
-            action: "start thread",
-            path: name.into(),
-            source,
-        })?;
+        let handle = std::thread::Builder::new()
+            .name(name.to_string())
+            .spawn(run)
+            .map_err(|source| Error::Io { action: "start thread", path: name.into(), source })?;
         lock(&self.handles).push(handle);
         Ok(())
     }

@@ -77,9 +77,10 @@ impl Wal {
     pub(crate) fn append(&mut self, group: GroupBuilder, ends: &[(u64, u64)]) -> Result<()> {
         let needed = FILE_HEADER_BYTES as u64
             + schemas::group::padded(schemas::group::GROUP_HEADER_BYTES + group.body_bytes()) as u64;
-        let fits = self.current.as_ref().is_some_and(|current| {
-            current.offset + needed - FILE_HEADER_BYTES as u64 <= current.bytes
-        });
+        let fits = self
+            .current
+            .as_ref()
+            .is_some_and(|current| current.offset + needed - FILE_HEADER_BYTES as u64 <= current.bytes);
         if !fits {
             self.rotate(needed)?;
         }
@@ -94,10 +95,11 @@ impl Wal {
         let (first, rest) = bytes.split_at(bytes.len() / 2);
         current.file.write_at(current.offset, first).map_err(failed(&*self.disk, "write", &path))?;
         crash::point("group-half-written");
-        current
-            .file
-            .write_at(current.offset + first.len() as u64, rest)
-            .map_err(failed(&*self.disk, "write", &path))?;
+        current.file.write_at(current.offset + first.len() as u64, rest).map_err(failed(
+            &*self.disk,
+            "write",
+            &path,
+        ))?;
         crash::point("group-written");
         current.file.sync().map_err(failed(&*self.disk, "sync", &path))?;
         crash::point("group-synced");
@@ -127,8 +129,11 @@ impl Wal {
         let path = layout::wal(number);
         let file = self.disk.open(&spare).map_err(failed(&*self.disk, "open", &spare))?;
         // The header before the name: under this name the file is always ours from its first byte.
-        file.write_at(0, &FileHeader { number, nonce }.encode())
-            .map_err(failed(&*self.disk, "write", &spare))?;
+        file.write_at(0, &FileHeader { number, nonce }.encode()).map_err(failed(
+            &*self.disk,
+            "write",
+            &spare,
+        ))?;
         file.sync().map_err(failed(&*self.disk, "sync", &spare))?;
         self.disk.rename_new(&spare, &path).map_err(failed(&*self.disk, "rename", &spare))?;
         self.disk.sync_dir(layout::WAL).map_err(failed(&*self.disk, "sync directory", layout::WAL))?;

@@ -25,7 +25,8 @@ fn draft(ids: &[&str], note: &str) -> Draft {
             .text(9, "allow")
             .text(10, "ok");
         entries.push(&row).unwrap();
-        let payload = if note.is_empty() { Row::new() } else { Row::new().text(payload_ids::ARGUMENTS, note) };
+        let payload =
+            if note.is_empty() { Row::new() } else { Row::new().text(payload_ids::ARGUMENTS, note) };
         payloads.push(&payload).unwrap();
     }
     Draft {
@@ -58,7 +59,11 @@ async fn what_is_appended_is_found_again_after_every_kind_of_end() {
     let store = open(dir.path());
     let log = store.log("default", Stream::Events).await.unwrap();
     let receipt = log.append(draft(&["a", "b"], "{}")).await.unwrap();
-    assert_eq!((receipt.first_index, receipt.count, receipt.tree_size), (1, 2, 3), "entry 0 is the log's own");
+    assert_eq!(
+        (receipt.first_index, receipt.count, receipt.tree_size),
+        (1, 2, 3),
+        "entry 0 is the log's own"
+    );
     let ids = unsealed_ids(&log.snapshot());
     assert_eq!(&ids[1..], [(1, "a".to_string()), (2, "b".to_string())]);
     // Dropped without closing: the threads keep the lock, so this end is a plain exit in another process; here the
@@ -68,7 +73,10 @@ async fn what_is_appended_is_found_again_after_every_kind_of_end() {
     let snapshot = log.snapshot();
     assert_eq!((snapshot.sealed, snapshot.signed, snapshot.durable), (3, 3, 3));
     assert_eq!(snapshot.segments.len(), 1);
-    assert!(std::fs::read_dir(dir.path().join("data/wal")).unwrap().next().is_none(), "nothing left to replay");
+    assert!(
+        std::fs::read_dir(dir.path().join("data/wal")).unwrap().next().is_none(),
+        "nothing left to replay"
+    );
     drop((store, log));
 
     let store = open(dir.path());

@@ -36,7 +36,11 @@ fn bad_input_is_told_apart_and_spoils_nothing() {
         assert_eq!(answer["accepted"], 2, "{name}: {answer}");
         assert_eq!(answer["rejected_count"], 1, "{name}: {answer}");
         let refused = &answer["rejected"][0];
-        assert_eq!((&refused["line"], refused["code"].as_str().unwrap()), (&2.into(), wanted), "{name}: {answer}");
+        assert_eq!(
+            (&refused["line"], refused["code"].as_str().unwrap()),
+            (&2.into(), wanted),
+            "{name}: {answer}"
+        );
         assert!(refused["detail"].as_str().unwrap().len() > 10, "{name}: {answer}");
         good += 2;
     };
@@ -45,21 +49,35 @@ fn bad_input_is_told_apart_and_spoils_nothing() {
     lines("broken JSON", b"{\"time\":", "bad_json");
     lines("a wrong type", &with("1200", "\"soon\""), "bad_type");
     lines("a list", &with("\"u-1\"", "[1]"), "bad_type");
-    lines("duplicate keys", &with("\"kind\":\"call\"", "\"kind\":\"call\",\"kind\":\"auth\""), "duplicate_key");
+    lines(
+        "duplicate keys",
+        &with("\"kind\":\"call\"", "\"kind\":\"call\",\"kind\":\"auth\""),
+        "duplicate_key",
+    );
     lines("no time", &with("\"time\":\"2026-11-21T10:00:00Z\",", ""), "unmapped");
     lines("a year past 9999", &with("2026-11-21T10:00:00Z", "+10000-01-01T00:00:00Z"), "bad_time");
     lines("a lone surrogate", &with("get_issue", "\\ud800"), "bad_text");
     let deep = [b"{\"a\":".repeat(10_000), b"1".to_vec(), b"}".repeat(10_000)].concat();
     lines("depth 10,000", &deep, "too_deep");
     lines("an integer past i64", &with("1200", "99999999999999999999"), "bad_type");
-    let long = format!(r#"{{"time":"2026-11-21T10:00:00Z","kind":"call","arguments":"{}"}}"#, "x".repeat(10 << 20));
+    let long =
+        format!(r#"{{"time":"2026-11-21T10:00:00Z","kind":"call","arguments":"{}"}}"#, "x".repeat(10 << 20));
     let answer = service.post_events(long.as_bytes());
-    assert_eq!((answer.status, &answer.json()["accepted"]), (200, &1.into()), "a 10 MB line is within the limits");
+    assert_eq!(
+        (answer.status, &answer.json()["accepted"]),
+        (200, &1.into()),
+        "a 10 MB line is within the limits"
+    );
     good += 1;
 
     let took = |name: &str, body: &[u8]| {
         let answer = service.post_events(body);
-        assert_eq!((answer.status, &answer.json()["accepted"]), (200, &1.into()), "{name}: {}", answer.text());
+        assert_eq!(
+            (answer.status, &answer.json()["accepted"]),
+            (200, &1.into()),
+            "{name}: {}",
+            answer.text()
+        );
     };
     took("past 2^53", &with("{\"number\":7}", "{\"number\":9007199254740993}").as_slice());
     took("year 0", event("y0").replace("2026-11-21T10:00:00Z", "0000-01-01T00:00:00Z").as_bytes());
@@ -86,7 +104,8 @@ fn bad_input_is_told_apart_and_spoils_nothing() {
     whole("a gzip bomb", &[("content-encoding", "gzip")], &gzip(&vec![b' '; 200 << 20]), 413);
     let nested = gzip(&gzip(event("n").as_bytes()));
     whole("gzip in gzip", &[("content-encoding", "gzip")], &nested, 400);
-    let zipped = service.send("POST", "/v1/events", &[("content-encoding", "gzip")], &gzip(event("gz").as_bytes()));
+    let zipped =
+        service.send("POST", "/v1/events", &[("content-encoding", "gzip")], &gzip(event("gz").as_bytes()));
     assert_eq!(zipped.status, 200, "{}", zipped.text());
     good += 1;
     assert_eq!(request(&service.address, "GET", "/v1/events", &[], b"").unwrap().status, 401);

@@ -27,7 +27,10 @@ fn a_directory_is_worked_on_with_and_without_a_service() {
 
     let loaded = with_place(&["ingest", file.to_str().unwrap()]);
     assert_eq!(loaded.status.code(), Some(1), "one line was refused: {loaded:?}");
-    assert!(String::from_utf8_lossy(&loaded.stdout).contains("accepted 2, duplicates 0, refused 1"), "{loaded:?}");
+    assert!(
+        String::from_utf8_lossy(&loaded.stdout).contains("accepted 2, duplicates 0, refused 1"),
+        "{loaded:?}"
+    );
     assert!(String::from_utf8_lossy(&loaded.stderr).contains("events.ndjson:3:"), "{loaded:?}");
 
     let count = ["sql", "SELECT count(*) AS n FROM events WHERE control IS NULL", "--format", "csv"];

@@ -29,7 +29,10 @@ fn an_hour_of_one_event_a_second_leaves_few_segments() {
     };
     let running = segments();
     assert_eq!(service.stop(), Some(0));
-    println!("{sent} events in {length:?} at {speed} times: {running} segments in all logs, {} once stopped", segments());
+    println!(
+        "{sent} events in {length:?} at {speed} times: {running} segments in all logs, {} once stopped",
+        segments()
+    );
     assert!(segments() <= 15, "{} segments", segments());
     let (code, text) = verify(home.path());
     assert_eq!(code, 0, "{text}");

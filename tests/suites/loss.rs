@@ -12,8 +12,11 @@ use crate::support::{Seeded, Service, event, is_full, request, verify};
 /// Connections that send at once.
 const SENDERS: usize = 4;
 /// Settings under which seals, file changes and signatures happen within a run's short life.
-const HURRY: [(&str, &str); 3] =
-    [("TACHO_STORE_SEAL_ROWS", "500"), ("TACHO_STORE_SEAL_AGE_SMALL_S", "1"), ("TACHO_STORE_WAL_FILE_BYTES", "1000000")];
+const HURRY: [(&str, &str); 3] = [
+    ("TACHO_STORE_SEAL_ROWS", "500"),
+    ("TACHO_STORE_SEAL_AGE_SMALL_S", "1"),
+    ("TACHO_STORE_WAL_FILE_BYTES", "1000000"),
+];
 
 /// What the senders know.
 #[derive(Debug, Default)]
@@ -41,7 +44,9 @@ fn nothing_acknowledged_is_lost_by_a_kill_at_any_moment() {
 #[test]
 fn nothing_acknowledged_is_lost_by_a_kill_at_a_named_point() {
     let Some(program) = std::env::var_os("TACHO_CRASH_PROGRAM").map(PathBuf::from) else {
-        println!("SKIPPED: TACHO_CRASH_PROGRAM names no build with feature crash-points (tests/run makes one)");
+        println!(
+            "SKIPPED: TACHO_CRASH_PROGRAM names no build with feature crash-points (tests/run makes one)"
+        );
         return;
     };
     let places = store::CRASH_PLACES;
@@ -119,7 +124,8 @@ fn send_until(stop: &AtomicBool, results: &Mutex<Known>, address: &str, token: &
         if stop.load(Ordering::SeqCst) {
             return;
         }
-        let ids: Vec<String> = (0..1 + seeded.below(40)).map(|line| format!("{prefix}-{at}-{line}")).collect();
+        let ids: Vec<String> =
+            (0..1 + seeded.below(40)).map(|line| format!("{prefix}-{at}-{line}")).collect();
         let body = ids.iter().map(|id| event(id)).collect::<Vec<_>>().join("\n");
         let answer = request(address, "POST", "/v1/events", &[("authorization", &bearer)], body.as_bytes());
         let mut results = results.lock().unwrap();
@@ -153,7 +159,8 @@ fn check(home: &Path, known: &mut Known, what: &str) {
         assert_eq!(counted, ids.len() as u64, "retry after {what}: {answer}");
         known.acknowledged.extend(ids);
     }
-    let body = serde_json::json!({"query": "SELECT event_id FROM events WHERE control IS NULL", "format": "csv"});
+    let body =
+        serde_json::json!({"query": "SELECT event_id FROM events WHERE control IS NULL", "format": "csv"});
     let answer = service.send(
         "POST",
         "/api/v1/sql",

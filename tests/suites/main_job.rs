@@ -142,7 +142,9 @@ fn a_secret_reaches_no_file_and_no_answer() {
     let password = "correct-horse-battery";
     let body = event("s").replace(
         r#"{"number":7}"#,
-        &format!(r#"{{"note":"use {secret}","password":"{password}","nested":"{{\"password\":\"{password}\"}}"}}"#),
+        &format!(
+            r#"{{"note":"use {secret}","password":"{password}","nested":"{{\"password\":\"{password}\"}}"}}"#
+        ),
     );
     let answer = service.post_events(body.as_bytes());
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -169,7 +171,8 @@ fn tokens_have_roles_and_tenants_and_can_be_revoked() {
     let service = Service::start(home.path(), &[]);
     let create = |role: &str| {
         let body = json!({"role": role, "tenant": "default"}).to_string();
-        let answer = service.send("POST", "/api/v1/tokens", &[("content-type", "application/json")], body.as_bytes());
+        let answer =
+            service.send("POST", "/api/v1/tokens", &[("content-type", "application/json")], body.as_bytes());
         assert_eq!(answer.status, 201, "{}", answer.text());
         let answer = answer.json();
         (answer["id"].as_str().unwrap().to_string(), answer["token"].as_str().unwrap().to_string())
@@ -190,7 +193,8 @@ fn tokens_have_roles_and_tenants_and_can_be_revoked() {
     assert_eq!(ask(&auditor, "GET", "/metrics", ""), 403);
     assert_eq!(ask(&auditor, "GET", "/api/v1/tokens", ""), 403);
     assert_eq!(ask("tacho_wrong", "POST", "/v1/events", &event("c")), 401);
-    let none = crate::support::request(&service.address, "POST", "/v1/events", &[], event("d").as_bytes()).unwrap();
+    let none =
+        crate::support::request(&service.address, "POST", "/v1/events", &[], event("d").as_bytes()).unwrap();
     assert_eq!(none.status, 401);
     assert_eq!(service.send("DELETE", &format!("/api/v1/tokens/{collector_id}"), &[], b"").status, 200);
     assert_eq!(ask(&collector, "POST", "/v1/events", &event("e")), 401);

@@ -104,8 +104,14 @@ fn a_fault_at_every_operation_stops_the_store_and_loses_nothing() {
     let operations = run_into(None).0.operations();
     assert!(operations > 100, "the script does {operations} operations");
     let full = std::env::var("TACHO_FULL").is_ok_and(|full| full == "1");
+    let mut faults = 0;
     for at in 1..=operations {
-        for kind in [Kind::NotDone, Kind::Done] {
+        // By default one of the pair, in turn.
+        for kind in [Kind::NotDone, Kind::Done]
+            .into_iter()
+            .filter(|kind| full || (at % 2 == 0) == (*kind == Kind::Done))
+        {
+            faults += 1;
             let (disk, clock, model) = run_into(Some((at, kind)));
             let failure = disk.take_trace().into_iter().nth(usize::try_from(at - 1).unwrap());
             eprintln!("fault at {at} of {operations}, {kind:?}: {failure:?}");
@@ -121,7 +127,7 @@ fn a_fault_at_every_operation_stops_the_store_and_loses_nothing() {
             }
         }
     }
-    eprintln!("{} faults in {operations} operations", 2 * operations);
+    eprintln!("{faults} faults at {operations} operations");
 }
 
 #[test]

@@ -43,9 +43,12 @@ fn mutate(ended: &Ended, random: &mut Random) {
     let disk = &ended.disk;
     let all = ended.wal_files();
     let pick = |random: &mut Random, from: usize| usize::try_from(random.below(from as u64)).unwrap();
-    let path = &all[pick(random, all.len())];
+    // Damage in the newest group alone may be a torn write: a third of all goes there.
+    let is_newest = random.one_in(3);
+    let path = &all[if is_newest { all.len() - 1 } else { pick(random, all.len()) }];
     let found = groups(path, &disk.read(path).unwrap());
-    let group = (!found.is_empty()).then(|| found[pick(random, found.len())].clone());
+    let group = (!found.is_empty())
+        .then(|| found[if is_newest { found.len() - 1 } else { pick(random, found.len()) }].clone());
     match (random.below(11), group) {
         (0, _) | (_, None) => edit(disk, path, |bytes| {
             let at = pick(random, bytes.len());

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use schemas::checkpoint::Checkpoint;
 use schemas::entry::EntryView;
 use schemas::group::{
-    EntriesSection, FILE_HEADER_BYTES, FileHeader, GROUP_HEADER_BYTES, GroupHeader, Position, Section, sections,
+    EntriesSection, FILE_HEADER_BYTES, FileHeader, GROUP_HEADER_BYTES, GroupHeader, Position, Section,
+    sections,
 };
 use schemas::limits::GROUP_ALIGN_BYTES;
 use schemas::note::Note;
@@ -161,7 +162,10 @@ impl Replay {
         let mut later = offset + GROUP_ALIGN_BYTES;
         while later + GROUP_HEADER_BYTES <= bytes.len() {
             if bytes.get(later..later + 8) == Some(b"TACHOGRP") && group_at(bytes, later, header).is_some() {
-                return Err(tampered(path, format!("an unreadable group at {offset} before a readable one at {later}")));
+                return Err(tampered(
+                    path,
+                    format!("an unreadable group at {offset} before a readable one at {later}"),
+                ));
             }
             later += GROUP_ALIGN_BYTES;
         }
@@ -209,7 +213,9 @@ impl Replay {
 /// of the file left behind is none.
 fn begun(rest: &[u8], file: &FileHeader) -> Option<usize> {
     match GroupHeader::parse(rest) {
-        Ok(group) => (group.nonce == file.nonce).then(|| rest.len().min(GROUP_HEADER_BYTES + group.body_bytes)),
+        Ok(group) => {
+            (group.nonce == file.nonce).then(|| rest.len().min(GROUP_HEADER_BYTES + group.body_bytes))
+        }
         Err(_) => {
             let is_ours = rest.starts_with(b"TACHOGRP") || rest.get(16..32) == Some(file.nonce.as_slice());
             // Its header is damaged, so its length is not known: everything up to the zeros.
@@ -263,7 +269,8 @@ fn apply_entries(log: &mut Found, section: &EntriesSection<'_>) -> Result<()> {
 fn check_awaited(log: &Found) -> Result<()> {
     let durable = log.view.durable;
     if log.awaited.end > durable {
-        let detail = format!("entries up to {} were written, but there is none at {durable}", log.awaited.end);
+        let detail =
+            format!("entries up to {} were written, but there is none at {durable}", log.awaited.end);
         return Err(tampered(&log.origin, detail));
     }
     match log.awaited.notes.back() {
@@ -316,7 +323,10 @@ fn refill(log: &Found, section: &EntriesSection<'_>, skip: usize) -> Result<Fill
             continue;
         }
         if view.commitment(&mut committer)? != commitments.remove(&view.index) {
-            return Err(wrong(format!("the payload of index {} is not what its entry commits to", view.index)));
+            return Err(wrong(format!(
+                "the payload of index {} is not what its entry commits to",
+                view.index
+            )));
         }
         records.extend_from_slice(&u32::try_from(record.len()).unwrap_or(u32::MAX).to_be_bytes());
         records.extend_from_slice(record);
@@ -364,7 +374,10 @@ fn apply_checkpoint(log: &mut Found, checkpoint: &Checkpoint, note: Arc<str>) ->
         return Ok(());
     }
     if log.noted.root_at(size) != Some(checkpoint.root) {
-        return Err(tampered(&log.origin, format!("the root signed at size {size} is not that of the entries")));
+        return Err(tampered(
+            &log.origin,
+            format!("the root signed at size {size} is not that of the entries"),
+        ));
     }
     if size > log.view.signed {
         log.view.signed = size;

@@ -130,8 +130,8 @@ fn manifests(disk: &dyn Disk, log: &mut Found) -> Result<Option<(Manifest, Strin
     for number in start..=newest {
         let path = format!("{}/{}", layout::origin_dir(&log.origin), layout::manifest(number));
         let bytes = disk.read(&path).map_err(failed(disk, "read", &path))?;
-        let manifest =
-            Manifest::open(&bytes, log.keys.manifest.verifier()).map_err(|error| wrong(format!("{path}: {error}")))?;
+        let manifest = Manifest::open(&bytes, log.keys.manifest.verifier())
+            .map_err(|error| wrong(format!("{path}: {error}")))?;
         if manifest.number != number
             || last.as_ref().is_some_and(|(_, digest)| *digest != manifest.previous)
             || last.as_ref().is_some_and(|(last, _)| last.size > manifest.size)
@@ -214,7 +214,8 @@ fn last_ingest_us(disk: &dyn Disk, log: &Found) -> Result<i64> {
     let mut last = i64::MIN;
     for batch in read_columns(disk, log, segment, &["ingest_time"])? {
         let times = batch.column_by_name("ingest_time");
-        let times = times.and_then(|times| times.as_primitive_opt::<arrow::datatypes::TimestampMicrosecondType>());
+        let times =
+            times.and_then(|times| times.as_primitive_opt::<arrow::datatypes::TimestampMicrosecondType>());
         last = times.and_then(|times| times.values().last().copied()).unwrap_or(last);
     }
     Ok(last)
@@ -231,7 +232,8 @@ pub(crate) fn controls(
         for batch in batches {
             let controls = batch.column_by_name("control").and_then(|array| array.as_string_opt::<i32>());
             for row in 0..batch.num_rows() {
-                if let Some(text) = controls.filter(|array| array.is_valid(row)).map(|array| array.value(row)) {
+                if let Some(text) = controls.filter(|array| array.is_valid(row)).map(|array| array.value(row))
+                {
                     each(index, Control::parse(text)?)?;
                 }
                 index += 1;
@@ -306,7 +308,8 @@ fn remove_tiles_past(disk: &dyn Disk, directory: &str, sealed: u64, durable: u64
                 _ => {}
             }
             for entry in disk.list(&partials).map_err(failed(disk, "list", &partials))? {
-                let is_kept = entry.name.parse().is_ok_and(|width| keep.contains(&TileId { level, index, width }));
+                let is_kept =
+                    entry.name.parse().is_ok_and(|width| keep.contains(&TileId { level, index, width }));
                 if !is_kept {
                     let path = format!("{partials}/{}", entry.name);
                     disk.remove(&path).map_err(failed(disk, "remove", &path))?;

@@ -26,7 +26,8 @@ pub(crate) fn fill(
     }
     let oldest_us = now_us.saturating_sub(options.idempotency_window_us);
     let mut newest: Vec<Vec<Rows>> = Vec::new();
-    let unsealed: Vec<Rows> = log.view.unsealed.iter().map(|batch| (batch.first, batch.entries.clone())).collect();
+    let unsealed: Vec<Rows> =
+        log.view.unsealed.iter().map(|batch| (batch.first, batch.entries.clone())).collect();
     let mut count: usize = unsealed.iter().map(|(_, batch)| batch.num_rows()).sum();
     newest.push(unsealed);
     if count < options.idempotency_ids_max {
@@ -42,9 +43,10 @@ pub(crate) fn fill(
                 })
                 .collect();
             count += rows.iter().map(|(_, batch)| batch.num_rows()).sum::<usize>();
-            let is_recent = batches.first().and_then(|batch| times(batch)).is_some_and(|times| {
-                times.values().first().is_some_and(|first_us| *first_us > oldest_us)
-            });
+            let is_recent = batches
+                .first()
+                .and_then(|batch| times(batch))
+                .is_some_and(|times| times.values().first().is_some_and(|first_us| *first_us > oldest_us));
             newest.push(rows);
             Ok(is_recent && count < options.idempotency_ids_max)
         })?;
@@ -61,7 +63,8 @@ fn times(batch: &RecordBatch) -> Option<&arrow::array::TimestampMicrosecondArray
 
 fn remember(first: u64, batch: &RecordBatch, ids: &IdDigester, oldest_us: i64, window: &mut Window) {
     let text = |name: &str| batch.column_by_name(name).and_then(|array| array.as_string_opt::<i32>());
-    let (Some(times), Some(event_ids), Some(sources)) = (times(batch), text("event_id"), text("source")) else {
+    let (Some(times), Some(event_ids), Some(sources)) = (times(batch), text("event_id"), text("source"))
+    else {
         return;
     };
     for row in 0..batch.num_rows() {

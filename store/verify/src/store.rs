@@ -156,8 +156,11 @@ impl Store {
             log_json(&directory)
         });
         let Some(opened) = opened else {
-            self.gathered
-                .find(Finding::new("no keys of the root log can be read; nothing was verified").log(&name).file(&place));
+            self.gathered.find(
+                Finding::new("no keys of the root log can be read; nothing was verified")
+                    .log(&name)
+                    .file(&place),
+            );
             return Ok(RootLog { directory, known: None, identity_established: false });
         };
         let mut identity_established = options.identity != Identity::None;

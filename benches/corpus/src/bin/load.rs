@@ -12,7 +12,8 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-const USAGE: &str = "load --address HOST:PORT --token-file FILE --file NDJSON [--connections 4] [--body-bytes 2097152]";
+const USAGE: &str =
+    "load --address HOST:PORT --token-file FILE --file NDJSON [--connections 4] [--body-bytes 2097152]";
 
 struct Options {
     address: String,
@@ -23,8 +24,13 @@ struct Options {
 }
 
 fn options() -> Result<Options, String> {
-    let mut found =
-        Options { address: String::new(), token: String::new(), file: String::new(), connections: 4, body_bytes: 2 << 20 };
+    let mut found = Options {
+        address: String::new(),
+        token: String::new(),
+        file: String::new(),
+        connections: 4,
+        body_bytes: 2 << 20,
+    };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
         let value = arguments.next().ok_or_else(|| format!("{name} needs a value\n{USAGE}"))?;
@@ -32,8 +38,10 @@ fn options() -> Result<Options, String> {
         match name.as_str() {
             "--address" => found.address = value,
             "--token-file" => {
-                found.token =
-                    std::fs::read_to_string(&value).map_err(|error| format!("{value}: {error}"))?.trim().to_string();
+                found.token = std::fs::read_to_string(&value)
+                    .map_err(|error| format!("{value}: {error}"))?
+                    .trim()
+                    .to_string();
             }
             "--file" => found.file = value,
             "--connections" => found.connections = number()?,
