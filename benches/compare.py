@@ -48,7 +48,7 @@ import duckdb
 source, out, columns = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
 started = time.perf_counter()
 connection = duckdb.connect()
-connection.execute("SET threads=2; SET TimeZone='UTC'; SET preserve_insertion_order=true")
+connection.execute("SET enable_progress_bar=false; SET threads=2; SET TimeZone='UTC'; SET preserve_insertion_order=true")
 spec = "{" + ", ".join(f"'{name}': '{kind}'" for name, kind in columns.items()) + "}"
 connection.execute(f"COPY (SELECT * FROM read_json('{source}', format='newline_delimited', columns={spec})) TO '{out}' (FORMAT parquet, COMPRESSION zstd)")
 usage = resource.getrusage(resource.RUSAGE_SELF)
@@ -67,7 +67,7 @@ def run_duckdb(source: Path, scratch: Path) -> dict:
     out.unlink(missing_ok=True)
     answer = subprocess.run([sys.executable, "-c", DUCKDB, str(source), str(out), json.dumps(columns)],
                             check=True, capture_output=True, text=True)
-    return json.loads(answer.stdout) | {"bytes": out.stat().st_size}
+    return json.loads(answer.stdout.splitlines()[-1]) | {"bytes": out.stat().st_size}
 
 
 def peak_mib(pid: int) -> float:

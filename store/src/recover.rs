@@ -322,8 +322,11 @@ fn tidy(shared: &Shared, logs: &[Arc<LogState>]) -> Result<()> {
             shared.disk.remove(&path).map_err(failed(&*shared.disk, "remove", &path))?;
         }
     }
+    // Of every known log, one that came to have no entry among them.
+    for known in lock(&shared.numbers).values() {
+        write_log_json(shared, &known.origin, &shared.keys.log(&known.origin)?)?;
+    }
     for log in logs {
-        write_log_json(shared, &log.origin, &log.keys)?;
         let (checkpoint, sealed, durable) = {
             let view = lock(&log.view);
             (Arc::clone(&view.checkpoint), view.sealed, view.durable)

@@ -198,7 +198,7 @@ pub(crate) const SERVERS: [Server; 12] = [
             tool("drop_table", Destructive, Critical, Change),
         ],
         prompts: &["explain_query"],
-        latency_us_median: 900_000,
+        latency_us_median: 240_000,
     },
     Server {
         name: "messaging-mcp",

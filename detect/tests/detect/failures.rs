@@ -11,7 +11,7 @@ use crate::fixture::{Place, busy, small};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_store_delays_alerts_and_loses_none() {
     let events = busy(380);
-    let place = Place::with(store::Options { unsealed_bytes_max: 40_000, ..small() });
+    let place = Place::with(store::Options { unsealed_bytes_max: 15_000, ..small() });
     let log = place.store.log("acme", Stream::Events).await.unwrap();
     let mut refused = 0;
     let mut rest = events.as_slice();

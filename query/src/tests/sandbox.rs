@@ -214,7 +214,7 @@ async fn a_value_cannot_be_made_huge() {
 #[tokio::test]
 async fn a_query_ends_at_its_deadline_even_in_a_join() {
     let world = World::with_events(20_000, 20_000, 100);
-    let query = world.query_with(Options { deadline_ms: 700, ..World::options() });
+    let query = world.query_with(Options { deadline_ms: 100, ..World::options() });
     for sql in [
         "SELECT count(CASE WHEN a.latency_us + b.latency_us > c.latency_us THEN 1 END) FROM events a, events b, events c",
         "SELECT count(*) FROM events a JOIN events b ON a.latency_us + b.latency_us < 0",

@@ -112,7 +112,8 @@ pub(super) fn groups(path: &str, bytes: &[u8]) -> Vec<Group> {
     let Ok(file) = FileHeader::parse(bytes) else { return found };
     let mut offset = FILE_HEADER_BYTES;
     while let Some(Ok(header)) = bytes.get(offset..).map(GroupHeader::parse) {
-        if header.nonce != file.nonce {
+        let end = offset + GROUP_HEADER_BYTES + header.body_bytes;
+        if header.nonce != file.nonce || end > bytes.len() {
             break;
         }
         found.push(Group { path: path.to_string(), offset, body_bytes: header.body_bytes });

@@ -26,6 +26,9 @@ use crate::keys::Keys;
 use crate::prepare::{Filled, payload_batch};
 use crate::wal::WalFile;
 
+/// File and group numbers over this were not counted up to; the ones after a number must have room.
+const NUMBER_MAX: u64 = u64::MAX / 2;
+
 /// How far notes have been checked, and the leaves since.
 #[derive(Debug, Clone)]
 pub(crate) struct Noted {
@@ -135,7 +138,7 @@ impl Replay {
         let path = layout::wal(number);
         let bytes = disk.read(&path).map_err(failed(disk, "read", &path))?;
         let header = FileHeader::parse(&bytes).map_err(|error| tampered(&path, error.to_string()))?;
-        if header.number != number || number == u64::MAX {
+        if header.number != number || number > NUMBER_MAX {
             return Err(tampered(&path, format!("its header says number {}", header.number)));
         }
         self.files.push(ReplayedFile { number, bytes: bytes.len() as u64, ends: BTreeMap::new() });
@@ -144,7 +147,7 @@ impl Replay {
         while let Some((group, body)) = group_at(&bytes, offset, &header) {
             // A torn group before this one was set aside by an earlier recovery, and its number given again.
             self.torn = None;
-            if group.number == u64::MAX || self.last_group.is_some_and(|last| group.number != last + 1) {
+            if group.number > NUMBER_MAX || self.last_group.is_some_and(|last| group.number != last + 1) {
                 let detail = format!("group {} follows {:?}", group.number, self.last_group);
                 return Err(tampered(&path, detail));
             }

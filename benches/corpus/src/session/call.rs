@@ -122,7 +122,7 @@ impl Outcome {
             Self::Timeout => {
                 event.error_class = Some("timeout");
                 event.error_code = Some("504");
-                event.latency_us = Some(30_000_000);
+                event.latency_us = Some(4_500_000);
             }
             Self::Cancelled => event.reason = Some("the user stopped the run"),
         }
