@@ -13,11 +13,13 @@ use crate::error::{Error, Result};
 use crate::recover::Opened;
 use crate::root::Rounds;
 use crate::sign::Signer;
-use crate::state::{Shared, lock};
+use crate::state::{LogState, Shared, lock};
 use crate::{commit, root, seal, sign};
 
 /// How often the sealer looks whether something is due.
 const TICK: Duration = Duration::from_millis(50);
+/// Times everything is sealed until nothing is left.
+const SEAL_PASSES: usize = 8;
 
 /// The running threads and what they keep between rounds.
 #[derive(Debug)]
@@ -80,24 +82,30 @@ impl Threads {
         Ok(())
     }
 
-    /// Signs, tells the root log, and seals every log that has anything unsealed.
+    /// Signs and seals every log that has anything unsealed.
     pub(crate) fn seal_all(&self, shared: &Shared) -> Result<()> {
-        shared.check_writable()?;
-        sign::round(shared, &mut lock(&self.signer), true)?;
-        // The root log first: no log's first manifest comes before the root segment that names the log.
-        let by_root_first = |stream: Stream| if stream == Stream::Root { 0 } else { 1 };
-        let mut logs = shared.all_logs();
-        logs.sort_by_key(|log| by_root_first(log.origin.stream()));
-        for log in &logs {
-            while seal::seal(shared, log)? {}
-        }
-        for log in logs.iter().filter(|log| log.origin.stream() != Stream::Root) {
-            let view = lock(&log.view);
-            if view.signed > view.sealed {
-                return Err(seal::unsealed_error(log));
+        // A log that is opened meanwhile waits for the root segment that names it: another pass has it.
+        for _ in 0..SEAL_PASSES {
+            shared.check_writable()?;
+            sign::round(shared, &mut lock(&self.signer), true)?;
+            // The root log first: no log's first manifest comes before the root segment that names the log.
+            let mut logs = shared.all_logs();
+            logs.sort_by_key(|log| log.origin.stream() != Stream::Root);
+            for log in &logs {
+                while seal::seal(shared, log)? {}
+            }
+            let is_behind = |log: &LogState| {
+                let view = lock(&log.view);
+                log.origin.stream() != Stream::Root && view.signed > view.sealed
+            };
+            if !logs.iter().any(|log| is_behind(log)) {
+                return Ok(());
             }
         }
-        Ok(())
+        match shared.all_logs().iter().find(|log| log.origin.stream() != Stream::Root) {
+            Some(log) => Err(seal::unsealed_error(log)),
+            None => Ok(()),
+        }
     }
 
     /// Ends the store: everything queued is committed, everything committed signed, everything signed sealed, and
