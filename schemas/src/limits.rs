@@ -327,6 +327,11 @@ pub const VERIFY_SCHEMA_ELEMENTS_MAX: u64 = 1024;
 /// Differing leaves remembered with their index; the rest are counted.
 pub const VERIFY_DIFFERENT_MAX: usize = 200;
 
+// Used in store/src/recover/replay.rs.
+
+/// File and group numbers over this were not counted up to; the ones after a number must have room.
+pub const STORE_NUMBER_MAX: u64 = u64::MAX / 2;
+
 const _: () = assert!(TILE_WIDTH == 1 << TILE_HEIGHT);
 const _: () = assert!(ENTRY_BYTES_MAX <= u16::MAX as usize);
 const _: () = assert!(VALUE_BYTES_MAX <= BODY_BYTES_MAX && BODY_BYTES_MAX <= DECOMPRESSED_BYTES_MAX);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::check::read;
 use super::damage::{Ended, events};
 use super::disk::SimDisk;
+use super::draft::Event;
 use super::image::{contents, edit, files, put, roll_back};
 use super::rig::{Rig, options};
 use crate::clock::ManualClock;
@@ -169,6 +170,49 @@ fn a_truncated_write_ahead_file_is_damage() {
     }
 }
 
+/// Drafts that fill a write-ahead file each, to the logs in turn, none of it signed.
+fn one_file_each(logs: &[(&str, Stream)]) -> Ended {
+    let mut rig = closed().open();
+    for (first, (tenant, stream)) in (5000..).step_by(1000).zip(logs) {
+        let events: Vec<Event> = (first..first + 80).map(|number| Event::new(number, *stream)).collect();
+        rig.append(tenant, *stream, &events).unwrap();
+        rig.commit_all().unwrap();
+    }
+    Ended::of(rig)
+}
+
+#[test]
+fn a_file_missing_between_others_is_damage_though_nothing_refers_to_it() {
+    let ended =
+        one_file_each(&[("default", Stream::Access), ("default", Stream::Alerts), ("other", Stream::Events)]);
+    let all = ended.wal_files();
+    assert_eq!(all.len(), 3);
+    ended.disk.remove(&all[1]).unwrap();
+    assert_read_only(ended, &all[2]);
+}
+
+#[test]
+fn entries_without_those_before_them_are_damage() {
+    let ended = one_file_each(&[("default", Stream::Access); 2]);
+    let all = ended.wal_files();
+    assert_eq!(all.len(), 2);
+    ended.disk.remove(&all[0]).unwrap();
+    assert_read_only(ended, "default/access");
+}
+
+#[test]
+fn a_log_is_sealed_only_once_the_root_log_says_so_in_a_segment() {
+    let mut rig = Rig::new();
+    rig.open_logs().unwrap();
+    rig.sign(true).unwrap();
+    let manifests = format!("{}/{}", layout::log_dir("default", Stream::Events, "w1"), layout::MANIFEST);
+    assert!(!rig.seal("default", Stream::Events).unwrap());
+    assert_eq!(files(&rig.disk, &manifests).len(), 0);
+    assert!(rig.seal(ROOT_TENANT, Stream::Root).unwrap());
+    assert!(rig.seal("default", Stream::Events).unwrap());
+    assert_eq!(files(&rig.disk, &manifests).len(), 1);
+}
+
 #[test]
 fn an_older_copy_is_a_rollback() {
     let mut rig = Rig::new();
@@ -269,6 +313,7 @@ fn swapped_segments_are_damage() {
 #[test]
 fn a_deleted_tile_of_the_right_edge_is_damage() {
     let ended = closed();
+    let checkpoint = format!("{}/{}", layout::log_dir("default", Stream::Events, "w1"), layout::CHECKPOINT);
     let partials = only(&ended.disk, layout::TILE);
     let partials: Vec<_> = partials.into_iter().filter(|path| path.contains(".p/")).collect();
     assert!(partials.len() >= 2, "{partials:?}");
@@ -278,6 +323,8 @@ fn a_deleted_tile_of_the_right_edge_is_damage() {
         assert_read_only(damaged, "default/events");
         let damaged = ended.copy();
         edit(&damaged.disk, &path, |bytes| bytes[0] ^= 1);
+        // The copy of the checkpoint would tell too; the manifest's must.
+        damaged.disk.remove(&checkpoint).unwrap();
         assert_read_only(damaged, "default/events");
     }
 }

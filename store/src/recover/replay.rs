@@ -27,7 +27,7 @@ use crate::prepare::{Filled, payload_batch};
 use crate::wal::WalFile;
 
 /// File and group numbers over this were not counted up to; the ones after a number must have room.
-const NUMBER_MAX: u64 = u64::MAX / 2;
+const NUMBER_MAX: u64 = schemas::limits::STORE_NUMBER_MAX;
 
 /// How far notes have been checked, and the leaves since.
 #[derive(Debug, Clone)]
