@@ -38,9 +38,10 @@ enum Sink {
 }
 
 impl Collector {
-    /// Of a body that may be `bytes_max` long once it is unwrapped.
-    pub(crate) fn new(encoding: Encoding, bytes_max: usize) -> Collector {
-        let capped = Capped { bytes: Vec::new(), bytes_max };
+    /// Of a body that may be `bytes_max` long once it is unwrapped, and is about `bytes` long as far as is known
+    /// and reserved.
+    pub(crate) fn new(encoding: Encoding, bytes: usize, bytes_max: usize) -> Collector {
+        let capped = Capped { bytes: Vec::with_capacity(bytes.min(bytes_max)), bytes_max };
         Collector {
             sink: match encoding {
                 Encoding::Identity => Sink::Plain(capped),
@@ -121,7 +122,7 @@ mod tests {
     }
 
     fn collect(encoding: Encoding, parts: &[&[u8]], bytes_max: usize) -> Result<Vec<u8>, Error> {
-        let mut collector = Collector::new(encoding, bytes_max);
+        let mut collector = Collector::new(encoding, 0, bytes_max);
         for part in parts {
             collector.push(part)?;
         }
@@ -140,7 +141,7 @@ mod tests {
     fn a_bomb_stops_at_the_cap() {
         let bomb = gzip(&vec![b' '; 50 << 20]);
         assert!(bomb.len() < 1 << 20);
-        let mut collector = Collector::new(Encoding::Gzip, 1 << 20);
+        let mut collector = Collector::new(Encoding::Gzip, 0, 1 << 20);
         let error = bomb.chunks(1000).find_map(|part| collector.push(part).err()).unwrap();
         assert!(matches!(error, Error::TooLarge { limit, .. } if limit == 1 << 20), "{error}");
         assert!(collector.capped().bytes.len() <= 1 << 20);

@@ -176,7 +176,14 @@ pub struct GroupBuilder {
 impl GroupBuilder {
     /// An empty group.
     pub fn new() -> GroupBuilder {
-        GroupBuilder { bytes: vec![0; GROUP_HEADER_BYTES], sections: 0 }
+        GroupBuilder::with_capacity(0)
+    }
+
+    /// An empty group with room for about `body_bytes`.
+    pub fn with_capacity(body_bytes: usize) -> GroupBuilder {
+        let mut bytes = Vec::with_capacity(padded(GROUP_HEADER_BYTES + body_bytes));
+        bytes.resize(GROUP_HEADER_BYTES, 0);
+        GroupBuilder { bytes, sections: 0 }
     }
 
     /// Bytes of the body so far.

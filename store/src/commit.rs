@@ -31,6 +31,9 @@ const CARRY_GROUP_BYTES: usize = 32 << 20;
 /// Bytes that may wait for the signer's hashing before the commit waits for it.
 const INBOX_BYTES_MAX: u64 = schemas::limits::STORE_INBOX_BYTES_MAX;
 
+/// About what a section of a group takes beside its entries and payloads.
+const SECTION_BYTES: usize = 512;
+
 /// What one group takes from the queue.
 #[derive(Default)]
 struct Batch {
@@ -96,7 +99,9 @@ pub(crate) fn commit_once(shared: &Shared) -> Result<bool> {
         return Ok(false);
     }
     shared.check_writable()?;
-    let mut group = GroupBuilder::new();
+    let ranges_bytes =
+        |(_, filled): &(Item, Filled)| filled.bundle.len() + filled.records.len() + SECTION_BYTES;
+    let mut group = GroupBuilder::with_capacity(batch.ranges.iter().map(ranges_bytes).sum());
     let mut ends: BTreeMap<u64, u64> = BTreeMap::new();
     let carried = carry_forward(shared, &mut group, &mut ends)?;
     for (item, filled) in &batch.ranges {

@@ -74,12 +74,16 @@ pub(crate) fn seal(shared: &Shared, log: &Arc<LogState>) -> Result<bool> {
 
     // Crash before the manifest: these files are named by nothing, and recovery removes them; the entries are still in
     // the write-ahead files.
-    let segment = write(shared, log, &part, &date, FileKind::Segment, &entries)?;
+    let range = (part.first, part.last);
+    let (segment, payload) = at_once(
+        || encode(FileKind::Segment, &log.origin, range, &entries),
+        || has_payloads.then(|| encode(FileKind::Payload, &log.origin, range, &payloads)).transpose(),
+    );
+    let segment = write(shared, log, &part, &date, FileKind::Segment, &entries, &segment?)?;
     crash::point("seal-segment-written");
-    let payload = match has_payloads {
-        true => Some(write(shared, log, &part, &date, FileKind::Payload, &payloads)?),
-        false => None,
-    };
+    let payload = payload?
+        .map(|bytes| write(shared, log, &part, &date, FileKind::Payload, &payloads, &bytes))
+        .transpose()?;
     crash::point("seal-files-synced");
     let leaves = read_again(shared, log, &part, &segment, payload.as_ref())?;
     let old_partials: Vec<TileId> = state.tiles.partials().into_iter().map(|(id, _)| id).collect();
@@ -176,9 +180,9 @@ fn write(
     date: &str,
     kind: FileKind,
     batches: &[RecordBatch],
+    bytes: &[u8],
 ) -> Result<File> {
-    let bytes = encode(kind, &log.origin, (part.first, part.last), batches)?;
-    let digest = manifest::digest(&bytes);
+    let digest = manifest::digest(bytes);
     let name = FileName {
         kind,
         date: date.to_string(),
@@ -187,7 +191,7 @@ fn write(
         digest: digest.get(..16).unwrap_or_default().to_string(),
     };
     let path = name.path();
-    write_synced(&*shared.disk, &format!("{}/{path}", layout::origin_dir(&log.origin)), &bytes)?;
+    write_synced(&*shared.disk, &format!("{}/{path}", layout::origin_dir(&log.origin)), bytes)?;
     let all = || part.batches.iter().flat_map(|batch| times(&batch.entries, "time")).copied();
     Ok(File {
         path,
@@ -213,9 +217,46 @@ fn read_again(
         let path = format!("{directory}/{}", file.path);
         shared.disk.read(&path).map_err(failed(&*shared.disk, "read", &path))
     };
-    let batches = decode(FileKind::Segment, stream, read(segment)?, None)?;
+    let (segment_bytes, payload_bytes) = (read(segment)?, payload.map(read).transpose()?);
+    let (leaves, found) = at_once(
+        || hash_segment(log, part, segment, segment_bytes),
+        || payload_bytes.map_or(Ok(Vec::new()), |bytes| hash_payloads(stream, bytes)),
+    );
+    let ((leaves, committed), found) = (leaves?, found?);
+    if committed != found {
+        let differs = committed.iter().zip(&found).find(|(committed, found)| committed != found);
+        let index = differs.map(|(committed, found)| committed.0.min(found.0));
+        let index = index
+            .or_else(|| committed.get(found.len()).or_else(|| found.get(committed.len())).map(|row| row.0));
+        let detail = format!("{}: payload of index {index:?} is not what its entry commits to", segment.path);
+        return Err(schemas::Error::mismatch("payload file", detail).into());
+    }
+    Ok(leaves)
+}
+
+/// Does two things at once: a seal's two files are independent until their hashes are compared.
+fn at_once<A, B: Send>(here: impl FnOnce() -> A, beside: impl FnOnce() -> B + Send) -> (A, B) {
+    std::thread::scope(|scope| {
+        let beside = scope.spawn(beside);
+        let here = here();
+        (here, beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
+}
+
+/// Commitments by log index, ascending.
+type Commitments = Vec<(u64, Hash)>;
+
+/// The leaf of every row of a segment file, and the commitments that the rows hold.
+fn hash_segment(
+    log: &LogState,
+    part: &Part,
+    segment: &File,
+    bytes: Vec<u8>,
+) -> Result<(Vec<Hash>, Commitments)> {
+    let stream = log.origin.stream();
+    let batches = decode(FileKind::Segment, stream, bytes, None)?;
     let mut leaves = Vec::new();
-    let mut commitments: BTreeMap<u64, Hash> = BTreeMap::new();
+    let mut commitments = Commitments::new();
     let mut entry = Vec::new();
     for batch in &batches {
         let encoder = Encoder::entries(stream, batch)?;
@@ -232,22 +273,16 @@ fn read_again(
             leaves.push(leaf_hash(&entry));
             let commitment = committed.filter(|array| arrow::array::Array::is_valid(array, row));
             if let Some(commitment) = commitment.and_then(|array| array.value(row).try_into().ok()) {
-                commitments.insert(index, Hash(commitment));
+                commitments.push((index, Hash(commitment)));
             }
         }
     }
-    if let Some(payload) = payload {
-        check_payloads(stream, read(payload)?, &mut commitments)?;
-    }
-    if let Some((index, _)) = commitments.first_key_value() {
-        let detail = format!("{}: index {index} has a commitment and no payload", segment.path);
-        return Err(schemas::Error::mismatch("payload file", detail).into());
-    }
-    Ok(leaves)
+    Ok((leaves, commitments))
 }
 
-/// Takes every payload row's commitment out of `commitments`.
-fn check_payloads(stream: Stream, bytes: Vec<u8>, commitments: &mut BTreeMap<u64, Hash>) -> Result<()> {
+/// The commitment of every row of a payload file.
+fn hash_payloads(stream: Stream, bytes: Vec<u8>) -> Result<Commitments> {
+    let mut commitments = Commitments::new();
     let mut committer = Committer::new();
     let mut scratch = Vec::new();
     for batch in decode(FileKind::Payload, stream, bytes, None)? {
@@ -258,13 +293,13 @@ fn check_payloads(stream: Stream, bytes: Vec<u8>, commitments: &mut BTreeMap<u64
             let salt: [u8; SALT_BYTES] = salts.value(row).try_into().unwrap_or_default();
             let mut commitment = committer.row(salt);
             encoder.values(row, &mut scratch, |id, value| commitment.field(id, value))?;
-            if commitment.finish() != commitments.remove(&index) {
-                let detail = format!("payload of index {index} is not what its entry commits to");
-                return Err(schemas::Error::mismatch("payload file", detail).into());
-            }
+            let commitment = commitment.finish().ok_or_else(|| {
+                schemas::Error::malformed("payload file", format!("index {index} has no field"))
+            })?;
+            commitments.push((index, commitment));
         }
     }
-    Ok(())
+    Ok(commitments)
 }
 
 /// Writes the tiles that the leaves complete and the new right edge, after checking the root against the signed

@@ -29,17 +29,18 @@ pub(super) async fn body(
         return Err(too_large(options));
     }
     let reservation = admission.reserve(tenant, declared)?;
-    let read = read(reservation, encoding, body, options);
+    let read = read(reservation, encoding, declared, body, options);
     tokio::time::timeout(options.body_timeout, read).await.map_err(|_| Error::Slow)?
 }
 
 async fn read(
     mut reservation: Reservation,
     encoding: Encoding,
+    declared: usize,
     mut body: Body,
     options: &Options,
 ) -> Result<(Vec<u8>, Reservation), Error> {
-    let mut collector = Collector::new(encoding, options.decompressed_bytes_max);
+    let mut collector = Collector::new(encoding, declared, options.decompressed_bytes_max);
     let (mut sent, mut unwrapped) = (0usize, 0);
     loop {
         let frame =
