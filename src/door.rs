@@ -113,10 +113,11 @@ async fn health() -> Response {
 
 async fn ready(State(node): State<Node>) -> Response {
     let status = node.store.status();
-    match status.reason {
+    match status.code {
         None => Json(serde_json::json!({"status": "ready"})).into_response(),
-        Some(reason) => {
-            let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, "not_ready", &reason);
+        // Whoever asks is not known: why, in full, is in the service's own log.
+        Some(code) => {
+            let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, "not_ready", code);
             let seconds = HeaderValue::from(schemas::limits::RETRY_AFTER_S);
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
             response
@@ -193,6 +194,11 @@ async fn create_token(
     };
     let change = change_of(&record, &principal);
     if let Err(error) = node.record_token(&principal, "token_create", change).await {
+        // What is not on record is not in force either.
+        let revoked = node.identity.revoke(&record.id, node.clock.wall_us());
+        if let Err(error) = revoked {
+            tracing::error!(id = record.id, %error, "an unrecorded token could not be revoked");
+        }
         return problem(StatusCode::SERVICE_UNAVAILABLE, "not_recorded", &format!("{error:#}"));
     }
     let mut answer = shown(&record);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use metrics_exporter_prometheus::PrometheusHandle;
-use query::{Access, Query};
+use query::{Access, AccessLog, Query};
 use redact::Redactor;
 use schemas::control::{Control, TokenChange};
 use schemas::principal::Principal;
@@ -28,6 +28,7 @@ pub struct Node {
     pub identity: Identity,
     /// Wall clock.
     pub clock: Arc<dyn Clock>,
+    access: AccessLog,
     metrics: Option<PrometheusHandle>,
     detector: Option<Arc<detect::Handle>>,
 }
@@ -82,7 +83,8 @@ impl Node {
             }
             false => None,
         };
-        Ok(Node { store, ingest, query, identity, clock, metrics, detector })
+        let access = access_log(&store, &clock);
+        Ok(Node { store, ingest, query, identity, clock, access, metrics, detector })
     }
 
     /// Metrics in Prometheus' text format.
@@ -102,13 +104,12 @@ impl Node {
         action: &'static str,
         change: TokenChange,
     ) -> Result<()> {
-        let Some(query) = &self.query else { return Ok(()) };
         let control = match action {
             "token_create" => Control::TokenCreated(change),
             _ => Control::TokenRevoked(change),
         };
         let statement = control.to_text()?;
-        let access = query.access();
+        let access = &self.access;
         let id = access.new_query_id();
         let entry = Access {
             statement: Some(&statement),
@@ -131,9 +132,7 @@ impl Node {
 
 /// Whoever reads the seed can sign another history, so it does not lie with the data.
 fn check_keys_outside(data: &Path, keys: &Path) -> Result<()> {
-    let absolute =
-        |path: &Path| std::path::absolute(path).with_context(|| format!("path {}", path.display()));
-    if absolute(keys)?.starts_with(absolute(data)?) {
+    if resolved(keys)?.starts_with(resolved(data)?) {
         bail!(
             "keys {} lie inside the data directory {}: whoever copies the data could re-sign it; choose another --keys",
             keys.display(),
@@ -141,6 +140,43 @@ fn check_keys_outside(data: &Path, keys: &Path) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// The path with every link and `..` of the part that exists resolved.
+fn resolved(path: &Path) -> Result<std::path::PathBuf> {
+    let context = || format!("path {}", path.display());
+    let absolute = std::path::absolute(path).with_context(context)?;
+    let mut missing = Vec::new();
+    let mut there = absolute.as_path();
+    loop {
+        match there.canonicalize() {
+            Ok(mut found) => {
+                // `..` behind what is not there yet leads back to what was taken before it.
+                for part in missing.into_iter().rev() {
+                    match part {
+                        std::path::Component::ParentDir => _ = found.pop(),
+                        part => found.push(part),
+                    }
+                }
+                return Ok(found);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let Some(part) = there.components().next_back() else {
+                    return Err(error).with_context(context);
+                };
+                missing.push(part);
+                there = parent_of(there);
+            }
+            Err(error) => return Err(error).with_context(context),
+        }
+    }
+}
+
+/// The path without its last part, be that `..`.
+fn parent_of(path: &Path) -> &Path {
+    let mut parts = path.components();
+    parts.next_back();
+    parts.as_path()
 }
 
 fn start_metrics() -> Result<PrometheusHandle> {
@@ -186,12 +222,27 @@ fn open_ingest(
     Ok(ingest::Ingest::new(store.clone(), options))
 }
 
+/// The access log, which every process writes: tokens change without the query role too.
+fn access_log(store: &Store, clock: &Arc<dyn Clock>) -> AccessLog {
+    let time = Arc::clone(clock);
+    AccessLog::new(
+        Arc::new(store.clone()),
+        access_redactor(store),
+        Arc::new(move || time.wall_us()),
+        Arc::new(|| uuid::Uuid::now_v7().to_string()),
+    )
+}
+
+/// One key for the access log of all tenants: its fingerprints are never compared with those of events.
+fn access_redactor(store: &Store) -> Arc<Redactor> {
+    Arc::new(Redactor::new(store.keys().fingerprint_key("_access")))
+}
+
 fn open_query(configuration: &Configuration, store: &Store, clock: &Arc<dyn Clock>) -> Result<Query> {
     let number = |key: &str| -> Result<usize> {
         usize::try_from(configuration.number(key)?).with_context(|| key.to_string())
     };
-    // One key for the access log of all tenants: its fingerprints are never compared with those of events.
-    let redactor = Arc::new(Redactor::new(store.keys().fingerprint_key("_access")));
+    let redactor = access_redactor(store);
     let time = Arc::clone(clock);
     let identifiers: query::Identifiers = Arc::new(|| uuid::Uuid::now_v7().to_string());
     let options = query::Options {
@@ -203,4 +254,27 @@ fn open_query(configuration: &Configuration, store: &Store, clock: &Arc<dyn Cloc
         ..query::Options::new(Arc::new(move || time.wall_us()), identifiers, redactor)
     };
     Query::new(store.clone(), options).context("query core")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_inside_the_data_are_refused_however_they_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&data, &link).unwrap();
+        let inside =
+            ["data", "data/keys", "link", "link/keys", "x/../data/keys", "data/x/../keys", "./data/./keys"];
+        for keys in inside.map(|keys| dir.path().join(keys)) {
+            assert!(check_keys_outside(&data, &keys).is_err(), "{}", keys.display());
+            assert!(check_keys_outside(&link, &keys).is_err(), "{}", keys.display());
+        }
+        for keys in ["data-keys", "data/../keys", "x/../keys"].map(|keys| dir.path().join(keys)) {
+            check_keys_outside(&data, &keys).unwrap();
+        }
+    }
 }

@@ -99,7 +99,9 @@ impl Service {
             }
             Service::Here { router, .. } => {
                 let mut request = request.map(Body::from);
-                request.extensions_mut().insert(Door::Local { user: operating_system_user() });
+                request
+                    .extensions_mut()
+                    .insert(Door::Local { user: operating_system_user(rustix::process::getuid().as_raw()) });
                 Ok(router.clone().oneshot(request).await?)
             }
         }
@@ -150,9 +152,8 @@ pub async fn failure(response: Response<Body>) -> anyhow::Error {
     }
 }
 
-/// `os:<name>` of who runs this process.
-pub fn operating_system_user() -> String {
-    let id = rustix::process::getuid().as_raw();
+/// `os:<name>` of a user of this machine.
+pub fn operating_system_user(id: u32) -> String {
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let name = passwd.lines().find_map(|line| {
         let mut fields = line.split(':');

@@ -91,7 +91,8 @@ impl<'c> Drafter<'c> {
         }
         if event.cell(place::SESSION_ID) == Cell::Absent {
             let id = self.session_id(event, time_us);
-            self.text(place::SESSION_ID, &id)?;
+            // What it was derived from is kept whole already.
+            self.columns.text(place::SESSION_ID, &shortened(&id, bytes_max(place::SESSION_ID)))?;
         }
         self.columns.text(place::TENANT, &self.context.principal.tenant)?;
         let [canonical, simple] = &self.sources;
@@ -144,15 +145,10 @@ impl<'c> Drafter<'c> {
 
     /// Sets the source's event id. One over the cap is not only cut: a hash of the whole keeps two of them apart.
     fn event_id(&mut self, id: &str) -> Result<(), Error> {
-        const HASH_DIGITS: usize = 32;
-        let bytes_max = bytes_max(place::EVENT_ID);
-        if id.len() <= bytes_max {
-            return self.columns.text(place::EVENT_ID, id);
+        let short = shortened(id, bytes_max(place::EVENT_ID));
+        if short.len() < id.len() {
+            self.cuts.push((name(place::EVENT_ID), id.to_string()));
         }
-        self.cuts.push((name(place::EVENT_ID), id.to_string()));
-        let digits = blake3::hash(id.as_bytes()).to_hex();
-        let kept = id.get(..id.floor_char_boundary(bytes_max - HASH_DIGITS - 1)).unwrap_or_default();
-        let short = format!("{kept}~{}", digits.get(..HASH_DIGITS).unwrap_or_default());
         self.columns.text(place::EVENT_ID, &short)
     }
 
@@ -218,6 +214,17 @@ pub(crate) fn check_size(text: &str, keys: usize) -> Result<(), Refusal> {
         return Err(Refusal::new(Code::TooLarge, detail));
     }
     Ok(())
+}
+
+/// An id of at most `bytes_max` bytes; of a longer one its beginning and a hash of the whole.
+fn shortened(id: &str, bytes_max: usize) -> Cow<'_, str> {
+    const HASH_DIGITS: usize = 32;
+    if id.len() <= bytes_max {
+        return Cow::Borrowed(id);
+    }
+    let digits = blake3::hash(id.as_bytes()).to_hex();
+    let kept = id.get(..id.floor_char_boundary(bytes_max - HASH_DIGITS - 1)).unwrap_or_default();
+    Cow::Owned(format!("{kept}~{}", digits.get(..HASH_DIGITS).unwrap_or_default()))
 }
 
 #[inline]

@@ -112,13 +112,7 @@ impl<'a> Encoder<'a> {
             out.extend_from_slice(&[0, 0]);
             values.write(column, row, out)?;
             let length = out.len() - length_at - 2;
-            if length > column.bytes_max {
-                return Err(Error::TooLarge {
-                    what: column.name,
-                    actual: length as u64,
-                    limit: column.bytes_max as u64,
-                });
-            }
+            check_cap(column, length)?;
             let length = u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes();
             if let Some(place) = out.get_mut(length_at..length_at + 2) {
                 place.copy_from_slice(&length);
@@ -158,13 +152,15 @@ impl<'a> Encoder<'a> {
             if values.is_null(row) {
                 continue;
             }
-            if let Values::Utf8(array) = values {
-                each(column.id, array.value(row).as_bytes());
-                continue;
-            }
-            scratch.clear();
-            values.write(column, row, scratch)?;
-            each(column.id, scratch);
+            let value = if let Values::Utf8(array) = values {
+                array.value(row).as_bytes()
+            } else {
+                scratch.clear();
+                values.write(column, row, scratch)?;
+                scratch.as_slice()
+            };
+            check_cap(column, value.len())?;
+            each(column.id, value);
         }
         Ok(())
     }
@@ -232,6 +228,18 @@ impl<'a> Values<'a> {
         }
         Ok(())
     }
+}
+
+/// What is over its column's cap could be written and not be read again.
+fn check_cap(column: &Column, length: usize) -> Result<()> {
+    if length > column.bytes_max {
+        return Err(Error::TooLarge {
+            what: column.name,
+            actual: length as u64,
+            limit: column.bytes_max as u64,
+        });
+    }
+    Ok(())
 }
 
 fn span(offsets: &[i32], row: usize) -> std::ops::Range<usize> {

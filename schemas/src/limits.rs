@@ -33,6 +33,9 @@ pub const ROUND_LOGS_MAX: usize = 48;
 
 /// Bytes in the body of one write-ahead group.
 pub const GROUP_BODY_BYTES_MAX: usize = 256 << 20;
+/// Bytes of the entries and payload records of one append: with what a group may hold beside it, under
+/// [`GROUP_BODY_BYTES_MAX`].
+pub const RANGE_BYTES_MAX: u64 = 128 << 20;
 /// Group starts in a write-ahead file are multiples of this.
 pub const GROUP_ALIGN_BYTES: usize = 512;
 /// Bytes of a write-ahead file, preallocated; a single larger group gets a file of its own size.
@@ -79,6 +82,10 @@ pub const DISK_FREE_BYTES_MIN: u64 = 1 << 30;
 pub const BODY_BYTES_MAX: usize = 16 << 20;
 /// Bytes of one HTTP request body, decompressed.
 pub const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
+/// Connections at once over all listeners of a process, where its limit of file descriptors allows twice as many.
+pub const HTTP_CONNECTIONS_MAX: usize = 4096;
+/// Milliseconds from one request, or the connection's start, to the end of the next request's head.
+pub const HTTP_HEAD_TIMEOUT_MS: u64 = 30_000;
 /// Bytes of one JSON value in a body.
 pub const VALUE_BYTES_MAX: usize = 16 << 20;
 /// Depth of one JSON value.
@@ -86,7 +93,7 @@ pub const JSON_DEPTH_MAX: usize = 64;
 /// Keys in one event object.
 pub const EVENT_KEYS_MAX: usize = 1024;
 /// Values in one body.
-pub const BODY_VALUES_MAX: usize = 1_000_000;
+pub const BODY_VALUES_MAX: usize = 200_000;
 /// Rejected values described in one answer; the count is not capped.
 pub const REJECTED_LISTED_MAX: usize = 100;
 /// Characters of a source's text quoted in an error message.

@@ -8,11 +8,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use axum::Router;
 use axum::body::Body;
-use axum::extract::connect_info::ConnectInfo;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 
@@ -20,6 +19,7 @@ use super::print;
 use crate::configuration::Configuration;
 use crate::door::{self, Door, problem};
 use crate::exit;
+use crate::listen::{self, Connections, Listener};
 use crate::node::{Duty, Node};
 use crate::service::operating_system_user;
 
@@ -50,7 +50,7 @@ pub struct Running {
     /// What answers behind it.
     pub node: Node,
     stop: watch::Sender<bool>,
-    servers: Vec<tokio::task::JoinHandle<std::io::Result<()>>>,
+    servers: Vec<tokio::task::JoinHandle<()>>,
     socket: Option<std::path::PathBuf>,
 }
 
@@ -67,12 +67,22 @@ impl Running {
         let address = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
         let opening = Opening::default();
-        let mut servers = vec![serve_network(listener, opening.clone(), stopped.clone())];
+        let connections = Connections::new();
+        let behind = opening.clone();
+        let network = listen::serve(
+            Network(listener),
+            connections.clone(),
+            move |request, peer| behind.clone().from_network(request, peer),
+            stopped.clone(),
+        );
+        let mut servers = vec![tokio::spawn(network)];
         let node = Node::open(configuration, Duty::Service).await?;
         let socket = bind_socket(&configuration.data())?;
         let path = socket.as_ref().map(|(path, _)| path.clone());
         if let Some((_, listener)) = socket {
-            servers.push(serve_socket(listener, opening.clone(), stopped));
+            let behind = opening.clone();
+            let answer = move |request, user| behind.clone().from_socket(request, user);
+            servers.push(tokio::spawn(listen::serve(Socket(listener), connections, answer, stopped)));
         }
         opening.0.set(door::router(&node)).ok();
         tracing::info!(%address, "ready");
@@ -84,7 +94,7 @@ impl Running {
         self.stop.send_replace(true);
         for mut server in self.servers {
             match tokio::time::timeout(DRAIN, &mut server).await {
-                Ok(ended) => ended.context("server")?.context("server")?,
+                Ok(ended) => ended.context("server")?,
                 Err(_) => {
                     tracing::warn!("requests did not end in time");
                     server.abort();
@@ -131,45 +141,54 @@ fn bind_socket(data: &Path) -> Result<Option<(std::path::PathBuf, UnixListener)>
     Ok(Some((path, listener)))
 }
 
-fn serve_network(
-    listener: TcpListener,
-    opening: Opening,
-    stopped: watch::Receiver<bool>,
-) -> tokio::task::JoinHandle<std::io::Result<()>> {
-    let app = Router::new().fallback(from_network).with_state(opening);
-    let service = app.into_make_service_with_connect_info::<SocketAddr>();
-    tokio::spawn(async move { axum::serve(listener, service).with_graceful_shutdown(wait(stopped)).await })
+/// The HTTP port: the peer is its address.
+struct Network(TcpListener);
+
+impl Listener for Network {
+    type Stream = TcpStream;
+    type Peer = SocketAddr;
+
+    async fn accept(&mut self) -> std::io::Result<(TcpStream, SocketAddr)> {
+        let (stream, peer) = self.0.accept().await?;
+        // Answers are written whole; waiting for more of them only makes them late.
+        stream.set_nodelay(true)?;
+        Ok((stream, peer))
+    }
 }
 
-fn serve_socket(
-    listener: UnixListener,
-    opening: Opening,
-    stopped: watch::Receiver<bool>,
-) -> tokio::task::JoinHandle<std::io::Result<()>> {
-    let app = Router::new().fallback(from_socket).with_state(opening);
-    tokio::spawn(async move { axum::serve(listener, app).with_graceful_shutdown(wait(stopped)).await })
-}
+/// The local socket: the peer is a user of this machine.
+struct Socket(UnixListener);
 
-async fn wait(mut stopped: watch::Receiver<bool>) {
-    // An error means that the sender is gone, and with it the service.
-    stopped.wait_for(|stopped| *stopped).await.ok();
-}
+impl Listener for Socket {
+    type Stream = UnixStream;
+    type Peer = u32;
 
-async fn from_network(
-    State(opening): State<Opening>,
-    ConnectInfo(address): ConnectInfo<SocketAddr>,
-    mut request: Request<Body>,
-) -> Response {
-    request.extensions_mut().insert(Door::Network { source_ip: address.ip().to_string() });
-    opening.answer(request).await
-}
-
-async fn from_socket(State(opening): State<Opening>, mut request: Request<Body>) -> Response {
-    request.extensions_mut().insert(Door::Local { user: operating_system_user() });
-    opening.answer(request).await
+    async fn accept(&mut self) -> std::io::Result<(UnixStream, u32)> {
+        let (stream, _) = self.0.accept().await?;
+        let user = stream.peer_cred()?.uid();
+        Ok((stream, user))
+    }
 }
 
 impl Opening {
+    async fn from_network(self, mut request: Request<Body>, peer: SocketAddr) -> Response {
+        request.extensions_mut().insert(Door::Network { source_ip: peer.ip().to_string() });
+        self.answer(request).await
+    }
+
+    /// Only who runs the service, or may do everything on the machine anyway.
+    async fn from_socket(self, mut request: Request<Body>, user: u32) -> Response {
+        if user != 0 && user != rustix::process::getuid().as_raw() {
+            return problem(
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                "this socket is for the user who runs the service",
+            );
+        }
+        request.extensions_mut().insert(Door::Local { user: operating_system_user(user) });
+        self.answer(request).await
+    }
+
     async fn answer(&self, request: Request<Body>) -> Response {
         match self.0.get() {
             Some(router) => match router.clone().oneshot(request).await {

@@ -64,6 +64,8 @@ pub(crate) fn run(shared: &Shared) {
         while shared.poisoned.get().is_none()
             && !shared.closing.load(Ordering::SeqCst)
             && lock(&shared.signer_inbox).bytes > INBOX_BYTES_MAX
+            // The signer may be waiting for its notes: it hashes on once they are committed.
+            && lock(&shared.queue).notes.is_empty()
         {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -80,7 +82,7 @@ fn queue_is_empty(queue: &Queue) -> bool {
 }
 
 /// Tells everybody who waits that nothing more will be written.
-fn refuse_all(shared: &Shared, queue: &mut Queue) {
+pub(crate) fn refuse_all(shared: &Shared, queue: &mut Queue) {
     let reason = shared.poisoned.get().cloned().unwrap_or_default();
     let poisoned = || Error::Poisoned { reason: reason.clone() };
     for mut item in std::mem::take(&mut queue.logs).into_values().flatten() {

@@ -6,7 +6,7 @@
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, RenameFlags};
@@ -118,6 +118,16 @@ impl RealDisk {
         fs::create_dir_all(root)?;
         let root = root.canonicalize()?;
         let handle = File::open(&root)?;
+        let device = handle.metadata()?.dev();
+        for below in [schemas::layout::LOG, schemas::layout::WAL] {
+            let path = root.join(below);
+            // `syncfs` and the free space are of the root's file system.
+            if fs::metadata(&path).is_ok_and(|metadata| metadata.dev() != device) {
+                let detail =
+                    format!("{} lies on another file system than its data directory", path.display());
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, detail));
+            }
+        }
         Ok(RealDisk { root, handle })
     }
 }

@@ -122,13 +122,18 @@ fn write_temporary(disk: &dyn Disk, path: &str, bytes: &[u8], sync: bool) -> Res
     Ok(temporary)
 }
 
+/// Parts of a log's directory: `log/<tenant>/<stream>/<writer>`.
+const LOG_DIR_PARTS: usize = 4;
+
 /// Removes every unfinished write below a directory.
 pub(crate) fn remove_temporaries(disk: &dyn Disk, dir: &str) -> Result<()> {
     for entry in disk.list(dir).map_err(failed(disk, "list", dir))? {
         let path = if dir.is_empty() { entry.name.clone() } else { format!("{dir}/{}", entry.name) };
         if entry.is_dir {
-            // Tiles are written in place and checked by name: no temporaries below them, and many files.
-            if entry.name != schemas::layout::TILE {
+            // Tiles are written in place and checked by name: no temporaries below them, and many files. A tenant may
+            // have that name.
+            let is_log = dir.split('/').count() == LOG_DIR_PARTS;
+            if !(is_log && entry.name == schemas::layout::TILE) {
                 remove_temporaries(disk, &path)?;
             }
         } else if entry.name.ends_with(TEMPORARY) {

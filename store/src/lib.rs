@@ -85,8 +85,10 @@ pub struct Log {
 pub struct Status {
     /// Whether new entries are taken now.
     pub ready: bool,
-    /// Why not.
+    /// Why not, for whoever operates it: may name paths and logs.
     pub reason: Option<String>,
+    /// Why not, for anybody: `poisoned`, `tampered`, `disk_full` or `busy`.
+    pub code: Option<&'static str>,
 }
 
 impl Store {
@@ -103,7 +105,8 @@ impl Store {
         let Some(guard) = guard else { return Err(Error::Locked(data.to_path_buf())) };
         let opened = recover::open(options, Arc::new(disk), clock, keys)?;
         let shared = Arc::clone(&opened.shared);
-        let threads = Threads::start(opened, guard)?;
+        *lock(&shared.guard) = Some(guard);
+        let threads = Threads::start(opened)?;
         Ok(Store { shared, threads: Arc::new(threads) })
     }
 
@@ -141,8 +144,14 @@ impl Store {
 
     /// Whether new entries are taken, and why not.
     pub fn status(&self) -> Status {
-        let reason = self.shared.admit(0).err().map(|error| error.to_string());
-        Status { ready: reason.is_none(), reason }
+        let error = self.shared.admit(0).err();
+        let code = error.as_ref().map(|error| match error {
+            Error::Tampered { .. } => "tampered",
+            Error::DiskFull { .. } => "disk_full",
+            Error::Busy { .. } => "busy",
+            _ => "poisoned",
+        });
+        Status { ready: error.is_none(), reason: error.map(|error| error.to_string()), code }
     }
 
     /// The verifier key of the root log: all that an auditor needs.
@@ -205,6 +214,9 @@ fn open_log(
     if let Some(state) = shared.find(tenant, stream) {
         return Ok((state, None));
     }
+    if shared.closing.load(std::sync::atomic::Ordering::SeqCst) {
+        return Err(sign::closed());
+    }
     shared.admit(0)?;
     let root = shared
         .find(schemas::origin::ROOT_TENANT, Stream::Root)
@@ -258,8 +270,10 @@ impl Log {
     /// [`Error::Busy`], [`Error::DiskFull`]: nothing was written, try later. [`Error::Refused`]: this draft is not
     /// storable. [`Error::Poisoned`], [`Error::Tampered`]: the store takes nothing more.
     pub async fn append(&self, draft: Draft) -> Result<Receipt> {
-        let bytes = (draft.entries.get_array_memory_size() / 2) as u64;
-        self.shared.admit(bytes)?;
+        let bytes =
+            ((draft.entries.get_array_memory_size() + draft.payloads.get_array_memory_size()) / 2) as u64;
+        // One that is over the whole budget is told that it is too large, not to try again.
+        self.shared.admit(bytes.min(schemas::limits::RANGE_BYTES_MAX))?;
         if self.shared.closing.load(std::sync::atomic::Ordering::SeqCst) {
             return Err(sign::closed());
         }

@@ -6,6 +6,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use schemas::entry::Encoder;
 use schemas::layout::{FileKind, origin_dir};
+use schemas::manifest::{self, File};
 use schemas::payload::record_field;
 
 use crate::durable::failed;
@@ -64,13 +65,22 @@ impl<'a> Recorded<'a> {
 
     fn read(&self, segment: &Segment) -> Result<(u64, u64, Vec<RecordBatch>, Vec<RecordBatch>)> {
         let stream = self.log.origin.stream();
-        let read = |path: &str| {
-            let path = format!("{}/{path}", origin_dir(&self.log.origin));
-            self.shared.disk.read(&path).map_err(failed(&*self.shared.disk, "read", &path))
+        let read = |file: &File| {
+            let path = format!("{}/{}", origin_dir(&self.log.origin), file.path);
+            let bytes = self.shared.disk.read(&path).map_err(failed(&*self.shared.disk, "read", &path))?;
+            if manifest::digest(&bytes) == file.blake3 {
+                return Ok(bytes);
+            }
+            // Whether an event is a duplicate cannot be told from it, and nothing more is sealed over it.
+            let log = self.log.origin.to_string();
+            let reason = format!("{path} is not the file that its manifest names");
+            tracing::error!(%log, %reason, "damage found");
+            self.shared.tampered.set((log.clone(), reason.clone())).ok();
+            Err(Error::Tampered { log, reason })
         };
-        let entries = decode(FileKind::Segment, stream, read(&segment.entries.file.path)?, None)?;
+        let entries = decode(FileKind::Segment, stream, read(&segment.entries.file)?, None)?;
         let payloads = match &segment.payloads {
-            Some(file) => decode(FileKind::Payload, stream, read(&file.file.path)?, None)?,
+            Some(payloads) => decode(FileKind::Payload, stream, read(&payloads.file)?, None)?,
             None => Vec::new(),
         };
         Ok((segment.first, segment.last, entries, payloads))

@@ -3,7 +3,7 @@
 //!
 //! The rules are those of FORMAT.md section 10. Nothing here repairs what was signed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, RwLock};
 
@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::commit::commit_once;
 use crate::disk::Disk;
-use crate::durable::{failed, publish, remove_temporaries, replace_rebuildable};
+use crate::durable::{TEMPORARY, failed, remove_temporaries, replace_rebuildable, replace_synced};
 use crate::error::{Error, Result};
 use crate::keys::{Keys, LogKeys};
 use crate::options::Options;
@@ -79,8 +79,10 @@ pub(crate) fn open(
         keep_damage(&mut damage, error)?;
     }
     for log in found.values_mut() {
-        if let Err(error) = replay::check_copy(&*disk, log) {
-            keep_damage(&mut damage, error)?;
+        for check in [replay::check_copy(&*disk, log), sealed::check_unpublished(&*disk, log)] {
+            if let Err(error) = check {
+                keep_damage(&mut damage, error)?;
+            }
         }
     }
     let told = match check_root(&keys, &options, &disk, &found) {
@@ -102,6 +104,7 @@ pub(crate) fn open(
         logs.push((name, log, window));
     }
     if damage.is_none() {
+        set_aside(&*disk, &replay)?;
         replay.write_newest_again(&*disk)?;
     }
     let shared = Arc::new(share(options, disk, clock, keys, logs, &replay, &told));
@@ -114,7 +117,7 @@ pub(crate) fn open(
     let logs = shared.all_logs();
     logs.iter().for_each(|log| signer.resume(log));
     tidy(&shared, &logs)?;
-    begin(&shared, &replay)?;
+    begin(&shared, &told)?;
     Ok(Opened { shared, signer, rounds: Rounds::resume(told.rounds) })
 }
 
@@ -144,9 +147,15 @@ fn load_sealed(
     options: &Options,
     damage: &mut Option<Error>,
 ) -> Result<Logs> {
-    remove_temporaries(&**disk, layout::LOG)?;
     let mut found = Logs::new();
-    for (tenant, stream, writer) in sealed::log_directories(&**disk)? {
+    let directories = match sealed::log_directories(&**disk) {
+        Ok(directories) => directories,
+        Err(error) => {
+            keep_damage(damage, error)?;
+            Vec::new()
+        }
+    };
+    for (tenant, stream, writer) in directories {
         if writer != options.writer {
             continue;
         }
@@ -166,6 +175,8 @@ fn load_sealed(
 pub(crate) struct Told {
     numbers: BTreeMap<u64, Known>,
     rounds: BTreeMap<u64, RoundLog>,
+    /// Digests of the groups that earlier recoveries set aside.
+    quarantined: BTreeSet<String>,
 }
 
 /// Reads the root log and holds every log against what it says.
@@ -189,6 +200,9 @@ fn check_root(keys: &Keys, options: &Options, disk: &Arc<dyn Disk>, found: &Logs
             }
             Control::Round(round) => {
                 told.rounds.extend(round.logs.into_iter().map(|log| (log.number, log)));
+            }
+            Control::Recovery(recovery) => {
+                told.quarantined.insert(recovery.quarantined_digest);
             }
             _ => {}
         }
@@ -264,6 +278,7 @@ fn share(
         finished: AtomicBool::new(false),
         poisoned: OnceLock::new(),
         tampered: OnceLock::new(),
+        guard: Mutex::new(None),
     }
 }
 
@@ -316,6 +331,7 @@ fn write_log_json(shared: &Shared, origin: &Origin, keys: &LogKeys) -> Result<()
 
 /// Puts rebuildable files right and removes what a crash left behind.
 fn tidy(shared: &Shared, logs: &[Arc<LogState>]) -> Result<()> {
+    remove_temporaries(&*shared.disk, layout::LOG)?;
     for entry in shared.disk.list(layout::WAL).map_err(failed(&*shared.disk, "list", layout::WAL))? {
         if layout::parse_wal(&entry.name).is_err() {
             let path = format!("{}/{}", layout::WAL, entry.name);
@@ -340,8 +356,19 @@ fn tidy(shared: &Shared, logs: &[Arc<LogState>]) -> Result<()> {
     Ok(())
 }
 
+/// Copies a torn group out of the write-ahead files before they are written again without it.
+fn set_aside(disk: &dyn Disk, replay: &Replay) -> Result<()> {
+    let Some((Position { file, offset }, bytes)) = replay.torn() else { return Ok(()) };
+    let digest = manifest::digest(bytes);
+    let path = format!("{}/{file:020}-{offset}-{}", layout::QUARANTINE, digest.get(..16).unwrap_or_default());
+    match disk.read(&path) {
+        Ok(there) if there == bytes => Ok(()),
+        _ => replace_synced(disk, &path, bytes),
+    }
+}
+
 /// The first entries of this run: the root log's own, and what recovery set aside.
-fn begin(shared: &Shared, replay: &Replay) -> Result<()> {
+fn begin(shared: &Shared, told: &Told) -> Result<()> {
     let origin = Origin::new(shared.keys.installation(), ROOT_TENANT, Stream::Root, &shared.options.writer)?;
     let root = match shared.find(ROOT_TENANT, Stream::Root) {
         Some(root) => root,
@@ -356,19 +383,21 @@ fn begin(shared: &Shared, replay: &Replay) -> Result<()> {
         append_control(shared, &root, &opened(0, &origin, &root.keys))?;
         lock(&shared.numbers).insert(0, Known { origin, root_index: 0 });
     }
-    if let Some((position, bytes)) = replay.torn() {
-        let Position { file, offset } = position;
-        let path = format!("{}/{file:020}-{offset}", layout::QUARANTINE);
-        if shared.disk.read(&path).is_err() {
-            publish(&*shared.disk, &path, bytes)?;
+    let disk = &*shared.disk;
+    for entry in disk.list(layout::QUARANTINE).map_err(failed(disk, "list", layout::QUARANTINE))? {
+        let path = format!("{}/{}", layout::QUARANTINE, entry.name);
+        let bytes = disk.read(&path).map_err(failed(disk, "read", &path))?;
+        let digest = manifest::digest(&bytes);
+        // A crash may have come after an earlier recovery set it aside and before it said so.
+        if !entry.name.ends_with(TEMPORARY) && !told.quarantined.contains(&digest) {
+            tracing::warn!(%path, bytes = bytes.len(), "an unfinished group was set aside");
+            let recovery = Recovery {
+                size: lock(&root.sequencer).next,
+                quarantined_bytes: bytes.len() as u64,
+                quarantined_digest: digest,
+            };
+            append_control(shared, &root, &Control::Recovery(recovery))?;
         }
-        let recovery = Recovery {
-            size: lock(&root.sequencer).next,
-            quarantined_bytes: bytes.len() as u64,
-            quarantined_digest: manifest::digest(bytes),
-        };
-        tracing::warn!(file, offset, bytes = bytes.len(), "an unfinished group was set aside");
-        append_control(shared, &root, &Control::Recovery(recovery))?;
     }
     while commit_once(shared)? {}
     Ok(())

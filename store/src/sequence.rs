@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListBuilder, RecordBatch, StringBuilder};
 use schemas::control::{ClockRun, Control};
-use schemas::limits::CLOCK_JUMP_US;
+use schemas::limits::{CLOCK_JUMP_US, RANGE_BYTES_MAX};
 use schemas::stream::{PAYLOAD_COMMITMENT, SESSION_ID, TAGS};
 use tokio::sync::oneshot;
 
@@ -16,6 +16,7 @@ use crate::draft::Draft;
 use crate::error::{Error, Result};
 use crate::lookup::Recorded;
 use crate::prepare::{Prepared, arrow_error, prepare};
+use crate::sign::closed;
 use crate::state::{Item, LogState, Sequencer, Shared, Slot, lock};
 use crate::window::IdKey;
 
@@ -52,37 +53,59 @@ pub(crate) fn place(
     from_outside: bool,
 ) -> Result<Placed> {
     let mut prepared = prepare(log.origin.stream(), log.origin.tenant(), draft, from_outside)?;
+    if prepared.bytes() > RANGE_BYTES_MAX {
+        // A range is one section of one group, and a group that is too large would stop the store.
+        return Err(Error::Refused(schemas::Error::TooLarge {
+            what: "bytes of one append; send fewer events at once",
+            actual: prepared.bytes(),
+            limit: RANGE_BYTES_MAX,
+        }));
+    }
     let mut rows = Rows {
         keys: id_keys(log, draft, &prepared),
         keep: vec![true; prepared.rows()],
         duplicates: Vec::new(),
         conflicts: Vec::new(),
     };
-    drop_repeats_within(&prepared, &mut rows);
+    drop_repeats_within(log, &prepared, &mut rows);
+    if !rows.conflicts.is_empty() {
+        prepared.replace_entries(tagged(prepared.entries(), &rows.conflicts)?)?;
+    }
     let mut recorded = Recorded::new(shared, log);
     loop {
         let mut sequencer = lock(&log.sequencer);
+        // Under this lock: a close that has seen the sequencer's end sees every place that was given out.
+        if from_outside && shared.closing.load(Ordering::SeqCst) {
+            return Err(closed());
+        }
         let hits = hits(&sequencer, &rows);
         if hits.is_empty() {
             return assign(shared, log, &mut sequencer, &prepared, rows);
         }
         // Comparing reads the log, which must not keep other appends waiting.
         drop(sequencer);
+        let mut conflicts = Vec::new();
         for (row, index) in hits {
-            if recorded.equals(index, &prepared, row)? {
+            let is_same = recorded.equals(index, &prepared, row)?;
+            let is_conflict = rows.conflicts.contains(&row);
+            let key = rows.keys.get_mut(row);
+            if is_same {
                 rows.duplicates.push((row, index));
                 if let Some(keep) = rows.keep.get_mut(row) {
                     *keep = false;
                 }
+                key.map(|key| *key = None);
+            } else if is_conflict {
+                key.map(|key| *key = None);
             } else {
-                rows.conflicts.push(row);
-            }
-            if let Some(key) = rows.keys.get_mut(row) {
-                *key = None;
+                // A retry of this one is looked for by its content as well: it is recorded once.
+                key.map(|key| *key = key.map(|id| conflict_key(log, &id, &prepared, row)));
+                conflicts.push(row);
             }
         }
-        if !rows.conflicts.is_empty() {
-            prepared.replace_entries(tagged(prepared.entries(), &rows.conflicts)?)?;
+        if !conflicts.is_empty() {
+            prepared.replace_entries(tagged(prepared.entries(), &conflicts)?)?;
+            rows.conflicts.extend(conflicts);
         }
     }
 }
@@ -100,7 +123,7 @@ fn id_keys(log: &LogState, draft: &Draft, prepared: &Prepared) -> Vec<Option<IdK
 
 /// Rows of one draft with one id: the same content is recorded once, other content is a conflict. Indices are not
 /// known yet, so a repeat is reported at its first row's place once that is assigned.
-fn drop_repeats_within(prepared: &Prepared, rows: &mut Rows) {
+fn drop_repeats_within(log: &LogState, prepared: &Prepared, rows: &mut Rows) {
     let mut first_of: HashMap<[u8; 16], usize> = HashMap::new();
     for row in 0..rows.keys.len() {
         let Some(key) = rows.keys.get(row).copied().flatten() else { continue };
@@ -119,12 +142,23 @@ fn drop_repeats_within(prepared: &Prepared, rows: &mut Rows) {
                 } else {
                     rows.conflicts.push(row);
                 }
-                if let Some(key) = rows.keys.get_mut(row) {
-                    *key = None;
+                if let Some(slot) = rows.keys.get_mut(row) {
+                    *slot = (!same).then(|| conflict_key(log, &key, prepared, row));
                 }
             }
         }
     }
+}
+
+/// What a row is looked for by that has an id which was used before for other content: the id and its own content.
+/// In memory alone: after a restart a retry of such a row is recorded once more.
+fn conflict_key(log: &LogState, id: &IdKey, prepared: &Prepared, row: usize) -> IdKey {
+    let mut hasher = blake3::Hasher::new();
+    for (field, value) in content(prepared.fields(row)) {
+        hasher.update(&field.to_be_bytes()).update(&(value.len() as u64).to_be_bytes()).update(value);
+    }
+    hasher.update(payload_of(prepared.record(row)));
+    log.ids.digest_conflict(id, hasher.finalize().as_bytes())
 }
 
 /// The fields of an entry that make its content: not what the recorder itself chose anew each time.
@@ -145,7 +179,10 @@ pub(crate) fn payload_of(framed: &[u8]) -> &[u8] {
 
 fn hits(sequencer: &Sequencer, rows: &Rows) -> Vec<(usize, u64)> {
     let keyed = rows.keys.iter().enumerate().filter_map(|(row, key)| Some((row, (*key)?)));
-    keyed.filter_map(|(row, key)| Some((row, sequencer.window.get(&key)?))).collect()
+    let mut hits: Vec<_> = keyed.filter_map(|(row, key)| Some((row, sequencer.window.get(&key)?))).collect();
+    // In log order: comparing reads each segment once.
+    hits.sort_unstable_by_key(|(_, index)| *index);
+    hits
 }
 
 fn assign(
@@ -172,7 +209,7 @@ fn assign(
             index += 1;
         }
     }
-    let (slot, durable) = enqueue(shared, log, prepared.bytes());
+    let (slot, durable) = enqueue(shared, log, prepared.bytes())?;
     let filled = prepared.fill(&rows.keep, &log.keys.log_id, first, ingest_us);
     fill(shared, &slot, filled)?;
     Ok(Placed { first, count, duplicates: rows.resolved(first), durable: Some(durable) })
@@ -210,13 +247,21 @@ impl Rows {
     }
 }
 
-fn enqueue(shared: &Shared, log: &Arc<LogState>, bytes: u64) -> (Arc<Slot>, oneshot::Receiver<Result<u64>>) {
+type Queued = (Arc<Slot>, oneshot::Receiver<Result<u64>>);
+
+/// Queues a place. Nobody takes from the queue of a store that is poisoned or has ended, so it takes nothing then.
+fn enqueue(shared: &Shared, log: &Arc<LogState>, bytes: u64) -> Result<Queued> {
     let slot = Arc::new(Slot::default());
     let (reply, durable) = oneshot::channel();
-    shared.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
     let item = Item { log: Arc::clone(log), slot: Arc::clone(&slot), bytes, reply: Some(reply) };
-    lock(&shared.queue).logs.entry(log.number).or_default().push_back(item);
-    (slot, durable)
+    let mut queue = lock(&shared.queue);
+    shared.check_writable()?;
+    if shared.finished.load(Ordering::SeqCst) {
+        return Err(closed());
+    }
+    shared.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+    queue.logs.entry(log.number).or_default().push_back(item);
+    Ok((slot, durable))
 }
 
 /// Fills a place. What was checked before the place was given out cannot fail now; if it does, the log would have
@@ -275,7 +320,7 @@ fn enqueue_control(
     let prepared = prepare(log.origin.stream(), log.origin.tenant(), &draft, false)?;
     let first = sequencer.next;
     sequencer.next += 1;
-    let (slot, durable) = enqueue(shared, log, prepared.bytes());
+    let (slot, durable) = enqueue(shared, log, prepared.bytes())?;
     fill(shared, &slot, prepared.fill(&[true], &log.keys.log_id, first, ingest_us))?;
     Ok(Placed { first, count: 1, duplicates: Vec::new(), durable: Some(durable) })
 }

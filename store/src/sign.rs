@@ -7,6 +7,7 @@ use std::sync::Arc;
 use schemas::checkpoint::Checkpoint;
 use schemas::tree::{Hash, empty_root, node_hash};
 use schemas::{layout, tree};
+use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
 
 use crate::crash;
@@ -149,7 +150,13 @@ pub(crate) fn notes(shared: &Shared, signer: &mut Signer, now: bool) -> Result<V
 /// Hands notes to the commit.
 pub(crate) fn queue_notes(shared: &Shared, notes: Vec<SignedNote>) -> oneshot::Receiver<Result<()>> {
     let (reply, synced) = oneshot::channel();
-    lock(&shared.queue).notes.push((notes, reply));
+    {
+        let mut queue = lock(&shared.queue);
+        // Nobody takes from the queue then; without its sender the receiver ends at once.
+        if shared.poisoned.get().is_none() && !shared.finished.load(Ordering::SeqCst) {
+            queue.notes.push((notes, reply));
+        }
+    }
     shared.queue_changed.notify_all();
     synced
 }

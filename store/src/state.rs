@@ -56,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) poisoned: OnceLock<String>,
     /// Why the store as a whole is served read-only.
     pub(crate) tampered: OnceLock<(String, String)>,
+    /// The writer's lock on the data directory: given back once no thread of the store writes any more.
+    pub(crate) guard: Mutex<Option<Box<dyn std::fmt::Debug + Send + Sync>>>,
 }
 
 /// A log as the root log names it.

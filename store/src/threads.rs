@@ -1,6 +1,5 @@
 //! The threads of an open store: one commits, one signs, one seals and keeps the root log.
 
-use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -8,7 +7,7 @@ use std::time::Duration;
 
 use schemas::Stream;
 
-use crate::durable::preallocate;
+use crate::durable::{failed, preallocate};
 use crate::error::{Error, Result};
 use crate::recover::Opened;
 use crate::root::Rounds;
@@ -29,18 +28,18 @@ pub(crate) struct Threads {
     rounds: Arc<Mutex<Rounds>>,
     /// Set once the sealer's and signer's loops must end, before the committer's.
     stopping: Arc<AtomicBool>,
-    guard: Mutex<Option<Box<dyn Debug + Send + Sync>>>,
+    shared: Arc<Shared>,
 }
 
 impl Threads {
-    pub(crate) fn start(opened: Opened, guard: Box<dyn Debug + Send + Sync>) -> Result<Threads> {
+    pub(crate) fn start(opened: Opened) -> Result<Threads> {
         let Opened { shared, signer, rounds } = opened;
         let threads = Threads {
             handles: Mutex::new(Vec::new()),
             signer: Arc::new(Mutex::new(signer)),
             rounds: Arc::new(Mutex::new(rounds)),
             stopping: Arc::default(),
-            guard: Mutex::new(Some(guard)),
+            shared: Arc::clone(&shared),
         };
         if shared.tampered.get().is_some() {
             return Ok(threads);
@@ -72,6 +71,8 @@ impl Threads {
         let run = move || {
             if std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).is_err() {
                 shared.poison(&Error::Poisoned { reason: "a thread of the store panicked".to_string() });
+                // If it was the committer, nobody else answers those who wait.
+                commit::refuse_all(&shared, &mut lock(&shared.queue));
             }
         };
         let handle = std::thread::Builder::new()
@@ -114,14 +115,24 @@ impl Threads {
         shared.closing.store(true, Ordering::SeqCst);
         self.stopping.store(true, Ordering::SeqCst);
         let result = if shared.tampered.get().is_some() { Ok(()) } else { self.finish(shared) };
-        shared.finished.store(true, Ordering::SeqCst);
-        shared.queue_changed.notify_all();
+        self.stop();
+        result
+    }
+
+    /// Ends the threads, the committer once its queue is empty, and gives the lock back.
+    fn stop(&self) {
+        self.shared.closing.store(true, Ordering::SeqCst);
+        self.stopping.store(true, Ordering::SeqCst);
+        {
+            let _queue = lock(&self.shared.queue);
+            self.shared.finished.store(true, Ordering::SeqCst);
+            self.shared.queue_changed.notify_all();
+        }
         for handle in std::mem::take(&mut *lock(&self.handles)) {
             // A panic of the thread has poisoned the store already.
             handle.join().ok();
         }
-        lock(&self.guard).take();
-        result
+        lock(&self.shared.guard).take();
     }
 
     fn finish(&self, shared: &Shared) -> Result<()> {
@@ -132,12 +143,15 @@ impl Threads {
         if let Some(root) = shared.find(schemas::origin::ROOT_TENANT, Stream::Root) {
             while seal::seal(shared, &root)? {}
         }
-        let everything_sealed = shared.all_logs().iter().all(|log| {
-            let view = lock(&log.view);
-            view.sealed == view.durable
-        });
-        // An append that raced with closing may be durable and unsealed: its file stays and is recovered.
-        if everything_sealed { lock(&shared.wal).clear() } else { Ok(()) }
+        let sealed = shared.sealed_of();
+        lock(&shared.wal).clear(&|log| sealed.get(&log).copied().unwrap_or(0))
+    }
+}
+
+/// A store dropped without [`Threads::close`]: what is queued is committed, nothing is sealed, and nothing writes on.
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
@@ -179,8 +193,16 @@ pub(crate) fn tick(shared: &Shared, rounds: &mut Rounds) -> Result<()> {
 fn make_spare(shared: &Shared) -> Result<()> {
     let wanted = lock(&shared.wal).wants_spare();
     if let Some((path, bytes)) = wanted {
-        preallocate(&*shared.disk, &path, bytes)?;
-        lock(&shared.wal).add_spare(path);
+        match preallocate(&*shared.disk, &path, bytes) {
+            Ok(_) => lock(&shared.wal).add_spare(path),
+            // A spare saves time and nothing else: what is left of it goes, and new events wait.
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::StorageFull => {
+                tracing::warn!(%path, "no room for a spare write-ahead file");
+                shared.disk_full.store(true, Ordering::Relaxed);
+                shared.disk.remove(&path).map_err(failed(&*shared.disk, "remove", &path))?;
+            }
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
 }

@@ -23,6 +23,13 @@ pub(crate) struct WalFile {
     pub(crate) needed_to: BTreeMap<u64, u64>,
 }
 
+impl WalFile {
+    /// Whether nothing in it is needed any more.
+    fn is_sealed(&self, sealed: &dyn Fn(u64) -> u64) -> bool {
+        self.needed_to.iter().all(|(log, end)| sealed(*log) >= *end)
+    }
+}
+
 /// The write-ahead files of one writer.
 #[derive(Debug)]
 pub(crate) struct Wal {
@@ -186,8 +193,7 @@ impl Wal {
     /// Gives up files from the oldest on for as long as nothing in them is needed.
     pub(crate) fn release(&mut self, sealed: &dyn Fn(u64) -> u64) -> Result<()> {
         while self.files.len() > 1 {
-            let Some(oldest) = self.files.front() else { break };
-            if oldest.needed_to.iter().any(|(log, end)| sealed(*log) < *end) {
+            if !self.files.front().is_some_and(|oldest| oldest.is_sealed(sealed)) {
                 break;
             }
             self.retire_oldest()?;
@@ -195,10 +201,11 @@ impl Wal {
         Ok(())
     }
 
-    /// Gives up every file: all is sealed and nothing more will be written.
-    pub(crate) fn clear(&mut self) -> Result<()> {
+    /// Gives up every file whose entries are all sealed, the current one too: nothing more will be written. An append
+    /// that raced with closing keeps the file that it is in.
+    pub(crate) fn clear(&mut self, sealed: &dyn Fn(u64) -> u64) -> Result<()> {
         self.current = None;
-        while !self.files.is_empty() {
+        while self.files.front().is_some_and(|oldest| oldest.is_sealed(sealed)) {
             self.retire_oldest()?;
         }
         for spare in std::mem::take(&mut self.spares) {
@@ -208,7 +215,7 @@ impl Wal {
     }
 
     fn retire_oldest(&mut self) -> Result<()> {
-        let Some(oldest) = self.files.pop_front() else { return Ok(()) };
+        let Some(oldest) = self.files.front() else { return Ok(()) };
         let path = layout::wal(oldest.number);
         if self.current.is_some() && oldest.bytes == self.file_bytes && self.spares.len() < self.spares_max {
             // What it holds is sealed; under a spare's name recovery does not read it.
@@ -219,6 +226,7 @@ impl Wal {
         } else {
             self.disk.remove(&path).map_err(failed(&*self.disk, "remove", &path))?;
         }
+        self.files.pop_front();
         // Each before the next: a power cut that brings one back without those after it would leave a gap.
         self.disk.sync_dir(layout::WAL).map_err(failed(&*self.disk, "sync directory", layout::WAL))
     }

@@ -59,6 +59,16 @@ impl IdDigester {
         IdDigester { keyed: blake3::Hasher::new_keyed(&keys.idempotency_key(origin)) }
     }
 
+    /// The key of other content under an id that is taken.
+    pub(crate) fn digest_conflict(&self, id: &IdKey, content: &[u8; 32]) -> IdKey {
+        let mut hasher = self.keyed.clone();
+        // No scope starts with a newline.
+        hasher.update(b"\n").update(&id.0).update(content);
+        let mut out = [0; 16];
+        hasher.finalize_xof().fill(&mut out);
+        IdKey(out)
+    }
+
     /// `scope` has no newline, being part of an origin-like text.
     pub(crate) fn digest(&self, scope: &str, event_id: &str) -> IdKey {
         let mut hasher = self.keyed.clone();

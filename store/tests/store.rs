@@ -66,8 +66,6 @@ async fn what_is_appended_is_found_again_after_every_kind_of_end() {
     );
     let ids = unsealed_ids(&log.snapshot());
     assert_eq!(&ids[1..], [(1, "a".to_string()), (2, "b".to_string())]);
-    // Dropped without closing: the threads keep the lock, so this end is a plain exit in another process; here the
-    // store is closed and the log is read from its files.
     store.close().await.unwrap();
     assert!(matches!(log.append(draft(&["c"], "")).await, Err(Error::Poisoned { .. })));
     let snapshot = log.snapshot();

@@ -20,6 +20,8 @@ use crate::recover;
 
 /// Opens a damaged store, which must be read-only, unchanged by that, and name the place.
 fn assert_read_only(ended: Ended, named: &str) {
+    // What an unfinished write left may be evidence as well.
+    put(&ended.disk, "log/default/events/w1/log.json.tmp", b"half");
     let before = contents(&ended.disk, "");
     let rig = ended.open();
     let (log, reason) = rig.opened.shared.tampered.get().expect("the store opens read-only").clone();
@@ -99,6 +101,58 @@ fn a_torn_newest_group_is_set_aside_and_recorded() {
     let zeroed = ended.copy();
     edit(&zeroed.disk, &newest.path, |bytes| bytes[newest.body() + 60..].fill(0));
     assert_set_aside(zeroed);
+}
+
+#[test]
+fn a_recovered_store_verifies_before_it_is_closed() {
+    let mut ended = Ended::new();
+    let newest = ended.groups().pop().unwrap();
+    edit(&ended.disk, &newest.path, |bytes| bytes[newest.body()] ^= 1);
+    ended.keep_signed();
+    let mut rig = ended.open();
+    let kept = rig.disk.read(&newest.path).unwrap();
+    assert_eq!(kept.len(), newest.offset, "the torn group is no longer in its file");
+    rig.append("default", Stream::Events, &events(9_000, 3)).unwrap();
+    rig.commit_all().unwrap();
+    rig.verify();
+    rig.check_and_close();
+}
+
+#[test]
+fn what_was_set_aside_and_not_said_is_said_at_the_next_start() {
+    let mut ended = Ended::new();
+    put(&ended.disk, "quarantine/00000000000000000001-512-0123456789abcdef", b"TACHOGRP and no more");
+    ended.keep_signed();
+    assert_set_aside(ended);
+}
+
+#[test]
+fn a_file_of_entries_that_are_not_here_is_evidence_of_a_rollback() {
+    let ended = Ended::new();
+    let name = layout::FileName {
+        kind: layout::FileKind::Segment,
+        date: "2026-11-21".to_string(),
+        first: 900_000,
+        last: 900_100,
+        digest: "0123456789abcdef".to_string(),
+    };
+    put(&ended.disk, &format!("log/default/events/w1/{}", name.path()), b"PAR1");
+    assert_read_only(ended, "entries are");
+}
+
+#[test]
+fn no_room_for_a_spare_file_is_no_failure() {
+    let mut rig = Rig::new();
+    rig.open_logs().unwrap();
+    rig.append("default", Stream::Events, &events(1, 3)).unwrap();
+    rig.commit_all().unwrap();
+    rig.disk.fill_up("spare-");
+    rig.disk.take_trace();
+    rig.tick().unwrap();
+    assert!(rig.opened.shared.poisoned.get().is_none());
+    assert!(rig.disk.take_trace().iter().any(|what| what.starts_with("remove wal/spare-")));
+    assert!(!files(&rig.disk, "wal").iter().any(|path| path.contains("spare-")));
+    rig.check_and_close();
 }
 
 #[test]

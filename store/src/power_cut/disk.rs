@@ -54,6 +54,8 @@ struct State {
     fault: Option<Fault>,
     has_failed: bool,
     free_bytes: u64,
+    /// Files with this in their name cannot be written: the disk is full.
+    no_room_for: Option<&'static str>,
     trace: Vec<String>,
 }
 
@@ -156,8 +158,11 @@ impl State {
 
 /// A path without what randomness put into it.
 fn masked(path: &str) -> String {
-    match path.strip_suffix(".parquet").and_then(|rest| rest.rsplit_once('-')) {
-        Some((range, _)) => format!("{range}-*.parquet"),
+    if let Some((range, _)) = path.strip_suffix(".parquet").and_then(|rest| rest.rsplit_once('-')) {
+        return format!("{range}-*.parquet");
+    }
+    match path.rsplit_once('-').filter(|_| path.starts_with(schemas::layout::QUARANTINE)) {
+        Some((place, _)) => format!("{place}-*"),
         None => path.to_string(),
     }
 }
@@ -175,6 +180,7 @@ impl SimDisk {
             fault: None,
             has_failed: false,
             free_bytes: 1 << 40,
+            no_room_for: None,
             trace: Vec::new(),
         };
         SimDisk { state: Arc::new(Mutex::new(state)) }
@@ -198,6 +204,10 @@ impl SimDisk {
     pub(super) fn fail(&self, after: u64, kind: Kind, reads: bool) {
         let mut state = lock(&self.state);
         state.fault = Some(Fault { at: state.operations + after, kind, reads });
+    }
+
+    pub(super) fn fill_up(&self, no_room_for: &'static str) {
+        lock(&self.state).no_room_for = Some(no_room_for);
     }
 
     pub(super) fn set_free_bytes(&self, bytes: u64) {
@@ -251,6 +261,11 @@ impl DiskFile for SimFile {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let length = if self.name.ends_with(".parquet") { 0 } else { bytes.len() };
         self.disk.operate(format!("write {} {offset} {length}", self.name), |state| {
+            // Zeros are what takes new room: other bytes go where room was taken before.
+            let is_new = bytes.iter().all(|byte| *byte == 0);
+            if is_new && state.no_room_for.is_some_and(|part| self.name.contains(part)) {
+                return Err(ErrorKind::StorageFull.into());
+            }
             state.file(self.node)?.write(usize::try_from(offset).unwrap_or(usize::MAX), bytes);
             Ok(())
         })
@@ -317,7 +332,7 @@ impl Disk for SimDisk {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.operate(format!("rename {from} {to}"), |state| state.rename(from, to, true))
+        self.operate(format!("rename {} {}", masked(from), masked(to)), |state| state.rename(from, to, true))
     }
 
     fn rename_new(&self, from: &str, to: &str) -> io::Result<()> {

@@ -54,6 +54,8 @@ pub(super) fn roll_back(disk: &SimDisk, dir: &str, older: &BTreeMap<String, Vec<
 
 /// Writes the files to a real directory.
 pub(super) fn write_out(disk: &SimDisk, to: &Path) {
+    // Empty after a clean close.
+    std::fs::create_dir_all(to.join(schemas::layout::WAL)).unwrap();
     for (path, bytes) in contents(disk, "") {
         let path = to.join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();

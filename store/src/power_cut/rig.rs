@@ -223,7 +223,8 @@ impl Rig {
         self.commit_all()?;
         self.sign(true)?;
         self.seal(schemas::origin::ROOT_TENANT, Stream::Root)?;
-        let cleared = lock(&self.opened.shared.wal).clear();
+        let sealed = self.opened.shared.sealed_of();
+        let cleared = lock(&self.opened.shared.wal).clear(&|log| sealed.get(&log).copied().unwrap_or(0));
         self.poisoning(cleared)
     }
 

@@ -105,15 +105,14 @@ impl Replay {
         self.files.iter().map(file).collect()
     }
 
-    /// Writes the newest file again, before anything relies on it. After a failed sync the kernel shows pages that
+    /// Writes the newest file again up to its last readable group, before anything relies on it; what is torn behind
+    /// that has been set aside. After a failed sync the kernel shows pages that
     /// are not on the disk and that no later sync writes; a file before the newest was synced to its end.
     pub(crate) fn write_newest_again(&mut self, disk: &dyn Disk) -> Result<()> {
         let Some(newest) = self.files.last_mut() else { return Ok(()) };
         let path = layout::wal(newest.number);
         let bytes = disk.read(&path).map_err(failed(disk, "read", &path))?;
-        let torn = self.torn.as_ref().filter(|(position, _)| position.file == newest.number);
-        let torn = torn.map_or(0, |(position, bytes)| position.offset + bytes.len() as u64);
-        newest.bytes = self.end.offset.max(torn);
+        newest.bytes = self.end.offset;
         let kept = usize::try_from(newest.bytes).ok().and_then(|end| bytes.get(..end)).unwrap_or(&bytes);
         replace_synced(disk, &path, kept)
     }
@@ -145,8 +144,13 @@ impl Replay {
         self.end = Position { file: number, offset: FILE_HEADER_BYTES as u64 };
         let mut offset = FILE_HEADER_BYTES;
         while let Some((group, body)) = group_at(&bytes, offset, &header) {
-            // A torn group before this one was set aside by an earlier recovery, and its number given again.
-            self.torn = None;
+            // Every group is synced before the next is written, and recovery takes a torn one out of its file.
+            if let Some((position, _)) = &self.torn {
+                let Position { file, offset } = position;
+                let before =
+                    format!("an unreadable group at byte {offset} of file {file} before a readable one");
+                return Err(tampered(&path, before));
+            }
             if group.number > NUMBER_MAX || self.last_group.is_some_and(|last| group.number != last + 1) {
                 let detail = format!("group {} follows {:?}", group.number, self.last_group);
                 return Err(tampered(&path, detail));

@@ -13,8 +13,8 @@ use schemas::{Origin, Stream};
 
 use super::replay::{Awaited, Noted};
 use super::{Found, tampered};
-use crate::disk::Disk;
-use crate::durable::failed;
+use crate::disk::{DirEntry, Disk};
+use crate::durable::{TEMPORARY, failed};
 use crate::error::Result;
 use crate::keys::{Keys, LogKeys};
 use crate::segment_file::decode;
@@ -24,11 +24,18 @@ use crate::state::{SealState, View};
 /// Every `<tenant>/<stream>/<writer>` below `log`.
 pub(crate) fn log_directories(disk: &dyn Disk) -> Result<Vec<(String, Stream, String)>> {
     let mut found = Vec::new();
-    for tenant in disk.list(layout::LOG).map_err(failed(disk, "list", layout::LOG))? {
+    let directories = |path: &str| -> Result<Vec<DirEntry>> {
+        let entries = disk.list(path).map_err(failed(disk, "list", path))?;
+        match entries.iter().find(|entry| !entry.is_dir) {
+            Some(stray) => Err(tampered("store", format!("{path}/{} is not a directory", stray.name))),
+            None => Ok(entries),
+        }
+    };
+    for tenant in directories(layout::LOG)? {
         let path = format!("{}/{}", layout::LOG, tenant.name);
-        for stream in disk.list(&path).map_err(failed(disk, "list", &path))? {
+        for stream in directories(&path)? {
             let path = format!("{path}/{}", stream.name);
-            for writer in disk.list(&path).map_err(failed(disk, "list", &path))? {
+            for writer in directories(&path)? {
                 found.push(layout::parse_log_dir(&tenant.name, &stream.name, &writer.name)?);
             }
         }
@@ -116,7 +123,10 @@ fn manifests(disk: &dyn Disk, log: &mut Found) -> Result<Option<(Manifest, Strin
     let directory = format!("{}/{}", layout::origin_dir(&log.origin), layout::MANIFEST);
     let mut numbers = Vec::new();
     for entry in disk.list(&directory).map_err(failed(disk, "list", &directory))? {
-        numbers.push(layout::parse_manifest(&entry.name)?);
+        // An unfinished write is nothing yet.
+        if !entry.name.ends_with(TEMPORARY) {
+            numbers.push(layout::parse_manifest(&entry.name)?);
+        }
     }
     numbers.sort_unstable();
     let Some(newest) = numbers.last().copied() else { return Ok(None) };
@@ -265,6 +275,38 @@ pub(crate) fn newest_first(
     Ok(())
 }
 
+/// Whether there is a data file of entries that are not here. A seal writes what is durable, so more was durable
+/// once: the log was rolled back, and the file is evidence of it.
+pub(crate) fn check_unpublished(disk: &dyn Disk, log: &Found) -> Result<()> {
+    let durable = log.view.durable;
+    for (name, file) in data_files(disk, &log.origin)? {
+        if file.last > durable {
+            let detail = format!("{name} is there, and only {durable} entries are");
+            return Err(tampered(&log.origin, detail));
+        }
+    }
+    Ok(())
+}
+
+/// The data files below a log's directory: path in it, and what the name says.
+fn data_files(disk: &dyn Disk, origin: &Origin) -> Result<Vec<(String, FileName)>> {
+    let directory = layout::origin_dir(origin);
+    let mut found = Vec::new();
+    for kind in [FileKind::Segment, FileKind::Payload] {
+        let path = format!("{directory}/{}", kind.dir());
+        for date in disk.list(&path).map_err(failed(disk, "list", &path))? {
+            let path = format!("{path}/{}", date.name);
+            for entry in disk.list(&path).map_err(failed(disk, "list", &path))? {
+                let name = format!("{}/{}/{}", kind.dir(), date.name, entry.name);
+                if let Ok(parsed) = FileName::parse(&name) {
+                    found.push((name, parsed));
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// Removes data files that no manifest names and tiles past S: what a seal left that did not reach its manifest.
 /// Entries `sealed..durable` were in the write-ahead files, so only files over these can be meant.
 pub(crate) fn remove_unpublished(
@@ -275,19 +317,11 @@ pub(crate) fn remove_unpublished(
     durable: u64,
 ) -> Result<()> {
     let directory = layout::origin_dir(origin);
-    for kind in [FileKind::Segment, FileKind::Payload] {
-        let path = format!("{directory}/{}", kind.dir());
-        for date in disk.list(&path).map_err(failed(disk, "list", &path))? {
-            let path = format!("{path}/{}", date.name);
-            for entry in disk.list(&path).map_err(failed(disk, "list", &path))? {
-                let name = format!("{}/{}/{}", kind.dir(), date.name, entry.name);
-                let is_past = FileName::parse(&name).is_ok_and(|parsed| parsed.first >= sealed);
-                if is_past && !live.iter().any(|file| file.path == name) {
-                    let path = format!("{directory}/{name}");
-                    tracing::warn!(%path, "removing a file of an unfinished seal");
-                    disk.remove(&path).map_err(failed(disk, "remove", &path))?;
-                }
-            }
+    for (name, parsed) in data_files(disk, origin)? {
+        if parsed.first >= sealed && !live.iter().any(|file| file.path == name) {
+            let path = format!("{directory}/{name}");
+            tracing::warn!(%path, "removing a file of an unfinished seal");
+            disk.remove(&path).map_err(failed(disk, "remove", &path))?;
         }
     }
     remove_tiles_past(disk, &directory, sealed, durable)

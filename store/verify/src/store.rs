@@ -77,6 +77,8 @@ struct Store {
     log: PathBuf,
     directories: Vec<LogDirectory>,
     /// The `wal/` directory and what it holds.
+    /// Whether a data directory is verified, which has the write-ahead files too, and not a copy of the logs.
+    is_whole: bool,
     write_ahead: Option<(PathBuf, WriteAhead)>,
     gathered: Gathered,
     report: Report,
@@ -122,7 +124,17 @@ impl Store {
             key_from_store: false,
             limits: &LIMITS,
         };
-        Ok(Store { log, directories, write_ahead, gathered, report, beyond: Vec::new(), entries_done: 0 })
+        let is_whole = is_data && options.write_ahead;
+        Ok(Store {
+            log,
+            directories,
+            is_whole,
+            write_ahead,
+            gathered,
+            report,
+            beyond: Vec::new(),
+            entries_done: 0,
+        })
     }
 
     /// Chooses the root log and its keys: from outside, else from its own entry 0.
@@ -391,8 +403,13 @@ impl Store {
         let again = self.write_ahead.as_ref().map(|(directory, _)| write_ahead::read(directory));
         for (origin, (known, size, source)) in newest {
             let Some(again) = &again else {
-                let note = format!("signed to {size} by {source}, beyond what is in this copy");
-                self.gathered.note(Finding::new(note).log(&origin));
+                let beyond = format!("signed to {size} by {source}, beyond what is in this copy");
+                let finding = Finding::new(beyond).log(&origin);
+                if self.is_whole {
+                    self.gathered.find(finding.file(layout::WAL));
+                } else {
+                    self.gathered.note(finding);
+                }
                 continue;
             };
             let unsealed = again.logs.get(&known.origin).map_or(0, write_ahead::WriteAheadLog::end);

@@ -140,6 +140,23 @@ fn sessions_are_the_sources_the_conversations_or_derived() {
 }
 
 #[test]
+fn a_session_of_a_long_conversation_is_short_and_kept_whole_once() {
+    let long = |last: &str| format!("{}{last}", "c".repeat(9 << 20));
+    let rows = read(event(&format!("\"conversation_id\":\"{}\"", long("1"))));
+    let cap = schemas::Stream::Events.column("session_id").unwrap().bytes_max;
+    assert_eq!(rows.text(0, "session_id").len(), cap);
+    let payloads = &rows.draft.as_ref().unwrap().payloads;
+    let encoder = schemas::entry::Encoder::payloads(schemas::Stream::Events, payloads).unwrap();
+    encoder.values(0, &mut Vec::new(), |_, _| {}).expect("every value can be read again");
+    let other = read(event(&format!("\"conversation_id\":\"{}\"", long("2"))));
+    assert_ne!(
+        rows.text(0, "session_id"),
+        other.text(0, "session_id"),
+        "a hash of the whole keeps them apart"
+    );
+}
+
+#[test]
 fn clocks_that_are_off_are_tagged() {
     for (time_us, tags) in [
         (NOW_US, Value::Null),

@@ -191,3 +191,18 @@ fn files_past_the_sealed_size_are_not_yet_published_beside_a_writer() {
         "{copy:#?}"
     );
 }
+
+#[test]
+fn a_data_directory_without_what_is_signed_and_not_sealed_is_found() {
+    let (store, _) = store();
+    fs::remove_dir_all(store.data.path().join("wal")).unwrap();
+    let log = &store.logs[1];
+    fs::write(log.directory.join("checkpoint"), log.checkpoint(log.sealed + 6)).unwrap();
+    let report = |directory| run(&Options::new(directory, Identity::Key(store.root_key())), &|_| {}).unwrap();
+    let whole = report(store.data.path().to_path_buf());
+    assert_eq!(whole.findings.len(), 1, "{:?}", whole.findings);
+    assert_eq!(whole.findings[0].file.as_deref(), Some("wal"));
+    // The directory below it may be a copy that lies anywhere, and has none.
+    let copy = report(store.log_directory());
+    assert!(copy.findings.is_empty() && copy.notes.len() == 1, "{copy:?}");
+}

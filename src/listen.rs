@@ -1,0 +1,210 @@
+//! Accepting connections: how many at once, how long a client may take to say what it wants, and how they end.
+//!
+//! A connection is a file descriptor, and a store that gets none for its write-ahead file stops: the cap is well below
+//! the process's limit, and an idle connection does not last.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::Request;
+use axum::response::Response;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use schemas::limits;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+/// How long a client may take from one request, or the connection's start, to the end of the next request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_millis(limits::HTTP_HEAD_TIMEOUT_MS);
+/// How long to wait where the process has no file descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A port or socket that connections come in by.
+pub(crate) trait Listener: Send + 'static {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    /// Who is at the other end.
+    type Peer: Clone + Send + Sync + 'static;
+    /// The next connection.
+    fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, Self::Peer)>> + Send;
+}
+
+/// How many connections there may be at once, over all listeners of a process.
+#[derive(Debug, Clone)]
+pub(crate) struct Connections {
+    places: Arc<Semaphore>,
+    head_timeout: Duration,
+}
+
+impl Connections {
+    /// Half of the file descriptors that the process may have, and at most [`limits::HTTP_CONNECTIONS_MAX`].
+    pub(crate) fn new() -> Connections {
+        let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let half = descriptors
+            .map_or(limits::HTTP_CONNECTIONS_MAX, |all| usize::try_from(all / 2).unwrap_or(usize::MAX));
+        Connections::of(half.clamp(1, limits::HTTP_CONNECTIONS_MAX), HEAD_TIMEOUT)
+    }
+
+    fn of(places: usize, head_timeout: Duration) -> Connections {
+        Connections { places: Arc::new(Semaphore::new(places)), head_timeout }
+    }
+}
+
+/// Serves HTTP/1 on a listener until `stopped`, then lets the requests in flight end.
+///
+/// Dropping the returned future ends every connection at once.
+pub(crate) async fn serve<L, F>(
+    mut listener: L,
+    connections: Connections,
+    answer: impl Fn(Request<Body>, L::Peer) -> F + Clone + Send + Sync + 'static,
+    mut stopped: watch::Receiver<bool>,
+) where
+    L: Listener,
+    F: Future<Output = Response> + Send + 'static,
+{
+    let mut running = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            () = until(&mut stopped) => break,
+            _ = running.join_next(), if !running.is_empty() => continue,
+            accepted = accept(&mut listener, &connections) => accepted,
+        };
+        let (stream, peer, place) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "no connection could be accepted");
+                metrics::counter!("tacho_http_accept_errors_total").increment(1);
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let (answer, stopped) = (answer.clone(), stopped.clone());
+        let head_timeout = connections.head_timeout;
+        running.spawn(async move {
+            connection(stream, peer, head_timeout, answer, stopped).await;
+            drop(place);
+        });
+    }
+    while running.join_next().await.is_some() {}
+}
+
+/// Until the service is told to end.
+async fn until(stopped: &mut watch::Receiver<bool>) {
+    // An error means that the sender is gone, and with it the service.
+    stopped.wait_for(|stopped| *stopped).await.ok();
+}
+
+type Accepted<L> = (<L as Listener>::Stream, <L as Listener>::Peer, tokio::sync::OwnedSemaphorePermit);
+
+/// Waits for a place first: a client over the cap waits in the kernel's queue.
+async fn accept<L: Listener>(listener: &mut L, connections: &Connections) -> io::Result<Accepted<L>> {
+    let place = Arc::clone(&connections.places).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, place))
+}
+
+async fn connection<S, P, F>(
+    stream: S,
+    peer: P,
+    head_timeout: Duration,
+    answer: impl Fn(Request<Body>, P) -> F + Clone + Send + Sync + 'static,
+    mut stopped: watch::Receiver<bool>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    P: Clone + Send + Sync + 'static,
+    F: Future<Output = Response> + Send + 'static,
+{
+    let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
+        let answered = answer(request.map(Body::new), peer.clone());
+        async move { Ok::<_, std::convert::Infallible>(answered.await) }
+    });
+    let served = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_timeout)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut served = std::pin::pin!(served);
+    let ended = tokio::select! {
+        ended = served.as_mut() => ended,
+        () = until(&mut stopped) => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = ended {
+        // A client that goes away or is too slow is its own affair.
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    struct Port(TcpListener);
+
+    impl Listener for Port {
+        type Stream = TcpStream;
+        type Peer = ();
+
+        async fn accept(&mut self) -> io::Result<(TcpStream, ())> {
+            Ok((self.0.accept().await?.0, ()))
+        }
+    }
+
+    async fn start(
+        connections: Connections,
+    ) -> (std::net::SocketAddr, watch::Sender<bool>, tokio::task::JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let answer = |_, ()| async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            Response::new(Body::from("whole"))
+        };
+        let served = tokio::spawn(serve(Port(listener), connections, answer, stopped));
+        (address, stop, served)
+    }
+
+    async fn ask(address: std::net::SocketAddr) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn idle_connections_end_and_make_room() {
+        let (address, _stop, _served) = start(Connections::of(2, Duration::from_millis(200))).await;
+        let mut idle =
+            [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
+        idle[0].write_all(b"GET / HT").await.unwrap();
+        assert!(ask(address).await.ends_with("whole"), "a third waits until one of them is given up");
+        for stream in &mut idle {
+            let mut rest = Vec::new();
+            let ended = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut rest)).await;
+            assert!(ended.is_ok(), "still open");
+        }
+    }
+
+    #[tokio::test]
+    async fn requests_in_flight_are_answered_when_the_service_ends() {
+        let (address, stop, served) = start(Connections::of(9, HEAD_TIMEOUT)).await;
+        let _idle = TcpStream::connect(address).await.unwrap();
+        let asked = tokio::spawn(ask(address));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        stop.send_replace(true);
+        assert!(asked.await.unwrap().ends_with("whole"));
+        tokio::time::timeout(Duration::from_secs(10), served)
+            .await
+            .expect("an idle connection keeps nothing open")
+            .unwrap();
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+}
