@@ -209,8 +209,7 @@ fn open_ingest(
         usize::try_from(configuration.number(key)?).with_context(|| key.to_string())
     };
     let keys = store.clone();
-    let fingerprints: Arc<dyn Fn(&str) -> [u8; 32] + Send + Sync> =
-        Arc::new(move |tenant| keys.keys().fingerprint_key(tenant));
+    let fingerprints: ingest::RedactionKey = Arc::new(move |tenant| keys.keys().fingerprint_key(tenant));
     let options = ingest::Options {
         body_bytes_max: number("ingest.body_bytes_max")?,
         decompressed_bytes_max: number("ingest.decompressed_bytes_max")?,

@@ -186,10 +186,10 @@ fn parse(raw: &[u8]) -> std::io::Result<Answer> {
     let mut body = raw[end + 4..].to_vec();
     if headers.get("transfer-encoding").is_some_and(|value| value == "chunked") {
         body = dechunk(&body).ok_or_else(broken)?;
-    } else if let Some(length) = headers.get("content-length") {
-        if body.len() < length.parse().map_err(|_| broken())? {
-            return Err(broken());
-        }
+    } else if let Some(length) = headers.get("content-length")
+        && body.len() < length.parse().map_err(|_| broken())?
+    {
+        return Err(broken());
     }
     Ok(Answer { status, headers, body })
 }

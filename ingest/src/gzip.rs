@@ -34,7 +34,7 @@ pub(crate) struct Collector {
 #[derive(Debug)]
 enum Sink {
     Plain(Capped),
-    Gzip(MultiGzDecoder<Capped>),
+    Gzip(Box<MultiGzDecoder<Capped>>),
 }
 
 impl Collector {
@@ -45,7 +45,7 @@ impl Collector {
         Collector {
             sink: match encoding {
                 Encoding::Identity => Sink::Plain(capped),
-                Encoding::Gzip => Sink::Gzip(MultiGzDecoder::new(capped)),
+                Encoding::Gzip => Sink::Gzip(Box::new(MultiGzDecoder::new(capped))),
             },
         }
     }

@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::ast::{
     Expr, ObjectName, Query, Select, SetExpr, Statement as SqlStatement, TableFactor, Visit, Visitor,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
-use schemas::limits::{SQL_BYTES_MAX, SQL_DEPTH_MAX, SQL_IN_LIST_MAX};
+use schemas::limits::{SQL_BYTES_MAX, SQL_IN_LIST_MAX};
 use schemas::principal::Role;
 
 use crate::{Error, Result};

@@ -309,6 +309,7 @@ pub(crate) fn payload_batch(stream: Stream, records: &[RecordView<'_>]) -> Resul
     batch(stream.payload_schema(), columns, records.len())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape that `map_err` takes")]
 pub(crate) fn arrow_error(error: arrow::error::ArrowError) -> crate::error::Error {
     FormatError::malformed("batch", error.to_string()).into()
 }

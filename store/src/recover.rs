@@ -55,7 +55,7 @@ pub(crate) struct Opened {
 }
 
 /// The error for damage that is not a torn write.
-pub(crate) fn tampered(log: impl ToString, reason: impl Into<String>) -> Error {
+pub(crate) fn tampered(log: &(impl ToString + ?Sized), reason: impl Into<String>) -> Error {
     Error::Tampered { log: log.to_string(), reason: reason.into() }
 }
 
@@ -219,7 +219,7 @@ fn check_root(keys: &Keys, options: &Options, disk: &Arc<dyn Disk>, found: &Logs
                 "the root log knows size {}, sealed {}, manifest {}; here are {durable}, {sealed}, {manifest}",
                 round.size, round.sealed, round.manifest
             );
-            return Err(tampered(name, detail));
+            return Err(tampered(&name, detail));
         }
     }
     let known = |log: &Found| told.numbers.values().any(|known| known.origin == log.origin);

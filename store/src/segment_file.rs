@@ -47,6 +47,7 @@ const RANDOM: [&str; 2] = ["payload_commitment", "salt"];
 /// Integer columns that grow by small steps.
 const STEPPED: [&str; 3] = ["log_index", "ingest_time", "time"];
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape that `map_err` takes")]
 fn parquet_error(error: parquet::errors::ParquetError) -> Error {
     schemas::Error::malformed("parquet file", error.to_string()).into()
 }

@@ -164,8 +164,9 @@ fn conflict_key(log: &LogState, id: &IdKey, prepared: &Prepared, row: usize) -> 
 /// The fields of an entry that make its content: not what the recorder itself chose anew each time.
 pub(crate) fn content(fields: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     schemas::entry::FieldReader::of(fields).filter_map(|field| field.ok()).filter(|(id, value)| {
-        !matches!(*id, PAYLOAD_COMMITMENT | TAGS)
-            && !(*id == SESSION_ID && value.starts_with(DERIVED_SESSION))
+        let is_chosen = matches!(*id, PAYLOAD_COMMITMENT | TAGS);
+        let is_derived = *id == SESSION_ID && value.starts_with(DERIVED_SESSION);
+        !is_chosen && !is_derived
     })
 }
 

@@ -177,7 +177,7 @@ fn segments(disk: &dyn Disk, log: &Found) -> Result<Vec<Arc<Segment>>> {
     for file in &log.seal.live {
         names.push((file.name()?, file));
     }
-    names.sort_by(|(a, _), (b, _)| (a.first, a.kind).cmp(&(b.first, b.kind)));
+    names.sort_by_key(|(name, _)| (name.first, name.kind));
     let data_file = |file: &File| DataFile {
         path: disk.absolute(&format!("{directory}/{}", file.path)),
         file: file.clone(),
