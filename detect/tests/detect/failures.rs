@@ -1,35 +1,83 @@
 //! What the store cannot take waits; what cannot go on says so and stops its own tenant alone.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use detect::{Detector, Error, Options};
 use engine::Settings;
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use schemas::Stream;
 
 use crate::fixture::{Place, busy, small};
 
+/// How often an append of alerts was refused and tried again, over all detectors of this process.
+static RETRIED: LazyLock<Arc<AtomicU64>> = LazyLock::new(|| {
+    metrics::set_global_recorder(Retries).expect("no other recorder in these tests");
+    Arc::default()
+});
+
+/// The tests with a full store run one at a time: they share [`RETRIED`].
+static FULL: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+struct Retries;
+
+impl Recorder for Retries {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        match key.name() {
+            "tacho_detect_appends_retried_total" => Counter::from_arc(Arc::clone(&RETRIED)),
+            _ => Counter::noop(),
+        }
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+/// Waits until an append was refused that was not before.
+async fn refused_once_more(before: u64) {
+    let refused = async {
+        while RETRIED.load(Ordering::SeqCst) <= before {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), refused).await.expect("an append of alerts was refused");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_store_delays_alerts_and_loses_none() {
+    let _alone = FULL.lock().await;
+    let before = RETRIED.load(Ordering::SeqCst);
     let events = busy(380);
-    let place = Place::with(store::Options { unsealed_bytes_max: 15_000, ..small() });
+    let place = Place::with(store::Options { unsealed_bytes_max: 40_000, ..small() }, &["acme"]).await;
     let log = place.store.log("acme", Stream::Events).await.unwrap();
-    let mut refused = 0;
+    let mut handle = None;
     let mut rest = events.as_slice();
-    let handle = place.start();
     while !rest.is_empty() {
         let count = rest.len().min(40);
         match log.append(crate::fixture::draft("acme", &rest[..count])).await {
             Ok(_) => rest = &rest[count..],
             Err(store::Error::Busy { .. }) => {
-                // Long enough for alerts to be refused too.
-                tokio::time::sleep(Duration::from_millis(30)).await;
-                refused += 1;
+                // The detector starts on a full store, so that its first append is refused.
+                if handle.is_none() {
+                    handle = Some(place.start());
+                    refused_once_more(before).await;
+                }
                 place.store.seal().await.unwrap();
             }
             Err(error) => panic!("{error}"),
         }
     }
-    assert!(refused > 1, "the store was never full");
+    let handle = handle.expect("the store was full once");
     let sealing = tokio::spawn({
         let store = place.store.clone();
         async move {
@@ -49,10 +97,12 @@ async fn a_full_store_delays_alerts_and_loses_none() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shutdown_does_not_wait_for_a_full_store() {
-    let place = Place::with(store::Options { unsealed_bytes_max: 2_000, ..small() });
+    let _alone = FULL.lock().await;
+    let before = RETRIED.load(Ordering::SeqCst);
+    let place = Place::with(store::Options { unsealed_bytes_max: 20_000, ..small() }, &["acme"]).await;
     place.append("acme", &busy(380)).await;
     let handle = place.start();
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    refused_once_more(before).await;
     let ended = tokio::time::timeout(Duration::from_secs(5), handle.shutdown()).await;
     ended.expect("it ends though its alerts could not be appended");
     assert!(place.recorded("acme").is_empty());
@@ -66,7 +116,7 @@ async fn a_shutdown_does_not_wait_for_a_full_store() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_segment_stops_its_tenant_and_no_other() {
-    let place = Place::new();
+    let place = Place::new(&["acme", "zenith"]).await;
     for tenant in ["acme", "zenith"] {
         place.append(tenant, &busy(120)).await;
     }
@@ -91,7 +141,7 @@ async fn a_changed_segment_stops_its_tenant_and_no_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_store_ends_detection_and_says_so() {
-    let place = Place::new();
+    let place = Place::new(&["acme"]).await;
     let handle = place.start();
     place.append("acme", &busy(10)).await;
     place.judged(&handle, "acme").await;
@@ -117,7 +167,7 @@ async fn a_closed_store_ends_detection_and_says_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_and_directories_are_checked_at_the_start() {
-    let place = Place::new();
+    let place = Place::new(&["acme"]).await;
     let settings = Settings { buckets: 0, ..Settings::default() };
     let error = Detector::start(place.store.clone(), Options { settings, ..place.options() }).unwrap_err();
     assert!(error.to_string().contains("buckets"), "{error}");

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use arrow::array::{Array, AsArray, RecordBatch, RecordBatchOptions, StringArray};
+use arrow::compute::{concat_batches, filter_record_batch, is_null};
+use arrow::datatypes::{Int64Type, Schema, TimestampMicrosecondType};
 use detect::{Detector, Handle, Options};
 use engine::{Alert, Settings};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -20,52 +22,88 @@ use tempfile::TempDir;
 pub const NOON_US: i64 = 1_772_625_600_000_000;
 pub const SECOND_US: i64 = 1_000_000;
 
-/// Real time, but from a fixed moment on, so that tests do not depend on today.
-#[derive(Debug)]
-struct FromNoon(SystemClock);
+/// When logs are opened: before the first event of [`busy`]. A log's entry 0 is dated by its opening and moves the
+/// engine's clock; opened at noon, all of `busy` would be late and no episode would ever close in it.
+const OPENED_US: i64 = NOON_US - 7_300 * SECOND_US;
 
-impl Clock for FromNoon {
+/// Real time of a fixed day, so that tests do not depend on today. It can be moved ahead as if one had waited: wall
+/// and monotonic clock together, for the wall clock alone would be a step, which the store records.
+#[derive(Debug)]
+struct FixedDay {
+    started_us: i64,
+    waited_us: AtomicI64,
+    real: SystemClock,
+}
+
+impl FixedDay {
+    fn starting_at(started_us: i64) -> Arc<FixedDay> {
+        Arc::new(FixedDay { started_us, waited_us: AtomicI64::new(0), real: SystemClock::new() })
+    }
+
+    fn wait_until(&self, wall_us: i64) {
+        self.waited_us.fetch_add(wall_us - self.wall_us(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for FixedDay {
     fn wall_us(&self) -> i64 {
-        NOON_US + self.0.monotonic_us()
+        self.started_us + self.monotonic_us()
     }
 
     fn monotonic_us(&self) -> i64 {
-        self.0.monotonic_us()
+        self.waited_us.load(Ordering::SeqCst) + self.real.monotonic_us()
     }
 }
 
 pub struct Place {
     pub dir: TempDir,
     pub store: Store,
+    clock: Arc<FixedDay>,
 }
 
 pub fn small() -> store::Options {
-    store::Options { wal_file_bytes: 1 << 20, sign_interval_us: 20_000, ..store::Options::default() }
+    store::Options {
+        wal_file_bytes: 1 << 20,
+        sign_interval_us: 20_000,
+        // Tests say when to seal; two hours pass at once in them.
+        seal_age_us: i64::MAX,
+        seal_age_small_us: i64::MAX,
+        ..store::Options::default()
+    }
 }
 
-pub fn open(dir: &Path, options: store::Options) -> Store {
+fn open(dir: &Path, options: store::Options, clock: &Arc<FixedDay>) -> Store {
     let keys = Keys::load_or_create(&dir.join("keys")).unwrap();
-    Store::open(&dir.join("data"), keys, options, Arc::new(FromNoon(SystemClock::new()))).unwrap()
+    Store::open(&dir.join("data"), keys, options, clock.clone()).unwrap()
 }
 
 impl Place {
-    pub fn new() -> Place {
-        Place::with(small())
+    /// A store in which the logs of `tenants` have been open for two hours, empty.
+    pub async fn new(tenants: &[&str]) -> Place {
+        Place::with(small(), tenants).await
     }
 
-    pub fn with(options: store::Options) -> Place {
+    pub async fn with(options: store::Options, tenants: &[&str]) -> Place {
         let dir = tempfile::tempdir().unwrap();
-        let store = open(dir.path(), options);
-        Place { dir, store }
+        let clock = FixedDay::starting_at(OPENED_US);
+        let store = open(dir.path(), options, &clock);
+        for tenant in tenants {
+            for stream in [Stream::Events, Stream::Alerts] {
+                store.log(tenant, stream).await.unwrap();
+            }
+        }
+        clock.wait_until(NOON_US);
+        Place { dir, store, clock }
     }
 
     /// Closes the store and opens it again, as another process would.
     pub async fn reopened(self) -> Place {
-        let Place { dir, store } = self;
+        let Place { dir, store, clock } = self;
         store.close().await.unwrap();
         drop(store);
-        let store = open(dir.path(), small());
-        Place { dir, store }
+        let clock = FixedDay::starting_at(clock.wall_us());
+        let store = open(dir.path(), small(), &clock);
+        Place { dir, store, clock }
     }
 
     /// Small chunks and frequent state files, so that there are many points to stop at.
@@ -109,6 +147,34 @@ impl Place {
     pub fn expected_under(&self, tenant: &str, settings: Settings) -> Vec<Alert> {
         let snapshot = self.store.snapshot(tenant, Stream::Events).unwrap();
         detect::fold(snapshot, settings).unwrap()
+    }
+
+    /// Rows of the alerts log, as they would be appended.
+    pub fn alert_rows(&self, tenant: &str) -> RecordBatch {
+        let all = batches(&self.store.snapshot(tenant, Stream::Alerts).unwrap());
+        let all = concat_batches(&all[0].schema(), &all).unwrap();
+        let is_alert = is_null(all.column_by_name("control").unwrap()).unwrap();
+        let columns = RowsBuilder::drafts(Stream::Alerts).finish().unwrap().schema();
+        let places: Vec<usize> =
+            columns.fields().iter().map(|field| all.schema().index_of(field.name()).unwrap()).collect();
+        filter_record_batch(&all, &is_alert).unwrap().project(&places).unwrap()
+    }
+
+    /// Appends `rows`, which may be of another place, to the alerts log.
+    pub async fn append_alerts(&self, tenant: &str, rows: &RecordBatch) {
+        let evidence_log = self.store.snapshot(tenant, Stream::Events).unwrap().origin.to_string();
+        let at = rows.schema().index_of("evidence_log").unwrap();
+        let mut columns = rows.columns().to_vec();
+        columns[at] = Arc::new(StringArray::from(vec![evidence_log; rows.num_rows()]));
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+        let draft = Draft {
+            entries: RecordBatch::try_new(rows.schema(), columns).unwrap(),
+            payloads: RecordBatch::try_new_with_options(Schema::empty().into(), Vec::new(), &options)
+                .unwrap(),
+            idempotent: vec![true; rows.num_rows()],
+            scope: "detect/engine".to_owned(),
+        };
+        self.store.log(tenant, Stream::Alerts).await.unwrap().append(draft).await.unwrap();
     }
 
     /// What the alerts log holds.
@@ -160,7 +226,8 @@ pub fn draft(tenant: &str, events: &[Value]) -> Draft {
     }
 }
 
-/// A bit over two hours in which every kind of emission occurs: openings, updates, closings, several of one record.
+/// Up to a bit over two hours, from 100 s after the logs were opened on. In 360 of them every kind of emission occurs:
+/// openings, updates, closings, several of one record.
 pub fn busy(count: usize) -> Vec<Value> {
     (0..count)
         .map(|number| {
@@ -178,7 +245,9 @@ pub fn busy(count: usize) -> Vec<Value> {
                     "time": NOON_US - 7_200 * SECOND_US + i64::try_from(number / 40 * 40).unwrap() * 20 * SECOND_US
                         + i64::try_from(number % 40).unwrap() * SECOND_US,
                 })),
-                13 => ("write", json!({"action": "write", "risk": "critical"})),
+                // The second is the first event after the failures have been quiet for ten minutes: it closes their
+                // episode and opens or updates its own.
+                13 | 31 => ("write", json!({"action": "write", "risk": "critical"})),
                 14 => ("revoke", json!({
                     "kind": "auth", "method": "revoke", "credential_id": format!("c-{}", number / 80),
                 })),

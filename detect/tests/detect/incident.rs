@@ -10,20 +10,20 @@ use crate::fixture::{NOON_US, Place};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_incident_trips_four_rules_once_each_and_ordinary_work_none() {
-    let place = Place::new();
+    let tenants: Vec<String> = (0..12).map(|seed| format!("fleet-{seed}")).collect();
+    let place = Place::new(&tenants.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let handle = place.start();
-    for seed in 0..12 {
-        let tenant = format!("fleet-{seed}");
+    for (seed, tenant) in (0..).zip(&tenants) {
         let script = Script::new(seed, u64::try_from(NOON_US).unwrap()).unwrap();
         let events: Vec<Value> =
             script.events().iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-        place.append(&tenant, &events).await;
+        place.append(tenant, &events).await;
         if seed % 2 == 0 {
             place.store.seal().await.unwrap();
         }
-        place.judged(&handle, &tenant).await;
-        let recorded = place.recorded(&tenant);
-        assert_eq!(recorded, place.expected(&tenant));
+        place.judged(&handle, tenant).await;
+        let recorded = place.recorded(tenant);
+        assert_eq!(recorded, place.expected(tenant));
         let mut opened: BTreeMap<&str, usize> = BTreeMap::new();
         for alert in recorded.iter().filter(|alert| alert.state == State::Open) {
             *opened.entry(&alert.rule_id).or_default() += 1;

@@ -9,13 +9,16 @@ use crate::fixture::{Place, busy};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_after_any_event_changes_nothing() {
-    let mut place = Place::new();
     let events = busy(200);
-    for (number, split) in (0..=events.len()).step_by(9).enumerate() {
-        let tenant = format!("t-{split}");
-        place.append(&tenant, &events[..split]).await;
+    let splits: Vec<(usize, String)> =
+        (0..=events.len()).step_by(9).map(|split| (split, format!("t-{split}"))).collect();
+    let tenants: Vec<&str> = splits.iter().map(|(_, tenant)| tenant.as_str()).collect();
+    let mut place = Place::new(&tenants).await;
+    for (number, (split, tenant)) in splits.iter().enumerate() {
+        let split = *split;
+        place.append(tenant, &events[..split]).await;
         let handle = place.start();
-        place.judged(&handle, &tenant).await;
+        place.judged(&handle, tenant).await;
         match number % 4 {
             0 => handle.shutdown().await,
             1 => drop(handle),
@@ -29,12 +32,12 @@ async fn a_stop_after_any_event_changes_nothing() {
                 place = place.reopened().await;
             }
         }
-        place.append(&tenant, &events[split..]).await;
+        place.append(tenant, &events[split..]).await;
         let handle = place.start();
-        place.judged(&handle, &tenant).await;
-        let expected = place.expected(&tenant);
+        place.judged(&handle, tenant).await;
+        let expected = place.expected(tenant);
         assert!(expected.len() > 10);
-        assert_eq!(place.recorded(&tenant), expected, "split at {split}");
+        assert_eq!(place.recorded(tenant), expected, "split at {split}");
         handle.shutdown().await;
     }
     place.store.close().await.unwrap();
@@ -42,33 +45,58 @@ async fn a_stop_after_any_event_changes_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_at_any_moment_changes_nothing() {
-    let place = Place::new();
+    let tenants: Vec<String> = (0..24).map(|round| format!("k-{round}")).collect();
+    let place = Place::new(&tenants.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let events = busy(380);
     let mut cut_off = 0;
-    for round in 0..24u64 {
-        let tenant = format!("k-{round}");
-        place.append(&tenant, &events).await;
+    for (round, tenant) in (0u64..).zip(&tenants) {
+        place.append(tenant, &events).await;
         // Killed again and again, a little later each time, until it gets through.
         for attempt in 0.. {
             let handle = place.start();
-            let durable = place.durable(&tenant);
+            let durable = place.durable(tenant);
             let allowed = Duration::from_micros(300 * attempt * (round + 1));
-            let waited = tokio::time::timeout(allowed, handle.wait_for(&tenant, durable - 1)).await;
+            let waited = tokio::time::timeout(allowed, handle.wait_for(tenant, durable - 1)).await;
             drop(handle);
             if waited.is_ok() {
                 break;
             }
             cut_off += 1;
         }
-        assert_eq!(place.recorded(&tenant), place.expected(&tenant), "round {round}");
+        assert_eq!(place.recorded(tenant), place.expected(tenant), "round {round}");
     }
     assert!(cut_off > 24, "{cut_off}");
     place.store.close().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_start_between_two_alerts_of_one_record_goes_on_with_the_second() {
+    let events = busy(360);
+    let whole = Place::new(&["acme"]).await;
+    whole.append("acme", &events).await;
+    let handle = whole.start();
+    whole.judged(&handle, "acme").await;
+    handle.shutdown().await;
+    let expected = whole.expected("acme");
+    let rows = whole.alert_rows("acme");
+    let inside: Vec<usize> = (0..expected.len()).filter(|at| expected[*at].ordinal > 0).collect();
+    assert!(inside.len() > 2, "{inside:?}");
+    for recorded in [inside[0], inside[inside.len() / 2], inside[inside.len() - 1]] {
+        let place = Place::new(&["acme"]).await;
+        place.append("acme", &events).await;
+        place.append_alerts("acme", &rows.slice(0, recorded)).await;
+        let handle = place.start();
+        place.judged(&handle, "acme").await;
+        handle.shutdown().await;
+        assert_eq!(place.recorded("acme"), expected, "{recorded} were recorded");
+        place.store.close().await.unwrap();
+    }
+    whole.store.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn damaged_state_files_are_passed_over() {
-    let place = Place::new();
+    let place = Place::new(&["acme"]).await;
     let events = busy(380);
     let states = place.options().snapshot_dir;
     let files = || {
@@ -102,7 +130,7 @@ async fn damaged_state_files_are_passed_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_state_of_another_log_is_not_believed() {
-    let (first, second) = (Place::new(), Place::new());
+    let (first, second) = (Place::new(&["acme"]).await, Place::new(&["acme"]).await);
     let events = busy(380);
     first.append("acme", &events[..200]).await;
     second.append("acme", &events[180..]).await;
@@ -140,7 +168,7 @@ async fn a_state_of_another_log_is_not_believed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn other_settings_hold_from_the_last_alert_on() {
-    let place = Place::new();
+    let place = Place::new(&["acme"]).await;
     let events = busy(380);
     place.append("acme", &events[..200]).await;
     let handle = place.start();
