@@ -8,5 +8,6 @@ mod formats;
 mod isolation;
 mod questions;
 mod replaying;
+mod runbooks;
 mod sandbox;
 mod timing;

@@ -3,4 +3,5 @@
 mod attacks;
 mod laws;
 mod rules;
+mod runbooks;
 mod stream;
