@@ -149,16 +149,33 @@ pub trait Nodes {
     fn node(&self, level: u32, index: u64) -> Result<Hash>;
 }
 
-/// The root over leaves `first..last`, taken as a tree of their own, from stored nodes; `first` is the start of
-/// a subtree as the recursion makes it.
-fn range_root(nodes: &dyn Nodes, first: u64, last: u64) -> Result<Hash> {
+/// The root over leaves `first..last`, taken as a tree of their own, from stored nodes: `MTH(D[first:last])` of
+/// RFC 6962 section 2.1. What inclusion and consistency proofs are made of, and what says in one hash which entries
+/// a range of a log holds.
+///
+/// Only ranges whose perfect subtrees are nodes of the whole tree can be had from those: `first` must be a multiple
+/// of the smallest power of two that is at least the length. `0..size` always is such a range, and so are those that
+/// the recursion of RFC 6962 makes and those of whole tiles.
+///
+/// # Errors
+/// [`Error::Malformed`] unless `first < last` and `first` is such a multiple; as [`Nodes::node`].
+pub fn range_root(nodes: &dyn Nodes, first: u64, last: u64) -> Result<Hash> {
+    let width = last.checked_sub(first).filter(|length| *length > 0).and_then(u64::checked_next_power_of_two);
+    if !width.is_some_and(|width| first.is_multiple_of(width)) {
+        return Err(Error::malformed("range", format!("leaves {first}..{last} are not a subtree")));
+    }
+    aligned_root(nodes, first, last)
+}
+
+/// [`range_root`] of a range that is known to be one.
+fn aligned_root(nodes: &dyn Nodes, first: u64, last: u64) -> Result<Hash> {
     let size = last - first;
     if size.is_power_of_two() {
         let level = size.trailing_zeros();
         return nodes.node(level, first >> level);
     }
     let middle = first + size.next_power_of_two() / 2;
-    Ok(node_hash(&range_root(nodes, first, middle)?, &range_root(nodes, middle, last)?))
+    Ok(node_hash(&aligned_root(nodes, first, middle)?, &aligned_root(nodes, middle, last)?))
 }
 
 /// The root of the tree of the first `size` leaves.
@@ -166,7 +183,7 @@ fn range_root(nodes: &dyn Nodes, first: u64, last: u64) -> Result<Hash> {
 /// # Errors
 /// As [`Nodes::node`].
 pub fn root_at(nodes: &dyn Nodes, size: u64) -> Result<Hash> {
-    if size == 0 { Ok(empty_root()) } else { range_root(nodes, 0, size) }
+    if size == 0 { Ok(empty_root()) } else { aligned_root(nodes, 0, size) }
 }
 
 /// The inclusion proof of leaf `index` in the tree of `size` leaves, lowest sibling first.
@@ -182,10 +199,10 @@ pub fn inclusion_proof(nodes: &dyn Nodes, index: u64, size: u64) -> Result<Vec<H
     while last - first > 1 {
         let middle = first + (last - first).next_power_of_two() / 2;
         if index < middle {
-            path.push(range_root(nodes, middle, last)?);
+            path.push(aligned_root(nodes, middle, last)?);
             last = middle;
         } else {
-            path.push(range_root(nodes, first, middle)?);
+            path.push(aligned_root(nodes, first, middle)?);
             first = middle;
         }
     }
@@ -211,16 +228,16 @@ pub fn consistency_proof(nodes: &dyn Nodes, old: u64, new: u64) -> Result<Vec<Ha
     while old != last {
         let middle = first + (last - first).next_power_of_two() / 2;
         if old <= middle {
-            path.push(range_root(nodes, middle, last)?);
+            path.push(aligned_root(nodes, middle, last)?);
             last = middle;
         } else {
-            path.push(range_root(nodes, first, middle)?);
+            path.push(aligned_root(nodes, first, middle)?);
             first = middle;
             whole = false;
         }
     }
     if !whole {
-        path.push(range_root(nodes, first, last)?);
+        path.push(aligned_root(nodes, first, last)?);
     }
     path.reverse();
     Ok(path)

@@ -37,8 +37,10 @@ class Tree:
             self.levels.append([node_hash(below[i], below[i + 1]) for i in range(0, len(below) - 1, 2)])
 
     def range_root(self, first: int, last: int) -> bytes:
-        """The hash over leaves `first..last`, a range that the recursion of RFC 6962 makes."""
+        """MTH(D[first:last]) of RFC 6962, for a range that is a subtree (section 4 of FORMAT.md)."""
         size = last - first
+        require(0 < size and last <= self.size, f"no leaves {first}..{last} of {self.size}")
+        require(first % (1 << (size - 1).bit_length()) == 0, f"leaves {first}..{last} are not a subtree")
         if size & (size - 1) == 0:
             level = size.bit_length() - 1
             return self.levels[level][first >> level]

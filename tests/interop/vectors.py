@@ -96,6 +96,15 @@ def check_tree(document: Document, tally: Tally) -> None:
     tree = merkle.Tree(leaves)
     for vector in document["roots"]:
         tally.equal(f"root of size {vector['size']}", tree.root(vector["size"]).hex(), vector["root"])
+    for vector in document["ranges"]:
+        first, last = vector["first"], vector["last"]
+        # Both ways: from the nodes of the whole tree, and as a tree of its own leaves.
+        tally.equal(f"range {first}..{last}", tree.range_root(first, last).hex(), vector["root"])
+        own = merkle.Tree(leaves[first:last])
+        tally.equal(f"leaves {first}..{last}", own.root(own.size).hex(), vector["root"])
+    for vector in document["ranges_refused"]:
+        place = (vector["first"], vector["last"])
+        tally.refuses(f"range {place}", lambda range_: tree.range_root(*range_), place)
     for vector in document["inclusion"]:
         index, size, proof = (
             vector["index"],

@@ -89,6 +89,21 @@ fn every_proof_of_small_trees_verifies_and_no_changed_one_does() {
 }
 
 #[test]
+fn every_range_that_is_a_subtree_has_the_root_of_its_leaves_and_no_other_has_one() {
+    let all = leaves(40);
+    let tree = Leaves(all.clone());
+    for first in 0..all.len() {
+        for last in 0..=all.len() {
+            let is_subtree = last > first && first % (last - first).next_power_of_two() == 0;
+            let found = range_root(&tree, first as u64, last as u64).ok();
+            let expected = is_subtree.then(|| root(&all[first..last]));
+            assert_eq!(found, expected, "{first}..{last}");
+        }
+    }
+    assert!(range_root(&tree, 0, u64::MAX).is_err());
+}
+
+#[test]
 fn hash_text_has_one_spelling() {
     let hash = leaf_hash(b"x");
     assert_eq!(Hash::from_base64(&hash.to_base64()).unwrap(), hash);

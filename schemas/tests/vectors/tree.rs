@@ -2,8 +2,8 @@
 
 use schemas::tile::{TileBuilder, TileId, TileNodes};
 use schemas::tree::{
-    CompactRange, Hash, consistency_proof, inclusion_proof, leaf_hash, root, root_at, verify_consistency,
-    verify_inclusion,
+    CompactRange, Hash, consistency_proof, inclusion_proof, leaf_hash, range_root, root, root_at,
+    verify_consistency, verify_inclusion,
 };
 use schemas::{Error, Result, layout};
 use serde_json::{Value, json};
@@ -13,7 +13,26 @@ use crate::hex;
 const LEAVES: u64 = 258;
 const PROVEN_SIZES: [u64; 12] = [1, 2, 3, 4, 5, 7, 8, 13, 20, 255, 256, 257];
 
-/// Roots of sizes 0 to 20 and around 256, proofs between them, and the tiles of the whole tree.
+/// Ranges that are subtrees of the whole tree, and ranges that are none.
+const RANGES: [(u64, u64); 14] = [
+    (0, 1),
+    (0, 3),
+    (0, 256),
+    (0, 258),
+    (2, 4),
+    (4, 7),
+    (5, 6),
+    (8, 13),
+    (16, 32),
+    (64, 127),
+    (128, 256),
+    (192, 255),
+    (256, 257),
+    (256, 258),
+];
+const NOT_RANGES: [(u64, u64); 7] = [(0, 0), (3, 3), (4, 3), (1, 3), (2, 5), (4, 9), (128, 258)];
+
+/// Roots of sizes 0 to 20 and around 256, of ranges, proofs between them, and the tiles of the whole tree.
 pub fn document() -> Value {
     let leaves: Vec<Hash> = (0..LEAVES).map(|at| leaf_hash(&at.to_be_bytes())).collect();
     let roots = (0..=20).chain(255..=LEAVES).map(|size| {
@@ -27,6 +46,8 @@ pub fn document() -> Value {
         "entries": "entry i is i as u64, big-endian, 8 bytes",
         "leaves": leaves.iter().map(|leaf| hex(&leaf.0)).collect::<Vec<_>>(),
         "roots": roots.collect::<Vec<_>>(),
+        "ranges": ranges(&leaves),
+        "ranges_refused": ranges_refused(&leaves),
         "inclusion": inclusion(&leaves),
         "consistency": consistency(&leaves),
         "tiles": tiles(&leaves),
@@ -55,6 +76,29 @@ fn tiles_of(leaves: &[Hash], size: u64) -> Vec<(TileId, Vec<Hash>)> {
 
 fn hashes(proof: &[Hash]) -> Vec<String> {
     proof.iter().map(|hash| hex(&hash.0)).collect()
+}
+
+fn ranges(leaves: &[Hash]) -> Vec<Value> {
+    let nodes = nodes(leaves, LEAVES);
+    RANGES
+        .into_iter()
+        .map(|(first, last)| {
+            let of_nodes = range_root(&nodes, first, last).unwrap();
+            assert_eq!(of_nodes, root(&leaves[first as usize..last as usize]), "{first}..{last}");
+            json!({ "first": first, "last": last, "root": hex(&of_nodes.0) })
+        })
+        .collect()
+}
+
+fn ranges_refused(leaves: &[Hash]) -> Vec<Value> {
+    let nodes = nodes(leaves, LEAVES);
+    NOT_RANGES
+        .into_iter()
+        .map(|(first, last)| {
+            assert!(range_root(&nodes, first, last).is_err(), "{first}..{last}");
+            json!({ "first": first, "last": last })
+        })
+        .collect()
 }
 
 fn inclusion(leaves: &[Hash]) -> Vec<Value> {
