@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use metrics_exporter_prometheus::PrometheusHandle;
 use query::{Access, AccessLog, Query};
 use redact::Redactor;
+use schemas::Stream;
 use schemas::control::{Control, TokenChange};
 use schemas::principal::Principal;
 use store::clock::SystemClock;
@@ -84,7 +85,12 @@ impl Node {
             false => None,
         };
         let access = access_log(&store, &clock);
-        Ok(Node { store, ingest, query, identity, clock, access, metrics, detector })
+        let node = Node { store, ingest, query, identity, clock, access, metrics, detector };
+        // A store that takes nothing new is served all the same.
+        if duty == Duty::Service && node.store.status().ready {
+            node.record_configuration(configuration).await?;
+        }
+        Ok(node)
     }
 
     /// Metrics in Prometheus' text format.
@@ -97,7 +103,8 @@ impl Node {
         self.detector.as_deref()
     }
 
-    /// Records a change of tokens: an entry of the access log of the principal's tenant.
+    /// Records a change of tokens in the access log of the principal's tenant: what changed as an entry of the
+    /// recorder's own, and who asked for it.
     pub async fn record_token(
         &self,
         principal: &Principal,
@@ -109,6 +116,8 @@ impl Node {
             _ => Control::TokenRevoked(change),
         };
         let statement = control.to_text()?;
+        let log = self.store.log(&principal.tenant, Stream::Access).await.context("access log")?;
+        log.append_control(control).await.context("access log")?;
         let access = &self.access;
         let id = access.new_query_id();
         let entry = Access {
@@ -116,6 +125,16 @@ impl Node {
             ..Access::outcome(principal, &id, action, query::Status::Ok)
         };
         access.record(entry).await.context("access log")
+    }
+
+    /// Records under which configuration the service runs: an entry of the default tenant's access log.
+    async fn record_configuration(&self, configuration: &Configuration) -> Result<()> {
+        let control = Control::Configuration(schemas::control::Configuration {
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            digest: blake3::hash(configuration.lines()?.join("\n").as_bytes()).to_hex().to_string(),
+        });
+        let log = self.store.log("default", Stream::Access).await.context("access log")?;
+        log.append_control(control).await.context("access log")
     }
 
     /// Ends everything: what is queued is committed, signed and sealed.

@@ -8,6 +8,7 @@ use axum::http::{Request, header};
 use bytes::Bytes;
 use corpus::fleet::Script;
 use schemas::Stream;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::print;
 use super::serve::Running;
@@ -160,13 +161,16 @@ impl Show {
     }
 
     async fn stay(mut self, running: Running, script: &Script, token_file: &Path) -> Result<u8> {
+        let mut terminated = signal(SignalKind::terminate()).context("wait for SIGTERM")?;
+        let token = std::fs::read_to_string(token_file).with_context(|| token_file.display().to_string())?;
         let (data, keys, session) = (self.data.display(), self.home.join("keys"), script.incident_session());
         let text = format!(
-            "It stays up. Token in {}; three things to try in another terminal:\n\n   \
+            "It stays up at {}, for this token: {}\n   Three things to try in another terminal:\n\n   \
              tacho sql --data {data} --keys {keys} \"SELECT server, count(*) AS calls FROM events GROUP BY server ORDER BY calls DESC\"\n   \
              tacho replay --data {data} --keys {keys} {session}\n   \
              tacho verify --data {data} --trust-store-key\n\n   Ctrl-C ends it{}.",
-            token_file.display(),
+            self.url,
+            token.trim_end(),
             if self.home.starts_with(std::env::temp_dir()) {
                 " and removes the scratch directory"
             } else {
@@ -175,7 +179,10 @@ impl Show {
             keys = keys.display(),
         );
         self.say(&text)?;
-        tokio::signal::ctrl_c().await.context("wait for Ctrl-C")?;
+        tokio::select! {
+            pressed = tokio::signal::ctrl_c() => pressed.context("wait for Ctrl-C")?,
+            _ = terminated.recv() => {}
+        }
         running.stop().await?;
         Ok(exit::CLEAN)
     }

@@ -56,6 +56,7 @@ pub use snapshot::{DataFile, LogSnapshot, Segment, Unsealed};
 use std::path::Path;
 use std::sync::Arc;
 
+use schemas::control::Control;
 use schemas::{Origin, Stream, layout};
 
 use disk::{Disk, RealDisk};
@@ -291,6 +292,23 @@ impl Log {
             None => lock(&self.state.view).durable,
         };
         Ok(Receipt { origin: self.state.origin.clone(), first_index, count, duplicates, tree_size })
+    }
+
+    /// Appends an entry of the recorder's own; returns once it is on stable storage.
+    ///
+    /// # Errors
+    /// As [`Log::append`]; [`Error::Refused`] for the kinds that the store writes by itself.
+    pub async fn append_control(&self, control: Control) -> Result<()> {
+        use Control::{Configuration, TokenCreated, TokenRevoked};
+        if !matches!(control, TokenCreated(_) | TokenRevoked(_) | Configuration(_)) {
+            return Err(Error::Refused(schemas::Error::malformed("control entry", "the store's own kind")));
+        }
+        self.shared.admit(0)?;
+        let (shared, state) = (Arc::clone(&self.shared), Arc::clone(&self.state));
+        let placed =
+            tokio::task::spawn_blocking(move || sequence::place_control(&shared, &state, &control)).await;
+        let placed = placed.map_err(|error| Error::Poisoned { reason: error.to_string() })??;
+        durable(&self.shared, placed).await.map(|_| ())
     }
 
     /// The log as it is now.
