@@ -1,5 +1,5 @@
-//! The functions that SQL may call: DataFusion's own, less those that reach outside the tables or make
-//! values out of nothing, and with a lid on those that can make a small value large.
+//! The functions that SQL may call: those of DataFusion that are listed in [`allowed`], with a lid on those that can
+//! make a small value large.
 
 use std::sync::Arc;
 
@@ -8,29 +8,11 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
 
+mod allowed;
 mod capped;
 mod concatenation;
 
 use capped::{Bound, Capped};
-
-/// Not registered: they show file names or versions, make 64-bit strings or unbounded lists.
-const ABSENT: [&str; 15] = [
-    "input_file_name",
-    "file_row_index",
-    "version",
-    "arrow_cast",
-    "arrow_try_cast",
-    "cast_to_type",
-    "try_cast_to_type",
-    "with_metadata",
-    "arrow_metadata",
-    "range",
-    "generate_series",
-    "array_repeat",
-    "array_resize",
-    "list_repeat",
-    "list_resize",
-];
 
 /// Every function of a session, made once and shared.
 #[derive(Debug)]
@@ -47,10 +29,7 @@ impl Functions {
     pub(crate) fn new() -> Functions {
         let scalar = SessionStateDefaults::default_scalar_functions()
             .into_iter()
-            .filter(|function| {
-                !ABSENT.contains(&function.name())
-                    && !function.aliases().iter().any(|alias| ABSENT.contains(&alias.as_str()))
-            })
+            .filter(|function| allowed::SCALAR.contains(&function.name()))
             .map(|function| match Bound::of(function.name()) {
                 Some(bound) => Arc::new(ScalarUDF::new_from_impl(Capped::new(function, bound))),
                 None => function,
@@ -60,9 +39,18 @@ impl Functions {
         planners.extend(SessionStateDefaults::default_expr_planners());
         Functions {
             scalar,
-            higher_order: SessionStateDefaults::default_higher_order_functions(),
-            aggregate: SessionStateDefaults::default_aggregate_functions(),
-            window: SessionStateDefaults::default_window_functions(),
+            higher_order: SessionStateDefaults::default_higher_order_functions()
+                .into_iter()
+                .filter(|function| allowed::HIGHER_ORDER.contains(&function.name()))
+                .collect(),
+            aggregate: SessionStateDefaults::default_aggregate_functions()
+                .into_iter()
+                .filter(|function| allowed::AGGREGATE.contains(&function.name()))
+                .collect(),
+            window: SessionStateDefaults::default_window_functions()
+                .into_iter()
+                .filter(|function| allowed::WINDOW.contains(&function.name()))
+                .collect(),
             planners,
         }
     }
@@ -75,5 +63,58 @@ impl Functions {
             .with_higher_order_functions(self.higher_order.clone())
             .with_aggregate_functions(self.aggregate.clone())
             .with_window_functions(self.window.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn set<'a>(names: impl IntoIterator<Item = &'a str>) -> BTreeSet<&'a str> {
+        names.into_iter().collect()
+    }
+
+    /// A function that a new DataFusion brings, or no longer has, is decided on here.
+    #[test]
+    fn every_function_of_the_engine_is_listed_or_left_out() {
+        let theirs = SessionStateDefaults::default_scalar_functions();
+        let listed = set(allowed::SCALAR.into_iter().chain(allowed::LEFT_OUT));
+        assert_eq!(set(theirs.iter().map(|function| function.name())), listed);
+        let theirs = SessionStateDefaults::default_higher_order_functions();
+        assert_eq!(set(theirs.iter().map(|function| function.name())), set(allowed::HIGHER_ORDER));
+        let theirs = SessionStateDefaults::default_aggregate_functions();
+        assert_eq!(set(theirs.iter().map(|function| function.name())), set(allowed::AGGREGATE));
+        let theirs = SessionStateDefaults::default_window_functions();
+        assert_eq!(set(theirs.iter().map(|function| function.name())), set(allowed::WINDOW));
+    }
+
+    #[test]
+    fn a_session_has_the_listed_functions_and_no_other() {
+        let state = Functions::new().register(SessionStateBuilder::new()).build();
+        let names = |functions: BTreeSet<String>, listed: &[&str]| {
+            assert_eq!(functions, listed.iter().map(|name| (*name).to_string()).collect());
+        };
+        names(
+            state.scalar_functions().values().map(|function| function.name().to_string()).collect(),
+            &allowed::SCALAR,
+        );
+        names(
+            state.higher_order_functions().values().map(|function| function.name().to_string()).collect(),
+            &allowed::HIGHER_ORDER,
+        );
+        names(
+            state.aggregate_functions().values().map(|function| function.name().to_string()).collect(),
+            &allowed::AGGREGATE,
+        );
+        names(
+            state.window_functions().values().map(|function| function.name().to_string()).collect(),
+            &allowed::WINDOW,
+        );
+        assert!(state.table_functions().is_empty());
+        for name in allowed::LEFT_OUT {
+            assert!(!state.scalar_functions().contains_key(name), "{name}");
+        }
     }
 }
