@@ -21,8 +21,12 @@ const SEEDS: [&str; 5] = [
     "\u{feff}{\"time\":1795219200000,\"kind\":\"session\",\"method\":\"start\",\"reason\":\"because\"}",
 ];
 
+/// Cases at least, however slow the machine: what must be reached is reached in these.
+const CASES_MIN: u64 = 20_000;
+
 /// Words and numbers that parsers break at.
-const TOKENS: [&str; 22] = [
+const TOKENS: [&str; 23] = [
+    "\\ud800",
     "null",
     "true",
     "{}",
@@ -47,6 +51,25 @@ const TOKENS: [&str; 22] = [
     "0000-00-00T00:00:00Z",
 ];
 
+/// Every reason for which a value or a body may be refused; `!` before those that a second of mutation must reach.
+const BRANCHES: [&str; 15] = [
+    "!refused: BadJson",
+    "!refused: BadUtf8",
+    "!refused: BadText",
+    "!refused: TooDeep",
+    "refused: TooLarge",
+    "!refused: TooManyKeys",
+    "!refused: NotObject",
+    "!refused: Unmapped",
+    "!refused: DuplicateKey",
+    "!refused: BadType",
+    "!refused: BadTime",
+    "refused: Unredactable",
+    "whole body: number of values in the body",
+    "whole body: draft",
+    "!empty",
+];
+
 struct Seeded(u64);
 
 impl Seeded {
@@ -63,6 +86,24 @@ impl Seeded {
     }
 }
 
+/// Puts another whole value in the place of the one behind the first colon from `at` on: a token, one nested too deep, or one
+/// with a thousand keys behind it.
+fn replace_value(bytes: &mut Vec<u8>, at: usize, seeded: &mut Seeded) {
+    let Some(colon) = bytes[at..].iter().position(|byte| *byte == b':') else { return };
+    let start = at + colon + 1;
+    let length = bytes[start..].iter().position(|byte| b",}\n".contains(byte));
+    let end = length.map_or(bytes.len(), |length| start + length);
+    let value = match seeded.below(16) {
+        0 => format!("{}{}", "[".repeat(70), "]".repeat(70)),
+        1 => {
+            let keys: Vec<String> = (0..1100).map(|key| format!("\"k{key}\":1")).collect();
+            format!("1,{}", keys.join(","))
+        }
+        _ => TOKENS[seeded.below(TOKENS.len())].to_string(),
+    };
+    bytes.splice(start..end, value.bytes());
+}
+
 fn mutate(seeded: &mut Seeded) -> Vec<u8> {
     let mut bytes = SEEDS[seeded.below(SEEDS.len())].as_bytes().to_vec();
     for _ in 0..1 + seeded.below(4) {
@@ -71,7 +112,7 @@ fn mutate(seeded: &mut Seeded) -> Vec<u8> {
         }
         let at = seeded.below(bytes.len());
         let to = (at + 1 + seeded.below(40)).min(bytes.len());
-        match seeded.below(7) {
+        match seeded.below(8) {
             0 => bytes[at] ^= 1 << seeded.below(8),
             1 => bytes[at] = seeded.next() as u8,
             2 => bytes.truncate(at),
@@ -86,10 +127,11 @@ fn mutate(seeded: &mut Seeded) -> Vec<u8> {
                 let token = TOKENS[seeded.below(TOKENS.len())].bytes();
                 bytes.splice(at..at, token);
             }
-            _ => {
+            6 => {
                 let token = TOKENS[seeded.below(TOKENS.len())].bytes();
                 bytes.splice(at..to, token);
             }
+            _ => replace_value(&mut bytes, at, seeded),
         }
     }
     bytes
@@ -123,15 +165,21 @@ fn bodies() {
     let seed = std::env::var("TACHO_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     let seconds = if std::env::var_os("TACHO_FULL").is_some() { 20 } else { 1 };
     let (mut seeded, started) = (Seeded(seed), Instant::now());
-    let mut reached: BTreeMap<String, u64> = BTreeMap::new();
+    // What is never reached is printed as 0.
+    let listed = |branch: &&str| (branch.trim_start_matches('!').to_string(), 0);
+    let mut reached: BTreeMap<String, u64> = BRANCHES.iter().map(listed).collect();
+    let known = reached.len();
     let mut cases = 0u64;
-    while started.elapsed() < Duration::from_secs(seconds) {
+    while started.elapsed() < Duration::from_secs(seconds) || cases < CASES_MIN {
         for _ in 0..16 {
             cases += 1;
             let body = mutate(&mut seeded);
             match parse(&body, &context) {
                 Ok(parsed) => {
                     let rows = parsed.draft.as_ref().map_or(0, |draft| draft.entries.num_rows());
+                    if rows == 0 && parsed.rejected_count == 0 {
+                        *reached.entry("empty".into()).or_default() += 1;
+                    }
                     *reached.entry("accepted".into()).or_default() += rows as u64;
                     for refused in &parsed.rejected {
                         assert!(!refused.detail.is_empty());
@@ -150,7 +198,11 @@ fn bodies() {
                         (0..rows).for_each(|row| encoder.values(row, &mut bytes, |_, _| {}).unwrap());
                     }
                 }
-                Err(error) => *reached.entry(format!("whole body: {error}")).or_default() += 1,
+                Err(error) => {
+                    let text = format!("whole body: {error}");
+                    let listed = BRANCHES.iter().find(|branch| text.starts_with(**branch));
+                    *reached.entry(listed.map_or(text, ToString::to_string)).or_default() += 1;
+                }
             }
         }
     }
@@ -158,5 +210,9 @@ fn bodies() {
     for (branch, count) in &reached {
         println!("  {count:>9}  {branch}");
     }
-    assert!(reached.len() > 6, "hardly any branch was reached");
+    assert!(reached.get("accepted").is_some_and(|count| *count > 0), "nothing was accepted");
+    assert_eq!(reached.len(), known + 1, "a branch that is not listed: {reached:#?}");
+    for main in BRANCHES.iter().filter_map(|branch| branch.strip_prefix('!')) {
+        assert!(reached[main] > 0, "never reached: {main}");
+    }
 }

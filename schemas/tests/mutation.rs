@@ -38,6 +38,9 @@ impl Seeded {
     }
 }
 
+/// Cases at least, however slow the machine: what must be reached is reached in these.
+const CASES_MIN: u64 = 20_000;
+
 /// Numbers that lengths and counts break at.
 const NUMBERS: [u64; 9] = [0, 1, 2, 255, 256, 65_535, 65_536, 0x7fff_ffff, u64::MAX];
 
@@ -82,30 +85,128 @@ fn mutate(seeded: &mut Seeded, seeds: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-/// The branch an outcome stands for: the message without what varies.
-fn branch(outcome: &Result<(), Error>) -> String {
-    match outcome {
-        Ok(()) => "accepted".to_string(),
-        Err(error) => {
-            let text: String = error.to_string().chars().filter(|c| !c.is_ascii_digit()).take(56).collect();
-            format!("refused: {}", text.split(['"', '(', '`']).next().unwrap_or_default().trim())
-        }
-    }
+/// Every branch a parser may end in, by a part of its message; `!` before those that a second of mutation must reach. A
+/// message belongs to the first that fits, and one that fits none is a branch that this list forgot.
+type Branches = &'static [&'static str];
+
+const CANONICAL_BYTES: Branches = &[
+    "!bytes, shorter than its header",
+    "!malformed entry: version",
+    "!malformed entry: it ends inside a field",
+    "!malformed entry: field id",
+    "!is unknown or out of order",
+    "!malformed row: required column",
+    "!bytes where an integer has 8",
+    "!utf-8",
+    "!a list that ends inside an item",
+    "a list shorter than its count",
+    "bytes after the last item",
+    "map keys do not strictly ascend",
+    "a key without a value",
+    "malformed log_index",
+    "!over the limit of",
+];
+const PAYLOAD_RECORD: Branches =
+    &["!bytes, too short", "!it ends inside a field", "!malformed payload record: field id"];
+const GROUP: Branches = &[
+    "!write-ahead group header: digest",
+    "!write-ahead group header: too short",
+    "!write-ahead group does not match: body of group",
+    // Behind the header's digest.
+    "write-ahead group header: magic or reserved bytes",
+    "bytes of a group body",
+];
+const GROUP_BODY: Branches = &[
+    "!write-ahead group: cut off",
+    "!write-ahead group: a section is cut off",
+    "!write-ahead group: entries section",
+    "!write-ahead group: cursor section",
+    "!write-ahead group: unknown section tag",
+    "!write-ahead group: another number of sections",
+    "!the bundle does not hold what it says",
+    "!a payload record is cut off",
+];
+const FILE_HEADER: Branches =
+    &["!shorter than 512 bytes", "!no magic", "!digest or padding", "!unknown version"];
+const NOTE: Branches = &[
+    "!malformed note: not UTF-8",
+    "!malformed note: a control character",
+    "!malformed note: no blank line before signatures",
+    "!malformed note: the last line does not end",
+    "!malformed note: a signature line is not",
+    "!note signature does not match: not exactly one by",
+    "!note signature does not match: wrong signature by",
+    "bytes where Ed25519 has 64",
+    "bytes of a note",
+    "signatures of a note",
+];
+const CHECKPOINT: Branches = &[
+    "!malformed checkpoint: not UTF-8",
+    "!malformed checkpoint: expected three lines",
+    "!malformed checkpoint: size",
+    "!malformed checkpoint: a number in another spelling",
+    "!malformed hash",
+    "!malformed origin: expected",
+    "!malformed origin",
+    "!malformed stream",
+    "over the limit of",
+];
+const MANIFEST: Branches = &[
+    "!malformed manifest: not UTF-8",
+    "!malformed manifest: no newline at its end",
+    "malformed manifest: version",
+    "!not in canonical spelling",
+    "malformed manifest: number",
+    "!does not fit size",
+    "!data file name does not match",
+    "!malformed data file path",
+    // Those of the JSON parser, the finest first.
+    "!malformed manifest: unknown field",
+    "!malformed manifest: duplicate field",
+    "!malformed manifest: missing field",
+    "!malformed manifest: invalid type",
+    "malformed manifest: invalid value",
+    "malformed manifest: invalid length",
+    "!malformed manifest: control character",
+    "!malformed manifest: key must be a string",
+    "malformed manifest: invalid escape",
+    "malformed manifest: invalid number",
+    "malformed manifest: number out of range",
+    "!malformed manifest: trailing",
+    "!malformed manifest: EOF while parsing",
+    "malformed manifest: lone leading surrogate",
+    "malformed manifest: unexpected end of hex escape",
+    "malformed manifest: invalid unicode code point",
+    "malformed manifest: recursion limit exceeded",
+    "!malformed manifest: expected",
+];
+
+/// The branch an outcome stands for, as it is listed; its own message where it is not.
+fn branch(outcome: &Result<(), Error>, branches: Branches) -> String {
+    let Err(error) = outcome else { return "accepted".to_string() };
+    let message = error.to_string();
+    let listed = branches.iter().find(|branch| message.contains(branch.trim_start_matches('!')));
+    listed.map_or_else(|| format!("not listed: {message}"), |branch| refused(branch))
 }
 
-fn run(name: &str, seeds: &[Vec<u8>], mut parse: impl FnMut(&[u8]) -> Result<(), Error>) {
+fn refused(branch: &str) -> String {
+    format!("refused: {}", branch.trim_start_matches('!'))
+}
+
+fn run(name: &str, seeds: &[Vec<u8>], branches: Branches, mut parse: impl FnMut(&[u8]) -> Result<(), Error>) {
     for seed in seeds {
         parse(seed).unwrap_or_else(|error| panic!("{name}: a seed is refused: {error}"));
     }
     let seed = std::env::var("TACHO_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     let seconds = if std::env::var_os("TACHO_FULL").is_some() { 20 } else { 1 };
     let (mut seeded, started) = (Seeded(seed), Instant::now());
-    let mut reached: BTreeMap<String, u64> = BTreeMap::new();
+    // What is never reached is printed as 0.
+    let mut reached: BTreeMap<String, u64> = branches.iter().map(|branch| (refused(branch), 0)).collect();
     let mut cases = 0u64;
-    while started.elapsed() < Duration::from_secs(seconds) {
+    while started.elapsed() < Duration::from_secs(seconds) || cases < CASES_MIN {
         for _ in 0..64 {
             let outcome = parse(&mutate(&mut seeded, seeds));
-            *reached.entry(branch(&outcome)).or_default() += 1;
+            *reached.entry(branch(&outcome, branches)).or_default() += 1;
             cases += 1;
         }
     }
@@ -113,7 +214,12 @@ fn run(name: &str, seeds: &[Vec<u8>], mut parse: impl FnMut(&[u8]) -> Result<(),
     for (branch, count) in &reached {
         println!("  {count:>9}  {branch}");
     }
-    assert!(reached.len() > 2, "{name}: hardly any branch was reached");
+    let not_listed: Vec<_> = reached.keys().filter(|branch| branch.starts_with("not listed")).collect();
+    assert!(not_listed.is_empty(), "{name}: {not_listed:#?}");
+    assert!(reached.get("accepted").is_some_and(|count| *count > 0), "{name}: nothing was accepted");
+    for main in branches.iter().filter(|branch| branch.starts_with('!')) {
+        assert!(reached[&refused(main)] > 0, "{name}: never reached: {main}");
+    }
 }
 
 fn entries() -> Vec<Vec<u8>> {
@@ -150,7 +256,7 @@ fn entries() -> Vec<Vec<u8>> {
 
 #[test]
 fn canonical_bytes() {
-    run("canonical bytes", &entries(), |bytes| {
+    run("canonical bytes", &entries(), CANONICAL_BYTES, |bytes| {
         let view = EntryView::parse(bytes)?;
         let Ok(index) = i64::try_from(view.index) else { return Ok(()) };
         let mut builder = RowsBuilder::entries(Stream::Root);
@@ -169,7 +275,7 @@ fn payload_records() {
     record_header(5, &[3; 16], &mut record);
     record_field(200, b"{\"a\":1}", &mut record);
     record_field(203, b"", &mut record);
-    run("payload record", &[record], |bytes| {
+    run("payload record", &[record], PAYLOAD_RECORD, |bytes| {
         let view = RecordView::parse(bytes)?;
         let mut again = Vec::new();
         record_header(view.index, &view.salt, &mut again);
@@ -199,7 +305,7 @@ fn write_ahead_groups() {
         }
         builder.finish(9, [7; 16], Position { file: 1, offset: 512 }).unwrap()
     };
-    run("write-ahead group", &[group(0), group(1), group(3)], |bytes| {
+    run("write-ahead group", &[group(0), group(1), group(3)], GROUP, |bytes| {
         let header = GroupHeader::parse(bytes)?;
         let body = bytes.get(GROUP_HEADER_BYTES..GROUP_HEADER_BYTES + header.body_bytes).unwrap_or_default();
         header.check_body(body)
@@ -209,7 +315,7 @@ fn write_ahead_groups() {
         let header = GroupHeader::parse(&group).unwrap();
         group[GROUP_HEADER_BYTES..GROUP_HEADER_BYTES + header.body_bytes].to_vec()
     };
-    run("write-ahead group body", &[body(group(1)), body(group(3))], |bytes| {
+    run("write-ahead group body", &[body(group(1)), body(group(3))], GROUP_BODY, |bytes| {
         let count = if bytes.len() > 200 { 9 } else { 3 };
         for section in sections(bytes, count)? {
             if let Section::Entries(entries) = section {
@@ -219,11 +325,16 @@ fn write_ahead_groups() {
         }
         Ok(())
     });
-    run("write-ahead file header", &[FileHeader { number: 3, nonce: [9; 16] }.encode()], |bytes| {
-        let header = FileHeader::parse(bytes)?;
-        assert_eq!(header.encode(), bytes[..512], "two spellings of one header");
-        Ok(())
-    });
+    run(
+        "write-ahead file header",
+        &[FileHeader { number: 3, nonce: [9; 16] }.encode()],
+        FILE_HEADER,
+        |bytes| {
+            let header = FileHeader::parse(bytes)?;
+            assert_eq!(header.encode(), bytes[..512], "two spellings of one header");
+            Ok(())
+        },
+    );
 }
 
 fn signer(name: &str) -> (SigningKey, VerifierKey) {
@@ -269,13 +380,13 @@ fn notes() {
     let name = "i/t/events/w1";
     let key = signer(name).1;
     let text = format!("{name}\n20\n{}\n", schemas::tree::empty_root().to_base64());
-    run("note", &[signed(name, &text), signed(name, "hello\n\nworld\n")], |bytes| {
+    run("note", &[signed(name, &text), signed(name, "hello\n\nworld\n")], NOTE, |bytes| {
         let note = Note::parse(bytes)?;
         let again = assemble(note.unverified_text(), note.signatures());
         assert_eq!(again.as_bytes(), bytes, "two spellings of one note");
         note.verify(&key).map(|_| ())
     });
-    run("checkpoint", &[text.into_bytes()], |bytes| {
+    run("checkpoint", &[text.into_bytes()], CHECKPOINT, |bytes| {
         let text = std::str::from_utf8(bytes).map_err(|_| Error::malformed("checkpoint", "not UTF-8"))?;
         assert_eq!(Checkpoint::parse(text)?.to_string(), text, "two spellings of one checkpoint");
         Ok(())
@@ -284,13 +395,13 @@ fn notes() {
 
 #[test]
 fn manifests() {
-    run("manifest", &[manifest_text().into_bytes()], |bytes| {
+    run("manifest", &[manifest_text().into_bytes()], MANIFEST, |bytes| {
         let text = std::str::from_utf8(bytes).map_err(|_| Error::malformed("manifest", "not UTF-8"))?;
         assert_eq!(Manifest::parse(text)?.to_text()?, text, "two spellings of one manifest");
         Ok(())
     });
     let key = signer("i/t/events/w1/manifest").1;
-    run("signed manifest", &[signed("i/t/events/w1/manifest", &manifest_text())], |bytes| {
+    run("signed manifest", &[signed("i/t/events/w1/manifest", &manifest_text())], NOTE, |bytes| {
         Manifest::open(bytes, &key).map(|_| ())
     });
 }

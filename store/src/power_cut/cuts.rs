@@ -1,4 +1,5 @@
 //! Power cuts at any operation, by seed: a few lives of one store, each ended by a cut, a kill or a disk that fails.
+//! After each cut the power goes again, at a random operation of the recovery.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -17,6 +18,8 @@ use crate::error::Result;
 /// Seeds run by default, and with `TACHO_FULL=1`.
 const SEEDS: u64 = 60;
 const SEEDS_FULL: u64 = 1000;
+/// Power cuts in a full run, at least.
+const CUTS_MIN_FULL: u64 = 1000;
 /// Steps of one life, if nothing ends it before.
 const STEPS_MAX: u64 = 250;
 
@@ -31,39 +34,92 @@ enum End {
     Fault,
 }
 
+/// How often each thing happened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Counts {
+    cuts: u64,
+    kills: u64,
+    faults: u64,
+    /// Cuts amid a recovery from a cut.
+    second_cuts: u64,
+}
+
+impl Counts {
+    fn count(&mut self, end: End) {
+        *match end {
+            End::Cut => &mut self.cuts,
+            End::Kill => &mut self.kills,
+            End::Fault => &mut self.faults,
+        } += 1;
+    }
+
+    fn add(&mut self, other: Counts) {
+        self.cuts += other.cuts;
+        self.kills += other.kills;
+        self.faults += other.faults;
+        self.second_cuts += other.second_cuts;
+    }
+}
+
 /// One run, and what it did.
 #[derive(Debug)]
 struct Run {
     random: Random,
     events: u64,
+    counts: Counts,
     trace: Vec<String>,
 }
 
 impl Run {
     fn new(seed: u64) -> Run {
-        Run { random: Random::new(seed), events: 0, trace: Vec::new() }
+        Run { random: Random::new(seed), events: 0, counts: Counts::default(), trace: Vec::new() }
     }
 
-    /// Runs to the end; panics where a promise is broken. Returns the ends it came through.
-    fn run(&mut self) -> Vec<End> {
+    /// Runs to the end; panics where a promise is broken. The last life ends in a cut, and so does the recovery from it.
+    fn run(&mut self) {
         let clock = Arc::new(ManualClock::new(1_795_262_400_000_000));
         let (mut disk, mut model) = (SimDisk::new(), Model::default());
-        let mut ends = Vec::new();
-        for _ in 0..=self.random.below(3) {
+        let lives = self.random.below(3);
+        for life in 0..=lives {
+            let any = [End::Cut, End::Cut, End::Kill, End::Fault];
             let end =
-                [End::Cut, End::Cut, End::Kill, End::Fault][usize::try_from(self.random.below(4)).unwrap()];
+                if life == lives { End::Cut } else { any[usize::try_from(self.random.below(4)).unwrap()] };
             self.life(&disk, &clock, &mut model, end);
             self.trace.extend(disk.take_trace());
             self.trace.push(format!("{end:?}"));
-            disk = if end == End::Cut { disk.cut(self.random.next()) } else { disk.process_end() };
-            ends.push(end);
+            self.counts.count(end);
+            disk = match end {
+                End::Cut => self.cut_twice(&disk, &clock, &model),
+                End::Kill | End::Fault => disk.process_end(),
+            };
         }
         let mut rig = Rig::open(disk, clock, model).unwrap();
         rig.check();
         self.drive(&mut rig, 10).unwrap();
         let last = rig.check_and_close();
         self.trace.extend(last.take_trace());
-        ends
+    }
+
+    /// The power goes, and again at any operation of the recovery; what is left on the platter.
+    fn cut_twice(&mut self, disk: &SimDisk, clock: &Arc<ManualClock>, model: &Model) -> SimDisk {
+        let cut = self.random.next();
+        // The same cut twice: once to see how long its recovery is.
+        let whole = disk.cut(cut);
+        Rig::open(whole.clone(), Arc::clone(clock), model.clone()).unwrap().check();
+        let operations = whole.operations();
+        assert!(operations > 0, "a recovery that writes nothing cannot be cut");
+        let recovering = disk.cut(cut);
+        let kind = if self.random.one_in(2) { Kind::Done } else { Kind::NotDone };
+        let at = 1 + self.random.below(operations);
+        recovering.fail(at, kind, true);
+        let opened = Rig::open(recovering.clone(), Arc::clone(clock), model.clone());
+        assert!(recovering.has_failed(), "operation {at} of {operations} of the recovery was not reached");
+        // Only a copy that can be made again may fail unnoticed.
+        drop(opened);
+        self.counts.second_cuts += 1;
+        self.trace.extend(recovering.take_trace());
+        self.trace.push(format!("second cut at {at} of {operations}"));
+        recovering.cut(self.random.next())
     }
 
     /// Opens and works until the disk fails.
@@ -170,7 +226,9 @@ fn seed_of_environment() -> Option<u64> {
 fn a_seed_names_one_run() {
     for seed in 0..6 {
         let (mut first, mut second) = (Run::new(seed), Run::new(seed));
-        assert_eq!(first.run(), second.run());
+        first.run();
+        second.run();
+        assert_eq!(first.counts, second.counts);
         let differs = first.trace.iter().zip(&second.trace).position(|(a, b)| a != b);
         if let Some(at) = differs {
             panic!("seed {seed}, operation {at}: {} and {}", first.trace[at], second.trace[at]);
@@ -181,18 +239,24 @@ fn a_seed_names_one_run() {
 
 #[test]
 fn nothing_promised_is_lost_in_a_power_cut() {
+    let full = std::env::var("TACHO_FULL").is_ok_and(|full| full == "1") && seed_of_environment().is_none();
     let seeds = match seed_of_environment() {
         Some(seed) => seed..seed + 1,
-        None if std::env::var("TACHO_FULL").is_ok_and(|full| full == "1") => 0..SEEDS_FULL,
+        None if full => 0..SEEDS_FULL,
         None => 0..SEEDS,
     };
     let clock = SystemClock::new();
     let mut failed = Vec::new();
-    let mut ended = [0u64; 3];
+    let mut counts = Counts::default();
     let count = seeds.end - seeds.start;
     for seed in seeds {
-        match catch_unwind(AssertUnwindSafe(|| Run::new(seed).run())) {
-            Ok(ends) => ends.iter().for_each(|end| ended[*end as usize] += 1),
+        let run = || {
+            let mut run = Run::new(seed);
+            run.run();
+            run.counts
+        };
+        match catch_unwind(AssertUnwindSafe(run)) {
+            Ok(of_run) => counts.add(of_run),
             Err(_) => {
                 eprintln!(
                     "seed {seed} failed: TACHO_SEED={seed} cargo test --release -p tachograph-store power_cut::cuts"
@@ -201,10 +265,14 @@ fn nothing_promised_is_lost_in_a_power_cut() {
             }
         }
     }
-    let [cuts, kills, faults] = ended;
+    let Counts { cuts, kills, faults, second_cuts } = counts;
     eprintln!(
-        "{count} seeds, {cuts} power cuts, {kills} kills, {faults} disk faults in {} ms",
+        "{count} seeds, {cuts} power cuts, {second_cuts} second cuts during recovery, {kills} kills, {faults} disk faults in {} ms",
         clock.monotonic_us() / 1000
     );
     assert!(failed.is_empty(), "{} of {count} seeds failed: {failed:?}", failed.len());
+    assert!(second_cuts > 0 && cuts >= count, "{counts:?} in {count} seeds");
+    if full {
+        assert!(cuts >= CUTS_MIN_FULL, "{cuts} power cuts");
+    }
 }

@@ -12,6 +12,7 @@ use crate::writer::Store;
 #[test]
 fn speed_on_more_than_half_a_million_events() {
     if std::env::var_os("TACHO_FIGURES").is_none() {
+        eprintln!("SKIPPED: a measurement of how fast verification is, for TACHO_FIGURES=1");
         return;
     }
     let mut store = Store::new(4, 16_384);
