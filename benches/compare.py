@@ -8,13 +8,13 @@ generator runs on the same machine and its time is ours as well.
 import argparse
 import json
 import os
-import resource
 import shutil
 import signal
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -70,11 +70,30 @@ def run_duckdb(source: Path, scratch: Path) -> dict:
     return json.loads(answer.stdout.splitlines()[-1]) | {"bytes": out.stat().st_size}
 
 
-def peak_mib(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError("no VmHWM")
+class Peak(threading.Thread):
+    """The peak of a process's memory up to its end, the last seal included: VmHWM only rises, so the last look counts."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.pid, self.mib, self.cpu = pid, 0.0, 0.0
+        self.done = threading.Event()
+
+    def look(self) -> None:
+        try:
+            for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    self.mib = max(self.mib, int(line.split()[1]) / 1024)
+            self.cpu = max(self.cpu, cpu_seconds(self.pid))
+        except (OSError, ValueError, IndexError):
+            pass    # it has ended
+
+    def run(self) -> None:
+        while not self.done.wait(0.02):
+            self.look()
+
+    def stop(self) -> None:
+        self.done.set()
+        self.join()
 
 
 def cpu_seconds(pid: int) -> float:
@@ -90,19 +109,23 @@ def run_ours(options: argparse.Namespace, source: Path, scratch: Path) -> dict:
     with open(scratch / "service.log", "a") as log:
         service = subprocess.Popen([str(Path(options.bin) / "tacho"), "serve", "--data", str(home / "data"), "--keys", str(home / "keys"),
                                     "--listen", "127.0.0.1:0", "--roles", roles], stdout=subprocess.PIPE, stderr=log, text=True)
+    peak = Peak(service.pid)
+    peak.start()
     try:
         address = service.stdout.readline().strip().removeprefix("ready http=")
         load = subprocess.run([str(Path(options.bin) / "load"), "--address", address, "--token-file", str(home / "keys/admin.token"),
                                "--file", str(source), "--connections", str(options.connections), "--body-bytes", str(options.body_bytes)],
                               check=True, capture_output=True, text=True)
         loaded = json.loads(load.stdout)
-        peak, cpu = peak_mib(service.pid), cpu_seconds(service.pid)
+        if loaded["accepted"] != options.events:
+            raise RuntimeError(f"{loaded['accepted']} of {options.events} events were accepted")
         started = time.perf_counter()
         service.send_signal(signal.SIGTERM)
         if service.wait(timeout=600) != 0:
             raise RuntimeError(f"the service exited {service.returncode}; see {scratch}/service.log")
         sealing = time.perf_counter() - started
     finally:
+        peak.stop()
         if service.poll() is None:
             service.kill()
     started = time.perf_counter()
@@ -112,19 +135,21 @@ def run_ours(options: argparse.Namespace, source: Path, scratch: Path) -> dict:
     if verified.returncode != 0:
         raise RuntimeError(f"verify: {verified.stdout}{verified.stderr}")
     return {"acknowledged_seconds": loaded["seconds"], "load_cpu": loaded["cpu_seconds"], "retries": loaded["retries"],
-            "seconds": loaded["seconds"] + sealing, "peak_mib": peak, "cpu": cpu, "verify_seconds": verify_seconds,
-            "bytes": split(home / "data" / "log" / "default" / "events")}
+            "seconds": loaded["seconds"] + sealing, "peak_mib": peak.mib, "cpu": peak.cpu, "verify_seconds": verify_seconds,
+            "bytes": split(home / "data" / "log")}
 
 
 def split(log: Path) -> dict:
-    """Bytes of the events log by what they are for."""
+    """Bytes of everything below `log/` by what they are for: the events' log in parts, all other logs in one."""
     import pyarrow.parquet as parquet
-    found = {"columns": 0, "commitments": 0, "payloads": 0, "salts": 0, "tiles": 0, "manifests": 0}
+    found = {"columns": 0, "commitments": 0, "payloads": 0, "salts": 0, "tiles": 0, "manifests": 0, "other logs": 0}
     for path in log.rglob("*"):
         if not path.is_file():
             continue
         size = path.stat().st_size
-        if path.suffix == ".parquet":
+        if path.relative_to(log).parts[:2] != ("default", "events"):
+            found["other logs"] += size
+        elif path.suffix == ".parquet":
             special = 0
             metadata = parquet.ParquetFile(path).metadata
             name = "payload_commitment" if "segments" in path.parts else "salt"
@@ -173,6 +198,11 @@ def main() -> int:
     ratios = sorted(b["seconds"] / a["seconds"] for a, b in zip(ours, theirs))
     print(f"\n{source.name}: {events:,} events, {source.stat().st_size / events:.0f} B each, {options.runs} pairs of runs")
     print(f"ours, sealed, against DuckDB's copy (2 threads, row order kept): {statistics.median(ratios):.2f} (from {ratios[0]:.2f} to {ratios[-1]:.2f})")
+    verify_ratios = sorted(b["seconds"] / a["verify_seconds"] for a, b in zip(ours, theirs))
+    byte_ratios = sorted(sum(a["bytes"].values()) / b["bytes"] for a, b in zip(ours, theirs))
+    print(f"our verify against DuckDB's copy: {statistics.median(verify_ratios):.2f} (from {verify_ratios[0]:.2f} to {verify_ratios[-1]:.2f})")
+    print(f"our bytes, all of log/, against DuckDB's file: {statistics.median(byte_ratios):.2f} "
+          f"(from {byte_ratios[0]:.2f} to {byte_ratios[-1]:.2f})")
     print(f"events/s, median: ours acknowledged {events / median(ours, 'acknowledged_seconds'):,.0f}, sealed {events / median(ours, 'seconds'):,.0f}, "
           f"verify {events / median(ours, 'verify_seconds'):,.0f}; DuckDB {events / median(theirs, 'seconds'):,.0f}")
     print(f"CPU microseconds an event: ours {median(ours, 'cpu') / events * 1e6:.2f} (load generator {median(ours, 'load_cpu') / events * 1e6:.2f}), "

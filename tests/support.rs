@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -19,12 +19,12 @@ pub fn tacho() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_tacho"))
 }
 
-/// A file of `../shared`, where the project has it beside it.
+/// A file of `../shared`, where the project has it beside it. A test that gets `None` is skipped, and ends.
 pub fn shared(path: &str) -> Option<Vec<u8>> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(path);
     let found = std::fs::read(&file).ok();
     if found.is_none() {
-        println!("not here: {}: this part of the test is left out", file.display());
+        println!("SKIPPED: {} is not here", file.display());
     }
     found
 }
@@ -58,11 +58,17 @@ impl Answer {
 impl Service {
     /// Starts the program on `<home>/data`, and waits until it is ready.
     pub fn start(home: &Path, environment: &[(&str, &str)]) -> Service {
-        Service::start_program(&tacho(), home, environment).expect("the service starts")
+        Service::start_program(&tacho(), home, environment).unwrap_or_else(|status| {
+            panic!("the service did not start: {status}\n{}", service_log(home));
+        })
     }
 
-    /// As [`Service::start`] with another program; `None` when it ended before it was ready.
-    pub fn start_program(program: &Path, home: &Path, environment: &[(&str, &str)]) -> Option<Service> {
+    /// As [`Service::start`] with another program; how it ended when it did so before it was ready.
+    pub fn start_program(
+        program: &Path,
+        home: &Path,
+        environment: &[(&str, &str)],
+    ) -> Result<Service, ExitStatus> {
         let log =
             std::fs::OpenOptions::new().create(true).append(true).open(home.join("service.log")).unwrap();
         let mut child = Command::new(program)
@@ -78,11 +84,10 @@ impl Service {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let Some(address) = line.trim().strip_prefix("ready http=") else {
-            child.wait().unwrap();
-            return None;
+            return Err(child.wait().unwrap());
         };
         let token = std::fs::read_to_string(home.join("keys/admin.token")).unwrap().trim().to_string();
-        Some(Service { child, address: address.to_string(), token })
+        Ok(Service { child, address: address.to_string(), token })
     }
 
     /// Sends a request with the admin token.
@@ -112,10 +117,10 @@ impl Service {
         wait(&mut self.child, Duration::from_secs(60))
     }
 
-    /// SIGKILL.
-    pub fn kill(mut self) {
+    /// SIGKILL, unless it has ended; how it ended.
+    pub fn kill(mut self) -> ExitStatus {
         self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.child.wait().unwrap()
     }
 }
 
@@ -125,6 +130,14 @@ impl Drop for Service {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+/// The end of what the service under `home` said.
+pub fn service_log(home: &Path) -> String {
+    let text = std::fs::read(home.join("service.log")).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
 }
 
 pub fn signal(child: &Child, name: &str) {

@@ -18,6 +18,10 @@ mod suites {
     mod loss;
     /// S1's record, the samples, idempotency, redaction, latency of an answer.
     mod main_job;
+    /// What the metrics say is what the senders were told.
+    mod metrics;
+    /// Secrets reach no file.
+    mod secrets;
     /// Every byte of a small store, flipped.
     mod tamper;
 }

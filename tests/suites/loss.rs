@@ -2,12 +2,15 @@
 //! acknowledged minus found is nothing, no retry is recorded twice, and verify is clean after each.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::support::{Seeded, Service, event, is_full, request, verify};
+use super::main_job::files_below;
+use crate::support::{Seeded, Service, event, is_full, request, service_log, verify};
 
 /// Connections that send at once.
 const SENDERS: usize = 4;
@@ -17,6 +20,12 @@ const HURRY: [(&str, &str); 3] = [
     ("TACHO_STORE_SEAL_AGE_SMALL_S", "1"),
     ("TACHO_STORE_WAL_FILE_BYTES", "1000000"),
 ];
+
+/// Kills in a full run, at random and at named points, at least.
+const KILLS_MIN_FULL: u64 = 100;
+const NAMED_KILLS_MIN_FULL: u64 = 20;
+/// What ends a process that is killed from outside, or by itself at a named point; nothing else counts as a kill.
+const SIGKILL: i32 = 9;
 
 /// What the senders know.
 #[derive(Debug, Default)]
@@ -28,17 +37,23 @@ struct Known {
 
 #[test]
 fn nothing_acknowledged_is_lost_by_a_kill_at_any_moment() {
-    let kills = if is_full() { 100 } else { 8 };
+    let rounds = if is_full() { KILLS_MIN_FULL } else { 8 };
+    let mut kills = 0u64;
     let home = tempfile::tempdir().unwrap();
     let mut known = Known::default();
     let mut seeded = Seeded(1);
-    for kill in 0..kills {
+    for kill in 0..rounds {
         let service = Service::start(home.path(), &HURRY);
         let after = Duration::from_millis(30 + seeded.below(700));
-        load_until(service, &mut known, &format!("k{kill}"), |started, _| started.elapsed() >= after, true);
+        let (gone, status) =
+            load_until(service, &mut known, &format!("k{kill}"), |started, _| started.elapsed() >= after);
+        assert!(!gone, "it ended by itself: {status}\n{}", service_log(home.path()));
+        kills += u64::from(is_killed(status, home.path()));
         check(home.path(), &mut known, &format!("kill {kill} after {after:?}"));
     }
     println!("{kills} kills, {} events acknowledged, none lost", known.acknowledged.len());
+    assert_eq!(kills, rounds);
+    assert!(!known.acknowledged.is_empty());
 }
 
 #[test]
@@ -59,35 +74,57 @@ fn nothing_acknowledged_is_lost_by_a_kill_at_a_named_point() {
             let at = format!("{place}:{count}");
             let mut environment = HURRY.to_vec();
             environment.push(("TACHO_CRASH_AT", &at));
-            let mut crashed = true;
+            let prefix = format!("{place}-{count}");
+            let limit = Duration::from_secs(20);
             // A place that is passed while the store opens ends the program before it is ready.
-            if let Some(service) = Service::start_program(&program, home.path(), &environment) {
-                let limit = Duration::from_secs(20);
-                crashed = load_until(
-                    service,
-                    &mut known,
-                    &format!("{place}-{count}"),
-                    |started, gone| gone || started.elapsed() >= limit,
-                    false,
-                );
+            let (gone, status) = match Service::start_program(&program, home.path(), &environment) {
+                Ok(service) => load_until(service, &mut known, &prefix, |started, gone| {
+                    gone || started.elapsed() >= limit
+                }),
+                Err(status) => (true, status),
+            };
+            let crashed = gone && is_killed(status, home.path());
+            if crashed {
+                check_left_behind(place, home.path());
             }
-            *reached.entry(place).or_insert(0) += u64::from(crashed);
+            *reached.entry(place).or_insert(0u64) += u64::from(crashed);
             check(home.path(), &mut known, &at);
         }
     }
     println!("killed at: {reached:?}; {} events acknowledged, none lost", known.acknowledged.len());
     let missed: Vec<_> = reached.iter().filter(|(_, count)| **count == 0).collect();
     assert!(missed.is_empty(), "never reached: {missed:?}");
+    let kills: u64 = reached.values().sum();
+    println!("{kills} kills at {} named points", reached.len());
+    assert!(!is_full() || kills >= NAMED_KILLS_MIN_FULL, "{kills} kills at named points");
 }
 
-/// Loads the service from several threads until `enough`, then kills it; whether it had ended by itself.
+/// Whether that was a kill; any other end than that or a clean one is a defect of its own.
+fn is_killed(status: ExitStatus, home: &Path) -> bool {
+    assert_eq!(status.signal(), Some(SIGKILL), "it ended otherwise: {status}\n{}", service_log(home));
+    true
+}
+
+/// What a kill at a point inside the manifest's write leaves: that it was the manifest, and no other file.
+fn check_left_behind(place: &str, home: &Path) {
+    if place == "manifest-half-written" || place == "manifest-written" {
+        let files = files_below(&home.join("data/log"));
+        let is_unfinished = |file: &PathBuf| {
+            file.extension().is_some_and(|extension| extension == "tmp")
+                && file.parent().is_some_and(|parent| parent.ends_with("manifest"))
+        };
+        assert!(files.iter().any(is_unfinished), "killed at {place}, and no manifest was being written");
+    }
+}
+
+/// Loads the service from several threads until `enough`, then kills it; whether it had ended by itself, and how it
+/// ended.
 fn load_until(
     service: Service,
     known: &mut Known,
     prefix: &str,
     enough: impl Fn(Instant, bool) -> bool,
-    kill: bool,
-) -> bool {
+) -> (bool, ExitStatus) {
     let stop = Arc::new(AtomicBool::new(false));
     let results = Arc::new(Mutex::new(Known::default()));
     let senders: Vec<_> = (0..SENDERS)
@@ -105,16 +142,13 @@ fn load_until(
         std::thread::sleep(Duration::from_millis(2));
         gone = service.child.try_wait().unwrap().is_some();
     }
-    if kill {
-        assert!(!gone, "it ended by itself");
-    }
-    service.kill();
+    let status = service.kill();
     stop.store(true, Ordering::SeqCst);
     senders.into_iter().for_each(|sender| sender.join().unwrap());
     let mut results = results.lock().unwrap();
     known.acknowledged.append(&mut results.acknowledged);
     known.unanswered.append(&mut results.unanswered);
-    gone
+    (gone, status)
 }
 
 fn send_until(stop: &AtomicBool, results: &Mutex<Known>, address: &str, token: &str, prefix: &str) {

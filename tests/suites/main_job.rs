@@ -17,11 +17,13 @@ const S1: &str = r#"{
 }"#;
 
 #[test]
+fn the_record_of_s1_is_the_one_in_its_text() {
+    let Some(seed) = shared("seeds/S1.txt") else { return };
+    assert!(String::from_utf8(seed).unwrap().contains(S1));
+}
+
+#[test]
 fn the_record_of_s1_is_taken_byte_for_byte_and_comes_back_in_sql() {
-    if let Some(seed) = shared("seeds/S1.txt") {
-        let seed = String::from_utf8(seed).unwrap();
-        assert!(seed.contains(S1), "the record in this test is the one that S1 prints");
-    }
     let home = tempfile::tempdir().unwrap();
     let service = Service::start(home.path(), &[]);
     let answer = service.post_events(S1.as_bytes());
@@ -73,13 +75,36 @@ fn records_that_are_not_mapped_yet_are_refused_by_name_and_spoil_nothing() {
         assert_eq!(answer["accepted"], 2, "{name}: {answer}");
         assert!(answer["rejected_count"].as_u64().unwrap() >= 1, "{name}");
         for refused in answer["rejected"].as_array().unwrap() {
-            let detail = refused["detail"].as_str().unwrap();
-            assert!(detail.len() > 20 && !refused["code"].as_str().unwrap().is_empty(), "{name}: {detail}");
+            check_refusal(name, &refused["code"], refused["detail"].as_str().unwrap());
         }
     }
     let rows = service.sql("SELECT count(*) AS n FROM events WHERE control IS NULL");
     assert_eq!(rows[0]["n"], samples.len() as u64 * 2);
 }
+
+/// A record that no mapping knows is told what each mapping lacks; a line that is no record, what a record is.
+fn check_refusal(name: &str, code: &Value, detail: &str) {
+    match code.as_str().unwrap() {
+        "unmapped" => {
+            for part in ["for canonical/1 it lacks `", "for simple/1 it lacks `", "keys: "] {
+                assert!(detail.contains(part), "{name}: {detail}");
+            }
+        }
+        "bad_json" => {
+            assert!(name.ends_with(".log"), "{name} is JSON: {detail}");
+            let wanted = "not a JSON value: expected ";
+            assert!(detail.starts_with(wanted) && detail.contains(" at byte "), "{name}: {detail}");
+        }
+        code => panic!("{name}: {code}: {detail}"),
+    }
+}
+
+/// What is promised of an event once it is acknowledged.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
+const SIGNED_WITHIN: Duration = Duration::from_secs(2);
+/// The machine may be busy with something else: the promise must hold in one of so many trials.
+const TRIALS_MAX: usize = 5;
+const EVENTS_A_TRIAL: usize = 3;
 
 #[test]
 fn an_event_is_answerable_within_a_second_and_signed_within_two() {
@@ -88,9 +113,23 @@ fn an_event_is_answerable_within_a_second_and_signed_within_two() {
     // Opening the log and the first query compile what later ones have.
     service.post_events(event("warm").as_bytes());
     service.sql("SELECT count(*) FROM events");
+    let mut trials = Vec::new();
+    for trial in 0..TRIALS_MAX {
+        let (answered, signed) = slowest(&service, trial);
+        println!("trial {trial}: the slowest was answered after {answered:?} and signed after {signed:?}");
+        trials.push((answered, signed));
+        if answered <= ANSWERED_WITHIN && signed <= SIGNED_WITHIN {
+            return;
+        }
+    }
+    panic!("promised within {ANSWERED_WITHIN:?} and {SIGNED_WITHIN:?}: {trials:?}");
+}
+
+/// Until the slowest of a few events is in an answer, and until it is under a signature.
+fn slowest(service: &Service, trial: usize) -> (Duration, Duration) {
     let mut slowest = (Duration::ZERO, Duration::ZERO);
-    for at in 0..5 {
-        let id = format!("timed-{at}");
+    for at in 0..EVENTS_A_TRIAL {
+        let id = format!("timed-{trial}-{at}");
         let answer = service.post_events(event(&id).as_bytes());
         assert_eq!(answer.status, 200);
         let acknowledged = Instant::now();
@@ -106,9 +145,7 @@ fn an_event_is_answerable_within_a_second_and_signed_within_two() {
         }
         slowest.1 = slowest.1.max(acknowledged.elapsed());
     }
-    println!("slowest of five: answered after {:?}, signed after {:?}", slowest.0, slowest.1);
-    // The promise is 1 s and 2 s; the bound leaves room for a busy machine and still finds a broken timer.
-    assert!(slowest.0 < Duration::from_secs(3) && slowest.1 < Duration::from_secs(6), "{slowest:?}");
+    slowest
 }
 
 #[test]

@@ -227,7 +227,7 @@ async fn segments_checkpoints_and_columns_say_what_there_is() {
 async fn the_published_questions_run() {
     let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/bench/queries");
     let Ok(listing) = std::fs::read_dir(&dir) else {
-        eprintln!("skipped: no published questions beside this repository");
+        eprintln!("SKIPPED: no published questions beside this repository");
         return;
     };
     let world = World::with_events(2500, 1000, 500);

@@ -54,6 +54,7 @@ const QUESTIONS: [(&str, &str); 12] = [
 #[tokio::test]
 async fn questions_over_200_000_rows() {
     if std::env::var_os("TACHO_FIGURES").is_none() {
+        eprintln!("SKIPPED: a measurement of how long questions take, for TACHO_FIGURES=1");
         return;
     }
     let world = World::with_events(200_000, 200_000, 0);
