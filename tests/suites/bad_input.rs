@@ -92,7 +92,7 @@ fn bad_input_is_told_apart_and_spoils_nothing() {
             answer.text()
         );
     };
-    took("past 2^53", &with("{\"number\":7}", "{\"number\":9007199254740993}").as_slice());
+    took("past 2^53", with("{\"number\":7}", "{\"number\":9007199254740993}").as_slice());
     took("year 0", event("y0").replace("2026-11-21T10:00:00Z", "0000-01-01T00:00:00Z").as_bytes());
     took("year 9999", event("y9").replace("2026-11-21T10:00:00Z", "9999-12-31T23:59:59.999999Z").as_bytes());
     took("an unknown enum", event("en").replace("\"allow\"", "\"perhaps\"").as_bytes());

@@ -209,6 +209,8 @@ fn check(home: &Path, known: &mut Known, what: &str) {
     }
     let lost: Vec<_> = known.acknowledged.difference(&found).take(5).collect();
     assert!(lost.is_empty(), "lost after {what}: {lost:?}");
+    let (code, text) = verify(home);
+    assert_eq!(code, 0, "verify after {what}, of the running service:\n{text}");
     assert_eq!(service.stop(), Some(0), "after {what}");
     let (code, text) = verify(home);
     assert_eq!(code, 0, "verify after {what}, after recovery:\n{text}");
