@@ -155,6 +155,9 @@ pub(crate) const SHAPES: &[Shape] = &[
     // Shopify admin, custom app, private app and shared secrets.
     shape("shopify_token", &[token("shpat_", HexAnyCase, 32), token("shpca_", HexAnyCase, 32), token("shppa_", HexAnyCase, 32), token("shpss_", HexAnyCase, 32)],
         "shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}", Check::None),
+    // User and password of a request, as curl takes them.
+    shape("password", &[inner("curl ", Any, 0)],
+        r#"curl [^\r\n]*?[ \t](?:-[A-Za-z]*[uU]|--(?:proxy-)?user)[ \t=]*\\*["']?[^\s"':@/\\]+:(?P<secret>(?:[^\s"'\\]|\\[^\s"'])+)"#, Check::None),
     // Databricks personal access token.
     shape("databricks_token", &[token("dapi", Hex, 32)], "dapi[0-9a-f]{32}(?:-[0-9])?", EndsThere),
     // HashiCorp Vault service, batch and recovery token.
@@ -194,7 +197,6 @@ pub(crate) struct Matchers(Vec<Matcher>);
 struct Matcher {
     class: &'static str,
     check: Check,
-    boundary: bool,
     expression: Regex,
 }
 
@@ -231,29 +233,20 @@ impl Matchers {
 impl Matcher {
     /// The expressions are constants of this file and each is compiled by the tests.
     fn new(class: &'static str, expression: &str, check: Check, boundary: bool) -> Matcher {
-        // The byte before is part of the match, so that a refused match cannot hide a later one; it is cut off again.
-        let prefix = if boundary { "(?:^|[^0-9A-Za-z])" } else { "" };
+        // What stands before is part of the match, so that a refused match cannot hide a later one; the group leaves it out.
+        // As in `bytes::token_boundary`, the letter of an escape that the text shows is no part of the word after it.
+        let prefix = if boundary { r"(?:^|[^0-9A-Za-z]|\\[bfnrt])" } else { "" };
+        let open = if expression.contains("(?P<secret>") { "(?:" } else { "(?P<secret>" };
         let expression =
-            Regex::new(&format!("{prefix}(?:{expression})")).expect("expression of a shape compiles");
-        Matcher { class, check, boundary, expression }
+            Regex::new(&format!("{prefix}{open}{expression})")).expect("expression of a shape compiles");
+        Matcher { class, check, expression }
     }
 
     fn find(&self, rank: usize, text: &str, spans: &mut Vec<Span>) {
-        let narrowed = self.expression.capture_names().flatten().next().is_some();
-        if narrowed {
-            for captures in self.expression.captures_iter(text) {
-                if let Some(found) = captures.name("secret") {
-                    self.keep(rank, text, found.start(), found.end(), spans);
-                }
+        for captures in self.expression.captures_iter(text) {
+            if let Some(found) = captures.name("secret") {
+                self.keep(rank, text, found.start(), found.end(), spans);
             }
-            return;
-        }
-        for found in self.expression.find_iter(text) {
-            let first = found.as_str().chars().next();
-            let cut = first
-                .filter(|first| self.boundary && !first.is_ascii_alphanumeric())
-                .map_or(0, char::len_utf8);
-            self.keep(rank, text, found.start() + cut, found.end(), spans);
         }
     }
 
