@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::marker::is_inert;
 use crate::names;
 use crate::redactor::Redactor;
-use crate::text::string_edits;
+use crate::text::{Level, string_edits};
 use escape::{decode, escaped_edits};
 use tape::{Kind, Token, tokenize};
 
@@ -21,13 +21,15 @@ struct Frame {
     inherited: Option<&'static str>,
     /// Class that a member such as `name` gives to its sibling `value`.
     pair: Option<&'static str>,
+    /// Whether another member says whose it is.
+    names_user: bool,
     /// Class of the next value: its key's, or that of the array element before it.
     next: Option<&'static str>,
     at_key: bool,
 }
 
-/// Edits of one complete JSON value that stands `level` JSON strings deep.
-pub(crate) fn json_edits(redactor: &Redactor, json: &str, level: usize) -> Result<Vec<Edit>, Error> {
+/// Edits of one complete JSON value that stands in others as deep as `level` says.
+pub(crate) fn json_edits(redactor: &Redactor, json: &str, level: Level) -> Result<Vec<Edit>, Error> {
     let tape = tokenize(json)?;
     let mut walk = Walk { redactor, json, tape: &tape, level, edits: Vec::new() };
     walk.run();
@@ -38,7 +40,7 @@ struct Walk<'a> {
     redactor: &'a Redactor,
     json: &'a str,
     tape: &'a [Token],
-    level: usize,
+    level: Level,
     edits: Vec<Edit>,
 }
 
@@ -56,7 +58,7 @@ impl Walk<'_> {
                 frames.pop();
             } else if frame.is_object && frame.at_key {
                 frame.at_key = false;
-                frame.next = self.key(token, frame.pair).or(frame.inherited);
+                frame.next = self.key(token, frame).or(frame.inherited);
             } else {
                 frame.at_key = true;
                 let next = if frame.is_object { None } else { self.class_of_next_element(token) };
@@ -71,15 +73,21 @@ impl Walk<'_> {
         }
     }
 
-    /// Redacts a key as text, and gives the class of its value.
-    fn key(&mut self, token: &Token, pair: Option<&'static str>) -> Option<&'static str> {
+    /// Redacts a key as text, or as a secret where it is one, and gives the class of its value.
+    fn key(&mut self, token: &Token, frame: &Frame) -> Option<&'static str> {
         let raw = token.inside(self.json);
         let key = decode(raw);
-        let edits = string_edits(self.redactor, &key, self.level);
+        let mut edits = string_edits(self.redactor, &key, self.level);
         let class = names::class_of_key(&key)
             // A secret glued to a key's name can hide it.
             .or_else(|| names::class_of_key(&apply(&key, &edits).text))
-            .or_else(|| pair.filter(|_| names::is_value_key(key.as_bytes())));
+            .or_else(|| frame.pair.filter(|_| names::is_value_key(key.as_bytes())))
+            .or_else(|| names::class_beside_user(&key).filter(|_| frame.names_user));
+        // Below a secret's name the keys may be the secrets: `{"api_keys": {"9f8e7d6c5b4a3928": "alice"}}`.
+        if let Some(inherited) = frame.inherited.filter(|_| edits.is_empty() && names::is_opaque(&key)) {
+            let replacement = self.redactor.marker(inherited, &key);
+            edits = vec![Edit { start: 0, end: key.len(), class: inherited, replacement }];
+        }
         self.push(token, raw, edits);
         class
     }
@@ -92,12 +100,14 @@ impl Walk<'_> {
             Kind::Literal | Kind::Close => {}
             Kind::Object | Kind::Array => {
                 let is_object = token.kind == Kind::Object;
-                let pair = if is_object { self.pair_class(index, token.close) } else { None };
+                let (pair, names_user) =
+                    if is_object { self.members(index, token.close) } else { (None, false) };
                 return Some(Frame {
                     close: token.close,
                     is_object,
                     inherited: class,
                     pair,
+                    names_user,
                     next: None,
                     at_key: true,
                 });
@@ -118,7 +128,7 @@ impl Walk<'_> {
             return;
         }
         // A known shape says more than the name, and gives the same fingerprint as the same secret elsewhere.
-        let mut edits = crate::text::text_edits(self.redactor, &text);
+        let mut edits = crate::text::text_edits(self.redactor, &text, self.level);
         if !matches!(edits.as_slice(), [edit] if edit.start == 0 && edit.end == text.len()) {
             let replacement = self.redactor.marker(class, &text);
             edits = vec![Edit { start: 0, end: text.len(), class, replacement }];
@@ -140,20 +150,21 @@ impl Walk<'_> {
         }
     }
 
-    /// The class that a member such as `"name": "Authorization"` of the object at `open` gives to its sibling `value`.
-    fn pair_class(&self, open: usize, close: usize) -> Option<&'static str> {
+    /// Of the object at `open`: the class that a member such as `"name": "Authorization"` gives to its sibling `value`, and
+    /// whether a member says whose it is.
+    fn members(&self, open: usize, close: usize) -> (Option<&'static str>, bool) {
+        let (mut class, mut names_user) = (None, false);
         let mut index = open + 1;
         while index + 1 < close {
-            let (key, value) = (self.tape.get(index)?, self.tape.get(index + 1)?);
-            if value.kind == Kind::String && names::is_name_key(decode(key.inside(self.json)).as_bytes()) {
-                let name = names::name_of_value(&decode(value.inside(self.json)));
-                if let Some(name) = name {
-                    return Some(name.class);
-                }
+            let (Some(key), Some(value)) = (self.tape.get(index), self.tape.get(index + 1)) else { break };
+            let name = decode(key.inside(self.json));
+            names_user |= names::is_user_key(&name);
+            if class.is_none() && value.kind == Kind::String && names::is_name_key(name.as_bytes()) {
+                class = names::name_of_value(&decode(value.inside(self.json))).map(|name| name.class);
             }
             index = value.close + 1;
         }
-        None
+        (class, names_user)
     }
 
     /// The class that an array's element gives to the next: of a header's name, or of a command's flag.

@@ -37,13 +37,15 @@ pub(crate) enum Place {
     Everywhere,
     /// Only before an equals sign, as in a URL's query.
     Parameter,
+    /// Only as the whole name of a parameter, or of a member of an object that also names a user.
+    BesideUser,
 }
 
 const fn name(words: &'static [&'static str], class: &'static str, start: Start, place: Place) -> Name {
     Name { words, class, start, place }
 }
 
-use Place::{Everywhere, Parameter};
+use Place::{BesideUser, Everywhere, Parameter};
 use Start::{Anywhere, Word};
 
 /// All names; the first that fits gives the class, so the special stand before the general.
@@ -70,6 +72,7 @@ pub(crate) const NAMES: &[Name] = &[
     name(&["root", "pass"], "password", Word, Everywhere),
     name(&["admin", "pass"], "password", Word, Everywhere),
     name(&["mysql", "pass"], "password", Word, Everywhere),
+    name(&["pass"], "password", Word, BesideUser),
     name(&["secret", "access", "key"], "aws_secret_access_key", Anywhere, Everywhere),
     name(&["shared", "access", "key"], "azure_account_key", Anywhere, Everywhere),
     name(&["account", "key"], "azure_account_key", Anywhere, Everywhere),
@@ -150,12 +153,38 @@ const HARMLESS_BEFORE_TOKEN: &[&str] = &[
 ];
 
 /// Bytes that may follow a name at once, when it stands where a name counts.
-pub(crate) const TERMINATORS: &[u8] = b"\"'\\=: \t\n\r%]`";
+pub(crate) const TERMINATORS: &[u8] = b"\"'\\=: \t\n\r%]`>";
+
+/// Shortest key below a secret's name that may itself be the secret, in bytes.
+const OPAQUE_KEY_BYTES: usize = 16;
 
 /// Names of the member that holds a header's or a parameter's name.
 const NAME_KEYS: &[&str] = &["name", "key", "header", "header_name", "headerName", "field", "k"];
 /// Names of the member that holds its value.
 const VALUE_KEYS: &[&str] = &["value", "values", "val", "v", "header_value", "headerValue"];
+
+/// Names of the member that says whose the secret is.
+const USER_KEYS: &[&str] = &["user", "username", "user_name", "login", "email", "account", "usr", "uid"];
+
+/// True for a member such as `user` in `{"user": "u", "pass": "..."}`.
+pub(crate) fn is_user_key(key: &str) -> bool {
+    USER_KEYS.iter().any(|known| key.eq_ignore_ascii_case(known))
+}
+
+/// What stands before a name that counts only beside such a member: a member's quote, or the sign before a parameter.
+pub(crate) const USER_LEADS: [u8; 3] = *b"\"?&";
+
+/// The class of a key that counts only beside such a member.
+pub(crate) fn class_beside_user(key: &str) -> Option<&'static str> {
+    let is_whole = |name: &&Name| matches!(name.words, [word] if key.eq_ignore_ascii_case(word));
+    NAMES.iter().filter(|name| name.place == BesideUser).find(is_whole).map(|name| name.class)
+}
+
+/// True when `name`, of one word, ends at `end` and follows one of `leads`.
+pub(crate) fn stands_after(bytes: &[u8], name: &Name, end: usize, leads: &[u8]) -> bool {
+    let len = name.words.iter().map(|word| word.len()).sum();
+    end.checked_sub(len).and_then(|begin| before(bytes, begin)).is_some_and(|byte| leads.contains(&byte))
+}
 
 /// True for a member such as `name` in `{"name": "Authorization", "value": "..."}`.
 pub(crate) fn is_name_key(key: &[u8]) -> bool {
@@ -251,7 +280,15 @@ fn is_harmless(bytes: &[u8], floor: usize, begin: usize, name: &Name) -> bool {
 /// The class of a JSON member's key, decoded. Closing brackets and quotes at its end are passed over.
 pub(crate) fn class_of_key(key: &str) -> Option<&'static str> {
     let end = key.trim_end_matches(['"', '\'', ']', '`', '\\', ' ', '\t', '\n', '\r']).len();
-    name_ending_at(key.as_bytes(), end).filter(|name| name.place != Parameter).map(|name| name.class)
+    name_ending_at(key.as_bytes(), end).filter(|name| name.place == Everywhere).map(|name| name.class)
+}
+
+/// True for a key that is no word but a value: long, without blanks, a good part of it digits.
+pub(crate) fn is_opaque(key: &str) -> bool {
+    let digits = key.bytes().filter(u8::is_ascii_digit).count();
+    key.len() >= OPAQUE_KEY_BYTES
+        && digits * 8 >= key.len()
+        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=_.~-:".contains(&byte))
 }
 
 /// The name that a whole string value is, when it is nothing else: the `Authorization` of a header pair.
@@ -260,7 +297,7 @@ pub(crate) fn name_of_value(value: &str) -> Option<&'static Name> {
     if bytes.len() > NAME_BYTES_MAX || !bytes.iter().copied().all(is_name_byte) {
         return None;
     }
-    name_ending_at(bytes, bytes.len()).filter(|name| name.place != Parameter)
+    name_ending_at(bytes, bytes.len()).filter(|name| name.place == Everywhere)
 }
 
 #[cfg(test)]

@@ -3,13 +3,14 @@
 use std::fmt;
 
 use crate::edit::apply;
+use crate::encoded;
 use crate::error::Error;
 use crate::json::json_edits;
 use crate::marker;
 use crate::prefilter::Prefilter;
 use crate::removed::Redacted;
 use crate::shapes::Matchers;
-use crate::text::string_edits;
+use crate::text::{Level, string_edits};
 
 /// All rules, compiled once. Share it in an `Arc`.
 pub struct Redactor {
@@ -33,20 +34,20 @@ impl Redactor {
     }
 
     /// True when no rule can match anywhere in `bytes`, be they JSON or text: then redacting them would change nothing.
-    /// False means that they must go through [`Self::redact_json`] or [`Self::redact_text`]. One pass, no allocation.
+    /// False means that they must go through [`Self::redact_json`] or [`Self::redact_text`]. Two passes, no allocation.
     pub fn is_clean(&self, bytes: &[u8]) -> bool {
-        self.prefilter.is_clean(bytes)
+        self.prefilter.is_clean(bytes) && !encoded::may_hold_text(bytes)
     }
 
     /// Redacts one complete JSON value. Outside the replaced strings (and the numbers under a secret's name, which become
     /// strings) the result is the input byte for byte; it is borrowed when nothing was replaced.
     pub fn redact_json<'a>(&self, json: &'a str) -> Result<Redacted<'a>, Error> {
-        Ok(apply(json, &json_edits(self, json, 0)?))
+        Ok(apply(json, &json_edits(self, json, Level::default())?))
     }
 
     /// Redacts plain text: SQL, an error message, a header's value. Text that is itself JSON is treated as JSON.
     pub fn redact_text<'a>(&self, text: &'a str) -> Redacted<'a> {
-        apply(text, &string_edits(self, text, 0))
+        apply(text, &string_edits(self, text, Level::default()))
     }
 
     pub(crate) fn marker(&self, class: &str, secret: &str) -> String {

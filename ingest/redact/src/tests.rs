@@ -1,5 +1,7 @@
 //! Tests of the whole: what the public door does, on examples and on arbitrary input.
 
+mod encoded;
+mod forms;
 mod properties;
 mod samples;
 mod shapes;
@@ -57,6 +59,19 @@ const NEAR_MISSES: &[&str] = &[
     "SG.aaaaaaaaaaaaaaaaaaaa.",
     "authorization=digest ",
     "{\"a\":\"",
+    "authorization: a& ",
+    "\"authorization: a \" ",
+    "<password>x",
+    "password '",
+    "login u password ",
+    "password: |\n ",
+    "curl -u a ",
+    "%22password%22%3A%22",
+    "Zm9vIGJhciBiYXogcXV4IGZvbyBiYXI/",
+    "Zm9vIGJhciBiYXogcXV4IGZvbyBiYXIg\n",
+    "Zm9vIGJhciBiYXogcXV4IGZvbyBiYXI//w==",
+    "A\\",
+    "aB-",
     "[[\"token\",",
 ];
 
@@ -82,4 +97,22 @@ fn large_near_misses_take_linear_time() {
     let mixed = NEAR_MISSES.concat();
     let taken = time_taken(&redactor, &mixed.repeat((16 << 20) / mixed.len()));
     assert!(taken < Duration::from_secs(60), "all: {taken:?}");
+}
+
+/// As many steps a byte, whatever stands there: what looks like a value's beginning must not be searched to the text's end.
+#[test]
+fn values_that_never_close_cost_what_others_do() {
+    let redactor = redactor();
+    let lines = |ending: &str| -> String {
+        (1..2_900).map(|count| format!("password={}{ending}\n", "\\".repeat(count))).collect()
+    };
+    let usual = time_taken(&redactor, &lines("x"));
+    for attack in [lines("\""), lines("'")] {
+        let taken = time_taken(&redactor, &attack);
+        assert!(taken < usual * 20 + Duration::from_millis(200), "{taken:?}, usually {usual:?}");
+    }
+    let mask = format!("password={}{}", "*".repeat(1 << 18), ",a".repeat(1 << 17));
+    let usual = time_taken(&redactor, &mask.replace('*', "x"));
+    let taken = time_taken(&redactor, &mask);
+    assert!(taken < usual * 20 + Duration::from_millis(200), "{taken:?}, usually {usual:?}");
 }

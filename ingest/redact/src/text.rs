@@ -1,43 +1,60 @@
-//! Redaction of decoded text: shapes, assignments and URL passwords, with nested JSON handed to `json`.
+//! Redaction of decoded text: shapes, assignments and URL passwords, with nested JSON handed to `json` and base64 to
+//! `encoded`.
 
 pub(crate) mod assignment;
+mod quotes;
+pub(crate) mod unseparated;
 
 use std::ops::ControlFlow;
 
 use crate::edit::{Edit, apply, compose};
+use crate::encoded;
 use crate::json::json_edits;
 use crate::marker::{is_inert, marker_len};
 use crate::names::Name;
 use crate::prefilter::Hit;
 use crate::redactor::Redactor;
 use crate::shapes::{SHAPES, Span};
+use quotes::Quotes;
 
 /// Levels of JSON inside JSON strings that are parsed; deeper ones are treated as text.
 pub(crate) const NESTED_LEVELS_MAX: usize = schemas::limits::REDACT_NESTED_LEVELS_MAX;
 
+/// Levels of base64 inside base64 that are decoded.
+const ENCODED_LEVELS: usize = 2;
+
 /// Class of the password in `scheme://user:password@host`.
 const URL_PASSWORD_CLASS: &str = "url_password";
-/// Ranks after the shapes: a URL's password, then whatever a name gives away.
+/// Ranks after the shapes: a URL's password, then whatever a name gives away, then what is inside base64.
 const URL_PASSWORD_RANK: usize = SHAPES.len() + 1;
 const NAME_RANK: usize = SHAPES.len() + 2;
+const ENCODED_RANK: usize = SHAPES.len() + 3;
 
 /// Passes over a text until nothing more is found; two are the rule.
 const PASSES_MAX: usize = schemas::limits::REDACT_PASSES_MAX;
 
-/// Edits of a text that may be JSON itself, `level` JSON strings deep.
-pub(crate) fn string_edits(redactor: &Redactor, text: &str, level: usize) -> Vec<Edit> {
+/// How deep a text stands in others.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Level {
+    /// JSON strings.
+    strings: usize,
+    /// Base64.
+    encodings: usize,
+}
+
+/// Edits of a text that may be JSON itself.
+pub(crate) fn string_edits(redactor: &Redactor, text: &str, level: Level) -> Vec<Edit> {
     if let Some(edits) = nested_edits(redactor, text, level) {
         return edits;
     }
     // What stands beside a secret may only then be seen to belong to it, or be seen at all.
-    let mut edits = text_edits(redactor, text);
+    let mut edits = text_edits(redactor, text, level);
     for _ in 1..PASSES_MAX {
         if edits.is_empty() {
             break;
         }
         let redacted = apply(text, &edits).text;
-        let more =
-            nested_edits(redactor, &redacted, level).unwrap_or_else(|| text_edits(redactor, &redacted));
+        let more = first_edits(redactor, &redacted, level);
         if more.is_empty() {
             break;
         }
@@ -46,22 +63,27 @@ pub(crate) fn string_edits(redactor: &Redactor, text: &str, level: usize) -> Vec
     edits
 }
 
+/// What one pass finds.
+fn first_edits(redactor: &Redactor, text: &str, level: Level) -> Vec<Edit> {
+    nested_edits(redactor, text, level).unwrap_or_else(|| text_edits(redactor, text, level))
+}
+
 /// Edits of a text that is JSON itself; none when it is not, or stands too deep.
-fn nested_edits(redactor: &Redactor, text: &str, level: usize) -> Option<Vec<Edit>> {
+fn nested_edits(redactor: &Redactor, text: &str, level: Level) -> Option<Vec<Edit>> {
     let may_be_json = matches!(text.trim_ascii_start().as_bytes().first(), Some(b'{' | b'[' | b'"'));
-    if !may_be_json || level >= NESTED_LEVELS_MAX {
+    if !may_be_json || level.strings >= NESTED_LEVELS_MAX {
         return None;
     }
-    json_edits(redactor, text, level + 1).ok()
+    json_edits(redactor, text, Level { strings: level.strings + 1, ..level }).ok()
 }
 
 /// Edits of a plain text.
-pub(crate) fn text_edits(redactor: &Redactor, text: &str) -> Vec<Edit> {
+pub(crate) fn text_edits(redactor: &Redactor, text: &str, level: Level) -> Vec<Edit> {
     let found = Found::scan(redactor, text);
-    if found.is_empty() {
+    let mut spans = encoded_spans(redactor, text, level);
+    if found.is_empty() && spans.is_empty() {
         return Vec::new();
     }
-    let mut spans = Vec::new();
     for rank in found.ranks() {
         redactor.matchers.find(rank, text, &mut spans);
     }
@@ -70,13 +92,14 @@ pub(crate) fn text_edits(redactor: &Redactor, text: &str) -> Vec<Edit> {
             spans.push(Span { start, end, class: URL_PASSWORD_CLASS, rank: URL_PASSWORD_RANK });
         }
     }
+    let quotes = Quotes::new(text.as_bytes());
     let mut done = 0;
     for (name, name_end) in &found.names {
         // Names inside a value already taken are part of that secret; our own marker names its class.
         if *name_end < done || found.is_inside_marker(*name_end) {
             continue;
         }
-        if let Some((start, end, class)) = assignment::value(text.as_bytes(), name, *name_end) {
+        if let Some((start, end, class)) = assignment::value(text.as_bytes(), &quotes, name, *name_end) {
             spans.push(Span { start, end, class, rank: NAME_RANK });
             done = end;
         }
@@ -92,6 +115,19 @@ pub(crate) fn text_edits(redactor: &Redactor, text: &str) -> Vec<Edit> {
             class: span.class,
             replacement: redactor.marker(span.class, &text[span.start..span.end]),
         })
+        .collect()
+}
+
+/// Base64 in which there is a secret, each with the class of the first.
+fn encoded_spans(redactor: &Redactor, text: &str, level: Level) -> Vec<Span> {
+    if level.encodings == ENCODED_LEVELS {
+        return Vec::new();
+    }
+    let inner = Level { encodings: level.encodings + 1, ..level };
+    let class = |decoded: &str| first_edits(redactor, decoded, inner).first().map(|edit| edit.class);
+    encoded::spans(text.as_bytes(), class)
+        .into_iter()
+        .map(|(start, end, class)| Span { start, end, class, rank: ENCODED_RANK })
         .collect()
 }
 

@@ -9,7 +9,7 @@ use crate::bytes::{at, before, is_scheme_byte, token_boundary};
 use crate::marker::{inert_len, marker_len};
 use crate::names::{self, Name, Place, TERMINATORS};
 use crate::shapes::{Anchor, SHAPES};
-use crate::text::assignment;
+use crate::text::{assignment, unseparated};
 
 /// The hit that a target's anchor at `start` is, if it stands there and its surroundings fit.
 pub(super) fn hit(bytes: &[u8], target: &Target, start: usize) -> Option<Hit> {
@@ -85,14 +85,34 @@ pub(super) fn name_may_hold_secret(bytes: &[u8], name: &Name, end: usize) -> boo
         return false;
     }
     let next = skip_closers(bytes, end);
-    if let Some(value) = assignment::after_separator(bytes, next) {
-        let equals = at(bytes, next) != Some(b':');
-        return (equals || name.place != Place::Parameter) && !value_is_inert(bytes, value, name);
-    }
-    if is_flag(bytes, end) {
+    // Before the separator: where decoded text has none within the line, raw text may have one beyond it.
+    if may_stand_unseparated(bytes, name, end, next) {
         return true;
     }
-    name.place != Place::Parameter && is_pair(bytes, end, name)
+    if let Some(value) = assignment::after_separator(bytes, next) {
+        let equals = at(bytes, next) != Some(b':');
+        let counts = match name.place {
+            Place::Everywhere => true,
+            Place::Parameter => equals,
+            Place::BesideUser => names::stands_after(bytes, name, end, &names::USER_LEADS),
+        };
+        return counts && !value_is_inert(bytes, value, name);
+    }
+    is_flag(bytes, end) || name.place == Place::Everywhere && is_pair(bytes, end, name)
+}
+
+/// The name may have a value without a separator: as a flag, an XML element, in SQL or after a login.
+fn may_stand_unseparated(bytes: &[u8], name: &Name, end: usize, next: usize) -> bool {
+    match bytes.get(end..) {
+        Some([b'>', ..]) => unseparated::element(bytes, end).is_some_and(|(start, end)| start < end),
+        Some([b' ' | b'\t', ..] | [b'\\', b'\\' | b't', ..]) => {
+            let is_quoted = || bytes.get(end..next).is_some_and(|closers| closers.contains(&b'\''));
+            is_flag(bytes, end)
+                || name.class == "password"
+                    && (is_quoted() || unseparated::may_follow_login(bytes, name, end))
+        }
+        _ => false,
+    }
 }
 
 /// The name is the class within our own marker.
@@ -110,6 +130,7 @@ fn skip_closers(bytes: &[u8], mut position: usize) -> usize {
         match at(bytes, position) {
             Some(b'\\') if matches!(at(bytes, position + 1), Some(b'n' | b't' | b'r')) => position += 2,
             Some(b'\\' | b'"' | b'\'' | b']' | b'`' | b' ' | b'\t' | b'\n' | b'\r') => position += 1,
+            Some(b'%') if assignment::encoded_closer(bytes, position) => position += 3,
             _ => return position,
         }
     }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::bytes::{Set, is_scheme_byte};
-use crate::names::{NAMES, SEPARATORS, TERMINATORS};
+use crate::names::{NAMES, Place, SEPARATORS, TERMINATORS, USER_LEADS};
 use crate::shapes::{Anchor, SHAPES};
 
 /// Bytes a window.
@@ -174,7 +174,7 @@ fn discord_bot_run() -> Run {
 /// One run for each last word of a name: before it, what may end the word before; after it, what may end a name.
 fn name_runs() -> Vec<Run> {
     let mut previous: BTreeMap<&'static str, Vec<Option<u8>>> = BTreeMap::new();
-    for name in NAMES {
+    for name in NAMES.iter().filter(|name| name.place != Place::BesideUser) {
         if let Some((last, ahead)) = name.words.split_last() {
             previous.entry(last).or_default().push(ahead.last().and_then(|word| word.bytes().last()));
         }
@@ -189,5 +189,13 @@ fn name_runs() -> Vec<Run> {
         let end = ByteSet::of(|byte| TERMINATORS.contains(&byte));
         Run { before, sets: [any_case(word), vec![end]].concat(), target: Target::Name { word } }
     };
-    previous.into_iter().map(run).collect()
+    let beside_user = NAMES.iter().filter(|name| name.place == Place::BesideUser).flat_map(|name| name.words);
+    previous.into_iter().map(run).chain(beside_user.map(|word| whole_name_run(word))).collect()
+}
+
+/// A name that counts only as the whole of a member's or a parameter's: these are not to cost what all its endings would.
+fn whole_name_run(word: &'static str) -> Run {
+    let before = ByteSet::of(|byte| USER_LEADS.contains(&byte));
+    let end = ByteSet::of(|byte| b"\"\\=".contains(&byte));
+    Run { before, sets: [any_case(word), vec![end]].concat(), target: Target::Name { word } }
 }

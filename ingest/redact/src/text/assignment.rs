@@ -3,29 +3,88 @@
 use crate::bytes::{at, before, follows_escape};
 use crate::marker::inert_len;
 use crate::names::{self, Name, Place};
+use crate::text::quotes::{Quotes, Within, backslashes_before, closing, end_of_line, is_quote, trimmed};
+use crate::text::unseparated;
 
 /// Schemes of an `Authorization` header of which one word follows.
 const ONE_WORD_SCHEMES: &[&str] = &["bearer", "basic", "token", "bot", "apikey", "api-key", "negotiate"];
+/// Schemes of which anything may follow, and that say nothing themselves. After a word that is none of these either, the
+/// word goes with the line: it may be the credential.
+const OTHER_SCHEMES: &[&str] = &[
+    "digest",
+    "ssws",
+    "geniekey",
+    "hawk",
+    "sso-key",
+    "oauth",
+    "signature",
+    "sharedkey",
+    "sharedkeylite",
+    "sharedaccesssignature",
+    "ntlm",
+    "kerberos",
+    "mac",
+    "splunk",
+    "key",
+    "jwt",
+    "dpop",
+    "hmac",
+    "vapid",
+    "zoho-oauthtoken",
+];
 
 /// The value that belongs to `name`, which ends at `name_end`: start, end and class.
-pub(crate) fn value(bytes: &[u8], name: &Name, name_end: usize) -> Option<(usize, usize, &'static str)> {
+pub(crate) fn value(
+    bytes: &[u8],
+    quotes: &Quotes<'_>,
+    name: &Name,
+    name_end: usize,
+) -> Option<(usize, usize, &'static str)> {
     let next = skip_closers(bytes, name_end);
-    let start = match after_separator(bytes, next) {
-        Some(_) if at(bytes, next) == Some(b':') && name.place == Place::Parameter => return None,
-        Some(start) => start,
-        None if at(bytes, name_end).is_some_and(is_blank) => {
-            flag_start(bytes, name_end)?;
-            let start = skip_blanks(bytes, name_end);
-            // The next flag is not this one's value.
-            if at(bytes, start) == Some(b'-') {
-                return None;
-            }
-            start
+    let (start, end) = match after_separator(bytes, next) {
+        Some(_) if !counts_before(bytes, name, name_end, next) => return None,
+        Some(start) => {
+            let is_colon = at(bytes, next) == Some(b':') && !takes_the_line(name);
+            let below = if is_colon { unseparated::below(bytes, quotes, start) } else { None };
+            below.or_else(|| extent(bytes, quotes, start, name_end, name))?
         }
-        None => return None,
+        None => without_separator(bytes, quotes, name, name_end)?,
     };
-    let (start, end) = extent(bytes, start, name_end, name)?;
     (start < end).then_some((start, end, name.class))
+}
+
+/// Whether the name counts before the separator at `next`.
+fn counts_before(bytes: &[u8], name: &Name, name_end: usize, next: usize) -> bool {
+    let is_colon = at(bytes, next) == Some(b':');
+    match name.place {
+        Place::Everywhere => true,
+        Place::Parameter => !is_colon,
+        Place::BesideUser => !is_colon && names::stands_after(bytes, name, name_end, b"?&"),
+    }
+}
+
+fn without_separator(
+    bytes: &[u8],
+    quotes: &Quotes<'_>,
+    name: &Name,
+    name_end: usize,
+) -> Option<(usize, usize)> {
+    if let Some(inside) = unseparated::element(bytes, name_end) {
+        return Some(inside);
+    }
+    let start = skip_blanks(bytes, name_end);
+    if start == name_end || name.place == Place::BesideUser {
+        return None;
+    }
+    if let Some(inside) = unseparated::sql(bytes, quotes, name, start) {
+        return Some(inside);
+    }
+    // The next flag is not this one's value.
+    let is_flag = flag_start(bytes, name_end).is_some() && at(bytes, start) != Some(b'-');
+    if is_flag || unseparated::follows_login(bytes, name, name_end) {
+        return extent(bytes, quotes, start, name_end, name);
+    }
+    None
 }
 
 /// Where the name that ends at `end` begins as a flag: after one or two dashes that follow no word.
@@ -73,14 +132,23 @@ pub(crate) fn literal_len(bytes: &[u8], name: &Name) -> Option<usize> {
     .then_some(len)
 }
 
-/// Quotes, brackets and blanks between a name and its separator.
+/// Quotes, brackets and blanks between a name and its separator, plain or URL-encoded.
 fn skip_closers(bytes: &[u8], mut position: usize) -> usize {
-    while at(bytes, position)
-        .is_some_and(|byte| is_blank(byte) || matches!(byte, b'\\' | b'"' | b'\'' | b']' | b'`'))
-    {
-        position += 1;
+    loop {
+        match at(bytes, position) {
+            Some(b'\\' | b'"' | b'\'' | b']' | b'`' | b' ' | b'\t') => position += 1,
+            Some(b'%') if encoded_closer(bytes, position) => position += 3,
+            _ => return position,
+        }
     }
-    position
+}
+
+/// True for a quote, a closing bracket or a space in URL encoding at `position`.
+pub(crate) fn encoded_closer(bytes: &[u8], position: usize) -> bool {
+    matches!(
+        bytes.get(position..),
+        Some([b'%', b'2', b'0' | b'2' | b'7', ..] | [b'%', b'5', b'D' | b'd', ..])
+    )
 }
 
 fn skip_blanks(bytes: &[u8], mut position: usize) -> usize {
@@ -95,64 +163,73 @@ fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-fn extent(bytes: &[u8], start: usize, name_end: usize, name: &Name) -> Option<(usize, usize)> {
+fn extent(
+    bytes: &[u8],
+    quotes: &Quotes<'_>,
+    start: usize,
+    name_end: usize,
+    name: &Name,
+) -> Option<(usize, usize)> {
     if literal_len(bytes.get(start..)?, name).is_some() {
         return None;
     }
-    if let Some(quoted) = quoted(bytes, start) {
+    if let Some(quoted) = quotes.value(start) {
         return Some(quoted);
     }
     match name.class {
         "cookie" => Some((start, end_of_header(bytes, start, name_end))),
-        "authorization" => Some(authorization(bytes, start)),
+        "authorization" => Some(authorization(bytes, start, name_end)),
         _ => {
-            let end = end_of_word(bytes, start);
-            let is_value = !is_placeholder(bytes.get(start..end)?);
-            is_value.then_some((start, end))
-        }
-    }
-}
-
-/// The inside of a quoted value. A quote with more backslashes before it than the opening one is part of the value; a value
-/// that is never closed ends with its line.
-fn quoted(bytes: &[u8], start: usize) -> Option<(usize, usize)> {
-    let escapes = bytes.get(start..)?.iter().take_while(|byte| **byte == b'\\').count();
-    let quote = at(bytes, start + escapes).filter(|byte| matches!(byte, b'"' | b'\'' | b'`'))?;
-    let inside = start + escapes + 1;
-    let mut backslashes = 0;
-    let mut position = inside;
-    while let Some(byte) = at(bytes, position) {
-        match byte {
-            b'\\' => backslashes += 1,
-            byte if byte == quote && closes(backslashes, escapes) => {
-                return Some((inside, position - backslashes.min(escapes)));
+            if let Some(inside) = encoded_quoted(bytes, start) {
+                return Some(inside);
             }
-            _ => backslashes = 0,
+            let end = end_of_word(bytes, start);
+            let word = bytes.get(start..end)?;
+            (!is_placeholder(word)).then_some((start, end))
         }
-        position += 1;
     }
-    Some((inside, end_of_line(bytes, inside)))
 }
 
-fn closes(backslashes: usize, escapes: usize) -> bool {
-    // Without an escaped opening, an even number of backslashes stands for itself.
-    if escapes == 0 { backslashes.is_multiple_of(2) } else { backslashes <= escapes }
+/// The inside of a value in URL-encoded quotes, to the next or to what ends a word.
+fn encoded_quoted(bytes: &[u8], start: usize) -> Option<(usize, usize)> {
+    let quote = bytes.get(start..start + 3).filter(|quote| matches!(quote, [b'%', b'2', b'2' | b'7']))?;
+    let inside = bytes.get(start + 3..)?;
+    let ends = |(offset, byte): (usize, &u8)| {
+        byte.is_ascii_whitespace()
+            || matches!(byte, b'"' | b'\'' | b'`' | b'&' | b';')
+            || inside[offset..].starts_with(quote)
+    };
+    let len = inside.iter().enumerate().position(ends).unwrap_or(inside.len());
+    Some((start + 3, start + 3 + len))
 }
 
-/// After a scheme of one word, that word; after any other, the line; without a scheme, the word.
-fn authorization(bytes: &[u8], start: usize) -> (usize, usize) {
+/// After a scheme of one word, that word; after any other, the line; without a scheme that is known, the line with its
+/// first word, or that word if there is no other.
+fn authorization(bytes: &[u8], start: usize, name_end: usize) -> (usize, usize) {
     let scheme_end = end_of_word(bytes, start);
     let credential = skip_blanks(bytes, scheme_end);
     let scheme = &bytes[start..scheme_end];
-    let one_word = ONE_WORD_SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known.as_bytes()));
-    if one_word && credential > scheme_end {
-        return (credential, end_of_word(bytes, credential));
+    if credential == scheme_end || inert_len(scheme) == Some(scheme.len()) {
+        return (start, scheme_end);
     }
-    let digest = scheme.eq_ignore_ascii_case(b"digest") || scheme.starts_with(b"AWS4-");
-    if digest && credential > scheme_end {
-        return (credential, end_of_line(bytes, credential));
+    let is_one_of = |known: &[&str]| known.iter().any(|known| scheme.eq_ignore_ascii_case(known.as_bytes()));
+    let one_word = is_one_of(ONE_WORD_SCHEMES);
+    let word_end = end_of_word(bytes, credential);
+    if one_word && credential < word_end && !is_parameter(&bytes[credential..word_end], at(bytes, word_end)) {
+        return (credential, word_end);
     }
-    (start, scheme_end)
+    let line_end = trimmed(bytes, start, end_of_header(bytes, start, name_end));
+    if line_end <= credential {
+        return (start, scheme_end);
+    }
+    let is_scheme = one_word || is_one_of(OTHER_SCHEMES) || scheme.starts_with(b"AWS4-");
+    (if is_scheme { credential } else { start }, line_end)
+}
+
+/// True for `token=abc` and for the `token=` of `token="abc"`; the equals signs that end base64 give no name a value.
+fn is_parameter(word: &[u8], next: Option<u8>) -> bool {
+    let padding = word.iter().rev().take_while(|byte| **byte == b'=').count();
+    word[..word.len() - padding].contains(&b'=') || padding > 0 && next.is_some_and(is_quote)
 }
 
 /// A bare value ends at white space, a quote, `&` or `;`; at a comma or closing bracket only where more of the sentence
@@ -178,31 +255,21 @@ fn end_of_word(bytes: &[u8], start: usize) -> usize {
 }
 
 fn closes_sentence(bytes: &[u8], position: usize, start: usize) -> bool {
-    let next = at(bytes, position + 1);
-    let mask_ends = inert_len(&bytes[start..]).is_some_and(|len| start + len == position + 1);
-    !mask_ends
-        && next.is_none_or(|next| {
-            next.is_ascii_whitespace() || matches!(next, b',' | b')' | b']' | b'}' | b'"' | b'\'' | b';')
-        })
-}
-
-fn end_of_line(bytes: &[u8], start: usize) -> usize {
-    let len = bytes
-        .get(start..)
-        .map_or(0, |rest| rest.iter().take_while(|byte| !matches!(byte, b'\n' | b'\r')).count());
-    start + len
+    let ends = at(bytes, position + 1).is_none_or(|next| {
+        next.is_ascii_whitespace() || matches!(next, b',' | b')' | b']' | b'}' | b'"' | b'\'' | b';')
+    });
+    // The mask comes last: it can be as long as the value, and few commas and brackets get this far.
+    ends && inert_len(&bytes[start..]).is_none_or(|len| start + len != position + 1)
 }
 
 /// The line's end, or the quote that closes a header quoted as a whole: `-H 'Cookie: a=b'`.
 fn end_of_header(bytes: &[u8], start: usize, name_end: usize) -> usize {
-    let end = end_of_line(bytes, start);
-    match before(bytes, names::name_start(bytes, name_end)).filter(|byte| matches!(byte, b'"' | b'\'' | b'`'))
-    {
-        None => end,
-        Some(quote) => {
-            start + bytes[start..end].iter().take_while(|byte| **byte != quote && **byte != b'\\').count()
-        }
-    }
+    let name_start = names::name_start(bytes, name_end);
+    let closed = before(bytes, name_start).filter(|byte| is_quote(*byte)).and_then(|quote| {
+        let escapes = backslashes_before(bytes, name_start - 1);
+        closing(bytes, start, quote, escapes, Within::Line)
+    });
+    closed.unwrap_or_else(|| end_of_line(bytes, start))
 }
 
 /// A stand-in for a value: `$1`, `?`, `%s`, `${NAME}`, `{{name}}`, or the opening of something larger.

@@ -1,0 +1,121 @@
+//! Values that stand by their name without a separator: in markup, in SQL, on the line below, in the file of ftp's
+//! passwords.
+
+use crate::bytes::at;
+use crate::names::{NAME_BYTES_MAX, Name};
+use crate::text::quotes::{Quotes, end_of_line, trimmed};
+
+/// Most white space between two words of a line `login NAME password VALUE`, in bytes.
+const GAP_BYTES: usize = 8;
+/// How far before a name such a line can begin, in raw JSON, where white space is longer: as an escape in the innermost of
+/// nested strings. The word itself has nothing to escape.
+const LOGIN_REACH_BYTES: usize = 2 * GAP_BYTES * (2 << crate::text::NESTED_LEVELS_MAX) + NAME_BYTES_MAX + 16;
+const LOGIN: &[u8] = b"login";
+
+/// `<password>VALUE</password>`, the name ending at `name_end`. It reads the same in raw JSON, but for the white space.
+pub(crate) fn element(bytes: &[u8], name_end: usize) -> Option<(usize, usize)> {
+    if at(bytes, name_end) != Some(b'>') {
+        return None;
+    }
+    let head = bytes.get(name_end.saturating_sub(NAME_BYTES_MAX)..name_end)?;
+    let tag = head
+        .iter()
+        .rev()
+        .find(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':')));
+    let start = name_end + 1;
+    let len = bytes.get(start..)?.iter().position(|byte| matches!(byte, b'<' | b'>'))?;
+    let end = start + len;
+    let closing = bytes.get(end..)?.strip_prefix(b"<")?.iter().find(|byte| **byte != b'\\');
+    if tag != Some(&b'<') || closing != Some(&b'/') {
+        return None;
+    }
+    let start = start + bytes.get(start..end)?.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    Some((start, trimmed(bytes, start, end)))
+}
+
+/// `PASSWORD 'VALUE'`: the blanks after the name end at `start`.
+pub(super) fn sql(bytes: &[u8], quotes: &Quotes<'_>, name: &Name, start: usize) -> Option<(usize, usize)> {
+    if name.class != "password" || at(bytes, start) != Some(b'\'') {
+        return None;
+    }
+    quotes.value(start).filter(|(_, end)| at(bytes, *end) == Some(b'\''))
+}
+
+/// True for the `password` of `login NAME password VALUE`.
+pub(super) fn follows_login(bytes: &[u8], name: &Name, name_end: usize) -> bool {
+    if name.words != ["password"] {
+        return false;
+    }
+    let Some(head) = bytes.get(..name_end.saturating_sub(b"password".len())) else { return false };
+    let back = |head: &[u8], max: usize, fits: fn(u8) -> bool| {
+        let len = head.iter().rev().take(max + 1).take_while(|byte| fits(**byte)).count();
+        (1..=max).contains(&len).then(|| head.len() - len)
+    };
+    let is_space = |byte: u8| byte.is_ascii_whitespace();
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'@' | b'+');
+    let found = back(head, GAP_BYTES, is_space)
+        .and_then(|end| back(&head[..end], NAME_BYTES_MAX, is_word))
+        .and_then(|end| back(&head[..end], GAP_BYTES, is_space));
+    found.is_some_and(|end| head[..end].ends_with(LOGIN))
+}
+
+/// The same in raw JSON, where it errs to the side of yes.
+pub(crate) fn may_follow_login(bytes: &[u8], name: &Name, name_end: usize) -> bool {
+    name.words == ["password"]
+        && bytes
+            .get(name_end.saturating_sub(LOGIN_REACH_BYTES)..name_end)
+            .is_some_and(|head| head.windows(LOGIN.len()).any(|word| word == LOGIN))
+}
+
+/// YAML's value below its key, when nothing but perhaps the mark of a block stands at `start`, where it would be.
+pub(super) fn below(bytes: &[u8], quotes: &Quotes<'_>, start: usize) -> Option<(usize, usize)> {
+    let is_block = matches!(at(bytes, start), Some(b'|' | b'>'));
+    let mark = bytes.get(start..)?.iter().take(3).take_while(|byte| b"|>+-0123456789".contains(byte)).count();
+    let mark_end = start + if is_block { mark } else { 0 };
+    let line = past_line_end(bytes, mark_end + indentation(bytes, mark_end))?;
+    let first = line + indentation(bytes, line);
+    if first == line || trimmed(bytes, first, end_of_line(bytes, first)) == first {
+        return None;
+    }
+    if is_block {
+        return Some((first, end_of_block(bytes, first, first - line)));
+    }
+    if let Some(quoted) = quotes.value(first) {
+        return Some(quoted);
+    }
+    // One word, and not the first of a mapping or list: of more words it may be prose.
+    let end = trimmed(bytes, first, end_of_line(bytes, first));
+    let word = bytes.get(first..end)?;
+    let is_structure = matches!(word, [b'-' | b'#' | b'{' | b'[' | b'<' | b'|' | b'>', ..] | [.., b':']);
+    let is_marker = crate::marker::inert_len(word).is_some();
+    ((is_marker || !is_structure) && !word.iter().any(u8::is_ascii_whitespace)).then_some((first, end))
+}
+
+fn past_line_end(bytes: &[u8], line_end: usize) -> Option<usize> {
+    match bytes.get(line_end..)? {
+        [b'\r', b'\n', ..] => Some(line_end + 2),
+        [b'\n' | b'\r', ..] => Some(line_end + 1),
+        _ => None,
+    }
+}
+
+fn indentation(bytes: &[u8], line: usize) -> usize {
+    bytes.get(line..).map_or(0, |rest| rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count())
+}
+
+/// The end of the lines that follow `first` and are indented as far.
+fn end_of_block(bytes: &[u8], first: usize, indented: usize) -> usize {
+    let mut end = end_of_line(bytes, first);
+    let mut next = end;
+    while let Some(line) = past_line_end(bytes, next) {
+        next = end_of_line(bytes, line);
+        let is_empty = trimmed(bytes, line, next) == line;
+        if !is_empty && indentation(bytes, line) < indented {
+            break;
+        }
+        if !is_empty {
+            end = next;
+        }
+    }
+    trimmed(bytes, first, end)
+}
