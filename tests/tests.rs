@@ -14,6 +14,8 @@ mod suites {
     mod commands;
     /// An hour, sped up.
     mod hour;
+    /// Files of any form and size.
+    mod import;
     /// Kills at random and at named points: nothing acknowledged is lost.
     mod loss;
     /// S1's record, the samples, idempotency, redaction, latency of an answer.

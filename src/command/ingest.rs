@@ -1,7 +1,9 @@
 //! `tacho ingest`: files into a store or a running service, in bodies that its limits allow.
 
+mod parts;
+
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, IsTerminal as _, Read};
+use std::io::{IsTerminal as _, Read};
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use super::{findings, percent_encoded, print};
 use crate::arguments::Ingest;
 use crate::configuration::Configuration;
 use crate::service::{Service, body, failure};
+use parts::{Part, Parts};
 
 /// Bytes after which a body is sent.
 const BODY_BYTES: usize = 4 << 20;
@@ -65,36 +68,14 @@ async fn load(service: &Service, command: &Ingest, file: &Path, totals: &mut Tot
         let bytes = opened.metadata().with_context(place)?.len();
         (Box::new(opened), Some(bytes))
     };
-    let mut lines = BufReader::with_capacity(1 << 20, input);
+    let mut parts = Parts::new(input, BODY_BYTES);
     let mut progress = Progress::new(file, bytes);
-    let mut first_line = 1u64;
-    loop {
-        let mut chunk = Vec::with_capacity(BODY_BYTES + (64 << 10));
-        let mut count = 0u64;
-        while chunk.len() < BODY_BYTES {
-            let before = chunk.len();
-            let read = lines.read_until(b'\n', &mut chunk).with_context(place)?;
-            if read == 0 {
-                break;
-            }
-            if chunk.len() - before > schemas::limits::BODY_BYTES_MAX {
-                bail!(
-                    "{}: line {} is over {} bytes",
-                    file.display(),
-                    first_line + count,
-                    schemas::limits::BODY_BYTES_MAX
-                );
-            }
-            count += 1;
-        }
-        if count == 0 {
-            progress.clear();
-            return Ok(());
-        }
-        progress.add(chunk.len() as u64);
-        send(service, command, file, Bytes::from(chunk), first_line, totals).await?;
-        first_line += count;
+    while let Some(Part { first_line, bytes }) = parts.next().with_context(place)? {
+        progress.add(bytes.len() as u64);
+        send(service, command, file, Bytes::from(bytes), first_line, totals).await?;
     }
+    progress.clear();
+    Ok(())
 }
 
 async fn send(
