@@ -17,9 +17,14 @@ use crate::{Error, Result};
 
 mod names;
 mod tokens;
+mod weight;
 
 /// Tables and subqueries in one statement.
 const RELATIONS_MAX: usize = schemas::limits::QUERY_RELATIONS_MAX;
+/// Columns that one SELECT or one row of VALUES may list.
+const ITEMS_MAX: usize = schemas::limits::QUERY_SELECT_ITEMS_MAX;
+/// Sets that all CUBE, ROLLUP and GROUPING SETS of one statement may make together.
+const GROUPINGS_MAX: usize = schemas::limits::QUERY_GROUPINGS_MAX;
 /// Recursion of the parser: one level of nesting in the text takes it through several of its functions.
 const PARSER_DEPTH_MAX: usize = schemas::limits::QUERY_PARSER_DEPTH_MAX;
 
@@ -68,9 +73,9 @@ fn check_query(statement: &SqlStatement) -> Result<()> {
     if !matches!(statement, SqlStatement::Query(_)) {
         return Err(not_allowed("this statement"));
     }
-    let mut walls = Walls { relations: 0 };
+    let mut walls = Walls { relations: 0, groupings: 1 };
     match statement.visit(&mut walls) {
-        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Continue(()) => weight::check(statement),
         ControlFlow::Break(error) => Err(error),
     }
 }
@@ -86,6 +91,7 @@ fn not_allowed(what: &str) -> Error {
 /// Walks the tree and stops at the first thing that is not on the list.
 struct Walls {
     relations: usize,
+    groupings: usize,
 }
 
 impl Walls {
@@ -93,7 +99,9 @@ impl Walls {
         let mut at = vec![body];
         while let Some(body) = at.pop() {
             match body {
-                SetExpr::Select(_) | SetExpr::Query(_) | SetExpr::Values(_) | SetExpr::Table(_) => {}
+                SetExpr::Select(_) | SetExpr::Query(_) | SetExpr::Values(_) => {}
+                // It would be a use of a table that nobody counts.
+                SetExpr::Table(_) => return Err(not_allowed("TABLE")),
                 SetExpr::SetOperation { left, right, .. } => {
                     at.push(left);
                     at.push(right);
@@ -116,7 +124,32 @@ impl Walls {
         if query.settings.is_some() || query.format_clause.is_some() || !query.pipe_operators.is_empty() {
             return Err(not_allowed("SETTINGS, FORMAT or |>"));
         }
+        items(weight::values_columns(query))?;
         self.body(&query.body)
+    }
+
+    /// Every row of a batch is counted once for each set.
+    fn grouping(&mut self, sets: usize) -> Result<()> {
+        self.groupings = self.groupings.saturating_mul(sets.max(1));
+        if self.groupings > GROUPINGS_MAX {
+            return Err(refused("too_many_groupings", format!("more than {GROUPINGS_MAX} sets to group by")));
+        }
+        Ok(())
+    }
+
+    fn expr(&mut self, expr: &Expr) -> Result<()> {
+        match expr {
+            Expr::InList { list, .. } if list.len() > SQL_IN_LIST_MAX => {
+                Err(refused("too_many_items", format!("more than {SQL_IN_LIST_MAX} items in IN")))
+            }
+            Expr::Cube(sets) => {
+                let sets = u32::try_from(sets.len()).ok().and_then(|sets| 1usize.checked_shl(sets));
+                self.grouping(sets.unwrap_or(usize::MAX))
+            }
+            Expr::Rollup(sets) => self.grouping(sets.len() + 1),
+            Expr::GroupingSets(sets) => self.grouping(sets.len()),
+            _ => Ok(()),
+        }
     }
 
     fn factor(&mut self, factor: &TableFactor) -> Result<()> {
@@ -145,6 +178,13 @@ fn one_name(name: &ObjectName) -> Result<()> {
     }
 }
 
+fn items(columns: usize) -> Result<()> {
+    if columns > ITEMS_MAX {
+        return Err(refused("too_many_columns", format!("more than {ITEMS_MAX} columns in one list")));
+    }
+    Ok(())
+}
+
 fn flow(result: Result<()>) -> ControlFlow<Error> {
     match result {
         Ok(()) => ControlFlow::Continue(()),
@@ -169,7 +209,7 @@ impl Visitor for Walls {
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Error> {
         match &select.into {
             Some(_) => ControlFlow::Break(not_allowed("SELECT INTO")),
-            None => ControlFlow::Continue(()),
+            None => flow(items(select.projection.len())),
         }
     }
 
@@ -178,12 +218,6 @@ impl Visitor for Walls {
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
-        match expr {
-            Expr::InList { list, .. } if list.len() > SQL_IN_LIST_MAX => ControlFlow::Break(refused(
-                "too_many_items",
-                format!("more than {SQL_IN_LIST_MAX} items in IN"),
-            )),
-            _ => ControlFlow::Continue(()),
-        }
+        flow(self.expr(expr))
     }
 }

@@ -119,6 +119,8 @@ pub const SQL_IN_LIST_MAX: usize = 10_000;
 pub const QUERY_DEADLINE_MS: u64 = 60_000;
 /// Bytes of memory one query may hold.
 pub const QUERY_MEMORY_BYTES: usize = 1 << 30;
+/// Bytes of memory all queries may hold together, where half the machine's memory is not known.
+pub const QUERIES_MEMORY_BYTES: usize = 2 << 30;
 /// Rows in one answer.
 pub const QUERY_ROWS_MAX: u64 = 5_000_000;
 /// Bytes in one answer.
@@ -195,6 +197,10 @@ pub const INGEST_US_MAX: i64 = 253_402_300_799_999_999;
 
 /// Rows that a statement before the last one may give.
 pub const QUERY_ROWS_BEFORE_MAX: usize = 10_000;
+/// Milliseconds after its deadline within which the outcome of a query is on the access log.
+pub const QUERY_GRACE_MS: u64 = 1_000;
+/// Milliseconds that queries may still run once the process is going down; then they are cancelled.
+pub const QUERY_FINISH_MS: u64 = 10_000;
 
 // Used in query/src/file/verified.rs.
 
@@ -205,6 +211,11 @@ pub const QUERY_REMEMBERED_MAX: usize = 65_536;
 
 /// Characters of one cell.
 pub const QUERY_WIDTH_MAX: usize = 60;
+
+// Used in query/src/function/budget.rs.
+
+/// Bytes of all constants that functions make while a statement is planned.
+pub const QUERY_CONSTANTS_BYTES_MAX: u64 = 16 << 20;
 
 // Used in query/src/function/capped.rs.
 
@@ -239,10 +250,21 @@ pub const QUERY_STEPS_MAX: u64 = 200_000;
 /// Characters shown of one payload value.
 pub const QUERY_SHOWN_CHARS_MAX: usize = 2_000;
 
+// Used in query/src/shape.rs.
+
+/// Rows of one batch.
+pub const QUERY_BATCH_ROWS_MAX: u64 = 8_192;
+/// Rows of one batch, however large they are.
+pub const QUERY_BATCH_ROWS_MIN: u64 = 16;
+
 // Used in query/src/statement.rs.
 
 /// Tables and subqueries in one statement.
 pub const QUERY_RELATIONS_MAX: usize = 64;
+/// Columns that one SELECT or one row of VALUES may list.
+pub const QUERY_SELECT_ITEMS_MAX: usize = 1_024;
+/// Sets that all CUBE, ROLLUP and GROUPING SETS of one statement may make together.
+pub const QUERY_GROUPINGS_MAX: usize = 128;
 /// Recursion of the parser: one level of nesting in the text takes it through several of its functions.
 pub const QUERY_PARSER_DEPTH_MAX: usize = 8 * SQL_DEPTH_MAX;
 
@@ -250,6 +272,13 @@ pub const QUERY_PARSER_DEPTH_MAX: usize = 8 * SQL_DEPTH_MAX;
 
 /// Operators between two commas, over all open parentheses.
 pub const QUERY_OPERATORS_MAX: usize = 1_024;
+
+// Used in query/src/statement/weight.rs.
+
+/// Columns of all tables and queries of one statement, those of a WITH as often as they are named.
+pub const QUERY_EXPANDED_COLUMNS_MAX: u64 = 8_192;
+/// Expressions of one statement, those of a WITH as often as they are named.
+pub const QUERY_EXPANDED_EXPRESSIONS_MAX: u64 = 65_536;
 
 // Used in src/command/ingest.rs.
 
