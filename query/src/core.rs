@@ -22,7 +22,7 @@ use crate::answer::{Answer, Ending};
 use crate::error::Stage;
 use crate::file::{SnapshotFiles, Verified};
 use crate::guard::Stop;
-use crate::session::{Engine, plan};
+use crate::session::{Engine, Session, plan};
 use crate::source::{Journal, Snapshots};
 use crate::table::{Scans, Shared};
 use crate::{Error, Options, Result, Snapshot, statement};
@@ -376,9 +376,9 @@ impl Run {
                 scans: Arc::clone(&scans),
                 filters_in_decoder: core.options.filters_in_decoder,
             };
-            let state = core.engine.session(&shared, role)?;
+            let mut session = core.engine.session(&shared, role, &stop)?;
             let parts = statements.into_iter().zip(params);
-            let Planned { schema, before, mut rows } = start(&state, parts, &stop).await?;
+            let Planned { schema, before, mut rows } = start(&mut session, parts).await?;
             let (files, read) =
                 (scans.files.load(Ordering::Relaxed), scans.files_read.load(Ordering::Relaxed));
             metrics::counter!("tacho_query_files_read_total").increment(read);
@@ -463,9 +463,8 @@ fn run_error(error: &datafusion::common::DataFusionError) -> Error {
 
 /// Plans all statements, collects all but the last and starts the last.
 async fn start(
-    state: &datafusion::execution::session_state::SessionState,
+    session: &mut Session,
     parts: impl Iterator<Item = (Statement, Vec<Param>)>,
-    stop: &Arc<Stop>,
 ) -> Result<Planned> {
     let mut before: Vec<Vec<RecordBatch>> = Vec::new();
     let mut last: Option<SendableRecordBatchStream> = None;
@@ -474,8 +473,8 @@ async fn start(
             before.push(collect(rows).await?);
         }
         let params = params.into_iter().map(|param| param.resolve(&before)).collect::<Result<Vec<_>>>()?;
-        let plan = plan(state, statement, params, stop).await?;
-        last = Some(execute_stream(plan, state.task_ctx()).map_err(|error| run_error(&error))?);
+        let plan = plan(session, statement, params).await?;
+        last = Some(execute_stream(plan, session.state.task_ctx()).map_err(|error| run_error(&error))?);
     }
     let rows = last.ok_or_else(|| Error::Internal("a query without a statement".to_string()))?;
     Ok(Planned { schema: rows.schema(), before, rows })

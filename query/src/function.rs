@@ -1,5 +1,5 @@
-//! The functions that SQL may call: those of DataFusion that are listed in [`allowed`], with a lid on those that can
-//! make a small value large.
+//! The functions that SQL may call: DataFusion's own, less those that reach outside the tables or make
+//! values out of nothing, and with a lid on those that can make a small value large.
 
 use std::sync::Arc;
 
@@ -9,15 +9,19 @@ use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
 
 mod allowed;
+mod budget;
 mod capped;
 mod concatenation;
 
+pub(crate) use budget::Budget;
 use capped::{Bound, Capped};
 
-/// Every function of a session, made once and shared.
+/// Every function of a session, found once and shared.
 #[derive(Debug)]
 pub(crate) struct Functions {
     scalar: Vec<Arc<ScalarUDF>>,
+    /// These get their lid with the budget of the query.
+    bounded: Vec<(Arc<ScalarUDF>, Bound)>,
     higher_order: Vec<Arc<HigherOrderUDF>>,
     aggregate: Vec<Arc<AggregateUDF>>,
     window: Vec<Arc<WindowUDF>>,
@@ -27,18 +31,19 @@ pub(crate) struct Functions {
 impl Functions {
     /// The set.
     pub(crate) fn new() -> Functions {
-        let scalar = SessionStateDefaults::default_scalar_functions()
+        let present = SessionStateDefaults::default_scalar_functions()
             .into_iter()
-            .filter(|function| allowed::SCALAR.contains(&function.name()))
-            .map(|function| match Bound::of(function.name()) {
-                Some(bound) => Arc::new(ScalarUDF::new_from_impl(Capped::new(function, bound))),
-                None => function,
-            })
-            .collect();
-        let mut planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(concatenation::Planner::new())];
-        planners.extend(SessionStateDefaults::default_expr_planners());
+            .filter(|function| allowed::SCALAR.contains(&function.name()));
+        let (mut scalar, mut bounded) = (Vec::new(), Vec::new());
+        for function in present {
+            match Bound::of(function.name()) {
+                Some(bound) => bounded.push((function, bound)),
+                None => scalar.push(function),
+            }
+        }
         Functions {
             scalar,
+            bounded,
             higher_order: SessionStateDefaults::default_higher_order_functions()
                 .into_iter()
                 .filter(|function| allowed::HIGHER_ORDER.contains(&function.name()))
@@ -51,19 +56,29 @@ impl Functions {
                 .into_iter()
                 .filter(|function| allowed::WINDOW.contains(&function.name()))
                 .collect(),
-            planners,
+            planners: SessionStateDefaults::default_expr_planners(),
         }
     }
 
     /// Registers the set, and nothing else: no table functions, file formats or table factories.
-    pub(crate) fn register(&self, builder: SessionStateBuilder) -> SessionStateBuilder {
+    pub(crate) fn register(&self, builder: SessionStateBuilder, budget: &Arc<Budget>) -> SessionStateBuilder {
+        let bounded = self.bounded.iter().map(|(function, bound)| {
+            let capped = Capped::new(Arc::clone(function), *bound, Arc::clone(budget));
+            Arc::new(ScalarUDF::new_from_impl(capped))
+        });
+        let concatenation = Arc::new(concatenation::Planner::new(budget)) as Arc<dyn ExprPlanner>;
         builder
-            .with_expr_planners(self.planners.clone())
-            .with_scalar_functions(self.scalar.clone())
+            .with_expr_planners([concatenation].into_iter().chain(self.planners.clone()).collect())
+            .with_scalar_functions(self.scalar.iter().cloned().chain(bounded).collect())
             .with_higher_order_functions(self.higher_order.clone())
             .with_aggregate_functions(self.aggregate.clone())
             .with_window_functions(self.window.clone())
     }
+}
+
+/// Whether the function called `name` can make much of little.
+pub(crate) fn makes_much(name: &str) -> bool {
+    name == concatenation::NAME || Bound::of(name).is_some()
 }
 
 #[cfg(test)]

@@ -12,7 +12,9 @@
 //! - One query reads one snapshot; every answer names it.
 //! - Nothing outside the snapshot can be read, and nothing can be written. A file is served only after its
 //!   length and BLAKE3 digest were those of the manifest.
-//! - A query ends: deadline, memory, rows, bytes and nesting are bounded, and so is a single value.
+//! - A query ends: deadline, memory, rows, bytes and nesting are bounded, and so are a single value, what all
+//!   expressions make of one batch, and what the names of a WITH stand for. Its place is free again at the
+//!   deadline, whether or not its reader reads.
 //!
 //! It must not know: how entries are sequenced, hashed or written (beyond appending to the access log),
 //! tokens and passwords, the configuration file, clocks or randomness (both are handed in).
@@ -37,7 +39,9 @@ mod file;
 mod table;
 
 mod guard;
+mod memory;
 mod session;
+mod shape;
 
 mod answer;
 mod core;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use redact::Redactor;
 use schemas::limits;
 
+use crate::memory;
+
 /// The present time in microseconds since 1970.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 /// A new identifier that was never given before, at most 48 bytes: a UUIDv7.
@@ -27,6 +29,8 @@ pub struct Options {
     pub deadline_ms: u64,
     /// Bytes of memory one query may hold.
     pub memory_bytes: usize,
+    /// Bytes of memory all queries may hold together.
+    pub memory_total_bytes: usize,
     /// Rows in one answer.
     pub rows_max: u64,
     /// Bytes in one answer.
@@ -40,7 +44,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults of `schemas::limits`.
+    /// The defaults of `schemas::limits`, and half the memory of this machine.
     pub fn new(clock: Clock, identifiers: Identifiers, redactor: Arc<Redactor>) -> Options {
         Options {
             clock,
@@ -50,6 +54,7 @@ impl Options {
             partitions: 2,
             deadline_ms: limits::QUERY_DEADLINE_MS,
             memory_bytes: limits::QUERY_MEMORY_BYTES,
+            memory_total_bytes: memory::half_of_machine(),
             rows_max: limits::QUERY_ROWS_MAX,
             output_bytes_max: limits::QUERY_OUTPUT_BYTES_MAX,
             at_once: limits::QUERIES_AT_ONCE,
@@ -66,6 +71,7 @@ impl std::fmt::Debug for Options {
             .field("partitions", &self.partitions)
             .field("deadline_ms", &self.deadline_ms)
             .field("memory_bytes", &self.memory_bytes)
+            .field("memory_total_bytes", &self.memory_total_bytes)
             .field("rows_max", &self.rows_max)
             .field("output_bytes_max", &self.output_bytes_max)
             .field("at_once", &self.at_once)

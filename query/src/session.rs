@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider};
 use datafusion::common::{ParamValues, ScalarValue};
-use datafusion::config::Dialect;
+use datafusion::config::{ConfigNonZeroUsize, Dialect};
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionState;
 use datafusion::execution::session_state::SessionStateBuilder;
@@ -17,8 +16,10 @@ use datafusion::sql::parser::Statement;
 use schemas::principal::Role;
 
 use crate::error::Stage;
-use crate::function::Functions;
+use crate::function::{Budget, Functions};
 use crate::guard::{Stop, guard};
+use crate::memory::{Bytes, Quota};
+use crate::shape::Shape;
 use crate::table::{Shared, tables};
 use crate::{Error, Options, Result};
 
@@ -33,6 +34,15 @@ pub(crate) struct Engine {
     runtime: RuntimeEnv,
     partitions: usize,
     memory_bytes: usize,
+    /// Of all queries.
+    memory: Arc<Bytes>,
+}
+
+/// A session of the engine, and what its functions may make.
+pub(crate) struct Session {
+    pub(crate) state: SessionState,
+    budget: Arc<Budget>,
+    stop: Arc<Stop>,
 }
 
 impl Engine {
@@ -45,14 +55,15 @@ impl Engine {
             runtime,
             partitions: options.partitions,
             memory_bytes: options.memory_bytes,
+            memory: Arc::new(Bytes::new(options.memory_total_bytes)),
         })
     }
 
-    /// A session that sees the tables of `shared` that `role` may see.
+    /// A session that sees the tables of `shared` that `role` may see, until `stop`.
     ///
     /// # Errors
     /// [`Error::Internal`].
-    pub(crate) fn session(&self, shared: &Shared, role: Role) -> Result<SessionState> {
+    pub(crate) fn session(&self, shared: &Shared, role: Role, stop: &Arc<Stop>) -> Result<Session> {
         let internal = |error: datafusion::common::DataFusionError| Error::Internal(error.to_string());
         let schema = MemorySchemaProvider::new();
         for (name, table) in tables(shared, role)? {
@@ -61,15 +72,16 @@ impl Engine {
         let catalog = MemoryCatalogProvider::new();
         catalog.register_schema(SCHEMA, Arc::new(schema)).map_err(internal)?;
         let runtime = RuntimeEnvBuilder::from_runtime_env(&self.runtime)
-            .with_memory_pool(Arc::new(GreedyMemoryPool::new(self.memory_bytes)))
+            .with_memory_pool(Arc::new(Quota::new(self.memory_bytes, &self.memory)))
             .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
             .with_object_store_registry(shared.files.registry()?)
             .build_arc()
             .map_err(internal)?;
         let builder = SessionStateBuilder::new().with_config(self.config()).with_runtime_env(runtime);
-        let state = self.functions.register(builder).build();
+        let budget = Arc::new(Budget::new(Arc::clone(stop)));
+        let state = self.functions.register(builder, &budget).build();
         state.catalog_list().register_catalog(CATALOG.to_string(), Arc::new(catalog));
-        Ok(state)
+        Ok(Session { state, budget, stop: Arc::clone(stop) })
     }
 
     fn config(&self) -> SessionConfig {
@@ -95,12 +107,12 @@ impl Engine {
 /// # Errors
 /// [`Error::Plan`], [`Error::Tampered`], [`Error::Execution`] where folding a constant fails.
 pub(crate) async fn plan(
-    state: &SessionState,
+    session: &mut Session,
     statement: Statement,
     params: Vec<ScalarValue>,
-    stop: &Arc<Stop>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let failed = |error: datafusion::common::DataFusionError| Error::engine(&error, Stage::Plan);
+    let Session { state, budget, stop } = session;
     let mut plan = state.statement_to_plan(statement).await.map_err(failed)?;
     SQLOptions::new()
         .with_allow_ddl(false)
@@ -112,6 +124,13 @@ pub(crate) async fn plan(
         plan = plan.with_param_values(ParamValues::from(params)).map_err(failed)?;
     }
     stop.check()?;
-    let physical = state.create_physical_plan(&plan).await.map_err(failed)?;
+    let plan = state.optimize(&plan).map_err(failed)?;
+    stop.check()?;
+    budget.check_constants().map_err(failed)?;
+    let shape = Shape::of(&plan).map_err(failed)?;
+    state.config_mut().options_mut().execution.batch_size =
+        ConfigNonZeroUsize::try_new(shape.rows()?).map_err(failed)?;
+    budget.planned(shape.expressions);
+    let physical = state.query_planner().create_physical_plan(&plan, state).await.map_err(failed)?;
     guard(physical, stop).map_err(failed)
 }

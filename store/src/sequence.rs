@@ -88,18 +88,18 @@ pub(crate) fn place(
         for (row, index) in hits {
             let is_same = recorded.equals(index, &prepared, row)?;
             let is_conflict = rows.conflicts.contains(&row);
-            let key = rows.keys.get_mut(row);
+            let Some(key) = rows.keys.get_mut(row) else { continue };
             if is_same {
                 rows.duplicates.push((row, index));
                 if let Some(keep) = rows.keep.get_mut(row) {
                     *keep = false;
                 }
-                key.map(|key| *key = None);
+                *key = None;
             } else if is_conflict {
-                key.map(|key| *key = None);
+                *key = None;
             } else {
                 // A retry of this one is looked for by its content as well: it is recorded once.
-                key.map(|key| *key = key.map(|id| conflict_key(log, &id, &prepared, row)));
+                *key = key.map(|id| conflict_key(log, &id, &prepared, row));
                 conflicts.push(row);
             }
         }

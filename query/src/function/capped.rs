@@ -14,6 +14,7 @@ use datafusion::logical_expr::{
     ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
 
+use super::budget::Budget;
 use crate::Error;
 
 /// Bytes of one value that repeating or padding makes.
@@ -27,6 +28,10 @@ const REPLACED_BYTES_MAX: u64 = schemas::limits::QUERY_REPLACED_BYTES_MAX;
 /// Steps of one edit distance.
 const DISTANCE_STEPS_MAX: u64 = schemas::limits::QUERY_DISTANCE_STEPS_MAX;
 
+/// Bytes of a number, a time or the place of a text.
+const FIXED_BYTES: usize = 16;
+const VALUES_OF_BATCH: &str = "bytes of the values of one batch";
+
 /// How large a result can be, and so what is checked before the function runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Bound {
@@ -38,7 +43,11 @@ pub(super) enum Bound {
     Replace { replacement: usize },
     /// No large result, but first times second steps.
     Distance,
-    /// Linear in its arguments: only the result is checked.
+    /// Every item of a list may become the third argument, or is followed by it.
+    Items { text: usize },
+    /// The first argument comes between all others.
+    Separated,
+    /// Linear in its arguments.
     Linear,
 }
 
@@ -50,23 +59,27 @@ impl Bound {
             "lpad" | "rpad" => Bound::Pad,
             "replace" | "regexp_replace" => Bound::Replace { replacement: 2 },
             "levenshtein" => Bound::Distance,
-            "concat" | "concat_ws" | "overlay" | "translate" | "encode" | "array_to_string"
-            | "make_array" | "array_concat" | "array_append" | "array_prepend" | "string_to_array"
-            | "array_replace" | "array_replace_n" | "array_replace_all" | "to_char" => Bound::Linear,
+            "array_to_string" => Bound::Items { text: 1 },
+            "array_replace" | "array_replace_n" | "array_replace_all" => Bound::Items { text: 2 },
+            "concat_ws" => Bound::Separated,
+            "concat" | "overlay" | "translate" | "encode" | "make_array" | "array_concat"
+            | "array_append" | "array_prepend" | "string_to_array" | "to_char" => Bound::Linear,
             _ => return None,
         })
     }
 
     /// Refuses arguments whose result would be too large.
-    fn check(self, args: &[ColumnarValue], rows: usize) -> Result<()> {
+    fn check(self, args: &[ColumnarValue], rows: usize, budget: &Budget) -> Result<()> {
+        let batch = budget.share(BATCH_BYTES_MAX);
         let length = |at: usize| args.get(at).map_or(Sizes::Each(Vec::new()), text_bytes);
         let count = |at: usize| args.get(at).map_or(Ok(Sizes::Each(Vec::new())), integers);
         match self {
             Bound::Repeat => {
-                largest(rows, VALUE_BYTES_MAX, &length(0), &count(1)?, |a, b| a.saturating_mul(b))
+                largest(rows, VALUE_BYTES_MAX, batch, &length(0), &count(1)?, |a, b| a.saturating_mul(b))
             }
             Bound::Pad => {
-                largest(rows, VALUE_BYTES_MAX, &count(1)?, &Sizes::Same(4), |a, b| a.saturating_mul(b))
+                let width = Sizes::Same(4);
+                largest(rows, VALUE_BYTES_MAX, batch, &count(1)?, &width, |a, b| a.saturating_mul(b))
             }
             Bound::Replace { replacement } => {
                 let (text, new) = (length(0), length(replacement));
@@ -74,35 +87,86 @@ impl Bound {
                     let (text, new) = (text.at(row), new.at(row));
                     sum.saturating_add(text.saturating_add(1).saturating_mul(new.max(1)))
                 });
-                within("bytes that this replacement could make", total, REPLACED_BYTES_MAX)
+                let limit = budget.share(REPLACED_BYTES_MAX);
+                within("bytes that this replacement could make", total, limit)
             }
             Bound::Distance => {
-                largest(rows, DISTANCE_STEPS_MAX, &length(0), &length(1), |a, b| a.saturating_mul(b))
+                // Steps take time and no memory: the deadline is looked at before each call.
+                let limit = BATCH_BYTES_MAX;
+                largest(rows, DISTANCE_STEPS_MAX, limit, &length(0), &length(1), |a, b| a.saturating_mul(b))
             }
-            Bound::Linear => {
-                // A constant argument is copied into every row.
-                let constant: u64 = args
-                    .iter()
-                    .map(|arg| match arg {
-                        ColumnarValue::Scalar(value) => value.size() as u64,
-                        ColumnarValue::Array(_) => 0,
-                    })
-                    .sum();
-                let total = constant.saturating_mul(rows as u64).saturating_sub(512 * rows as u64);
-                within("bytes of constants in one batch", total, BATCH_BYTES_MAX)
+            Bound::Items { text } => {
+                let (items, text) = (args.first().map_or(0, items), length(text));
+                let longest = (0..rows.max(1)).map(|row| text.at(row)).max().unwrap_or(0);
+                let total = all_bytes(args, rows).saturating_add(items.saturating_mul(longest));
+                within(VALUES_OF_BATCH, total, batch)
             }
+            Bound::Separated => {
+                let separator = args.first().map_or(0, |arg| bytes_in_rows(arg, rows));
+                let total = separator.saturating_mul(args.len() as u64).saturating_add(all_bytes(args, rows));
+                within(VALUES_OF_BATCH, total, batch)
+            }
+            Bound::Linear => within(VALUES_OF_BATCH, all_bytes(args, rows), batch),
         }
     }
 }
 
-fn largest(rows: usize, limit: u64, a: &Sizes, b: &Sizes, of: impl Fn(u64, u64) -> u64) -> Result<()> {
+/// What the arguments have together; a constant is copied into every row.
+fn all_bytes(args: &[ColumnarValue], rows: usize) -> u64 {
+    args.iter().map(|arg| bytes_in_rows(arg, rows)).fold(0, u64::saturating_add)
+}
+
+fn bytes_in_rows(arg: &ColumnarValue, rows: usize) -> u64 {
+    let sizes = text_bytes(arg);
+    match sizes {
+        Sizes::Same(size) if matches!(arg, ColumnarValue::Scalar(_)) => size.saturating_mul(rows as u64),
+        Sizes::Same(size) => size,
+        Sizes::Each(sizes) => sizes.iter().sum(),
+    }
+}
+
+/// Bytes of the rows of an array: it may be a slice of a much larger one.
+fn array_bytes(array: &dyn Array) -> usize {
+    if let Some(list) = array.as_list_opt::<i32>() {
+        let offsets = list.value_offsets();
+        let first = offsets.first().and_then(|at| usize::try_from(*at).ok()).unwrap_or(0);
+        let last = offsets.last().and_then(|at| usize::try_from(*at).ok()).unwrap_or(0);
+        return array_bytes(&list.values().slice(first, last - first)) + size_of_val(offsets);
+    }
+    array.to_data().get_slice_memory_size().unwrap_or_else(|_| array.get_array_memory_size())
+}
+
+/// Items of all lists of a batch.
+fn items(lists: &ColumnarValue) -> u64 {
+    let count = |array: &dyn Array| match array.data_type() {
+        DataType::List(_) => array.as_list::<i32>().iter().flatten().map(|list| list.len()).sum(),
+        DataType::LargeList(_) => array.as_list::<i64>().iter().flatten().map(|list| list.len()).sum(),
+        DataType::FixedSizeList(_, size) => array.len() * usize::try_from(*size).unwrap_or(0),
+        // Of no list that is known here, but an item has a byte.
+        _ => array.get_array_memory_size(),
+    };
+    match lists {
+        ColumnarValue::Array(array) => count(array.as_ref()) as u64,
+        // One list for all rows.
+        ColumnarValue::Scalar(value) => value.size() as u64,
+    }
+}
+
+fn largest(
+    rows: usize,
+    limit: u64,
+    batch: u64,
+    a: &Sizes,
+    b: &Sizes,
+    of: impl Fn(u64, u64) -> u64,
+) -> Result<()> {
     let mut total = 0u64;
     for row in 0..rows {
         let size = of(a.at(row), b.at(row));
         within("bytes of one value", size, limit)?;
         total = total.saturating_add(size);
     }
-    within("bytes of the values of one batch", total, BATCH_BYTES_MAX.max(limit))
+    within(VALUES_OF_BATCH, total, batch)
 }
 
 /// Refuses `size` over `limit`.
@@ -114,13 +178,16 @@ pub(super) fn within(what: &'static str, size: u64, limit: u64) -> Result<()> {
 }
 
 /// Refuses a result that is too large.
-pub(super) fn check_result(value: &ColumnarValue) -> Result<()> {
+pub(super) fn check_result(value: &ColumnarValue, budget: &Budget) -> Result<()> {
     match value {
         ColumnarValue::Scalar(value) => {
-            within("bytes of a constant that a function makes", value.size() as u64, CONSTANT_BYTES_MAX + 512)
+            let bytes = value.size() as u64;
+            within("bytes of a constant that a function makes", bytes, CONSTANT_BYTES_MAX + 512)?;
+            budget.constant(bytes)
         }
+        // What a builder has set aside and not filled is at most once more what is there, and never written to.
         ColumnarValue::Array(array) => {
-            within("bytes of the values of one batch", array.get_array_memory_size() as u64, BATCH_BYTES_MAX)
+            within(VALUES_OF_BATCH, array.get_array_memory_size() as u64, 2 * budget.share(BATCH_BYTES_MAX))
         }
     }
 }
@@ -148,12 +215,14 @@ fn text_bytes(value: &ColumnarValue) -> Sizes {
         ColumnarValue::Scalar(
             ScalarValue::Utf8(text) | ScalarValue::LargeUtf8(text) | ScalarValue::Utf8View(text),
         ) => Sizes::Same(text.as_ref().map_or(0, |text| text.len() as u64)),
-        ColumnarValue::Scalar(other) => Sizes::Same(other.size() as u64),
+        ColumnarValue::Scalar(other) => {
+            Sizes::Same((other.size().saturating_sub(size_of::<ScalarValue>()) + FIXED_BYTES) as u64)
+        }
         ColumnarValue::Array(array) => match array.data_type() {
             DataType::Utf8 => each(array.as_string::<i32>().iter()),
             DataType::LargeUtf8 => each(array.as_string::<i64>().iter()),
             DataType::Utf8View => each(array.as_string_view().iter()),
-            _ => Sizes::Same(array.get_array_memory_size() as u64),
+            _ => Sizes::Same(array_bytes(array.as_ref()) as u64),
         },
     }
 }
@@ -183,11 +252,12 @@ fn integers(value: &ColumnarValue) -> Result<Sizes> {
 pub(super) struct Capped {
     inner: Arc<ScalarUDF>,
     bound: Bound,
+    budget: Arc<Budget>,
 }
 
 impl Capped {
-    pub(super) fn new(inner: Arc<ScalarUDF>, bound: Bound) -> Capped {
-        Capped { inner, bound }
+    pub(super) fn new(inner: Arc<ScalarUDF>, bound: Bound, budget: Arc<Budget>) -> Capped {
+        Capped { inner, bound, budget }
     }
 }
 
@@ -215,7 +285,7 @@ impl ScalarUDFImpl for Capped {
 
     fn with_updated_config(&self, config: &ConfigOptions) -> Option<ScalarUDF> {
         let inner = self.inner.inner().with_updated_config(config)?;
-        Some(ScalarUDF::new_from_impl(Capped::new(Arc::new(inner), self.bound)))
+        Some(ScalarUDF::new_from_impl(Capped::new(Arc::new(inner), self.bound, Arc::clone(&self.budget))))
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
@@ -227,9 +297,120 @@ impl ScalarUDFImpl for Capped {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        self.bound.check(&args.args, args.number_rows)?;
+        self.budget.check()?;
+        self.bound.check(&args.args, args.number_rows, &self.budget)?;
         let value = self.inner.invoke_with_args(args)?;
-        check_result(&value)?;
+        check_result(&value, &self.budget)?;
         Ok(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use arrow::array::StringArray;
+    use arrow::datatypes::Field;
+    use datafusion::logical_expr::{Volatility, create_udf};
+    use tokio::time::{Duration, Instant};
+
+    use super::*;
+    use crate::guard::Stop;
+
+    const ROWS: usize = 1_000;
+
+    /// Calls a function that counts its calls and returns its first argument.
+    fn call(bound: Bound, budget: &Arc<Budget>, args: Vec<ColumnarValue>) -> (Result<ColumnarValue>, usize) {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&calls);
+        let inner = create_udf(
+            "f",
+            vec![DataType::Utf8; args.len()],
+            DataType::Utf8,
+            Volatility::Immutable,
+            Arc::new(move |args: &[ColumnarValue]| {
+                counted.fetch_add(1, Ordering::Relaxed);
+                Ok(args[0].clone())
+            }),
+        );
+        let field = |arg: &ColumnarValue| Arc::new(Field::new("a", arg.data_type(), true));
+        let args = ScalarFunctionArgs {
+            arg_fields: args.iter().map(field).collect(),
+            args,
+            number_rows: ROWS,
+            return_field: Arc::new(Field::new("f", DataType::Utf8, true)),
+            config_options: Arc::new(ConfigOptions::default()),
+        };
+        let result = Capped::new(Arc::new(inner), bound, Arc::clone(budget)).invoke_with_args(args);
+        (result, calls.load(Ordering::Relaxed))
+    }
+
+    fn budget() -> (Arc<Budget>, Arc<Stop>) {
+        let stop = Arc::new(Stop::new(Instant::now() + Duration::from_secs(60), 60_000));
+        (Arc::new(Budget::new(Arc::clone(&stop))), stop)
+    }
+
+    fn column(bytes: usize) -> ColumnarValue {
+        ColumnarValue::Array(Arc::new(StringArray::from(vec!["x".repeat(bytes); ROWS])))
+    }
+
+    fn constant(bytes: usize) -> ColumnarValue {
+        ColumnarValue::Scalar(ScalarValue::Utf8(Some("x".repeat(bytes))))
+    }
+
+    #[test]
+    fn a_result_is_refused_before_it_is_made() {
+        let list = |items: usize| {
+            let mut builder = arrow::array::ListBuilder::new(arrow::array::StringBuilder::new());
+            for _ in 0..ROWS {
+                builder.append_value((0..items).map(|_| Some("y")));
+            }
+            ColumnarValue::Array(Arc::new(builder.finish()))
+        };
+        for (bound, args, calls) in [
+            (Bound::Linear, vec![column(1_000); 250], 1),
+            (Bound::Linear, vec![column(1_000); 300], 0),
+            (Bound::Linear, vec![column(1), constant(300_000)], 0),
+            (Bound::Separated, [vec![constant(1_000)], vec![column(10); 250]].concat(), 1),
+            (Bound::Separated, [vec![constant(1_000)], vec![column(10); 300]].concat(), 0),
+            (Bound::Items { text: 1 }, vec![list(20), constant(10_000)], 1),
+            (Bound::Items { text: 1 }, vec![list(30), constant(10_000)], 0),
+        ] {
+            let (budget, _stop) = budget();
+            let (result, called) = call(bound, &budget, args);
+            assert_eq!((result.is_ok(), called), (calls == 1, calls), "{bound:?}");
+        }
+    }
+
+    #[test]
+    fn expressions_of_one_plan_divide_what_a_batch_may_hold() {
+        let (budget, _stop) = budget();
+        let repeat = || vec![column(100), ColumnarValue::Scalar(ScalarValue::Int64(Some(100)))];
+        assert!(call(Bound::Repeat, &budget, repeat()).0.is_ok());
+        budget.planned(26);
+        assert!(call(Bound::Repeat, &budget, repeat()).0.is_ok());
+        budget.planned(27);
+        assert_eq!(call(Bound::Repeat, &budget, repeat()).1, 0);
+    }
+
+    #[test]
+    fn constants_of_one_statement_are_summed_until_it_is_planned() {
+        let (budget, _stop) = budget();
+        let mut made = 0;
+        while made < 1_000 && call(Bound::Linear, &budget, vec![constant(60_000)]).0.is_ok() {
+            made += 1;
+        }
+        assert_eq!(made, 279);
+        budget.planned(1);
+        assert!(call(Bound::Linear, &budget, vec![constant(60_000)]).0.is_ok());
+    }
+
+    #[test]
+    fn nothing_is_called_once_the_query_must_end() {
+        let (budget, stop) = budget();
+        stop.cancel();
+        let (result, calls) = call(Bound::Linear, &budget, vec![column(1)]);
+        assert_eq!(calls, 0);
+        assert_eq!(Error::engine(&result.unwrap_err(), crate::error::Stage::Run).code(), "cancelled");
     }
 }

@@ -13,7 +13,11 @@ use datafusion::logical_expr::{
 };
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
+use super::budget::Budget;
 use super::capped::{check_result, within};
+
+/// The name of the function.
+pub(super) const NAME: &str = "||";
 
 /// Bytes of all values of one batch.
 const BATCH_BYTES_MAX: u64 = schemas::limits::QUERY_CONCATENATION_BATCH_BYTES_MAX;
@@ -25,8 +29,8 @@ pub(super) struct Planner {
 }
 
 impl Planner {
-    pub(super) fn new() -> Planner {
-        Planner { function: Arc::new(ScalarUDF::new_from_impl(Concatenation::new())) }
+    pub(super) fn new(budget: &Arc<Budget>) -> Planner {
+        Planner { function: Arc::new(ScalarUDF::new_from_impl(Concatenation::new(Arc::clone(budget)))) }
     }
 }
 
@@ -80,17 +84,18 @@ impl ExprPlanner for Planner {
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Concatenation {
     signature: Signature,
+    budget: Arc<Budget>,
 }
 
 impl Concatenation {
-    fn new() -> Concatenation {
-        Concatenation { signature: Signature::user_defined(Volatility::Immutable) }
+    fn new(budget: Arc<Budget>) -> Concatenation {
+        Concatenation { signature: Signature::user_defined(Volatility::Immutable), budget }
     }
 }
 
 impl ScalarUDFImpl for Concatenation {
     fn name(&self) -> &str {
-        "||"
+        NAME
     }
 
     fn signature(&self) -> &Signature {
@@ -106,15 +111,17 @@ impl ScalarUDFImpl for Concatenation {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        self.budget.check()?;
         let rows = args.number_rows;
+        let limit = self.budget.share(BATCH_BYTES_MAX);
         if let Some(scalars) = args.args.iter().map(as_scalar).collect::<Option<Vec<_>>>() {
             let texts = scalars.into_iter().map(text).collect::<Result<Option<Vec<String>>>>()?;
             let value = ColumnarValue::Scalar(ScalarValue::Utf8(texts.map(|texts| texts.concat())));
-            check_result(&value)?;
+            check_result(&value, &self.budget)?;
             return Ok(value);
         }
         let constant: usize = args.args.iter().filter_map(as_scalar).map(ScalarValue::size).sum();
-        within("bytes of constants in one batch", (constant * rows) as u64, BATCH_BYTES_MAX)?;
+        within("bytes of constants in one batch", constant.saturating_mul(rows) as u64, limit)?;
         let arrays = args
             .args
             .iter()
@@ -122,7 +129,7 @@ impl ScalarUDFImpl for Concatenation {
             .collect::<Result<Vec<_>>>()?;
         let columns: Vec<&StringArray> = arrays.iter().map(|array| array.as_string::<i32>()).collect();
         let bytes: usize = columns.iter().flat_map(|column| column.iter().flatten()).map(str::len).sum();
-        within("bytes of the values of one batch", bytes as u64, BATCH_BYTES_MAX)?;
+        within("bytes of the values of one batch", bytes as u64, limit)?;
         let mut out = StringBuilder::with_capacity(rows, bytes);
         let mut joined = String::new();
         for row in 0..rows {
