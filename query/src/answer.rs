@@ -1,10 +1,10 @@
 //! The rows of an answer as they come, and how the one who asked took them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
 use tokio::time::timeout_at;
 
 use crate::guard::Stop;
@@ -20,6 +20,38 @@ pub(crate) struct Ending {
     pub(crate) error: Option<Error>,
 }
 
+/// How an answer is going, seen by its reader and by the query core.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Progress(Arc<Mutex<Ending>>);
+
+impl Progress {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Ending> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Batches made ahead of the reader. The query core empties it under a reader that no longer reads.
+#[derive(Debug, Clone)]
+pub(crate) struct Batches(Arc<AsyncMutex<mpsc::Receiver<Result<RecordBatch>>>>);
+
+impl Batches {
+    pub(crate) fn new(receiver: mpsc::Receiver<Result<RecordBatch>>) -> Batches {
+        Batches(Arc::new(AsyncMutex::new(receiver)))
+    }
+
+    async fn next(&self) -> Option<Result<RecordBatch>> {
+        self.0.lock().await.recv().await
+    }
+
+    /// Takes no more, and lets go of what is there. While a reader waits there is nothing.
+    pub(crate) fn close(&self) {
+        if let Ok(mut batches) = self.0.try_lock() {
+            batches.close();
+            while batches.try_recv().is_ok() {}
+        }
+    }
+}
+
 /// A running query. Dropping it cancels the query; either way the access log is told how it ended.
 #[derive(Debug)]
 pub struct Answer {
@@ -28,12 +60,12 @@ pub struct Answer {
     pub(crate) snapshot: Arc<Snapshot>,
     /// What the statements before the last one gave, collected.
     pub(crate) before: Vec<Vec<RecordBatch>>,
-    pub(crate) batches: mpsc::Receiver<Result<RecordBatch>>,
+    pub(crate) batches: Batches,
     pub(crate) stop: Arc<Stop>,
     pub(crate) rows_max: u64,
     pub(crate) output_bytes_max: u64,
-    pub(crate) ending: Ending,
-    pub(crate) ended: Option<oneshot::Sender<Ending>>,
+    pub(crate) progress: Progress,
+    pub(crate) ended: Option<oneshot::Sender<()>>,
 }
 
 impl Answer {
@@ -54,26 +86,38 @@ impl Answer {
 
     /// Rows given out so far.
     pub fn rows(&self) -> u64 {
-        self.ending.rows
+        self.progress.lock().rows
     }
 
-    /// The next rows; `None` once the answer is complete. After an error there is nothing more.
+    /// The next rows; `None` once the answer is complete. After an error there is nothing more, and after the
+    /// deadline only the error: the access log has said by then how much has left.
     pub async fn next(&mut self) -> Option<Result<RecordBatch>> {
-        if self.ending.complete || self.ending.error.is_some() {
-            return None;
+        {
+            let ending = self.progress.lock();
+            if ending.complete || ending.error.is_some() {
+                return None;
+            }
         }
-        let next = match timeout_at(self.stop.deadline(), self.batches.recv()).await {
+        if let Err(error) = self.stop.check() {
+            return Some(Err(self.fail(error)));
+        }
+        let next = match timeout_at(self.stop.deadline(), self.batches.next()).await {
             Ok(next) => next,
             Err(_elapsed) => Some(Err(self.stop.deadline_error())),
         };
         match next {
             None => {
-                self.ending.complete = true;
+                // Batches also end where the query core let go of them, and that is not the whole answer.
+                if let Err(error) = self.stop.check() {
+                    return Some(Err(self.fail(error)));
+                }
+                self.progress.lock().complete = true;
                 None
             }
             Some(Ok(batch)) => {
-                self.ending.rows += batch.num_rows() as u64;
-                if self.ending.rows > self.rows_max {
+                let rows = self.rows() + batch.num_rows() as u64;
+                self.progress.lock().rows = rows;
+                if rows > self.rows_max {
                     let error = Error::AnswerTooLarge { what: "rows of the answer", limit: self.rows_max };
                     return Some(Err(self.fail(error)));
                 }
@@ -88,12 +132,12 @@ impl Answer {
     /// # Errors
     /// [`Error::AnswerTooLarge`] once they are too many; they must then not leave.
     pub fn count_bytes(&mut self, bytes: usize) -> Result<()> {
-        let sum = self.ending.bytes + bytes as u64;
+        let sum = self.progress.lock().bytes + bytes as u64;
         if sum > self.output_bytes_max {
             let error = Error::AnswerTooLarge { what: "bytes of the answer", limit: self.output_bytes_max };
             return Err(self.fail(error));
         }
-        self.ending.bytes = sum;
+        self.progress.lock().bytes = sum;
         Ok(())
     }
 
@@ -101,7 +145,7 @@ impl Answer {
     pub(crate) fn fail(&mut self, error: Error) -> Error {
         self.stop.cancel();
         self.batches.close();
-        self.ending.error.get_or_insert(error).clone()
+        self.progress.lock().error.get_or_insert(error).clone()
     }
 }
 
@@ -110,7 +154,7 @@ impl Drop for Answer {
         self.stop.cancel();
         if let Some(ended) = self.ended.take() {
             // Nobody listens only when the process is going down.
-            drop(ended.send(std::mem::take(&mut self.ending)));
+            ended.send(()).ok();
         }
     }
 }

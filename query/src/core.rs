@@ -14,11 +14,12 @@ use schemas::principal::Principal;
 use store::Store;
 use tokio::runtime::Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::{Access, AccessLog, Status};
-use crate::answer::{Answer, Ending};
+use crate::answer::{Answer, Batches, Ending, Progress};
 use crate::error::Stage;
 use crate::file::{SnapshotFiles, Verified};
 use crate::guard::Stop;
@@ -27,65 +28,19 @@ use crate::source::{Journal, Snapshots};
 use crate::table::{Scans, Shared};
 use crate::{Error, Options, Result, Snapshot, statement};
 
+mod job;
+
+pub use job::Request;
+pub(crate) use job::{Job, Param};
+
 /// Stack of the threads that parse, plan and run: trees are as deep as a text may nest.
 pub(crate) const STACK_BYTES: usize = 32 << 20;
 /// Batches made ahead of the reader.
 const BATCHES_AHEAD: usize = 2;
+/// How long after its deadline a query is waited for, at most.
+const GRACE: Duration = Duration::from_millis(schemas::limits::QUERY_GRACE_MS);
 /// Rows that a statement before the last one may give.
 const ROWS_BEFORE_MAX: usize = schemas::limits::QUERY_ROWS_BEFORE_MAX;
-
-/// One question.
-#[derive(Debug, Clone, Default)]
-pub struct Request {
-    /// The SQL text: one statement.
-    pub sql: String,
-    /// Values of `$1`, `$2`, ...
-    pub params: Vec<ScalarValue>,
-    /// Name of the answer format, for the access log.
-    pub format: Option<&'static str>,
-    /// Rows over which the answer is refused, if fewer than the service's own limit.
-    pub rows_max: Option<u64>,
-}
-
-/// A value of a part of a [`Job`].
-#[derive(Debug, Clone)]
-pub(crate) enum Param {
-    Value(ScalarValue),
-    /// From the first row of an earlier part.
-    Before {
-        part: usize,
-        column: usize,
-    },
-}
-
-impl Param {
-    /// A text.
-    pub(crate) fn text(text: &str) -> Param {
-        Param::Value(ScalarValue::Utf8(Some(text.to_string())))
-    }
-
-    fn resolve(self, before: &[Vec<RecordBatch>]) -> Result<ScalarValue> {
-        let (part, column) = match self {
-            Param::Value(value) => return Ok(value),
-            Param::Before { part, column } => (part, column),
-        };
-        let batch = before.get(part).and_then(|batches| batches.first()).filter(|batch| batch.num_rows() > 0);
-        match batch.and_then(|batch| batch.columns().get(column)) {
-            Some(array) => ScalarValue::try_from_array(array, 0).map_err(|error| run_error(&error)),
-            None => Err(Error::Internal(format!("part {part} gave no column {column}"))),
-        }
-    }
-}
-
-/// What runs as one query: statements of which all but the last are collected, over one snapshot.
-pub(crate) struct Job {
-    pub(crate) action: &'static str,
-    /// What the access log shows.
-    pub(crate) statement: String,
-    pub(crate) parts: Vec<(String, Vec<Param>)>,
-    pub(crate) format: Option<&'static str>,
-    pub(crate) rows_max: Option<u64>,
-}
 
 /// The query core; cheap to clone.
 #[derive(Debug, Clone)]
@@ -103,6 +58,8 @@ struct Core {
     waiting: AtomicUsize,
     /// Queries whose outcome is not on the access log yet.
     unfinished: TaskTracker,
+    /// The process is going down, and queries have had their time to finish.
+    closing: CancellationToken,
     /// Own threads: a query that computes without end must not hold up ingest.
     runtime: Option<Runtime>,
 }
@@ -158,6 +115,7 @@ impl Query {
                 places: Arc::new(Semaphore::new(options.at_once.max(1))),
                 waiting: AtomicUsize::new(0),
                 unfinished: TaskTracker::new(),
+                closing: CancellationToken::new(),
                 runtime: Some(runtime),
                 options,
             }),
@@ -181,11 +139,18 @@ impl Query {
         self.run(principal, Job { action: "sql", statement, parts, format, rows_max }).await
     }
 
-    /// Waits until every query that ended is on the access log: before a process exits.
+    /// Waits until every query is on the access log with how it ended: before a process exits. Those that are
+    /// not over in [`Options::finish_ms`] are cancelled, and after that no query runs any more.
     pub async fn finished(&self) {
-        self.shared.unfinished.close();
-        self.shared.unfinished.wait().await;
-        self.shared.unfinished.reopen();
+        let Core { unfinished, closing, options, .. } = self.shared.as_ref();
+        unfinished.close();
+        if timeout(Duration::from_millis(options.finish_ms), unfinished.wait()).await.is_err() {
+            closing.cancel();
+            if timeout(GRACE, unfinished.wait()).await.is_err() {
+                tracing::warn!(queries = unfinished.len(), "going down: queries have no outcome entry");
+            }
+        }
+        unfinished.reopen();
     }
 
     pub(crate) async fn run(&self, principal: &Principal, job: Job) -> Result<Answer> {
@@ -196,7 +161,7 @@ impl Query {
         let stop = Arc::new(Stop::new(Instant::now() + Duration::from_millis(deadline_ms), deadline_ms));
         let run = Run { core, principal: principal.clone(), job, stop: Arc::clone(&stop) };
         self.shared.unfinished.spawn(run.drive(place, ready));
-        match tokio::time::timeout_at(stop.deadline(), is_ready).await {
+        match timeout_at(stop.deadline(), is_ready).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_dropped)) => Err(Error::Internal("the query ended without an answer".to_string())),
             Err(_elapsed) => {
@@ -239,7 +204,7 @@ impl Core {
             return Err(Error::Busy);
         }
         let wait = Arc::clone(&self.places).acquire_owned();
-        match tokio::time::timeout(Duration::from_millis(self.options.deadline_ms), wait).await {
+        match timeout(Duration::from_millis(self.options.deadline_ms), wait).await {
             Ok(Ok(place)) => Ok(place),
             Ok(Err(_)) | Err(_) => Err(Error::Busy),
         }
@@ -288,25 +253,31 @@ impl Run {
         };
         let (planned, is_planned) = oneshot::channel();
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
+        let batches = Batches::new(batches);
         let work = self.work(statements, Arc::clone(&snapshot), planned, sender.clone());
-        let core = Arc::clone(&self.core);
+        let (core, deadline) = (Arc::clone(&self.core), self.stop.deadline());
         // The place is held until the threads are free again, not only until the reader has gone.
         let worker = tokio::spawn(async move {
             let result = core.on_query_threads(work).await;
             drop(place);
             if let Err(error) = &result {
-                drop(sender.send(Err(error.clone())).await);
+                // A reader that does not read meets the deadline without being told.
+                drop(timeout_at(deadline, sender.send(Err(error.clone()))).await);
             }
             result
         });
-        let ending = match is_planned.await {
-            Ok((schema, before)) => {
+        let ending = match self.within_grace(is_planned).await {
+            Ok(Ok(rows)) => {
                 let (ended, is_ended) = oneshot::channel();
-                let answer = self.answer(&query_id, schema, before, Arc::clone(&snapshot), batches, ended);
+                let progress = Progress::default();
+                let answer = self.answer(&query_id, rows, snapshot, batches.clone(), &progress, ended);
                 drop(ready.send(Ok(answer)));
-                is_ended.await.unwrap_or_default()
+                let late = self.within_grace(is_ended).await.err().inspect(|_| batches.close());
+                let ending = progress.lock().clone();
+                let error = ending.error.or(late.filter(|_| !ending.complete));
+                Ending { error, ..ending }
             }
-            Err(_dropped) => {
+            Ok(Err(_dropped)) => {
                 let error = match worker.await {
                     Ok(Err(error)) => error,
                     _ => Error::Internal("the query ended before it was planned".to_string()),
@@ -314,8 +285,28 @@ impl Run {
                 drop(ready.send(Err(error.clone())));
                 Ending { error: Some(error), ..Ending::default() }
             }
+            Err(late) => {
+                drop(ready.send(Err(late.clone())));
+                Ending { error: Some(late), ..Ending::default() }
+            }
         };
         self.record_outcome(&query_id, started_us, ending).await;
+    }
+
+    /// Waits for `what` until a little after the deadline: neither a reader that does not read nor work that
+    /// does not look up may keep the outcome from the access log.
+    ///
+    /// # Errors
+    /// [`Error::Deadline`], or [`Error::Cancelled`] when the process is going down.
+    async fn within_grace<T>(&self, what: impl Future<Output = T>) -> Result<T> {
+        let late = tokio::select! {
+            biased;
+            done = what => return Ok(done),
+            () = self.core.closing.cancelled() => Error::Cancelled,
+            () = sleep_until(self.stop.deadline() + GRACE) => self.stop.deadline_error(),
+        };
+        self.stop.cancel();
+        Err(late)
     }
 
     /// Checks the statements and puts the intent, or the refusal, on the access log.
@@ -323,7 +314,8 @@ impl Run {
         let (principal, job) = (&self.principal, &self.job);
         let statements = match self.check().await {
             Ok(statements) => statements,
-            Err(error) if error.is_refusal() => {
+            // Whatever the reason: what was asked is on the log.
+            Err(error) => {
                 let refusal = Access {
                     statement: Some(&job.statement),
                     format: job.format,
@@ -332,7 +324,6 @@ impl Run {
                 self.core.access.record(refusal).await?;
                 return Err(error);
             }
-            Err(error) => return Err(error),
         };
         let snapshot = Arc::new(Snapshot::take(self.core.snapshots.as_ref(), &principal.tenant));
         let intent = Access {
@@ -390,8 +381,13 @@ impl Run {
                 return Err(Error::Cancelled);
             }
             while let Some(batch) = next {
-                if batch.num_rows() > 0 && sender.send(Ok(batch)).await.is_err() {
-                    return Err(Error::Cancelled);
+                if batch.num_rows() > 0 {
+                    // A reader that stops reading keeps neither the place nor the threads.
+                    match timeout_at(stop.deadline(), sender.send(Ok(batch))).await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(_gone)) => return Err(Error::Cancelled),
+                        Err(_elapsed) => return Err(stop.deadline_error()),
+                    }
                 }
                 stop.check()?;
                 next = rows.next().await.transpose().map_err(|error| run_error(&error))?;
@@ -403,11 +399,11 @@ impl Run {
     fn answer(
         &self,
         query_id: &str,
-        schema: arrow::datatypes::SchemaRef,
-        before: Vec<Vec<RecordBatch>>,
+        (schema, before): (arrow::datatypes::SchemaRef, Vec<Vec<RecordBatch>>),
         snapshot: Arc<Snapshot>,
-        batches: mpsc::Receiver<Result<RecordBatch>>,
-        ended: oneshot::Sender<Ending>,
+        batches: Batches,
+        progress: &Progress,
+        ended: oneshot::Sender<()>,
     ) -> Answer {
         let own = self.core.options.rows_max;
         Answer {
@@ -419,13 +415,14 @@ impl Run {
             stop: Arc::clone(&self.stop),
             rows_max: self.job.rows_max.map_or(own, |asked| asked.min(own)),
             output_bytes_max: self.core.options.output_bytes_max,
-            ending: Ending::default(),
+            progress: progress.clone(),
             ended: Some(ended),
         }
     }
 
     async fn record_outcome(&self, query_id: &str, started_us: i64, ending: Ending) {
         let status = match (&ending.error, ending.complete) {
+            (Some(Error::Cancelled), _) => Status::Cancelled,
             (Some(_), _) => Status::Error,
             (None, true) => Status::Ok,
             (None, false) => Status::Cancelled,

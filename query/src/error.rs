@@ -141,14 +141,6 @@ impl Error {
         }
     }
 
-    /// Whether the question itself was turned away, before anything was read for it.
-    pub(crate) fn is_refusal(&self) -> bool {
-        matches!(
-            self,
-            Error::Syntax { .. } | Error::Refused { .. } | Error::TooLarge { .. } | Error::Forbidden(_)
-        )
-    }
-
     /// What a failure of the engine means. `stage` is [`Stage::Plan`] until the plan runs.
     pub(crate) fn engine(error: &DataFusionError, stage: Stage) -> Error {
         let mut position = None;

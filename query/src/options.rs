@@ -39,6 +39,8 @@ pub struct Options {
     pub at_once: usize,
     /// Queries waiting for a place.
     pub waiting_max: usize,
+    /// Milliseconds that queries may still run once the process is going down.
+    pub finish_ms: u64,
     /// Whether the Parquet reader filters rows while it decodes.
     pub filters_in_decoder: bool,
 }
@@ -59,6 +61,7 @@ impl Options {
             output_bytes_max: limits::QUERY_OUTPUT_BYTES_MAX,
             at_once: limits::QUERIES_AT_ONCE,
             waiting_max: limits::QUERIES_WAITING_MAX,
+            finish_ms: limits::QUERY_FINISH_MS,
             filters_in_decoder: true,
         }
     }
@@ -76,6 +79,7 @@ impl std::fmt::Debug for Options {
             .field("output_bytes_max", &self.output_bytes_max)
             .field("at_once", &self.at_once)
             .field("waiting_max", &self.waiting_max)
+            .field("finish_ms", &self.finish_ms)
             .field("filters_in_decoder", &self.filters_in_decoder)
             .finish_non_exhaustive()
     }

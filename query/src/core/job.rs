@@ -1,0 +1,59 @@
+//! What is asked: one statement of a principal's own, or several of ours that belong together.
+
+use arrow::array::RecordBatch;
+use datafusion::common::ScalarValue;
+
+use crate::{Error, Result};
+
+/// One question.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// The SQL text: one statement.
+    pub sql: String,
+    /// Values of `$1`, `$2`, ...
+    pub params: Vec<ScalarValue>,
+    /// Name of the answer format, for the access log.
+    pub format: Option<&'static str>,
+    /// Rows over which the answer is refused, if fewer than the service's own limit.
+    pub rows_max: Option<u64>,
+}
+
+/// A value of a part of a [`Job`].
+#[derive(Debug, Clone)]
+pub(crate) enum Param {
+    Value(ScalarValue),
+    /// From the first row of an earlier part.
+    Before {
+        part: usize,
+        column: usize,
+    },
+}
+
+impl Param {
+    /// A text.
+    pub(crate) fn text(text: &str) -> Param {
+        Param::Value(ScalarValue::Utf8(Some(text.to_string())))
+    }
+
+    pub(super) fn resolve(self, before: &[Vec<RecordBatch>]) -> Result<ScalarValue> {
+        let (part, column) = match self {
+            Param::Value(value) => return Ok(value),
+            Param::Before { part, column } => (part, column),
+        };
+        let batch = before.get(part).and_then(|batches| batches.first()).filter(|batch| batch.num_rows() > 0);
+        match batch.and_then(|batch| batch.columns().get(column)) {
+            Some(array) => ScalarValue::try_from_array(array, 0).map_err(|error| super::run_error(&error)),
+            None => Err(Error::Internal(format!("part {part} gave no column {column}"))),
+        }
+    }
+}
+
+/// What runs as one query: statements of which all but the last are collected, over one snapshot.
+pub(crate) struct Job {
+    pub(crate) action: &'static str,
+    /// What the access log shows.
+    pub(crate) statement: String,
+    pub(crate) parts: Vec<(String, Vec<Param>)>,
+    pub(crate) format: Option<&'static str>,
+    pub(crate) rows_max: Option<u64>,
+}
