@@ -1,6 +1,7 @@
 //! The core over hand-made snapshots: sealed Parquet files in a temporary directory, unsealed batches in
 //! memory, and an access log that is a list.
 
+mod abuse;
 mod audit;
 mod door;
 mod fixture;

@@ -112,3 +112,38 @@ async fn other_actions_are_recorded_and_long_texts_cut() {
     assert_eq!(entries[1]["cut"], r#"["detail"]"#);
     assert_eq!(entries[1]["decision"], "deny");
 }
+
+#[tokio::test]
+async fn whatever_is_refused_before_planning_is_on_the_log() {
+    let world = World::with_events(100, 50, 10);
+    let query = world.query();
+    let many = format!("SELECT 1 FROM events{}", ", events".repeat(100));
+    let long = format!("SELECT '{}'", "x".repeat(100_000));
+    let refused = [
+        ("SELEC 1", "syntax"),
+        ("SELECT 1 FROM events WHERE )", "syntax"),
+        ("SELECT 'open", "syntax"),
+        ("", "statement_count"),
+        ("SELECT 1; SELECT 2", "statement_count"),
+        (many.as_str(), "too_many_tables"),
+        (&long, "too_large"),
+        ("EXPLAIN SELECT 1", "forbidden"),
+        ("SELECT * FROM information_schema.tables", "plan"),
+        ("SELECT * FROM read_parquet('x')", "function_not_allowed"),
+    ];
+    for (sql, code) in refused {
+        assert_eq!(ask_as(&query, Role::Auditor, sql).await.unwrap_err().code(), code, "{sql}");
+    }
+    query.finished().await;
+    let entries = world.entries();
+    let seen: Vec<(&str, &str, &str, &str)> = entries
+        .iter()
+        .map(|entry| {
+            let of = |name: &str| entry.get(name).map_or("-", String::as_str);
+            (of("phase"), of("decision"), of("status"), of("error_code"))
+        })
+        .collect();
+    let expected: Vec<_> = refused.iter().map(|(_, code)| ("outcome", "deny", "error", *code)).collect();
+    assert_eq!(seen, expected);
+    assert_eq!(entries[0]["statement"], "SELEC 1");
+}
