@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 /// How long a client may take from one request, or the connection's start, to the end of the next request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_millis(limits::HTTP_HEAD_TIMEOUT_MS);
 /// How long to wait where the process has no file descriptor left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(limits::HTTP_ACCEPT_PAUSE_MS);
 
 /// A port or socket that connections come in by.
 pub(crate) trait Listener: Send + 'static {

@@ -87,6 +87,11 @@ mod tests {
 
     use super::*;
 
+    fn budget() -> Arc<Budget> {
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+        Arc::new(Budget::new(Arc::new(crate::guard::Stop::new(deadline, 60_000))))
+    }
+
     fn set<'a>(names: impl IntoIterator<Item = &'a str>) -> BTreeSet<&'a str> {
         names.into_iter().collect()
     }
@@ -107,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_session_has_the_listed_functions_and_no_other() {
-        let state = Functions::new().register(SessionStateBuilder::new()).build();
+        let state = Functions::new().register(SessionStateBuilder::new(), &budget()).build();
         let names = |functions: BTreeSet<String>, listed: &[&str]| {
             assert_eq!(functions, listed.iter().map(|name| (*name).to_string()).collect());
         };

@@ -212,6 +212,29 @@ pub const QUERY_REMEMBERED_MAX: usize = 65_536;
 /// Characters of one cell.
 pub const QUERY_WIDTH_MAX: usize = 60;
 
+// Used in ingest/redact.
+
+/// Characters of base64 by which a run is told from other words: its shortest length.
+pub const REDACT_ENCODED_CHARACTERS_MIN: usize = 24;
+/// Levels of base64 inside base64 that are decoded.
+pub const REDACT_ENCODED_LEVELS_MAX: usize = 2;
+/// Shortest key below a secret's name that may itself be the secret, in bytes.
+pub const REDACT_OPAQUE_KEY_BYTES_MIN: usize = 16;
+/// Most white space between two words of a line `login NAME password VALUE`, in bytes.
+pub const REDACT_GAP_BYTES_MAX: usize = 8;
+
+// Used in src/command/ingest/parts.rs.
+
+/// Bytes of a file asked for at once.
+pub const PROGRAM_READ_BYTES: usize = 1 << 20;
+/// Of the rest of an array that breaks off, how much is shown to the service.
+pub const PROGRAM_BROKEN_BYTES_MAX: usize = 4 << 10;
+
+// Used in src/listen.rs.
+
+/// Milliseconds to wait before the next connection where the process has no file descriptor left.
+pub const HTTP_ACCEPT_PAUSE_MS: u64 = 100;
+
 // Used in query/src/function/budget.rs.
 
 /// Bytes of all constants that functions make while a statement is planned.

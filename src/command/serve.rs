@@ -72,7 +72,7 @@ impl Running {
         let network = listen::serve(
             Network(listener),
             connections.clone(),
-            move |request, peer| behind.clone().from_network(request, peer),
+            move |request, peer| behind.clone().answer_network(request, peer),
             stopped.clone(),
         );
         let mut servers = vec![tokio::spawn(network)];
@@ -81,7 +81,7 @@ impl Running {
         let path = socket.as_ref().map(|(path, _)| path.clone());
         if let Some((_, listener)) = socket {
             let behind = opening.clone();
-            let answer = move |request, user| behind.clone().from_socket(request, user);
+            let answer = move |request, user| behind.clone().answer_socket(request, user);
             servers.push(tokio::spawn(listen::serve(Socket(listener), connections, answer, stopped)));
         }
         opening.0.set(door::router(&node)).ok();
@@ -171,13 +171,13 @@ impl Listener for Socket {
 }
 
 impl Opening {
-    async fn from_network(self, mut request: Request<Body>, peer: SocketAddr) -> Response {
+    async fn answer_network(self, mut request: Request<Body>, peer: SocketAddr) -> Response {
         request.extensions_mut().insert(Door::Network { source_ip: peer.ip().to_string() });
         self.answer(request).await
     }
 
     /// Only who runs the service, or may do everything on the machine anyway.
-    async fn from_socket(self, mut request: Request<Body>, user: u32) -> Response {
+    async fn answer_socket(self, mut request: Request<Body>, user: u32) -> Response {
         if user != 0 && user != rustix::process::getuid().as_raw() {
             return problem(
                 StatusCode::FORBIDDEN,

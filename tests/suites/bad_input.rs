@@ -149,6 +149,9 @@ fn bad_input_is_told_apart_and_spoils_nothing() {
     assert_eq!(verify(home.path()).0, 0, "{}", verify(home.path()).1);
 }
 
+/// Headers, body, and the status it has when it is read at all.
+type Attack<'a> = (&'a [(&'a str, &'a str)], &'a [u8], u16);
+
 /// Bombs, bodies of a million bad values and long bodies of nothing, all at once, and again: each is refused with
 /// a status of its own or told to come later.
 fn attack(service: &Service) {
@@ -156,8 +159,7 @@ fn attack(service: &Service) {
     let values = gzip(&b"{}\n".repeat(1_000_000));
     let long = vec![b'x'; BODY_BYTES_MAX];
     let encoded = [("content-encoding", "gzip")];
-    let bodies: [(&[(&str, &str)], &[u8], u16); 3] =
-        [(&encoded, &bomb, 413), (&encoded, &values, 400), (&[], &long, 400)];
+    let bodies: [Attack<'_>; 3] = [(&encoded, &bomb, 413), (&encoded, &values, 413), (&[], &long, 400)];
     let mut statuses = std::collections::BTreeMap::<u16, u32>::new();
     std::thread::scope(|scope| {
         let attackers: Vec<_> = (0..ATTACKERS)

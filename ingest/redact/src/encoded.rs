@@ -10,7 +10,7 @@
 use crate::bytes::{at, before, follows_escape};
 
 /// Characters of base64 by which a run is told from other words; its shortest length.
-const HEAD_CHARACTERS: usize = 24;
+const HEAD_CHARACTERS: usize = schemas::limits::REDACT_ENCODED_CHARACTERS_MIN;
 /// What the head decodes to, in bytes.
 const HEAD_BYTES: usize = HEAD_CHARACTERS / 4 * 3;
 /// Bytes looked at at once. Two such words, wherever they are counted from, lie within every head.

@@ -156,7 +156,7 @@ const HARMLESS_BEFORE_TOKEN: &[&str] = &[
 pub(crate) const TERMINATORS: &[u8] = b"\"'\\=: \t\n\r%]`>";
 
 /// Shortest key below a secret's name that may itself be the secret, in bytes.
-const OPAQUE_KEY_BYTES: usize = 16;
+const OPAQUE_KEY_BYTES: usize = schemas::limits::REDACT_OPAQUE_KEY_BYTES_MIN;
 
 /// Names of the member that holds a header's or a parameter's name.
 const NAME_KEYS: &[&str] = &["name", "key", "header", "header_name", "headerName", "field", "k"];

@@ -21,7 +21,7 @@ use quotes::Quotes;
 pub(crate) const NESTED_LEVELS_MAX: usize = schemas::limits::REDACT_NESTED_LEVELS_MAX;
 
 /// Levels of base64 inside base64 that are decoded.
-const ENCODED_LEVELS: usize = 2;
+const ENCODED_LEVELS: usize = schemas::limits::REDACT_ENCODED_LEVELS_MAX;
 
 /// Class of the password in `scheme://user:password@host`.
 const URL_PASSWORD_CLASS: &str = "url_password";

@@ -14,9 +14,9 @@ use schemas::limits::{BODY_BYTES_MAX, BODY_VALUES_MAX};
 use serde::de::IgnoredAny;
 
 /// Bytes asked for at once.
-const READ_BYTES: usize = 1 << 20;
+const READ_BYTES: usize = schemas::limits::PROGRAM_READ_BYTES;
 /// Of the rest of an array that breaks off, how much is shown to the service.
-const BROKEN_BYTES: usize = 4 << 10;
+const BROKEN_BYTES: usize = schemas::limits::PROGRAM_BROKEN_BYTES_MAX;
 
 /// Whole values, and the number of the line that the part begins on.
 #[derive(Debug, PartialEq, Eq)]
@@ -124,7 +124,7 @@ impl<R: Read> Parts<R> {
         while self.buffer.len() < len && !self.at_end {
             let held = self.buffer.len();
             self.buffer.resize(held + (len - held).min(READ_BYTES), 0);
-            let read = match self.reader.read(&mut self.buffer[held..]) {
+            let read = match self.reader.read(self.buffer.get_mut(held..).unwrap_or_default()) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => Ok(0),
                 read => read.inspect(|read| self.at_end = *read == 0),
             };
@@ -155,7 +155,7 @@ impl<R: Read> Parts<R> {
     /// The value at the cut; after what is none, and no array of more lines either, the next line starts afresh.
     fn value(&mut self) -> Value {
         let lacks_comma = self.array.is_some_and(|array| array.after_value);
-        match value(&self.buffer[self.cut..], self.at_end) {
+        match value(self.buffer.get(self.cut..).unwrap_or_default(), self.at_end) {
             Value::Torn => Value::Torn,
             Value::Whole(len) if !lacks_comma => Value::Whole(len),
             _ if self.array.is_some_and(|array| array.spans_lines) => Value::Bad,
@@ -209,7 +209,7 @@ fn value(bytes: &[u8], at_end: bool) -> Value {
     }
     let end = bytes.iter().position(|byte| byte.is_ascii_whitespace() || b",]}[{\"".contains(byte));
     let Some(len) = end.or_else(|| at_end.then_some(bytes.len())) else { return Value::Torn };
-    match serde_json::from_slice::<IgnoredAny>(&bytes[..len]) {
+    match serde_json::from_slice::<IgnoredAny>(bytes.get(..len).unwrap_or(bytes)) {
         Ok(_) => Value::Whole(len),
         Err(_) => Value::Bad,
     }

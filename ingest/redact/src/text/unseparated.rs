@@ -6,7 +6,7 @@ use crate::names::{NAME_BYTES_MAX, Name};
 use crate::text::quotes::{Quotes, end_of_line, trimmed};
 
 /// Most white space between two words of a line `login NAME password VALUE`, in bytes.
-const GAP_BYTES: usize = 8;
+const GAP_BYTES: usize = schemas::limits::REDACT_GAP_BYTES_MAX;
 /// How far before a name such a line can begin, in raw JSON, where white space is longer: as an escape in the innermost of
 /// nested strings. The word itself has nothing to escape.
 const LOGIN_REACH_BYTES: usize = 2 * GAP_BYTES * (2 << crate::text::NESTED_LEVELS_MAX) + NAME_BYTES_MAX + 16;
