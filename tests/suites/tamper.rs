@@ -86,14 +86,8 @@ impl Small {
             // in for the origin.
             named.ends_with(&format!("/{log}")) || log.starts_with(&format!("{named}/"))
         };
-        // Where the damaged entry 0 reads as that of another log (one bit of a compressed page can do that), the finding
-        // calls the root log by that name; its file, its index and the key that was given instead are right.
-        let is_root = |finding: &Finding| {
-            log.starts_with("_root/") && finding.message.starts_with("the root log's key is")
-        };
         let is_named = |finding: &&Finding| {
-            finding.file.as_deref() == Some(&below)
-                && (finding.log.as_deref().is_some_and(is_its_log) || is_root(finding))
+            finding.file.as_deref() == Some(&below) && finding.log.as_deref().is_some_and(is_its_log)
         };
         report.findings.iter().filter(is_named).collect()
     }

@@ -181,7 +181,8 @@ impl Store {
         {
             identity_established = false;
             let wrong = format!("the root log's key is {}, not the one given, {key}", opened.key);
-            self.gathered.find(Finding::new(wrong).log(&opened.origin).index(0).file(&place));
+            // The log that was meant: what its damaged entry 0 says may be anything.
+            self.gathered.find(Finding::new(wrong).log(key.name()).index(0).file(&place));
         }
         let known = match Known::new(opened) {
             Ok(known) => Some(known),
