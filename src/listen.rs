@@ -5,7 +5,9 @@
 
 use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -32,7 +34,7 @@ pub(crate) trait Listener: Send + 'static {
     fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, Self::Peer)>> + Send;
 }
 
-/// How many connections there may be at once, over all listeners of a process.
+/// How many connections there may be at once on one listener: strangers on the network do not shut out the local socket.
 #[derive(Debug, Clone)]
 pub(crate) struct Connections {
     places: Arc<Semaphore>,
@@ -40,12 +42,12 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    /// Half of the file descriptors that the process may have, and at most [`limits::HTTP_CONNECTIONS_MAX`].
+    /// A quarter of the file descriptors that the process may have, and at most [`limits::HTTP_CONNECTIONS_MAX`].
     pub(crate) fn new() -> Connections {
         let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-        let half = descriptors
-            .map_or(limits::HTTP_CONNECTIONS_MAX, |all| usize::try_from(all / 2).unwrap_or(usize::MAX));
-        Connections::of(half.clamp(1, limits::HTTP_CONNECTIONS_MAX), HEAD_TIMEOUT)
+        let quarter = descriptors
+            .map_or(limits::HTTP_CONNECTIONS_MAX, |all| usize::try_from(all / 4).unwrap_or(usize::MAX));
+        Connections::of(quarter.clamp(1, limits::HTTP_CONNECTIONS_MAX), HEAD_TIMEOUT)
     }
 
     fn of(places: usize, head_timeout: Duration) -> Connections {
@@ -88,6 +90,8 @@ pub(crate) async fn serve<L, F>(
             drop(place);
         });
     }
+    // Who comes now is refused, not left waiting.
+    drop(listener);
     while running.join_next().await.is_some() {}
 }
 
@@ -95,6 +99,77 @@ pub(crate) async fn serve<L, F>(
 async fn until(stopped: &mut watch::Receiver<bool>) {
     // An error means that the sender is gone, and with it the service.
     stopped.wait_for(|stopped| *stopped).await.ok();
+}
+
+/// A stream whose other end must take something now and then: a client that asks and does not read gives its place up.
+struct Stalling<S> {
+    stream: S,
+    patience: Duration,
+    /// Runs while a write waits.
+    waiting: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl<S> Stalling<S> {
+    fn new(stream: S, patience: Duration) -> Stalling<S> {
+        Stalling { stream, patience, waiting: None }
+    }
+
+    /// The answer of a write, or an error if writes have waited too long.
+    fn watched<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.waiting = None;
+            return written;
+        }
+        let patience = self.patience;
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        match waiting.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Stalling<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut tokio::io::ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Stalling<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.watched(context, written)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.watched(context, flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+        self.watched(context, written)
+    }
 }
 
 type Accepted<L> = (<L as Listener>::Stream, <L as Listener>::Peer, tokio::sync::OwnedSemaphorePermit);
@@ -124,7 +199,7 @@ async fn connection<S, P, F>(
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head_timeout)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Stalling::new(stream, head_timeout)), service);
     let mut served = std::pin::pin!(served);
     let ended = tokio::select! {
         ended = served.as_mut() => ended,
@@ -165,7 +240,7 @@ mod tests {
         let (stop, stopped) = watch::channel(false);
         let answer = |_, ()| async {
             tokio::time::sleep(Duration::from_millis(300)).await;
-            Response::new(Body::from("whole"))
+            Response::new(Body::from(format!("{}whole", " ".repeat(8 << 20))))
         };
         let served = tokio::spawn(serve(Port(listener), connections, answer, stopped));
         (address, stop, served)
@@ -191,6 +266,16 @@ mod tests {
             let ended = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut rest)).await;
             assert!(ended.is_ok(), "still open");
         }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_read_gives_its_place_up() {
+        let (address, _stop, _served) = start(Connections::of(1, Duration::from_millis(200))).await;
+        let mut deaf = TcpStream::connect(address).await.unwrap();
+        let asked = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n".repeat(64);
+        deaf.write_all(&asked).await.unwrap();
+        let answered = tokio::time::timeout(Duration::from_secs(60), ask(address)).await;
+        assert!(answered.expect("it waits for ever").ends_with("whole"));
     }
 
     #[tokio::test]

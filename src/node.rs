@@ -87,8 +87,11 @@ impl Node {
         let access = access_log(&store, &clock);
         let node = Node { store, ingest, query, identity, clock, access, metrics, detector };
         // A store that takes nothing new is served all the same.
-        if duty == Duty::Service && node.store.status().ready {
-            node.record_configuration(configuration).await?;
+        if duty == Duty::Service
+            && node.store.status().ready
+            && let Err(error) = node.record_configuration(configuration).await
+        {
+            tracing::error!(%error, "the configuration in force is not on the access log");
         }
         Ok(node)
     }
@@ -170,12 +173,15 @@ fn resolved(path: &Path) -> Result<std::path::PathBuf> {
     loop {
         match there.canonicalize() {
             Ok(mut found) => {
-                // `..` behind what is not there yet leads back to what was taken before it.
                 for part in missing.into_iter().rev() {
-                    match part {
-                        std::path::Component::ParentDir => _ = found.pop(),
-                        part => found.push(part),
+                    // What it leads to depends on what will be made there.
+                    if part == std::path::Component::ParentDir {
+                        bail!(
+                            "{}: `..` behind a directory that is not there; write the path without it",
+                            path.display()
+                        );
                     }
+                    found.push(part);
                 }
                 return Ok(found);
             }
@@ -285,13 +291,21 @@ mod tests {
         std::fs::create_dir(&data).unwrap();
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(&data, &link).unwrap();
-        let inside =
-            ["data", "data/keys", "link", "link/keys", "x/../data/keys", "data/x/../keys", "./data/./keys"];
+        let inside = [
+            "data",
+            "data/keys",
+            "link",
+            "link/keys",
+            "x/../data/keys",
+            "data/x/../keys",
+            "./data/./keys",
+            "x/../link/keys",
+        ];
         for keys in inside.map(|keys| dir.path().join(keys)) {
             assert!(check_keys_outside(&data, &keys).is_err(), "{}", keys.display());
             assert!(check_keys_outside(&link, &keys).is_err(), "{}", keys.display());
         }
-        for keys in ["data-keys", "data/../keys", "x/../keys"].map(|keys| dir.path().join(keys)) {
+        for keys in ["data-keys", "data/../keys"].map(|keys| dir.path().join(keys)) {
             check_keys_outside(&data, &keys).unwrap();
         }
     }

@@ -31,7 +31,16 @@ pub fn router(query: Query) -> Router {
     Router::new()
         .route("/api/v1/sql", get(get_sql).post(post_sql))
         .route("/api/v1/sessions/{id}/replay", get(get_replay))
+        .layer(axum::middleware::from_fn(refuse_old_http))
         .with_state(query)
+}
+
+/// An answer that breaks off must not look whole: without chunks, which HTTP/1.0 has not, it would.
+async fn refuse_old_http(request: axum::extract::Request, next: axum::middleware::Next) -> Response {
+    if request.version() < axum::http::Version::HTTP_11 {
+        return Problem::http_version().into_response();
+    }
+    next.run(request).await
 }
 
 type Who = Option<Extension<Principal>>;

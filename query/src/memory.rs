@@ -96,6 +96,11 @@ impl MemoryPool for Quota {
         }
         if !self.all.try_take(additional) {
             self.own.give(additional);
+            if self.own.used.load(Ordering::Relaxed).saturating_add(additional) > self.all.limit {
+                return Err(DataFusionError::ResourcesExhausted(format!(
+                    "{self}, more than all queries may use"
+                )));
+            }
             // It may fit once the others are done.
             return Err(Error::Busy.into());
         }

@@ -82,7 +82,7 @@ pub const DISK_FREE_BYTES_MIN: u64 = 1 << 30;
 pub const BODY_BYTES_MAX: usize = 16 << 20;
 /// Bytes of one HTTP request body, decompressed.
 pub const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
-/// Connections at once over all listeners of a process, where its limit of file descriptors allows twice as many.
+/// Connections at once on one listener, where the limit of file descriptors allows four times as many.
 pub const HTTP_CONNECTIONS_MAX: usize = 4096;
 /// Milliseconds from one request, or the connection's start, to the end of the next request's head.
 pub const HTTP_HEAD_TIMEOUT_MS: u64 = 30_000;

@@ -67,11 +67,10 @@ impl Running {
         let address = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
         let opening = Opening::default();
-        let connections = Connections::new();
         let behind = opening.clone();
         let network = listen::serve(
             Network(listener),
-            connections.clone(),
+            Connections::new(),
             move |request, peer| behind.clone().answer_network(request, peer),
             stopped.clone(),
         );
@@ -82,7 +81,7 @@ impl Running {
         if let Some((_, listener)) = socket {
             let behind = opening.clone();
             let answer = move |request, user| behind.clone().answer_socket(request, user);
-            servers.push(tokio::spawn(listen::serve(Socket(listener), connections, answer, stopped)));
+            servers.push(tokio::spawn(listen::serve(Socket(listener), Connections::new(), answer, stopped)));
         }
         opening.0.set(door::router(&node)).ok();
         tracing::info!(%address, "ready");

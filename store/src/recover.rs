@@ -385,6 +385,9 @@ fn begin(shared: &Shared, told: &Told) -> Result<()> {
     }
     let disk = &*shared.disk;
     for entry in disk.list(layout::QUARANTINE).map_err(failed(disk, "list", layout::QUARANTINE))? {
+        if entry.is_dir {
+            continue;
+        }
         let path = format!("{}/{}", layout::QUARANTINE, entry.name);
         let bytes = disk.read(&path).map_err(failed(disk, "read", &path))?;
         let digest = manifest::digest(&bytes);

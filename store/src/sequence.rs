@@ -1,7 +1,7 @@
 //! Giving a draft its place: duplicates found, index and ingest time assigned, the place queued for the disk.
 //! Places of one log are queued in index order because both happen under its sequencer's lock.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -41,7 +41,10 @@ struct Rows {
     keys: Vec<Option<IdKey>>,
     keep: Vec<bool>,
     duplicates: Vec<(usize, u64)>,
-    conflicts: Vec<usize>,
+    /// Rows whose id is another row's too, with other content.
+    conflicts: BTreeSet<usize>,
+    /// The ids of those of them that are to be looked for under it as well.
+    ids: Vec<Option<IdKey>>,
 }
 
 /// Places a draft in a log. Between giving out the place and filling it nothing waits and nothing can be
@@ -65,7 +68,8 @@ pub(crate) fn place(
         keys: id_keys(log, draft, &prepared),
         keep: vec![true; prepared.rows()],
         duplicates: Vec::new(),
-        conflicts: Vec::new(),
+        conflicts: BTreeSet::new(),
+        ids: vec![None; prepared.rows()],
     };
     drop_repeats_within(log, &prepared, &mut rows);
     if !rows.conflicts.is_empty() {
@@ -84,23 +88,25 @@ pub(crate) fn place(
         }
         // Comparing reads the log, which must not keep other appends waiting.
         drop(sequencer);
-        let mut conflicts = Vec::new();
+        let mut conflicts = BTreeSet::new();
         for (row, index) in hits {
             let is_same = recorded.equals(index, &prepared, row)?;
             let is_conflict = rows.conflicts.contains(&row);
-            let Some(key) = rows.keys.get_mut(row) else { continue };
+            let (Some(key), Some(id)) = (rows.keys.get_mut(row), rows.ids.get_mut(row)) else { continue };
             if is_same {
                 rows.duplicates.push((row, index));
                 if let Some(keep) = rows.keep.get_mut(row) {
                     *keep = false;
                 }
-                *key = None;
+                (*key, *id) = (None, None);
+            } else if id.take().is_some() {
+                // Not the one that was recorded under the id itself; there may be one under its content.
             } else if is_conflict {
                 *key = None;
             } else {
                 // A retry of this one is looked for by its content as well: it is recorded once.
                 *key = key.map(|id| conflict_key(log, &id, &prepared, row));
-                conflicts.push(row);
+                conflicts.insert(row);
             }
         }
         if !conflicts.is_empty() {
@@ -127,27 +133,36 @@ fn drop_repeats_within(log: &LogState, prepared: &Prepared, rows: &mut Rows) {
     let mut first_of: HashMap<[u8; 16], usize> = HashMap::new();
     for row in 0..rows.keys.len() {
         let Some(key) = rows.keys.get(row).copied().flatten() else { continue };
-        match first_of.get(key.bytes()) {
-            None => {
-                first_of.insert(*key.bytes(), row);
-            }
-            Some(first) => {
-                let same = content(prepared.fields(*first)).eq(content(prepared.fields(row)))
-                    && payload_of(prepared.record(*first)) == payload_of(prepared.record(row));
-                if same {
-                    if let Some(keep) = rows.keep.get_mut(row) {
-                        *keep = false;
-                    }
-                    rows.duplicates.push((row, u64::MAX - *first as u64));
-                } else {
-                    rows.conflicts.push(row);
-                }
-                if let Some(slot) = rows.keys.get_mut(row) {
-                    *slot = (!same).then(|| conflict_key(log, &key, prepared, row));
+        let Some(first) = first_of.get(key.bytes()).copied() else {
+            first_of.insert(*key.bytes(), row);
+            continue;
+        };
+        let mut repeated = same(prepared, first, row).then_some(first);
+        if repeated.is_none() {
+            let other = conflict_key(log, &key, prepared, row);
+            // The same content as an earlier conflict, or the first of its kind.
+            repeated = first_of.get(other.bytes()).copied();
+            if repeated.is_none() {
+                first_of.insert(*other.bytes(), row);
+                rows.conflicts.insert(row);
+                if let (Some(slot), Some(id)) = (rows.keys.get_mut(row), rows.ids.get_mut(row)) {
+                    (*slot, *id) = (Some(other), Some(key));
                 }
             }
         }
+        if let (Some(original), Some(keep), Some(slot)) =
+            (repeated, rows.keep.get_mut(row), rows.keys.get_mut(row))
+        {
+            (*keep, *slot) = (false, None);
+            rows.duplicates.push((row, u64::MAX - original as u64));
+        }
     }
+}
+
+/// Whether two rows of a draft have the same content.
+fn same(prepared: &Prepared, one: usize, other: usize) -> bool {
+    content(prepared.fields(one)).eq(content(prepared.fields(other)))
+        && payload_of(prepared.record(one)) == payload_of(prepared.record(other))
 }
 
 /// What a row is looked for by that has an id which was used before for other content: the id and its own content.
@@ -179,8 +194,10 @@ pub(crate) fn payload_of(framed: &[u8]) -> &[u8] {
 }
 
 fn hits(sequencer: &Sequencer, rows: &Rows) -> Vec<(usize, u64)> {
-    let keyed = rows.keys.iter().enumerate().filter_map(|(row, key)| Some((row, (*key)?)));
-    let mut hits: Vec<_> = keyed.filter_map(|(row, key)| Some((row, sequencer.window.get(&key)?))).collect();
+    let place = |key: &Option<IdKey>| sequencer.window.get(key.as_ref()?);
+    let keys = rows.ids.iter().zip(&rows.keys).enumerate();
+    let mut hits: Vec<_> =
+        keys.filter_map(|(row, (id, key))| Some((row, place(id).or_else(|| place(key))?))).collect();
     // In log order: comparing reads each segment once.
     hits.sort_unstable_by_key(|(_, index)| *index);
     hits
@@ -200,6 +217,8 @@ fn assign(
     }
     let ingest_us = ingest_time(shared, log, sequencer)?;
     let first = sequencer.next;
+    // Refused, it must not have moved the place of the next.
+    let (slot, durable) = enqueue(shared, log, prepared.bytes())?;
     sequencer.next += count;
     let mut index = first;
     for (row, keep) in rows.keep.iter().enumerate() {
@@ -210,7 +229,6 @@ fn assign(
             index += 1;
         }
     }
-    let (slot, durable) = enqueue(shared, log, prepared.bytes())?;
     let filled = prepared.fill(&rows.keep, &log.keys.log_id, first, ingest_us);
     fill(shared, &slot, filled)?;
     Ok(Placed { first, count, duplicates: rows.resolved(first), durable: Some(durable) })
@@ -320,14 +338,14 @@ fn enqueue_control(
     let draft = control_draft(&log.origin, control, sequencer.next, ingest_us)?;
     let prepared = prepare(log.origin.stream(), log.origin.tenant(), &draft, false)?;
     let first = sequencer.next;
-    sequencer.next += 1;
     let (slot, durable) = enqueue(shared, log, prepared.bytes())?;
+    sequencer.next += 1;
     fill(shared, &slot, prepared.fill(&[true], &log.keys.log_id, first, ingest_us))?;
     Ok(Placed { first, count: 1, duplicates: Vec::new(), durable: Some(durable) })
 }
 
 /// The batch with one more tag in some rows.
-fn tagged(entries: &RecordBatch, rows: &[usize]) -> Result<RecordBatch> {
+fn tagged(entries: &RecordBatch, rows: &BTreeSet<usize>) -> Result<RecordBatch> {
     let place = entries.schema_ref().index_of("tags").map_err(arrow_error)?;
     let schemas_column = schemas::Stream::Events.column_by_id(TAGS);
     let old = entries.column(place).as_list_opt::<i32>();

@@ -171,7 +171,8 @@ pub(crate) struct SealState {
 impl Shared {
     /// Stops all writing; the first reason stays.
     pub(crate) fn poison(&self, error: &Error) {
-        if self.poisoned.set(error.to_string()).is_ok() {
+        // That store is read-only already, and says why.
+        if self.tampered.get().is_none() && self.poisoned.set(error.to_string()).is_ok() {
             tracing::error!(%error, "store stopped writing");
             metrics::gauge!("tacho_store_poisoned").set(1.0);
         }
@@ -181,11 +182,11 @@ impl Shared {
 
     /// Whether anything may still be written.
     pub(crate) fn check_writable(&self) -> Result<()> {
-        if let Some(reason) = self.poisoned.get() {
-            return Err(Error::Poisoned { reason: reason.clone() });
-        }
         if let Some((log, reason)) = self.tampered.get() {
             return Err(Error::Tampered { log: log.clone(), reason: reason.clone() });
+        }
+        if let Some(reason) = self.poisoned.get() {
+            return Err(Error::Poisoned { reason: reason.clone() });
         }
         Ok(())
     }

@@ -225,8 +225,9 @@ fn check_disk(shared: &Shared) {
 impl Shared {
     /// Poisons the store when a round of one of its threads failed.
     fn poison_on(&self, result: Result<()>) {
+        // A closing store refuses its own threads too: that is no failure.
         if let Err(error) = result
-            && !self.closing.load(Ordering::SeqCst)
+            && !matches!(error, Error::Poisoned { .. })
         {
             self.poison(&error);
         }

@@ -181,14 +181,19 @@ async fn conflicts_are_tagged_once_and_recorded_once() {
         let receipt = log.append(draft("default", &[("a", "2"), ("a", "3"), ("b", "2")])).await.unwrap();
         assert!(receipt.duplicates.contains(&(0, 2)), "the conflict of before: {receipt:?}");
     }
-    let receipt = log.append(draft("default", &[("b", "2"), ("a", "3"), ("a", "4")])).await.unwrap();
-    assert_eq!(receipt.duplicates, [(0, 5), (1, 4)]);
+    let receipt = log
+        .append(draft("default", &[("b", "2"), ("a", "3"), ("a", "4"), ("a", "1"), ("a", "4")]))
+        .await
+        .unwrap();
+    assert_eq!(receipt.duplicates, [(0, 5), (1, 4), (3, 1), (4, 6)], "{receipt:?}");
+    let receipt = log.append(draft("default", &[("a", "9"), ("a", "1")])).await.unwrap();
+    assert_eq!((receipt.count, receipt.duplicates), (1, vec![(1, 1)]), "a new conflict before the original");
     let mut tags = Vec::new();
     for batch in &log.snapshot().unsealed {
         let column = batch.entries.column_by_name("tags").unwrap().as_list::<i32>();
         tags.extend(column.iter().map(|row| row.map_or(0, |row| row.len())));
     }
-    assert_eq!(tags, [0, 0, 1, 0, 1, 1, 1], "control, a1, a2, b1, a3, b2, a4");
+    assert_eq!(tags, [0, 0, 1, 0, 1, 1, 1, 1], "control, a1, a2, b1, a3, b2, a4, a9");
     store.close().await.unwrap();
 }
 
@@ -206,6 +211,9 @@ async fn a_retry_is_never_held_against_a_changed_segment() {
     std::fs::write(&payloads.path, bytes).unwrap();
     let error = log.append(draft("default", &[("a", "{}")])).await.unwrap_err();
     assert!(matches!(&error, Error::Tampered { reason, .. } if reason.contains("payloads/")), "{error}");
+    assert_eq!(store.status().code, Some("tampered"));
+    // The threads find that out one after the other; it stays what it is.
+    tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(store.status().code, Some("tampered"));
     assert!(store.close().await.is_ok());
 }

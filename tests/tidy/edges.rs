@@ -71,7 +71,8 @@ fn is_local(code: &str, name: &str) -> bool {
         format!("crate::{name};"),
         format!("super::{name};"),
         format!("self::{name};"),
-        format!("fn {name}"),
+        format!("fn {name}("),
+        format!("fn {name}<"),
     ];
     declares.iter().chain(&imports).any(|text| code.contains(text.as_str()))
 }

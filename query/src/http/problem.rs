@@ -49,6 +49,11 @@ impl Problem {
         Problem::new(401, "unauthenticated", "send a token: Authorization: Bearer TOKEN".to_string())
     }
 
+    /// A version of HTTP in which the end of an answer cannot be told from its breaking off.
+    pub(super) fn http_version() -> Problem {
+        Problem::new(505, "http_version", "ask over HTTP/1.1; a proxy in between must do so too".to_string())
+    }
+
     /// A body of a kind that is not read here.
     pub(super) fn media_type(found: &str) -> Problem {
         Problem::new(

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Query, Select, SetExpr, Statement as SqlStatement, TableFactor, Visit, Visitor,
+    Expr, Query, Select, SelectItem, SetExpr, Statement as SqlStatement, TableFactor, Visit, Visitor,
 };
 
 use super::refused;
@@ -29,6 +29,8 @@ struct Weight {
     /// No node of its plan is wider than this, and there are no more nodes than that.
     columns: u64,
     expressions: u64,
+    /// About how many columns come out: a query over it is at least as wide.
+    width: u64,
 }
 
 impl Weight {
@@ -65,6 +67,17 @@ struct Open {
     /// Names of its WITH that are still to come, the next one last: they are walked before its body.
     names: Vec<String>,
     weight: Weight,
+    /// Columns of what it reads, of what it lists, and whether it takes all that it reads.
+    inputs: u64,
+    listed: u64,
+    has_wildcard: bool,
+}
+
+impl Open {
+    /// About how many columns come out.
+    fn width(&self) -> u64 {
+        if self.has_wildcard { self.inputs.saturating_add(self.listed) } else { self.listed }
+    }
 }
 
 /// Scopes are not kept apart: of two queries with one name, in whatever scope or spelling, the heavier one is
@@ -93,17 +106,29 @@ impl Weigher {
         }
     }
 
+    /// The query that the walk is in reads this.
+    fn read(&mut self, weight: Weight) {
+        self.add(weight);
+        if let Some(open) = self.open.last_mut() {
+            open.inputs = open.inputs.saturating_add(weight.width);
+        }
+    }
+
     /// A query is over: it is what a name stands for, or a part of the query around it.
     fn close(&mut self) -> Result<()> {
-        let Some(Open { weight, .. }) = self.open.pop() else { return Ok(()) };
+        let Some(open) = self.open.pop() else { return Ok(()) };
+        let width = open.width();
+        let mut weight = Weight { width, ..open.weight };
+        weight.columns = weight.columns.saturating_add(width);
         weight.check()?;
         match self.open.last_mut().and_then(|around| around.names.pop()) {
             Some(name) => {
                 let known = self.known.entry(name).or_default();
                 known.columns = known.columns.max(weight.columns);
                 known.expressions = known.expressions.max(weight.expressions);
+                known.width = known.width.max(weight.width);
             }
-            None => self.add(weight),
+            None => self.read(weight),
         }
         Ok(())
     }
@@ -129,8 +154,15 @@ impl Visitor for Weigher {
         let with = query.with.iter().flat_map(|with| &with.cte_tables);
         let mut names: Vec<String> = with.map(|cte| cte.alias.name.value.to_lowercase()).collect();
         names.reverse();
-        let columns = QUERY_COLUMNS + values_columns(query) as u64;
-        self.open.push(Open { names, weight: Weight { columns, expressions: 0 } });
+        let typed = query.with.iter().flat_map(|with| &with.cte_tables).flat_map(|cte| &cte.alias.columns);
+        if typed.into_iter().any(|column| column.data_type.is_some()) {
+            // A type may hold queries, which the planner never looks at.
+            let what = "a column of a WITH has a type; leave it out, and CAST in the query".to_string();
+            return ControlFlow::Break(refused("statement_not_allowed", what));
+        }
+        let listed = values_columns(query) as u64;
+        let weight = Weight { columns: QUERY_COLUMNS, expressions: 0, width: 0 };
+        self.open.push(Open { names, weight, inputs: 0, listed, has_wildcard: false });
         ControlFlow::Continue(())
     }
 
@@ -142,7 +174,13 @@ impl Visitor for Weigher {
     }
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Error> {
-        self.add(Weight { columns: select.projection.len() as u64, expressions: 0 });
+        if let Some(open) = self.open.last_mut() {
+            open.listed = open.listed.saturating_add(select.projection.len() as u64);
+            open.has_wildcard |= select
+                .projection
+                .iter()
+                .any(|item| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)));
+        }
         ControlFlow::Continue(())
     }
 
@@ -154,13 +192,17 @@ impl Visitor for Weigher {
                 _ => None,
             };
             let known = name.and_then(|name| self.known.get(&name).copied());
-            self.add(known.unwrap_or(Weight { columns: TABLE_COLUMNS, expressions: 0 }));
+            self.read(known.unwrap_or(Weight {
+                columns: TABLE_COLUMNS,
+                expressions: 0,
+                width: TABLE_COLUMNS,
+            }));
         }
         ControlFlow::Continue(())
     }
 
     fn pre_visit_expr(&mut self, _expr: &Expr) -> ControlFlow<Error> {
-        self.add(Weight { columns: 0, expressions: 1 });
+        self.add(Weight { columns: 0, expressions: 1, width: 0 });
         ControlFlow::Continue(())
     }
 }

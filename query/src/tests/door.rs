@@ -147,3 +147,11 @@ async fn replay_over_http() {
         send(app(Some(Role::Auditor)), get("/api/v1/sessions/s000003/replay?after=x")).await;
     assert_eq!((status, field(&body, "code")), (400, "cursor".into()));
 }
+
+#[tokio::test]
+async fn an_answer_whose_end_could_not_be_told_is_not_given() {
+    let mut request = Request::get("/api/v1/sql?q=SELECT%201&format=csv").body(Body::empty()).unwrap();
+    *request.version_mut() = axum::http::Version::HTTP_10;
+    let (status, _, body) = send(app(Some(Role::Auditor)), request).await;
+    assert_eq!((status, field(&body, "code")), (505, "http_version".into()), "{body}");
+}

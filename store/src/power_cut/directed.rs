@@ -156,6 +156,20 @@ fn no_room_for_a_spare_file_is_no_failure() {
 }
 
 #[test]
+fn what_an_earlier_use_of_a_file_left_is_nothing_whatever_it_says() {
+    let mut ended = Ended::new();
+    let newest = ended.wal_files().pop().unwrap();
+    // Payloads full of the magic, where the next group would begin.
+    edit(&ended.disk, &newest, |bytes| bytes.extend(b"TACHOGRP".repeat(1024)));
+    ended.keep_signed();
+    let rig = ended.open();
+    assert!(rig.opened.shared.tampered.get().is_none());
+    assert!(files(&rig.disk, layout::QUARANTINE).is_empty());
+    let disk = rig.check_and_close();
+    assert!(files(&disk, layout::QUARANTINE).is_empty());
+}
+
+#[test]
 fn a_torn_group_is_set_aside_once() {
     let ended = Ended::new();
     let newest = ended.groups().pop().unwrap();

@@ -224,7 +224,8 @@ fn begun(rest: &[u8], file: &FileHeader) -> Option<usize> {
             (group.nonce == file.nonce).then(|| rest.len().min(GROUP_HEADER_BYTES + group.body_bytes))
         }
         Err(_) => {
-            let is_ours = rest.starts_with(b"TACHOGRP") || rest.get(16..32) == Some(file.nonce.as_slice());
+            // What an earlier use left has another nonce, whatever text its payloads put here.
+            let is_ours = rest.get(16..32) == Some(file.nonce.as_slice());
             // Its header is damaged, so its length is not known: everything up to the zeros.
             is_ours.then(|| rest.len() - rest.iter().rev().take_while(|byte| **byte == 0).count())
         }

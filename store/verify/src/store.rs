@@ -104,6 +104,8 @@ impl Store {
         let mut gathered = Gathered::default();
         let directories = listing::logs(&log, &mut gathered).map_err(unreadable(&log))?;
         let wal = given.join(layout::WAL);
+        // A copy of the logs alone has neither the write-ahead files nor the writer's lock.
+        let is_whole = is_data && options.write_ahead && (wal.is_dir() || given.join(layout::LOCK).exists());
         let mut write_ahead = None;
         if is_data && wal.is_dir() && options.write_ahead {
             let mut read = write_ahead::read(&wal);
@@ -124,7 +126,6 @@ impl Store {
             key_from_store: false,
             limits: &LIMITS,
         };
-        let is_whole = is_data && options.write_ahead;
         Ok(Store {
             log,
             directories,

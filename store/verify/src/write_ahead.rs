@@ -158,9 +158,7 @@ impl WriteAhead {
             at = end;
         }
         let rest = bytes.get(at..).unwrap_or_default();
-        let is_torn = rest.get(..32).is_some_and(|start| {
-            start.starts_with(b"TACHOGRP") && start.get(16..32) == Some(header.nonce.as_slice())
-        });
+        let is_torn = rest.get(16..32) == Some(header.nonce.as_slice());
         let has_later = (at + GROUP_ALIGN_BYTES..bytes.len())
             .step_by(GROUP_ALIGN_BYTES)
             .any(|later| group_at(bytes, later, header).is_some());

@@ -84,6 +84,8 @@ fn what_only_resembles_these_forms_stays() {
         "password:\n  type: string\n  description: of the user",
         "credentials:\n  - name: x\nsecret:\n  secretName: a",
         "Enter the password:\n  then press enter",
+        "if not token:\n        return\nfor secret in secrets:\n    continue",
+        "case token:\n\tbreak\ncase secret:\n\treturn;",
         "Password:\nnext line",
         "the login page asks for a password before it goes on",
         "PASSWORD '' and the password isn't",

@@ -67,6 +67,10 @@ pub(crate) fn may_follow_login(bytes: &[u8], name: &Name, name_end: usize) -> bo
             .is_some_and(|head| head.windows(LOGIN.len()).any(|word| word == LOGIN))
 }
 
+/// Words that stand alone on the line below a condition.
+const CONTROL_FLOW: [&[u8]; 8] =
+    [b"return", b"break", b"continue", b"pass", b"raise", b"yield", b"else", b"fallthrough"];
+
 /// YAML's value below its key, when nothing but perhaps the mark of a block stands at `start`, where it would be.
 pub(super) fn below(bytes: &[u8], quotes: &Quotes<'_>, start: usize) -> Option<(usize, usize)> {
     let is_block = matches!(at(bytes, start), Some(b'|' | b'>'));
@@ -83,9 +87,13 @@ pub(super) fn below(bytes: &[u8], quotes: &Quotes<'_>, start: usize) -> Option<(
     if let Some(quoted) = quotes.value(first) {
         return Some(quoted);
     }
-    // One word, and not the first of a mapping or list: of more words it may be prose.
+    // One word, and not the first of a mapping or list: of more words it may be prose. One that ends a branch of a program
+    // is code, and its "key" a condition.
     let end = trimmed(bytes, first, end_of_line(bytes, first));
     let word = bytes.get(first..end)?;
+    if CONTROL_FLOW.contains(&word.strip_suffix(b";").unwrap_or(word)) {
+        return None;
+    }
     let is_structure = matches!(word, [b'-' | b'#' | b'{' | b'[' | b'<' | b'|' | b'>', ..] | [.., b':']);
     let is_marker = crate::marker::inert_len(word).is_some();
     ((is_marker || !is_structure) && !word.iter().any(u8::is_ascii_whitespace)).then_some((first, end))

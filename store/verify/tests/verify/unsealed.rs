@@ -198,6 +198,7 @@ fn a_data_directory_without_what_is_signed_and_not_sealed_is_found() {
     fs::remove_dir_all(store.data.path().join("wal")).unwrap();
     let log = &store.logs[1];
     fs::write(log.directory.join("checkpoint"), log.checkpoint(log.sealed + 6)).unwrap();
+    fs::write(store.data.path().join("lock"), b"").unwrap();
     let report = |directory| run(&Options::new(directory, Identity::Key(store.root_key())), &|_| {}).unwrap();
     let whole = report(store.data.path().to_path_buf());
     assert_eq!(whole.findings.len(), 1, "{:?}", whole.findings);
@@ -205,4 +206,7 @@ fn a_data_directory_without_what_is_signed_and_not_sealed_is_found() {
     // The directory below it may be a copy that lies anywhere, and has none.
     let copy = report(store.log_directory());
     assert!(copy.findings.is_empty() && copy.notes.len() == 1, "{copy:?}");
+    fs::remove_file(store.data.path().join("lock")).unwrap();
+    let copy = report(store.data.path().to_path_buf());
+    assert!(copy.findings.is_empty() && copy.notes.len() == 1, "copied under its name: {copy:?}");
 }
