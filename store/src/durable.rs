@@ -54,21 +54,11 @@ pub(crate) fn create_dirs(disk: &dyn Disk, dir: &str) -> Result<()> {
 
 /// Writes a file that must not exist yet; once this returns it is there after any power cut.
 pub(crate) fn publish(disk: &dyn Disk, path: &str, bytes: &[u8]) -> Result<()> {
-    // Other files are published too, and the crash points are named after the one that commits a seal.
-    let passing = |place: &'static str| {
-        if is_manifest(path) {
-            crash::point(place);
-        }
-    };
-    let temporary = write_temporary(disk, path, bytes, true, || passing("manifest-half-written"))?;
-    passing("manifest-written");
+    // Manifests alone are published: the crash points are named after what commits a seal.
+    let temporary = write_temporary(disk, path, bytes, true, || crash::point("manifest-half-written"))?;
+    crash::point("manifest-written");
     disk.rename_new(&temporary, path).map_err(failed(disk, "publish", path))?;
     disk.sync_dir(parent(path)).map_err(failed(disk, "sync directory", parent(path)))
-}
-
-fn is_manifest(path: &str) -> bool {
-    let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
-    dir.rsplit('/').next() == Some(schemas::layout::MANIFEST) && schemas::layout::parse_manifest(name).is_ok()
 }
 
 /// Writes a rebuildable file over what is there, without waiting for the disk: after a power cut it may be

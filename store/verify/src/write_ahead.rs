@@ -114,8 +114,13 @@ pub fn read(directory: &Path) -> WriteAhead {
             fs::read(directory.join(name))
         }) {
             Ok(bytes) => bytes,
-            // Sealed in the meantime.
-            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            // Sealed in the meantime, and so is all that came before it: files go oldest first. What follows it need not
+            // follow what was read.
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                files.clear();
+                unusable.clear();
+                continue;
+            }
             Err(error) => {
                 out.gathered.unread(Finding::new(format!("cannot read it: {error}")).file(path));
                 continue;
