@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use schemas::checkpoint::Checkpoint;
 use schemas::tree::{Hash, empty_root, node_hash};
 use schemas::{layout, tree};
-use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
 
 use crate::crash;

@@ -76,9 +76,9 @@ struct Store {
     /// The `log/` directory.
     log: PathBuf,
     directories: Vec<LogDirectory>,
-    /// The `wal/` directory and what it holds.
     /// Whether a data directory is verified, which has the write-ahead files too, and not a copy of the logs.
     is_whole: bool,
+    /// The `wal/` directory and what it holds.
     write_ahead: Option<(PathBuf, WriteAhead)>,
     gathered: Gathered,
     report: Report,
