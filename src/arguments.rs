@@ -32,6 +32,8 @@ pub enum Command {
     Replay(Replay),
     /// Check that nothing in a store was changed: reads the files alone, needs no keys and no service
     Verify(Verify),
+    /// Hold the six go/no-go gates against their conditions: exit 0 pass, 1 block, 2 no answer
+    Gate(GateCommand),
     /// API tokens
     #[command(subcommand)]
     Token(Token),
@@ -190,6 +192,17 @@ impl ReplayFormat {
             ReplayFormat::Jsonrpc => "jsonrpc",
         }
     }
+}
+
+/// `tacho gate`.
+#[derive(Debug, Args)]
+pub struct GateCommand {
+    /// A store or a running service.
+    #[command(flatten)]
+    pub target: Target,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `tacho verify`.

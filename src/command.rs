@@ -8,6 +8,7 @@ use crate::exit;
 
 pub mod config;
 pub mod demo;
+pub mod gate;
 pub mod ingest;
 pub mod keys;
 pub mod replay;
@@ -27,6 +28,7 @@ pub fn run(cli: Cli, configuration: Configuration) -> Result<u8> {
         Command::Ingest(command) => block_on(ingest::run(command, configuration)),
         Command::Sql(command) => block_on(sql::run(command, configuration)),
         Command::Replay(command) => block_on(replay::run(command, configuration)),
+        Command::Gate(command) => block_on(gate::run(command, configuration)),
         Command::Token(command) => block_on(token::run(command, configuration)),
     }
 }

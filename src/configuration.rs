@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use query::{Gate, GateSettings, Policies, PolicySettings, Thresholds, Window};
 use schemas::limits;
 use toml::Value;
 
@@ -41,7 +42,7 @@ fn known() -> Vec<(&'static str, Value, &'static str)> {
     let seconds = |us: i64| Value::Integer(us / 1_000_000);
     let text = |value: &str| Value::String(value.to_string());
     let roles = ["ingest", "detect", "query"].map(text).to_vec();
-    vec![
+    let mut known = vec![
         ("data", text("./tacho-data"), "data directory"),
         ("keys", text(""), "directory of the keys; empty for <data>-keys"),
         ("listen", text("127.0.0.1:7420"), "address of the HTTP port"),
@@ -71,17 +72,75 @@ fn known() -> Vec<(&'static str, Value, &'static str)> {
         ("query.rows_max", integer(limits::QUERY_ROWS_MAX), "rows in one answer"),
         ("query.output_bytes_max", integer(limits::QUERY_OUTPUT_BYTES_MAX), "bytes in one answer"),
         ("query.at_once", integer(limits::QUERIES_AT_ONCE as u64), "queries running at once"),
-    ]
+    ];
+    for (gate, [window, target, block]) in GATES {
+        let Thresholds { window: usual, target: good, block: bad } = gate.thresholds();
+        known.push((window, Value::Integer(usual.seconds()), "seconds that the gate looks back"));
+        known.push((target, Value::Float(good), "up to this all is well"));
+        known.push((block, Value::Float(bad), "above this the gate blocks"));
+    }
+    known
 }
+
+/// The keys of each gate.
+const GATES: [(Gate, [&str; 3]); 6] = [
+    (
+        Gate::AuthFailureRate,
+        [
+            "gates.auth_failure_rate.window_s",
+            "gates.auth_failure_rate.target",
+            "gates.auth_failure_rate.block",
+        ],
+    ),
+    (
+        Gate::UnapprovedHighRiskWrites,
+        [
+            "gates.unapproved_high_risk_writes.window_s",
+            "gates.unapproved_high_risk_writes.target",
+            "gates.unapproved_high_risk_writes.block",
+        ],
+    ),
+    (
+        Gate::ApprovalQueueP50Minutes,
+        [
+            "gates.approval_queue_p50_minutes.window_s",
+            "gates.approval_queue_p50_minutes.target",
+            "gates.approval_queue_p50_minutes.block",
+        ],
+    ),
+    (
+        Gate::ToolCallP95Ms,
+        ["gates.tool_call_p95_ms.window_s", "gates.tool_call_p95_ms.target", "gates.tool_call_p95_ms.block"],
+    ),
+    (
+        Gate::OutputQuarantineRatio,
+        [
+            "gates.output_quarantine_ratio.window_s",
+            "gates.output_quarantine_ratio.target",
+            "gates.output_quarantine_ratio.block",
+        ],
+    ),
+    (
+        Gate::PolicyDenyRatioToBaseline,
+        [
+            "gates.policy_deny_ratio_to_baseline.window_s",
+            "gates.policy_deny_ratio_to_baseline.target",
+            "gates.policy_deny_ratio_to_baseline.block",
+        ],
+    ),
+];
 
 /// The table whose keys are the detector's own settings.
 const DETECT: &str = "detect";
+/// The table that says what roles may see.
+const POLICY: &str = "policy";
 
 /// What is in force.
 #[derive(Debug, Clone)]
 pub struct Configuration {
     values: BTreeMap<&'static str, (Value, Source)>,
     detect: toml::Table,
+    policy: toml::Table,
     file: Option<PathBuf>,
 }
 
@@ -92,12 +151,15 @@ impl Configuration {
         configuration.overlay_environment(|name| std::env::var(name).ok())?;
         configuration.overlay_flags(cli);
         configuration.detect_settings()?;
+        configuration.gate_settings()?;
+        configuration.policies()?;
         Ok(configuration)
     }
 
     fn from_file(file: Option<PathBuf>) -> Result<Configuration> {
         let values = known().into_iter().map(|(key, value, _)| (key, (value, Source::Default))).collect();
-        let mut configuration = Configuration { values, detect: toml::Table::new(), file };
+        let mut configuration =
+            Configuration { values, detect: toml::Table::new(), policy: toml::Table::new(), file };
         if let Some(path) = &configuration.file {
             let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
             let table: toml::Table = text.parse().with_context(|| format!("in {}", path.display()))?;
@@ -112,6 +174,7 @@ impl Configuration {
             let key = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
             match value {
                 Value::Table(table) if key == DETECT => self.detect = table,
+                Value::Table(table) if key == POLICY => self.policy = table,
                 Value::Table(table) => self.overlay_table(&key, table)?,
                 value => self.set(&key, value, Source::File)?,
             }
@@ -122,6 +185,10 @@ impl Configuration {
     fn set(&mut self, key: &str, value: Value, source: Source) -> Result<()> {
         let Some((known, slot)) = self.values.iter_mut().find(|(known, _)| **known == key) else {
             bail!("unknown key {key}; `tacho config show` lists the known ones");
+        };
+        let value = match (value, &slot.0) {
+            (Value::Integer(whole), Value::Float(_)) => Value::Float(whole as f64),
+            (value, _) => value,
         };
         if !value.same_type(&slot.0) {
             bail!("{known} is {}, expected {}", value.type_str(), slot.0.type_str());
@@ -142,6 +209,9 @@ impl Configuration {
                         .parse()
                         .with_context(|| format!("{name}: {text:?} is no whole number"))?,
                 ),
+                Value::Float(_) => {
+                    Value::Float(text.parse().with_context(|| format!("{name}: {text:?} is no number"))?)
+                }
                 Value::Array(_) => {
                     Value::Array(text.split(',').map(|item| Value::String(item.into())).collect())
                 }
@@ -167,6 +237,7 @@ impl Configuration {
             Command::Ingest(ingest) => ingest.target.place.clone(),
             Command::Sql(sql) => sql.target.place.clone(),
             Command::Replay(replay) => replay.target.place.clone(),
+            Command::Gate(gate) => gate.target.place.clone(),
             Command::Verify(verify) => Place { data: verify.data.clone(), keys: None },
             Command::Token(
                 Token::Create { target, .. } | Token::List { target } | Token::Revoke { target, .. },
@@ -200,6 +271,26 @@ impl Configuration {
             }
             _ => bail!("{key} is not a whole number"),
         }
+    }
+
+    /// A setting that is a number.
+    pub fn decimal(&self, key: &str) -> Result<f64> {
+        match self.values.get(key) {
+            Some((Value::Float(number), _)) => Ok(*number),
+            _ => bail!("{key} is not a number"),
+        }
+    }
+
+    /// The windows and thresholds of the gates.
+    pub fn gate_settings(&self) -> Result<GateSettings> {
+        let of = |gate: Gate| -> Result<Thresholds> {
+            let keys = GATES.iter().find(|(named, _)| *named == gate).map(|(_, keys)| keys);
+            let [window, target, block] = keys.context("a gate without keys")?;
+            let window = Window::of_seconds(i64::try_from(self.number(window)?)?).context(*window)?;
+            Ok(Thresholds { window, target: self.decimal(target)?, block: self.decimal(block)? })
+        };
+        let all = Gate::ALL.into_iter().map(|gate| Ok((gate, of(gate)?))).collect::<Result<_>>();
+        GateSettings::new(all?).context("in table gates of the configuration")
     }
 
     /// The data directory.
@@ -241,6 +332,13 @@ impl Configuration {
         Ok(())
     }
 
+    /// What roles may see.
+    pub fn policies(&self) -> Result<Policies> {
+        let settings: PolicySettings =
+            Value::Table(self.policy.clone()).try_into().context("in table policy of the configuration")?;
+        Policies::new(&settings).context("in table policy of the configuration")
+    }
+
     /// The detector's settings.
     pub fn detect_settings(&self) -> Result<engine::Settings> {
         let settings: engine::Settings =
@@ -267,6 +365,11 @@ impl Configuration {
             if let Some((value, source)) = self.values.get(key) {
                 lines.push(format!("{key} = {value}  # {source}: {meaning}"));
             }
+        }
+        if !self.policy.is_empty() {
+            let policy = toml::Table::from_iter([(POLICY.to_string(), Value::Table(self.policy.clone()))]);
+            lines.push("\n# what roles may see, file".to_string());
+            lines.extend(toml::to_string(&policy).context("policy")?.lines().map(str::to_string));
         }
         let detect = toml::to_string(&self.detect_settings()?).context("detector settings")?;
         lines.push(format!("\n# detector, {}", if self.detect.is_empty() { "default" } else { "file" }));
@@ -298,6 +401,7 @@ mod tests {
         std::fs::write(&file, text).unwrap();
         let configuration = Configuration::from_file(Some(file))?;
         configuration.detect_settings()?;
+        configuration.policies()?;
         Ok(configuration)
     }
 
@@ -322,6 +426,9 @@ mod tests {
             ("seal_rows = 1", "unknown key seal_rows"),
             ("[store]\nseal_rows = \"x\"", "store.seal_rows is string, expected integer"),
             ("[detect]\nnonsense = 1", "nonsense"),
+            ("[policy.nobody]\n", "nobody"),
+            ("[policy.auditor.columns]\nuser_id = \"paint\"", "paint"),
+            ("[policy.auditor.columns]\nnothing = \"mask\"", "no table that this role sees has it"),
             ("listen", "tacho.toml"),
         ] {
             let error = format!("{:#}", parsed(text).unwrap_err());

@@ -15,6 +15,7 @@ mod telemetry;
 mod identity;
 
 mod door;
+mod gates;
 mod listen;
 mod node;
 mod service;

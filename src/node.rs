@@ -2,14 +2,15 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use metrics_exporter_prometheus::PrometheusHandle;
 use query::{Access, AccessLog, Query};
 use redact::Redactor;
-use schemas::Stream;
 use schemas::control::{Control, TokenChange};
 use schemas::principal::Principal;
+use schemas::{Stream, limits};
 use store::clock::SystemClock;
 use store::{Clock, Keys, Store};
 
@@ -71,8 +72,6 @@ impl Node {
             .has_role("ingest")
             .then(|| open_ingest(configuration, &store, &clock))
             .transpose()?;
-        let query =
-            configuration.has_role("query").then(|| open_query(configuration, &store, &clock)).transpose()?;
         let detector = match duty == Duty::Service && configuration.has_role("detect") {
             true => {
                 let snapshots = data.join(schemas::layout::DETECT);
@@ -84,6 +83,10 @@ impl Node {
             }
             false => None,
         };
+        let query = configuration
+            .has_role("query")
+            .then(|| open_query(configuration, &store, &clock, gates_blocked(&store, detector.clone())))
+            .transpose()?;
         let access = access_log(&store, &clock);
         let node = Node { store, ingest, query, identity, clock, access, metrics, detector };
         // A store that takes nothing new is served all the same.
@@ -262,12 +265,40 @@ fn access_redactor(store: &Store) -> Arc<Redactor> {
     Arc::new(Redactor::new(store.keys().fingerprint_key("_access")))
 }
 
-fn open_query(configuration: &Configuration, store: &Store, clock: &Arc<dyn Clock>) -> Result<Query> {
+/// Gates wait a moment for the detector of this process, and do not answer for one that has stopped or is behind.
+fn gates_blocked(store: &Store, detector: Option<Arc<detect::Handle>>) -> query::GatesBlocked {
+    let store = store.clone();
+    Arc::new(move |tenant| {
+        let (store, detector, tenant) = (store.clone(), detector.clone(), tenant.to_string());
+        Box::pin(async move {
+            let detector = detector?;
+            let last = store.snapshot(&tenant, Stream::Events)?.durable.checked_sub(1)?;
+            let wait = Duration::from_millis(limits::GATE_DETECTOR_WAIT_MS);
+            match tokio::time::timeout(wait, detector.wait_for(&tenant, last)).await {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(format!("the detector does not run: {error}")),
+                Err(_elapsed) => Some(format!(
+                    "the detector has folded {} of {} entries",
+                    detector.position(&tenant).unwrap_or(0),
+                    last + 1
+                )),
+            }
+        })
+    })
+}
+
+fn open_query(
+    configuration: &Configuration,
+    store: &Store,
+    clock: &Arc<dyn Clock>,
+    gates_blocked: query::GatesBlocked,
+) -> Result<Query> {
     let number = |key: &str| -> Result<usize> {
         usize::try_from(configuration.number(key)?).with_context(|| key.to_string())
     };
     let redactor = access_redactor(store);
     let time = Arc::clone(clock);
+    let keys = store.clone();
     let identifiers: query::Identifiers = Arc::new(|| uuid::Uuid::now_v7().to_string());
     let options = query::Options {
         deadline_ms: configuration.number("query.deadline_ms")?,
@@ -275,6 +306,10 @@ fn open_query(configuration: &Configuration, store: &Store, clock: &Arc<dyn Cloc
         rows_max: configuration.number("query.rows_max")?,
         output_bytes_max: configuration.number("query.output_bytes_max")?,
         at_once: number("query.at_once")?,
+        policies: configuration.policies()?,
+        column_key: Arc::new(move |tenant| keys.keys().fingerprint_key(tenant)),
+        gates: configuration.gate_settings()?,
+        gates_blocked,
         ..query::Options::new(Arc::new(move || time.wall_us()), identifiers, redactor)
     };
     Query::new(store.clone(), options).context("query core")

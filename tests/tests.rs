@@ -12,6 +12,8 @@ mod suites {
     mod bad_input;
     /// Commands and exit codes.
     mod commands;
+    /// Go or no-go: the published script, unmodified, and the command.
+    mod gates;
     /// An hour, sped up.
     mod hour;
     /// Files of any form and size.

@@ -22,7 +22,9 @@ use crate::access::{Access, AccessLog, Status};
 use crate::answer::{Answer, Batches, Ending, Progress};
 use crate::error::Stage;
 use crate::file::{SnapshotFiles, Verified};
+use crate::gate::GateSettings;
 use crate::guard::Stop;
+use crate::policy::Policy;
 use crate::session::{Engine, Session, plan};
 use crate::source::{Journal, Snapshots};
 use crate::table::{Scans, Shared};
@@ -133,10 +135,11 @@ impl Query {
     /// # Errors
     /// Every [`Error`]; refusals are on the access log.
     pub async fn sql(&self, principal: &Principal, request: Request) -> Result<Answer> {
-        let Request { sql, params, format, rows_max } = request;
+        let Request { sql, params, format, rows_max, as_of } = request;
         let statement = with_params(&sql, &params);
         let parts = vec![(sql, params.into_iter().map(Param::Value).collect())];
-        self.run(principal, Job { action: "sql", statement, parts, format, rows_max }).await
+        self.run(principal, Job { action: "sql", statement, parts, format, rows_max, is_gate: false, as_of })
+            .await
     }
 
     /// Waits until every query is on the access log with how it ended: before a process exits. Those that are
@@ -151,6 +154,15 @@ impl Query {
             }
         }
         unfinished.reopen();
+    }
+
+    pub(crate) fn gate_settings(&self) -> &GateSettings {
+        &self.shared.options.gates
+    }
+
+    /// Why no gate of `tenant` may answer now.
+    pub(crate) async fn gates_blocked(&self, tenant: &str) -> Option<String> {
+        (self.shared.options.gates_blocked)(tenant).await
     }
 
     pub(crate) async fn run(&self, principal: &Principal, job: Job) -> Result<Answer> {
@@ -312,8 +324,12 @@ impl Run {
     /// Checks the statements and puts the intent, or the refusal, on the access log.
     async fn admit(&self, query_id: &str) -> Result<(Vec<Statement>, Arc<Snapshot>)> {
         let (principal, job) = (&self.principal, &self.job);
-        let statements = match self.check().await {
-            Ok(statements) => statements,
+        let admitted = match self.check().await {
+            Ok(statements) => self.snapshot().map(|snapshot| (statements, Arc::new(snapshot))),
+            Err(error) => Err(error),
+        };
+        let (statements, snapshot) = match admitted {
+            Ok(admitted) => admitted,
             // Whatever the reason: what was asked is on the log.
             Err(error) => {
                 let refusal = Access {
@@ -325,7 +341,6 @@ impl Run {
                 return Err(error);
             }
         };
-        let snapshot = Arc::new(Snapshot::take(self.core.snapshots.as_ref(), &principal.tenant));
         let intent = Access {
             statement: Some(&job.statement),
             snapshot: Some(snapshot.to_json()),
@@ -336,9 +351,28 @@ impl Run {
         Ok((statements, snapshot))
     }
 
+    /// The logs that the question is about.
+    fn snapshot(&self) -> Result<Snapshot> {
+        let now = Snapshot::take(self.core.snapshots.as_ref(), &self.principal.tenant);
+        match &self.job.as_of {
+            Some(as_of) => now.at(as_of.clone()),
+            None => Ok(now),
+        }
+    }
+
+    /// What the principal may see. A gate is about the whole tenant.
+    fn policy(&self) -> Option<&Arc<Policy>> {
+        let policy = self.core.options.policies.of(self.principal.role);
+        policy.filter(|_| !self.job.is_gate)
+    }
+
     async fn check(&self) -> Result<Vec<Statement>> {
         let role = self.principal.role;
-        if !role.asks() {
+        let filtered = self.core.options.policies.of(role).is_some_and(|policy| policy.filters_rows());
+        if self.job.is_gate && (filtered || !role.reads_gates()) {
+            return Err(Error::Forbidden(format!("role {role} may not read gates")));
+        }
+        if !self.job.is_gate && !role.asks() {
             return Err(Error::Forbidden(format!(
                 "role {role} may not ask; an auditor, responder or admin may"
             )));
@@ -357,6 +391,7 @@ impl Run {
         sender: mpsc::Sender<Result<RecordBatch>>,
     ) -> impl Future<Output = Result<()>> + Send + 'static {
         let (core, stop, role) = (Arc::clone(&self.core), Arc::clone(&self.stop), self.principal.role);
+        let (tenant, policy) = (self.principal.tenant.clone(), self.policy().cloned());
         let params: Vec<Vec<Param>> = self.job.parts.iter().map(|(_, params)| params.clone()).collect();
         let scans = Arc::new(Scans::default());
         async move {
@@ -366,6 +401,8 @@ impl Run {
                 verified: Arc::clone(&core.verified),
                 scans: Arc::clone(&scans),
                 filters_in_decoder: core.options.filters_in_decoder,
+                policy,
+                column_key: (core.options.column_key)(&tenant),
             };
             let mut session = core.engine.session(&shared, role, &stop)?;
             let parts = statements.into_iter().zip(params);

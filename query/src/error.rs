@@ -64,6 +64,14 @@ pub enum Error {
     /// There is no such thing for this principal.
     #[error("{0}")]
     NotFound(String),
+    /// A gate has no number, which must block whoever asks.
+    #[error("{detail}")]
+    NoAnswer {
+        /// Stable code.
+        code: &'static str,
+        /// Why.
+        detail: String,
+    },
     /// Too many queries at once.
     #[error("too many queries are running and waiting; try again in a moment")]
     Busy,
@@ -99,7 +107,7 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Error::Syntax { .. } => "syntax",
-            Error::Refused { code, .. } => code,
+            Error::Refused { code, .. } | Error::NoAnswer { code, .. } => code,
             Error::Plan { .. } => "plan",
             Error::Execution(_) => "execution",
             Error::TooLarge { .. } => "too_large",
@@ -128,7 +136,7 @@ impl Error {
             Error::TooLarge { .. } => 413,
             Error::Busy => 429,
             Error::Deadline(_) => 504,
-            Error::Cancelled | Error::Unaudited(_) => 503,
+            Error::Cancelled | Error::Unaudited(_) | Error::NoAnswer { .. } => 503,
             Error::Tampered { .. } | Error::Internal(_) => 500,
         }
     }

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use crate::format::Encoded;
 use crate::{Error, Format, Query, Replay, ReplayFormat, Request, Result};
 
+mod gates;
 mod problem;
 mod request;
 
@@ -32,6 +33,8 @@ pub fn router(query: Query) -> Router {
         .route("/api/v1/sql", get(get_sql).post(post_sql))
         .route("/api/v1/sessions/{id}/replay", get(get_replay))
         .layer(axum::middleware::from_fn(refuse_old_http))
+        .route("/api/v1/gates", get(gates::all))
+        .route("/metrics/{gate}", get(gates::one))
         .with_state(query)
 }
 
@@ -50,6 +53,7 @@ type Who = Option<Extension<Principal>>;
 struct SqlParameters {
     q: String,
     format: Option<String>,
+    as_of: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -72,9 +76,11 @@ async fn get_sql(
     headers: HeaderMap,
     parameters: Result<Parameters<SqlParameters>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, Problem> {
-    let Parameters(SqlParameters { q, format }) = parameters.map_err(|error| Problem::parameters(&error))?;
+    let Parameters(SqlParameters { q, format, as_of }) =
+        parameters.map_err(|error| Problem::parameters(&error))?;
     let format = choose(format.as_deref(), &headers)?;
-    sql(&query, who, Request { sql: q, ..Request::default() }, format).await
+    let as_of = as_of.map(|text| text.parse()).transpose()?;
+    sql(&query, who, Request { sql: q, as_of, ..Request::default() }, format).await
 }
 
 async fn post_sql(

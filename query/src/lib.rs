@@ -24,6 +24,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+mod as_of;
 mod error;
 mod options;
 mod source;
@@ -38,6 +39,8 @@ mod file;
 
 mod table;
 
+mod policy;
+
 mod guard;
 mod memory;
 mod session;
@@ -50,15 +53,20 @@ mod format;
 
 mod replay;
 
+mod gate;
+
 mod http;
 
 pub use access::{Access, AccessLog, Decision, Phase, Status};
 pub use answer::Answer;
+pub use as_of::AsOf;
 pub use core::{Query, Request};
 pub use error::{Error, Position, Result};
 pub use format::{Encoded, Format};
+pub use gate::{Gate, GateSettings, NO_ANSWER, Reading, Thresholds, Verdict, Window};
 pub use http::router;
-pub use options::{Clock, Identifiers, Options};
+pub use options::{Clock, GatesBlocked, Identifiers, Options};
+pub use policy::{ColumnKey, Policies, PolicySettings, RoleSettings, Treatment};
 pub use replay::{Replay, ReplayFormat};
 pub use source::{Journal, Snapshot, Snapshots};
 

@@ -2,15 +2,21 @@
 
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use redact::Redactor;
 use schemas::limits;
 
+use crate::gate::GateSettings;
 use crate::memory;
+use crate::policy::{ColumnKey, Policies};
 
 /// The present time in microseconds since 1970.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 /// A new identifier that was never given before, at most 48 bytes: a UUIDv7.
 pub type Identifiers = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// Why no gate may answer for a tenant now, such as a detector that is behind; `None` where nothing is in the way.
+pub type GatesBlocked = Arc<dyn Fn(&str) -> BoxFuture<'static, Option<String>> + Send + Sync>;
 
 /// Options of the query core.
 #[derive(Clone)]
@@ -43,6 +49,14 @@ pub struct Options {
     pub finish_ms: u64,
     /// Whether the Parquet reader filters rows while it decodes.
     pub filters_in_decoder: bool,
+    /// What roles may see, where that is not everything of their tables.
+    pub policies: Policies,
+    /// Keys of tenants that columns are hashed under.
+    pub column_key: ColumnKey,
+    /// Windows, targets and block conditions of the gates.
+    pub gates: GateSettings,
+    /// What else must be well before a gate answers.
+    pub gates_blocked: GatesBlocked,
 }
 
 impl Options {
@@ -63,6 +77,10 @@ impl Options {
             waiting_max: limits::QUERIES_WAITING_MAX,
             finish_ms: limits::QUERY_FINISH_MS,
             filters_in_decoder: true,
+            policies: Policies::default(),
+            column_key: Arc::new(|_tenant| [0; 32]),
+            gates: GateSettings::default(),
+            gates_blocked: Arc::new(|_tenant| Box::pin(std::future::ready(None))),
         }
     }
 }

@@ -6,6 +6,9 @@ use async_trait::async_trait;
 use schemas::Stream;
 use store::{Draft, LogSnapshot, Store};
 
+use crate::Result;
+use crate::as_of::AsOf;
+
 /// Gives out logs as they are now.
 pub trait Snapshots: Send + Sync {
     /// The log of this tenant and stream, if there is one.
@@ -42,6 +45,7 @@ pub(crate) const STREAMS: [Stream; 3] = [Stream::Events, Stream::Alerts, Stream:
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     logs: Vec<(Stream, Option<Arc<LogSnapshot>>)>,
+    as_of: Option<AsOf>,
 }
 
 impl Snapshot {
@@ -51,7 +55,29 @@ impl Snapshot {
             .map(|stream| (stream, source.snapshot(tenant, stream).map(Arc::new)))
             .into_iter()
             .collect();
-        Snapshot { logs }
+        Snapshot { logs, as_of: None }
+    }
+
+    /// The same logs as they were at an earlier moment.
+    ///
+    /// # Errors
+    /// [`crate::Error::Refused`] with code `as_of` for sizes that a log has not reached.
+    pub(crate) fn at(mut self, as_of: AsOf) -> Result<Snapshot> {
+        for (stream, [_, _, durable]) in self.sizes() {
+            as_of.check(stream, durable)?;
+        }
+        self.as_of = Some(as_of);
+        Ok(self)
+    }
+
+    /// The size of `stream` that the question is about, if it is not the present one.
+    pub(crate) fn until(&self, stream: Stream) -> Option<u64> {
+        self.as_of.as_ref()?.size(stream)
+    }
+
+    /// Whether the question is about an earlier moment.
+    pub(crate) fn is_of_the_past(&self) -> bool {
+        self.as_of.is_some()
     }
 
     /// The log of `stream`, if there is one yet.
@@ -66,7 +92,9 @@ impl Snapshot {
 
     fn sizes(&self) -> impl Iterator<Item = (Stream, [u64; 3])> {
         self.logs.iter().map(|(stream, log)| {
-            (*stream, log.as_ref().map_or([0; 3], |log| [log.sealed, log.signed, log.durable]))
+            let sizes = log.as_ref().map_or([0; 3], |log| [log.sealed, log.signed, log.durable]);
+            let until = self.until(*stream).unwrap_or(u64::MAX);
+            (*stream, sizes.map(|size| size.min(until)))
         })
     }
 

@@ -10,6 +10,7 @@ use schemas::principal::Role;
 use schemas::{Column, Stream};
 
 use crate::file::{SnapshotFiles, Verified};
+use crate::policy::{Behind, Policy, PolicyTable, Treatment};
 use crate::source::{STREAMS, Snapshot};
 use crate::{Error, Result};
 
@@ -28,6 +29,10 @@ pub(crate) struct Shared {
     pub(crate) verified: Arc<Verified>,
     pub(crate) scans: Arc<Scans>,
     pub(crate) filters_in_decoder: bool,
+    /// What the role may see, where that is not everything.
+    pub(crate) policy: Option<Arc<Policy>>,
+    /// The key of the tenant that columns are hashed under.
+    pub(crate) column_key: [u8; 32],
 }
 
 /// A column with its sentence for people.
@@ -79,30 +84,107 @@ pub(crate) fn payload_columns(stream: Stream) -> Vec<Documented> {
     index.chain(stream.payload_columns()).map(Documented::of).collect()
 }
 
+/// The columns of a stored table.
+pub(crate) fn columns_of(table: &str) -> Vec<Documented> {
+    let stream = STREAMS.into_iter().find(|stream| stream.name() == table);
+    stream.map_or_else(|| payload_columns(Stream::Events), entry_columns)
+}
+
+/// The stored tables that `role` sees, with all their columns.
+pub(crate) fn stored(role: Role) -> Vec<(&'static str, Vec<Documented>)> {
+    let payloads = role.reads_payloads().then_some("payloads");
+    let names = STREAMS.iter().map(|stream| stream.name()).chain(payloads);
+    names.map(|name| (name, columns_of(name))).collect()
+}
+
+/// The columns of every table that `role` sees under `policy`, by name of the table.
+pub(crate) fn documented(
+    role: Role,
+    policy: Option<&Policy>,
+    of_the_past: bool,
+) -> Vec<(&'static str, Vec<Documented>)> {
+    let mut documented = stored(role);
+    if let Some(policy) = policy {
+        documented =
+            documented.into_iter().map(|(name, columns)| (name, policy.visible(name, columns))).collect();
+    }
+    // They tell of rows that the role does not see, or of what came later.
+    if !of_the_past {
+        if !policy.is_some_and(Policy::filters_rows) {
+            documented.push(("segments", segments::columns()));
+        }
+        documented.push(("checkpoints", checkpoints::columns()));
+    }
+    documented.push(("columns", columns::columns()));
+    documented
+}
+
 /// The tables that `role` sees, by name.
 ///
 /// # Errors
 /// [`Error::Internal`] when a derived table cannot be built, which is a bug.
 pub(crate) fn tables(shared: &Shared, role: Role) -> Result<Vec<(&'static str, Arc<dyn TableProvider>)>> {
+    let documented = documented(role, shared.policy.as_deref(), shared.snapshot.is_of_the_past());
     let mut tables: Vec<(&'static str, Arc<dyn TableProvider>)> = Vec::new();
-    let mut documented: Vec<(&'static str, Vec<Documented>)> = Vec::new();
-    for stream in STREAMS {
-        let columns = entry_columns(stream);
-        tables.push((stream.name(), Arc::new(LogTable::entries(shared, stream, &columns))));
-        documented.push((stream.name(), columns));
+    for (name, seen) in &documented {
+        let table = match *name {
+            "segments" => in_memory(segments::rows(&shared.snapshot))?,
+            "checkpoints" => in_memory(checkpoints::rows(&shared.snapshot))?,
+            "columns" => in_memory(columns::rows(&documented))?,
+            name => stored_table(shared, name, seen),
+        };
+        tables.push((name, table));
     }
-    if role.reads_payloads() {
-        let columns = payload_columns(Stream::Events);
-        tables.push(("payloads", Arc::new(LogTable::payloads(shared, Stream::Events, &columns))));
-        documented.push(("payloads", columns));
-    }
-    tables.push(("segments", in_memory(segments::rows(&shared.snapshot))?));
-    documented.push(("segments", segments::columns()));
-    tables.push(("checkpoints", in_memory(checkpoints::rows(&shared.snapshot))?));
-    documented.push(("checkpoints", checkpoints::columns()));
-    documented.push(("columns", columns::columns()));
-    tables.push(("columns", in_memory(columns::rows(&documented))?));
     Ok(tables)
+}
+
+/// A stored table, behind a wall where the role has a policy or the question is about the past.
+fn stored_table(shared: &Shared, name: &'static str, seen: &[Documented]) -> Arc<dyn TableProvider> {
+    let stream = STREAMS.into_iter().find(|stream| stream.name() == name);
+    let columns = columns_of(name);
+    let table: Arc<dyn TableProvider> = match stream {
+        Some(stream) => Arc::new(LogTable::entries(shared, stream, &columns)),
+        None => Arc::new(LogTable::payloads(shared, Stream::Events, &columns)),
+    };
+    let policy = shared.policy.as_deref();
+    let until = shared.snapshot.until(stream.unwrap_or(Stream::Events));
+    if policy.is_none() && until.is_none() {
+        return table;
+    }
+    let filters_events = policy.is_some_and(|policy| policy.rows_of(Stream::Events.name()).is_some());
+    let of = (stream.is_none() && filters_events).then(|| {
+        let events = columns_of(Stream::Events.name());
+        wall(
+            shared,
+            Stream::Events.name(),
+            &events,
+            until,
+            None,
+            Arc::new(LogTable::entries(shared, Stream::Events, &events)),
+        )
+    });
+    wall(shared, name, seen, until, of, table)
+}
+
+fn wall(
+    shared: &Shared,
+    name: &'static str,
+    seen: &[Documented],
+    until: Option<u64>,
+    of: Option<Arc<PolicyTable>>,
+    table: Arc<dyn TableProvider>,
+) -> Arc<PolicyTable> {
+    let policy = shared.policy.as_deref();
+    let treatment = |column| policy.map_or(Treatment::Keep, |policy| policy.treatment(name, column));
+    let behind = Behind {
+        columns: seen.iter().map(|column| (column.name, treatment(column.name))).collect(),
+        schema: schema(seen),
+        filter: policy.and_then(|policy| policy.rows_of(name)).cloned(),
+        until,
+        of,
+        key: shared.column_key,
+    };
+    Arc::new(PolicyTable::new(table, behind))
 }
 
 fn in_memory(rows: Result<RecordBatch, arrow::error::ArrowError>) -> Result<Arc<dyn TableProvider>> {

@@ -391,6 +391,27 @@ pub const VERIFY_DIFFERENT_MAX: usize = 200;
 /// File and group numbers over this were not counted up to; the ones after a number must have room.
 pub const STORE_NUMBER_MAX: u64 = u64::MAX / 2;
 
+// Used in src/gates.rs.
+
+/// Bytes of an error answer that are read to say why a gate has no number.
+pub const PROGRAM_PROBLEM_BYTES_MAX: usize = 64 << 10;
+
+// Used in query/src/gate.rs.
+
+/// What a gate says where it has no number: larger than any condition that a script can hold it against, and still a
+/// number of 32 bits.
+pub const GATE_NO_ANSWER: i64 = 2_147_483_647;
+/// Seconds of the shortest window of a gate.
+pub const GATE_WINDOW_S_MIN: i64 = 1;
+/// Seconds of the longest window of a gate.
+pub const GATE_WINDOW_S_MAX: i64 = 7 * 86_400;
+/// Decided calls in an hour that make it count for the baseline of the denial gate.
+pub const GATE_BASELINE_CALLS_MIN: i64 = 20;
+/// Days with such an hour that make a baseline.
+pub const GATE_BASELINE_DAYS_MIN: usize = 3;
+/// Milliseconds that a gate waits for the detector to come to what is durable.
+pub const GATE_DETECTOR_WAIT_MS: u64 = 5_000;
+
 const _: () = assert!(TILE_WIDTH == 1 << TILE_HEIGHT);
 const _: () = assert!(ENTRY_BYTES_MAX <= u16::MAX as usize);
 const _: () = assert!(VALUE_BYTES_MAX <= BODY_BYTES_MAX && BODY_BYTES_MAX <= DECOMPRESSED_BYTES_MAX);

@@ -58,6 +58,11 @@ impl Role {
         matches!(self, Role::Operator | Role::Admin)
     }
 
+    /// May read the gates: six numbers about the whole tenant, no rows.
+    pub const fn reads_gates(self) -> bool {
+        !matches!(self, Role::Collector)
+    }
+
     /// May make and revoke tokens.
     pub const fn administers(self) -> bool {
         matches!(self, Role::Admin)

@@ -19,6 +19,7 @@ use super::print;
 use crate::configuration::Configuration;
 use crate::door::{self, Door, problem};
 use crate::exit;
+use crate::gates;
 use crate::listen::{self, Connections, Listener};
 use crate::node::{Duty, Node};
 use crate::service::operating_system_user;
@@ -189,6 +190,11 @@ impl Opening {
     }
 
     async fn answer(&self, request: Request<Body>) -> Response {
+        let path = request.uri().path().to_string();
+        gates::fail_closed(&path, self.answer_as_it_is(request).await).await
+    }
+
+    async fn answer_as_it_is(&self, request: Request<Body>) -> Response {
         match self.0.get() {
             Some(router) => match router.clone().oneshot(request).await {
                 Ok(response) => response,

@@ -3,7 +3,7 @@
 use arrow::array::RecordBatch;
 use datafusion::common::ScalarValue;
 
-use crate::{Error, Result};
+use crate::{AsOf, Error, Result};
 
 /// One question.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +16,8 @@ pub struct Request {
     pub format: Option<&'static str>,
     /// Rows over which the answer is refused, if fewer than the service's own limit.
     pub rows_max: Option<u64>,
+    /// An earlier moment that the question is about.
+    pub as_of: Option<AsOf>,
 }
 
 /// A value of a part of a [`Job`].
@@ -56,4 +58,9 @@ pub(crate) struct Job {
     pub(crate) parts: Vec<(String, Vec<Param>)>,
     pub(crate) format: Option<&'static str>,
     pub(crate) rows_max: Option<u64>,
+    /// Whether it is a gate: texts of ours whose answer is a few numbers about the whole tenant, for roles that may not
+    /// ask SQL.
+    pub(crate) is_gate: bool,
+    /// An earlier moment that the question is about.
+    pub(crate) as_of: Option<AsOf>,
 }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::problem::Problem;
-use crate::Request;
+use crate::{AsOf, Request};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -16,6 +16,7 @@ struct Body {
     format: Option<String>,
     #[serde(default)]
     limits: Limits,
+    as_of: Option<AsOf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -36,6 +37,7 @@ pub(super) fn parse(kind: &str, body: &[u8]) -> Result<(Request, Option<String>)
                 params: params.collect::<Result<Vec<_>, Problem>>()?,
                 format: None,
                 rows_max: body.limits.rows,
+                as_of: body.as_of,
             };
             Ok((request, body.format))
         }

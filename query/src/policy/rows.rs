@@ -1,0 +1,108 @@
+//! Row filters: SQL predicates that an administrator writes, held to what cannot fail on any row.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Schema};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, DataFusionError};
+use datafusion::execution::SessionStateDefaults;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
+
+use crate::table::Documented;
+
+/// Functions of a row filter, none of which can fail or make much of little.
+const FUNCTIONS: [&str; 7] = ["array_has", "btrim", "coalesce", "ends_with", "lower", "starts_with", "upper"];
+
+/// The predicate that `text` is over `columns`.
+///
+/// # Errors
+/// A sentence for whoever wrote it.
+pub(super) fn predicate(text: &str, columns: &[Documented]) -> Result<Expr, String> {
+    let schema: Schema = crate::table::schema(columns).as_ref().clone();
+    let schema = DFSchema::try_from(schema).map_err(|error| one_line(&error))?;
+    let predicate = session().create_logical_expr(text, &schema).map_err(|error| one_line(&error))?;
+    check(&predicate)?;
+    match predicate.get_type(&schema) {
+        Ok(DataType::Boolean) => Ok(predicate),
+        Ok(other) => Err(format!("it is {other} and not true or false")),
+        Err(error) => Err(one_line(&error)),
+    }
+}
+
+/// Parses and plans expressions, and knows no function but these.
+fn session() -> SessionState {
+    let functions = SessionStateDefaults::default_scalar_functions();
+    SessionStateBuilder::new()
+        .with_expr_planners(SessionStateDefaults::default_expr_planners())
+        .with_scalar_functions(
+            functions.into_iter().filter(|function| FUNCTIONS.contains(&function.name())).collect(),
+        )
+        .build()
+}
+
+fn one_line(error: &DataFusionError) -> String {
+    error.strip_backtrace().lines().next().unwrap_or("it is no predicate").to_string()
+}
+
+fn check(predicate: &Expr) -> Result<(), String> {
+    let mut found = None;
+    let walked = predicate.apply(|expr| {
+        let allowed = match expr {
+            Expr::Column(_)
+            | Expr::Literal(..)
+            | Expr::Not(_)
+            | Expr::Between(_)
+            | Expr::InList(_)
+            | Expr::Like(_)
+            | Expr::IsNull(_)
+            | Expr::IsNotNull(_)
+            | Expr::IsTrue(_)
+            | Expr::IsFalse(_)
+            | Expr::IsUnknown(_)
+            | Expr::IsNotTrue(_)
+            | Expr::IsNotFalse(_)
+            | Expr::IsNotUnknown(_) => true,
+            Expr::BinaryExpr(BinaryExpr { op, .. }) => {
+                matches!(
+                    op,
+                    Operator::And
+                        | Operator::Or
+                        | Operator::Eq
+                        | Operator::NotEq
+                        | Operator::Lt
+                        | Operator::LtEq
+                        | Operator::Gt
+                        | Operator::GtEq
+                        | Operator::IsDistinctFrom
+                        | Operator::IsNotDistinctFrom
+                )
+            }
+            // A literal is cast once, before any row.
+            Expr::Cast(cast) => matches!(cast.expr.as_ref(), Expr::Literal(..)),
+            Expr::ScalarFunction(call) => FUNCTIONS.contains(&call.name()),
+            _ => false,
+        };
+        if allowed {
+            return Ok(TreeNodeRecursion::Continue);
+        }
+        found = Some(expr.to_string());
+        Ok(TreeNodeRecursion::Stop)
+    });
+    walked.map_err(|error| one_line(&error))?;
+    match found {
+        None => Ok(()),
+        Some(expr) => Err(format!(
+            "{expr} could fail on a row: use columns, literals, comparisons, IN, BETWEEN, LIKE, AND, OR, NOT and {}",
+            FUNCTIONS.join(", ")
+        )),
+    }
+}
+
+/// The predicate with its literals in the types of their columns, for a scan.
+pub(super) fn coerced(
+    predicate: &Expr,
+    schema: &DFSchema,
+) -> Result<Arc<dyn datafusion::physical_plan::PhysicalExpr>, DataFusionError> {
+    session().create_physical_expr(predicate.clone(), schema)
+}
