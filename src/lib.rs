@@ -17,6 +17,7 @@ mod identity;
 mod door;
 mod listen;
 mod node;
+mod postgres;
 mod service;
 
 mod command;

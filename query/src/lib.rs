@@ -34,6 +34,8 @@ mod statement;
 
 mod function;
 
+mod catalogue;
+
 mod file;
 
 mod table;
@@ -51,6 +53,8 @@ mod format;
 mod replay;
 
 mod http;
+
+pub mod postgres;
 
 pub use access::{Access, AccessLog, Decision, Phase, Status};
 pub use answer::Answer;

@@ -208,6 +208,7 @@ impl Query {
             ],
             format: Some(format.name()),
             rows_max: None,
+            ..Job::default()
         };
         let mut answer = self.run(principal, job).await?;
         let mut before = std::mem::take(&mut answer.before).into_iter();

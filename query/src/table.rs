@@ -79,29 +79,35 @@ pub(crate) fn payload_columns(stream: Stream) -> Vec<Documented> {
     index.chain(stream.payload_columns()).map(Documented::of).collect()
 }
 
+/// The columns of every table that `role` sees, by name of the table.
+pub(crate) fn documented(role: Role) -> Vec<(&'static str, Vec<Documented>)> {
+    let mut documented: Vec<(&'static str, Vec<Documented>)> =
+        STREAMS.map(|stream| (stream.name(), entry_columns(stream))).into();
+    if role.reads_payloads() {
+        documented.push(("payloads", payload_columns(Stream::Events)));
+    }
+    documented.push(("segments", segments::columns()));
+    documented.push(("checkpoints", checkpoints::columns()));
+    documented.push(("columns", columns::columns()));
+    documented
+}
+
 /// The tables that `role` sees, by name.
 ///
 /// # Errors
 /// [`Error::Internal`] when a derived table cannot be built, which is a bug.
 pub(crate) fn tables(shared: &Shared, role: Role) -> Result<Vec<(&'static str, Arc<dyn TableProvider>)>> {
     let mut tables: Vec<(&'static str, Arc<dyn TableProvider>)> = Vec::new();
-    let mut documented: Vec<(&'static str, Vec<Documented>)> = Vec::new();
     for stream in STREAMS {
-        let columns = entry_columns(stream);
-        tables.push((stream.name(), Arc::new(LogTable::entries(shared, stream, &columns))));
-        documented.push((stream.name(), columns));
+        tables.push((stream.name(), Arc::new(LogTable::entries(shared, stream, &entry_columns(stream)))));
     }
     if role.reads_payloads() {
         let columns = payload_columns(Stream::Events);
         tables.push(("payloads", Arc::new(LogTable::payloads(shared, Stream::Events, &columns))));
-        documented.push(("payloads", columns));
     }
     tables.push(("segments", in_memory(segments::rows(&shared.snapshot))?));
-    documented.push(("segments", segments::columns()));
     tables.push(("checkpoints", in_memory(checkpoints::rows(&shared.snapshot))?));
-    documented.push(("checkpoints", checkpoints::columns()));
-    documented.push(("columns", columns::columns()));
-    tables.push(("columns", in_memory(columns::rows(&documented))?));
+    tables.push(("columns", in_memory(columns::rows(&documented(role)))?));
     Ok(tables)
 }
 

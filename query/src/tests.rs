@@ -7,6 +7,7 @@ mod door;
 mod fixture;
 mod formats;
 mod isolation;
+mod postgres;
 mod questions;
 mod replaying;
 mod runbooks;
