@@ -79,6 +79,9 @@ pub struct Serve {
     /// Address of the HTTP port; port 0 takes a free one [default: 127.0.0.1:7420]
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<SocketAddr>,
+    /// Address of the PostgreSQL port, such as 127.0.0.1:7432; port 0 takes a free one [default: none]
+    #[arg(long, value_name = "ADDR")]
+    pub pg: Option<SocketAddr>,
     /// What this process does: ingest, detect, query [default: all]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub roles: Option<Vec<String>>,

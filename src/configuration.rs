@@ -46,6 +46,7 @@ fn known() -> Vec<(&'static str, Value, &'static str)> {
         ("data", text("./tacho-data"), "data directory"),
         ("keys", text(""), "directory of the keys; empty for <data>-keys"),
         ("listen", text("127.0.0.1:7420"), "address of the HTTP port"),
+        ("pg", text(""), "address of the PostgreSQL port, such as 127.0.0.1:7432; empty for none"),
         ("allow_plaintext", text(""), "address beyond loopback to listen on without TLS"),
         ("roles", Value::Array(roles), "what this process does"),
         ("log.format", text("text"), "text or json"),
@@ -231,6 +232,7 @@ impl Configuration {
         let place = match &cli.command {
             Command::Serve(serve) => {
                 flag("listen", serve.listen.map(|addr| addr.to_string()));
+                flag("pg", serve.pg.map(|addr| addr.to_string()));
                 flag("allow_plaintext", serve.allow_plaintext.map(|addr| addr.to_string()));
                 serve.place.clone()
             }
@@ -310,6 +312,15 @@ impl Configuration {
     pub fn listen(&self) -> Result<SocketAddr> {
         let text = self.text("listen");
         text.parse().with_context(|| format!("listen: {text:?} is no address such as 127.0.0.1:7420"))
+    }
+
+    /// The address of the PostgreSQL port, if there is to be one.
+    pub fn pg(&self) -> Result<Option<SocketAddr>> {
+        let text = self.text("pg");
+        if text.is_empty() {
+            return Ok(None);
+        }
+        text.parse().map(Some).with_context(|| format!("pg: {text:?} is no address such as 127.0.0.1:7432"))
     }
 
     /// What this process does.

@@ -18,6 +18,7 @@ mod door;
 mod gates;
 mod listen;
 mod node;
+mod postgres;
 mod service;
 
 mod command;

@@ -90,6 +90,12 @@ impl Service {
         Ok(Service { child, address: address.to_string(), token })
     }
 
+    /// The same service under another address.
+    pub fn at(mut self, address: String) -> Service {
+        self.address = address;
+        self
+    }
+
     /// Sends a request with the admin token.
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         let bearer = format!("Bearer {}", self.token);

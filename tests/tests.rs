@@ -24,6 +24,8 @@ mod suites {
     mod main_job;
     /// What the metrics say is what the senders were told.
     mod metrics;
+    /// The PostgreSQL port, asked by psql, psycopg, SQLAlchemy and pgjdbc.
+    mod postgres;
     /// Secrets reach no file.
     mod secrets;
     /// Every byte of a small store, flipped.

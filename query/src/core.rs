@@ -7,7 +7,6 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use datafusion::common::ScalarValue;
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::physical_plan::execute_stream;
 use datafusion::sql::parser::Statement;
 use futures::StreamExt;
 use schemas::principal::Principal;
@@ -25,15 +24,19 @@ use crate::file::{SnapshotFiles, Verified};
 use crate::gate::GateSettings;
 use crate::guard::Stop;
 use crate::policy::Policy;
-use crate::session::{Engine, Session, plan};
+use crate::session::Engine;
 use crate::source::{Journal, Snapshots};
 use crate::table::{Scans, Shared};
 use crate::{Error, Options, Result, Snapshot, statement};
 
+mod describe;
 mod job;
+mod start;
 
+pub(crate) use describe::Described;
 pub use job::Request;
 pub(crate) use job::{Job, Param};
+use start::start;
 
 /// Stack of the threads that parse, plan and run: trees are as deep as a text may nest.
 pub(crate) const STACK_BYTES: usize = 32 << 20;
@@ -138,8 +141,11 @@ impl Query {
         let Request { sql, params, format, rows_max, as_of } = request;
         let statement = with_params(&sql, &params);
         let parts = vec![(sql, params.into_iter().map(Param::Value).collect())];
-        self.run(principal, Job { action: "sql", statement, parts, format, rows_max, is_gate: false, as_of })
-            .await
+        self.run(
+            principal,
+            Job { action: "sql", statement, parts, format, rows_max, as_of, ..Job::default() },
+        )
+        .await
     }
 
     /// Waits until every query is on the access log with how it ended: before a process exits. Those that are
@@ -169,8 +175,7 @@ impl Query {
         let core = Arc::clone(&self.shared);
         let place = core.place().await.inspect_err(|error| count(job.action, error.code()))?;
         let (ready, is_ready) = oneshot::channel();
-        let deadline_ms = core.options.deadline_ms;
-        let stop = Arc::new(Stop::new(Instant::now() + Duration::from_millis(deadline_ms), deadline_ms));
+        let stop = core.stop(&job);
         let run = Run { core, principal: principal.clone(), job, stop: Arc::clone(&stop) };
         self.shared.unfinished.spawn(run.drive(place, ready));
         match timeout_at(stop.deadline(), is_ready).await {
@@ -185,7 +190,7 @@ impl Query {
 }
 
 /// The text with its parameters as comments: what was asked is not known without them.
-fn with_params(sql: &str, params: &[ScalarValue]) -> String {
+pub(crate) fn with_params(sql: &str, params: &[ScalarValue]) -> String {
     let params =
         params.iter().zip(1..).map(|(value, number)| format!("\n-- ${number} = {:?}", value.to_string()));
     std::iter::once(sql.to_string()).chain(params).collect()
@@ -205,6 +210,14 @@ impl Drop for Waiting<'_> {
 }
 
 impl Core {
+    /// When `job`, which begins now, must end.
+    fn stop(&self, job: &Job) -> Arc<Stop> {
+        let own = self.options.deadline_ms;
+        let deadline_ms = job.deadline_ms.map_or(own, |asked| asked.min(own));
+        let deadline = Instant::now() + Duration::from_millis(deadline_ms);
+        Arc::new(Stop::with(job.gone.clone(), deadline, deadline_ms))
+    }
+
     /// A place among the running queries.
     async fn place(&self) -> Result<OwnedSemaphorePermit> {
         if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
@@ -219,6 +232,19 @@ impl Core {
         match timeout(Duration::from_millis(self.options.deadline_ms), wait).await {
             Ok(Ok(place)) => Ok(place),
             Ok(Err(_)) | Err(_) => Err(Error::Busy),
+        }
+    }
+
+    /// What the tables over `snapshot` share.
+    fn tables(&self, snapshot: Arc<Snapshot>, tenant: &str, policy: Option<Arc<Policy>>) -> Shared {
+        Shared {
+            snapshot,
+            files: Arc::new(SnapshotFiles::default()),
+            verified: Arc::clone(&self.verified),
+            scans: Arc::new(Scans::default()),
+            filters_in_decoder: self.options.filters_in_decoder,
+            policy,
+            column_key: (self.options.column_key)(tenant),
         }
     }
 
@@ -324,23 +350,8 @@ impl Run {
     /// Checks the statements and puts the intent, or the refusal, on the access log.
     async fn admit(&self, query_id: &str) -> Result<(Vec<Statement>, Arc<Snapshot>)> {
         let (principal, job) = (&self.principal, &self.job);
-        let admitted = match self.check().await {
-            Ok(statements) => self.snapshot().map(|snapshot| (statements, Arc::new(snapshot))),
-            Err(error) => Err(error),
-        };
-        let (statements, snapshot) = match admitted {
-            Ok(admitted) => admitted,
-            // Whatever the reason: what was asked is on the log.
-            Err(error) => {
-                let refusal = Access {
-                    statement: Some(&job.statement),
-                    format: job.format,
-                    ..Access::refusal(principal, query_id, job.action, &error)
-                };
-                self.core.access.record(refusal).await?;
-                return Err(error);
-            }
-        };
+        let (statements, snapshot) = self.checked(query_id).await?;
+        let snapshot = Arc::new(snapshot);
         let intent = Access {
             statement: Some(&job.statement),
             snapshot: Some(snapshot.to_json()),
@@ -349,6 +360,24 @@ impl Run {
         };
         self.core.access.record(intent).await?;
         Ok((statements, snapshot))
+    }
+
+    /// The statements, if they are ones that may be answered, and the logs that they are about.
+    async fn checked(&self, query_id: &str) -> Result<(Vec<Statement>, Snapshot)> {
+        let checked = match self.check().await {
+            Ok(statements) => self.snapshot().map(|snapshot| (statements, snapshot)),
+            Err(error) => Err(error),
+        };
+        // Whatever the reason: what was asked is on the log.
+        if let Err(error) = &checked {
+            let refusal = Access {
+                statement: Some(&self.job.statement),
+                format: self.job.format,
+                ..Access::refusal(&self.principal, query_id, self.job.action, error)
+            };
+            self.core.access.record(refusal).await?;
+        }
+        checked
     }
 
     /// The logs that the question is about.
@@ -378,7 +407,14 @@ impl Run {
             )));
         }
         let texts: Vec<String> = self.job.parts.iter().map(|(sql, _)| sql.clone()).collect();
-        let parse = async move { texts.iter().map(|sql| statement::parse(sql, role)).collect() };
+        let client = self.job.client.clone();
+        let parse = async move {
+            let parse = |sql: &String| match &client {
+                Some(client) => statement::parse_postgres(sql, role, &client.types),
+                None => statement::parse(sql, role),
+            };
+            texts.iter().map(parse).collect()
+        };
         self.core.on_query_threads(parse).await
     }
 
@@ -393,18 +429,11 @@ impl Run {
         let (core, stop, role) = (Arc::clone(&self.core), Arc::clone(&self.stop), self.principal.role);
         let (tenant, policy) = (self.principal.tenant.clone(), self.policy().cloned());
         let params: Vec<Vec<Param>> = self.job.parts.iter().map(|(_, params)| params.clone()).collect();
-        let scans = Arc::new(Scans::default());
+        let client = self.job.client.clone();
         async move {
-            let shared = Shared {
-                snapshot,
-                files: Arc::new(SnapshotFiles::default()),
-                verified: Arc::clone(&core.verified),
-                scans: Arc::clone(&scans),
-                filters_in_decoder: core.options.filters_in_decoder,
-                policy,
-                column_key: (core.options.column_key)(&tenant),
-            };
-            let mut session = core.engine.session(&shared, role, &stop)?;
+            let shared = core.tables(snapshot, &tenant, policy);
+            let scans = Arc::clone(&shared.scans);
+            let mut session = core.engine.session(&shared, role, &stop, client.as_ref())?;
             let parts = statements.into_iter().zip(params);
             let Planned { schema, before, mut rows } = start(&mut session, parts).await?;
             let (files, read) =
@@ -493,39 +522,4 @@ impl Run {
 
 fn run_error(error: &datafusion::common::DataFusionError) -> Error {
     Error::engine(error, Stage::Run)
-}
-
-/// Plans all statements, collects all but the last and starts the last.
-async fn start(
-    session: &mut Session,
-    parts: impl Iterator<Item = (Statement, Vec<Param>)>,
-) -> Result<Planned> {
-    let mut before: Vec<Vec<RecordBatch>> = Vec::new();
-    let mut last: Option<SendableRecordBatchStream> = None;
-    for (statement, params) in parts {
-        if let Some(rows) = last.take() {
-            before.push(collect(rows).await?);
-        }
-        let params = params.into_iter().map(|param| param.resolve(&before)).collect::<Result<Vec<_>>>()?;
-        let plan = plan(session, statement, params).await?;
-        last = Some(execute_stream(plan, session.state.task_ctx()).map_err(|error| run_error(&error))?);
-    }
-    let rows = last.ok_or_else(|| Error::Internal("a query without a statement".to_string()))?;
-    Ok(Planned { schema: rows.schema(), before, rows })
-}
-
-async fn collect(mut rows: SendableRecordBatchStream) -> Result<Vec<RecordBatch>> {
-    let mut all = Vec::new();
-    let mut count = 0;
-    while let Some(batch) = rows.next().await.transpose().map_err(|error| run_error(&error))? {
-        count += batch.num_rows();
-        if count > ROWS_BEFORE_MAX {
-            return Err(Error::AnswerTooLarge {
-                what: "rows that belong to the answer",
-                limit: ROWS_BEFORE_MAX as u64,
-            });
-        }
-        all.push(batch);
-    }
-    Ok(all)
 }

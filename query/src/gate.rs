@@ -141,15 +141,7 @@ impl Query {
         }
         let statement: Vec<String> =
             asked.iter().map(|(gate, window)| format!("gate {gate} window={window}")).collect();
-        let job = Job {
-            action,
-            statement: statement.join("\n"),
-            parts,
-            format: None,
-            rows_max: None,
-            is_gate: true,
-            as_of: None,
-        };
+        let job = Job { action, statement: statement.join("\n"), parts, is_gate: true, ..Job::default() };
         let mut answer = self.run(principal, job).await?;
         let rows = collected(&mut answer).await?;
         let behind = self.gates_blocked(&principal.tenant).await;

@@ -6,7 +6,6 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use arrow::array::RecordBatch;
@@ -19,25 +18,33 @@ use datafusion::physical_plan::{
 };
 use futures::{Stream, StreamExt};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::Error;
 
 /// When a query must end: at its deadline, or once nobody waits for it.
 #[derive(Debug)]
 pub(crate) struct Stop {
-    gone: AtomicBool,
+    gone: CancellationToken,
     deadline: Instant,
     deadline_ms: u64,
 }
 
 impl Stop {
+    /// For tests of what asks it.
+    #[cfg(test)]
     pub(crate) fn new(deadline: Instant, deadline_ms: u64) -> Stop {
-        Stop { gone: AtomicBool::new(false), deadline, deadline_ms }
+        Stop::with(CancellationToken::new(), deadline, deadline_ms)
+    }
+
+    /// Ends also when `gone` is cancelled, which is this query's own.
+    pub(crate) fn with(gone: CancellationToken, deadline: Instant, deadline_ms: u64) -> Stop {
+        Stop { gone, deadline, deadline_ms }
     }
 
     /// Nobody waits any more.
     pub(crate) fn cancel(&self) {
-        self.gone.store(true, Ordering::Relaxed);
+        self.gone.cancel();
     }
 
     pub(crate) fn deadline(&self) -> Instant {
@@ -55,7 +62,7 @@ impl Stop {
         if Instant::now() >= self.deadline {
             return Err(self.deadline_error());
         }
-        if self.gone.load(Ordering::Relaxed) {
+        if self.gone.is_cancelled() {
             return Err(Error::Cancelled);
         }
         Ok(())

@@ -35,6 +35,8 @@ mod statement;
 
 mod function;
 
+mod catalogue;
+
 mod file;
 
 mod table;
@@ -56,6 +58,8 @@ mod replay;
 mod gate;
 
 mod http;
+
+pub mod postgres;
 
 pub use access::{Access, AccessLog, Decision, Phase, Status};
 pub use answer::Answer;

@@ -208,8 +208,7 @@ impl Query {
             ],
             format: Some(format.name()),
             rows_max: None,
-            is_gate: false,
-            as_of: None,
+            ..Job::default()
         };
         let mut answer = self.run(principal, job).await?;
         let mut before = std::mem::take(&mut answer.before).into_iter();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider};
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::config::{ConfigNonZeroUsize, Dialect};
@@ -10,26 +11,32 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionState;
 use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::parser::Statement;
 use schemas::principal::Role;
 
+use crate::catalogue::{Catalogue, Client, Sight};
+use crate::core::Described;
 use crate::error::Stage;
 use crate::function::{Budget, Functions};
 use crate::guard::{Stop, guard};
 use crate::memory::{Bytes, Quota};
 use crate::shape::Shape;
-use crate::table::{Shared, tables};
+use crate::table::{Shared, documented, tables};
 use crate::{Error, Options, Result};
 
 const CATALOG: &str = "tacho";
 const SCHEMA: &str = "public";
+/// Parameters of one statement.
+const PARAMETERS_MAX: usize = schemas::limits::QUERY_PARAMETERS_MAX;
 
 /// What all sessions share.
 #[derive(Debug)]
 pub(crate) struct Engine {
     functions: Functions,
+    catalogue: Catalogue,
     /// Holds the cache of Parquet footers.
     runtime: RuntimeEnv,
     partitions: usize,
@@ -52,6 +59,7 @@ impl Engine {
         let runtime = RuntimeEnvBuilder::new().build().map_err(|error| Error::Internal(error.to_string()))?;
         Ok(Engine {
             functions: Functions::new(),
+            catalogue: Catalogue::default(),
             runtime,
             partitions: options.partitions,
             memory_bytes: options.memory_bytes,
@@ -59,11 +67,18 @@ impl Engine {
         })
     }
 
-    /// A session that sees the tables of `shared` that `role` may see, until `stop`.
+    /// A session that sees the tables of `shared` that `role` may see, until `stop`; for a client of PostgreSQL with
+    /// a catalogue that lists these.
     ///
     /// # Errors
     /// [`Error::Internal`].
-    pub(crate) fn session(&self, shared: &Shared, role: Role, stop: &Arc<Stop>) -> Result<Session> {
+    pub(crate) fn session(
+        &self,
+        shared: &Shared,
+        role: Role,
+        stop: &Arc<Stop>,
+        client: Option<&Arc<Client>>,
+    ) -> Result<Session> {
         let internal = |error: datafusion::common::DataFusionError| Error::Internal(error.to_string());
         let schema = MemorySchemaProvider::new();
         for (name, table) in tables(shared, role)? {
@@ -77,16 +92,30 @@ impl Engine {
             .with_object_store_registry(shared.files.registry()?)
             .build_arc()
             .map_err(internal)?;
-        let builder = SessionStateBuilder::new().with_config(self.config()).with_runtime_env(runtime);
+        let builder = SessionStateBuilder::new()
+            .with_config(self.config(client.map_or(CATALOG, |client| &client.database)))
+            .with_runtime_env(runtime);
         let budget = Arc::new(Budget::new(Arc::clone(stop)));
-        let state = self.functions.register(builder, &budget).build();
-        state.catalog_list().register_catalog(CATALOG.to_string(), Arc::new(catalog));
+        let builder = self.functions.register(builder, &budget);
+        let state = match client {
+            Some(client) => {
+                let past = shared.snapshot.is_of_the_past();
+                let sight = Sight::new(documented(role, shared.policy.as_deref(), past), client);
+                for (name, schema) in self.catalogue.schemas(&sight)? {
+                    catalog.register_schema(name, schema).map_err(internal)?;
+                }
+                self.catalogue.register(builder, &sight).build()
+            }
+            None => builder.build(),
+        };
+        let name = client.map_or(CATALOG, |client| &client.database);
+        state.catalog_list().register_catalog(name.to_string(), Arc::new(catalog));
         Ok(Session { state, budget, stop: Arc::clone(stop) })
     }
 
-    fn config(&self) -> SessionConfig {
+    fn config(&self, catalog: &str) -> SessionConfig {
         let mut config = SessionConfig::new()
-            .with_default_catalog_and_schema(CATALOG, SCHEMA)
+            .with_default_catalog_and_schema(catalog, SCHEMA)
             .with_create_default_catalog_and_schema(false)
             .with_information_schema(false)
             .with_target_partitions(self.partitions);
@@ -113,13 +142,7 @@ pub(crate) async fn plan(
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let failed = |error: datafusion::common::DataFusionError| Error::engine(&error, Stage::Plan);
     let Session { state, budget, stop } = session;
-    let mut plan = state.statement_to_plan(statement).await.map_err(failed)?;
-    SQLOptions::new()
-        .with_allow_ddl(false)
-        .with_allow_dml(false)
-        .with_allow_statements(false)
-        .verify_plan(&plan)
-        .map_err(|error| Error::Refused { code: "statement_not_allowed", detail: error.strip_backtrace() })?;
+    let mut plan = read_only(state, statement).await?;
     if !params.is_empty() {
         plan = plan.with_param_values(ParamValues::from(params)).map_err(failed)?;
     }
@@ -133,4 +156,60 @@ pub(crate) async fn plan(
     budget.planned(shape.expressions);
     let physical = state.query_planner().create_physical_plan(&plan, state).await.map_err(failed)?;
     guard(physical, stop).map_err(failed)
+}
+
+/// What `statement` would give, with nulls for its parameters. `declared` are the types that the client says they have.
+///
+/// # Errors
+/// As [`plan`].
+pub(crate) async fn describe(
+    session: &mut Session,
+    statement: Statement,
+    declared: &[Option<DataType>],
+) -> Result<Described> {
+    let failed = |error: datafusion::common::DataFusionError| Error::engine(&error, Stage::Plan);
+    let Session { state, stop, .. } = session;
+    let mut plan = read_only(state, statement).await?;
+    let params = parameters(&plan, declared)?;
+    if !params.is_empty() {
+        let nulls = params.iter().map(ScalarValue::try_new_null).collect::<Result<Vec<_>, _>>();
+        plan = plan.with_param_values(ParamValues::from(nulls.map_err(failed)?)).map_err(failed)?;
+    }
+    stop.check()?;
+    let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {}).map_err(failed)?;
+    Ok(Described { params, schema: Arc::clone(plan.schema().inner()) })
+}
+
+/// Types of `$1`, `$2`, ...: where the client does not say, what they are compared with, else text.
+fn parameters(plan: &LogicalPlan, declared: &[Option<DataType>]) -> Result<Vec<DataType>> {
+    let found = plan.get_parameter_types().map_err(|error| Error::engine(&error, Stage::Plan))?;
+    let number = |id: &str| id.strip_prefix('$').and_then(|number| number.parse::<usize>().ok());
+    let last = found.keys().filter_map(|id| number(id)).max().unwrap_or(0);
+    let count = last.max(declared.len());
+    if count > PARAMETERS_MAX {
+        return Err(Error::TooLarge { what: "the number of parameters", limit: PARAMETERS_MAX as u64 });
+    }
+    let kind = |at: usize| {
+        let declared = declared.get(at).cloned().flatten();
+        let inferred = found.get(&format!("${}", at + 1)).cloned().flatten();
+        match (declared, inferred.filter(|kind| *kind != DataType::Null)) {
+            // Which unit and zone, the client cannot say.
+            (Some(DataType::Timestamp(..)) | None, Some(kind)) => kind,
+            (Some(kind), _) => kind,
+            (None, None) => DataType::Utf8,
+        }
+    };
+    Ok((0..count).map(kind).collect())
+}
+
+async fn read_only(state: &SessionState, statement: Statement) -> Result<LogicalPlan> {
+    let plan =
+        state.statement_to_plan(statement).await.map_err(|error| Error::engine(&error, Stage::Plan))?;
+    SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false)
+        .verify_plan(&plan)
+        .map_err(|error| Error::Refused { code: "statement_not_allowed", detail: error.strip_backtrace() })?;
+    Ok(plan)
 }

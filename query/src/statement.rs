@@ -9,15 +9,23 @@ use datafusion::sql::parser::{DFParserBuilder, Statement as Parsed};
 use datafusion::sql::sqlparser::ast::{
     Expr, ObjectName, Query, Select, SetExpr, Statement as SqlStatement, TableFactor, Visit, Visitor,
 };
-use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect};
+use datafusion::sql::sqlparser::tokenizer::TokenWithSpan;
 use schemas::limits::{SQL_BYTES_MAX, SQL_IN_LIST_MAX};
 use schemas::principal::Role;
 
 use crate::{Error, Result};
 
+mod known;
+mod labels;
 mod names;
+mod postgres;
 mod tokens;
 mod weight;
+
+pub(crate) use labels::shown;
+pub(crate) use postgres::parse_postgres;
+pub(crate) use tokens::{Piece, split};
 
 /// Tables and subqueries in one statement.
 const RELATIONS_MAX: usize = schemas::limits::QUERY_RELATIONS_MAX;
@@ -40,26 +48,42 @@ pub(crate) fn parse(sql: &str, role: Role) -> Result<Parsed> {
     }
     let dialect = GenericDialect {};
     let tokens = tokens::tokenize(sql, &dialect)?;
-    let mut statements = DFParserBuilder::new(tokens)
-        .with_dialect(&dialect)
-        .with_recursion_limit(PARSER_DEPTH_MAX)
-        .build()
-        .and_then(|mut parser| parser.parse_statements())
-        .map_err(|error| Error::engine(&error, crate::error::Stage::Plan))?;
-    let (Some(mut statement), true) = (statements.pop_front(), statements.is_empty()) else {
-        return Err(refused("statement_count", "exactly one statement is answered at a time"));
-    };
-    check(&statement, role)?;
+    let mut statement = one(tokens, &dialect)?;
+    check(&statement, role, Schemas::One)?;
     names::name_subqueries(&mut statement);
     Ok(statement)
 }
 
-fn check(statement: &Parsed, role: Role) -> Result<()> {
+/// The one statement that `tokens` are.
+fn one(tokens: Vec<TokenWithSpan>, dialect: &dyn Dialect) -> Result<Parsed> {
+    let mut statements = DFParserBuilder::new(tokens)
+        .with_dialect(dialect)
+        .with_recursion_limit(PARSER_DEPTH_MAX)
+        .build()
+        .and_then(|mut parser| parser.parse_statements())
+        .map_err(|error| Error::engine(&error, crate::error::Stage::Plan))?;
+    match (statements.pop_front(), statements.is_empty()) {
+        (Some(statement), true) => Ok(statement),
+        _ => Err(refused("statement_count", "exactly one statement is answered at a time")),
+    }
+}
+
+/// Which names a table may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Schemas {
+    /// One plain name: there is one schema.
+    One,
+    /// Also with a schema, and with a database before it: a client of PostgreSQL has three schemas, and nothing
+    /// else is registered in its session.
+    Several,
+}
+
+fn check(statement: &Parsed, role: Role, schemas: Schemas) -> Result<()> {
     match statement {
-        Parsed::Statement(sql) => check_query(sql),
+        Parsed::Statement(sql) => check_query(sql, schemas),
         // EXPLAIN shows paths and the predicates of views.
         Parsed::Explain(explain) if role.administers() => match explain.statement.as_ref() {
-            Parsed::Statement(sql) => check_query(sql),
+            Parsed::Statement(sql) => check_query(sql, schemas),
             _ => Err(not_allowed("EXPLAIN of this")),
         },
         Parsed::Explain(_) => Err(Error::Forbidden("EXPLAIN is for role admin".to_string())),
@@ -69,11 +93,11 @@ fn check(statement: &Parsed, role: Role) -> Result<()> {
     }
 }
 
-fn check_query(statement: &SqlStatement) -> Result<()> {
+fn check_query(statement: &SqlStatement, schemas: Schemas) -> Result<()> {
     if !matches!(statement, SqlStatement::Query(_)) {
         return Err(not_allowed("this statement"));
     }
-    let mut walls = Walls { relations: 0, groupings: 1 };
+    let mut walls = Walls { relations: 0, groupings: 1, schemas };
     match statement.visit(&mut walls) {
         ControlFlow::Continue(()) => weight::check(statement),
         ControlFlow::Break(error) => Err(error),
@@ -92,6 +116,7 @@ fn not_allowed(what: &str) -> Error {
 struct Walls {
     relations: usize,
     groupings: usize,
+    schemas: Schemas,
 }
 
 impl Walls {
@@ -161,7 +186,9 @@ impl Walls {
             ));
         }
         match factor {
-            TableFactor::Table { name, args: None, version: None, json_path: None, .. } => one_name(name),
+            TableFactor::Table { name, args: None, version: None, json_path: None, .. } => {
+                one_name(name, self.schemas)
+            }
             TableFactor::Derived { .. } | TableFactor::NestedJoin { .. } | TableFactor::UNNEST { .. } => {
                 Ok(())
             }
@@ -170,10 +197,10 @@ impl Walls {
     }
 }
 
-/// A table has one plain name: there is one schema, and a longer name is looked for elsewhere.
-fn one_name(name: &ObjectName) -> Result<()> {
-    match name.0.as_slice() {
-        [_] => Ok(()),
+/// A longer name than there are schemas for is looked for elsewhere.
+fn one_name(name: &ObjectName, schemas: Schemas) -> Result<()> {
+    match (name.0.as_slice(), schemas) {
+        ([_], _) | ([_, _] | [_, _, _], Schemas::Several) => Ok(()),
         _ => Err(Error::Plan { detail: format!("table {name} not found"), position: None }),
     }
 }

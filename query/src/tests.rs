@@ -9,6 +9,7 @@ mod formats;
 mod gates;
 mod isolation;
 mod policy;
+mod postgres;
 mod questions;
 mod replaying;
 mod runbooks;

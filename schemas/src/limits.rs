@@ -273,6 +273,40 @@ pub const QUERY_STEPS_MAX: u64 = 200_000;
 /// Characters shown of one payload value.
 pub const QUERY_SHOWN_CHARS_MAX: usize = 2_000;
 
+// Used in query/src/session.rs.
+
+/// Parameters of one statement.
+pub const QUERY_PARAMETERS_MAX: usize = 1_024;
+
+// Used in query/src/postgres.
+
+/// Connections at once on the PostgreSQL port, where the limit of file descriptors allows four times as many.
+pub const POSTGRES_CONNECTIONS_MAX: usize = 1_024;
+/// Milliseconds from the start of a connection to its password.
+pub const POSTGRES_STARTUP_TIMEOUT_MS: u64 = 20_000;
+/// Milliseconds that a connection may say nothing.
+pub const POSTGRES_IDLE_TIMEOUT_MS: u64 = 3_600_000;
+/// Milliseconds that a client may take to read a piece of what it is sent.
+pub const POSTGRES_WRITE_TIMEOUT_MS: u64 = 30_000;
+/// Milliseconds to wait before the next connection where none could be accepted.
+pub const POSTGRES_ACCEPT_PAUSE_MS: u64 = 100;
+/// Bytes of a message before the password was checked.
+pub const POSTGRES_STARTUP_BYTES_MAX: usize = 8 << 10;
+/// Bytes of a message after that: an SQL text with its parameters.
+pub const POSTGRES_MESSAGE_BYTES_MAX: usize = QUERY_BODY_BYTES_MAX;
+/// Bytes of answer gathered before they are sent.
+pub const POSTGRES_OUTPUT_BYTES: usize = 64 << 10;
+/// Statements in one text of the simple protocol.
+pub const POSTGRES_STATEMENTS_MAX: usize = 32;
+/// Prepared statements of one connection.
+pub const POSTGRES_PREPARED_MAX: usize = 256;
+/// Bytes of all prepared statements of one connection.
+pub const POSTGRES_PREPARED_BYTES_MAX: usize = 1 << 20;
+/// Portals and cursors of one connection.
+pub const POSTGRES_PORTALS_MAX: usize = 64;
+/// Bytes of the value of a setting.
+pub const POSTGRES_SETTING_BYTES_MAX: usize = 256;
+
 // Used in query/src/shape.rs.
 
 /// Rows of one batch.
@@ -422,3 +456,5 @@ const _: () = assert!(SEAL_ROWS <= SEGMENT_ROWS_MAX && SMALL_LOG_ROWS <= SEAL_RO
 const _: () = assert!(SEAL_AGE_US <= SEAL_AGE_SMALL_US);
 const _: () = assert!(GROUP_BODY_BYTES_MAX as u64 <= u32::MAX as u64);
 const _: () = assert!(QUEUED_BYTES_MAX < UNSEALED_BYTES_MAX);
+const _: () = assert!(SQL_BYTES_MAX < POSTGRES_MESSAGE_BYTES_MAX);
+const _: () = assert!(POSTGRES_STARTUP_BYTES_MAX < POSTGRES_MESSAGE_BYTES_MAX);

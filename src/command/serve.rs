@@ -22,6 +22,7 @@ use crate::exit;
 use crate::gates;
 use crate::listen::{self, Connections, Listener};
 use crate::node::{Duty, Node};
+use crate::postgres;
 use crate::service::operating_system_user;
 
 /// How long requests in flight may take once the service is told to end.
@@ -34,7 +35,8 @@ pub async fn run(configuration: Configuration) -> Result<u8> {
     let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let mut interrupted = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
     let running = Running::start(&configuration).await?;
-    print(format!("ready http={}\n", running.address).as_bytes())?;
+    let pg = running.postgres.map_or_else(String::new, |address| format!(" pg={address}"));
+    print(format!("ready http={}{pg}\n", running.address).as_bytes())?;
     tokio::select! {
         _ = terminated.recv() => tracing::info!("terminated: sealing"),
         _ = interrupted.recv() => tracing::info!("interrupted: sealing"),
@@ -48,6 +50,8 @@ pub async fn run(configuration: Configuration) -> Result<u8> {
 pub struct Running {
     /// The address of the HTTP port.
     pub address: SocketAddr,
+    /// The address of the PostgreSQL port, if there is one.
+    pub postgres: Option<SocketAddr>,
     /// What answers behind it.
     pub node: Node,
     stop: watch::Sender<bool>,
@@ -66,6 +70,11 @@ impl Running {
         check_plaintext(listen, configuration)?;
         let listener = TcpListener::bind(listen).await.with_context(|| format!("listen on {listen}"))?;
         let address = listener.local_addr()?;
+        if let Some(pg) = configuration.pg()? {
+            check_plaintext(pg, configuration)?;
+        }
+        let pg = postgres::bind(configuration).await?;
+        let postgres = pg.as_ref().map(|(_, address)| *address);
         let (stop, stopped) = watch::channel(false);
         let opening = Opening::default();
         let behind = opening.clone();
@@ -82,11 +91,16 @@ impl Running {
         if let Some((_, listener)) = socket {
             let behind = opening.clone();
             let answer = move |request, user| behind.clone().answer_socket(request, user);
-            servers.push(tokio::spawn(listen::serve(Socket(listener), Connections::new(), answer, stopped)));
+            let served = listen::serve(Socket(listener), Connections::new(), answer, stopped.clone());
+            servers.push(tokio::spawn(served));
+        }
+        // Who comes before the store is open waits in the kernel's queue.
+        if let Some((listener, _)) = pg {
+            servers.push(tokio::spawn(postgres::serve(listener, node.clone(), stopped)));
         }
         opening.0.set(door::router(&node)).ok();
         tracing::info!(%address, "ready");
-        Ok(Running { address, node, stop, servers, socket: path })
+        Ok(Running { address, postgres, node, stop, servers, socket: path })
     }
 
     /// Takes no more requests, lets those in flight end, seals and signs everything.

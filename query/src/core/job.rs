@@ -1,8 +1,12 @@
 //! What is asked: one statement of a principal's own, or several of ours that belong together.
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
 use datafusion::common::ScalarValue;
+use tokio_util::sync::CancellationToken;
 
+use crate::catalogue::Client;
 use crate::{AsOf, Error, Result};
 
 /// One question.
@@ -51,6 +55,7 @@ impl Param {
 }
 
 /// What runs as one query: statements of which all but the last are collected, over one snapshot.
+#[derive(Default)]
 pub(crate) struct Job {
     pub(crate) action: &'static str,
     /// What the access log shows.
@@ -63,4 +68,10 @@ pub(crate) struct Job {
     pub(crate) is_gate: bool,
     /// An earlier moment that the question is about.
     pub(crate) as_of: Option<AsOf>,
+    /// Milliseconds it may run, if fewer than the service's own limit.
+    pub(crate) deadline_ms: Option<u64>,
+    /// Cancelled when whoever asked no longer wants it; of this query alone.
+    pub(crate) gone: CancellationToken,
+    /// A client that speaks PostgreSQL's SQL and sees its catalogue, and not the plain door.
+    pub(crate) client: Option<Arc<Client>>,
 }

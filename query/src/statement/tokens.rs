@@ -29,6 +29,75 @@ pub(super) fn tokenize(sql: &str, dialect: &dyn Dialect) -> Result<Vec<TokenWith
     Ok(tokens)
 }
 
+/// A statement of a text, as it stands there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Piece<'a> {
+    pub(crate) text: &'a str,
+    /// Line and column of the text at which it begins.
+    pub(crate) start: Position,
+}
+
+/// The statements of `sql`, which are divided by semicolons; empty ones are left out.
+///
+/// # Errors
+/// [`Error::Syntax`] for what no token begins with, [`Error::TooLarge`] for more than `max`.
+pub(crate) fn split<'a>(sql: &'a str, dialect: &dyn Dialect, max: usize) -> Result<Vec<Piece<'a>>> {
+    let tokens = Tokenizer::new(dialect, sql).tokenize_with_location().map_err(|error| Error::Syntax {
+        detail: error.message.clone(),
+        position: Some(Position { line: error.location.line, column: error.location.column }),
+    })?;
+    let mut places = Places::new(sql);
+    let (mut pieces, mut begin) = (Vec::new(), None);
+    for token in &tokens {
+        match &token.token {
+            Token::Whitespace(_) | Token::EOF => {}
+            Token::SemiColon => {
+                if let Some((from, start)) = begin.take() {
+                    let to = places.byte(token.span.start.line, token.span.start.column);
+                    pieces.push(Piece { text: sql.get(from..to).unwrap_or_default(), start });
+                }
+            }
+            _ if begin.is_none() => {
+                let (line, column) = (token.span.start.line, token.span.start.column);
+                begin = Some((places.byte(line, column), Position { line, column }));
+            }
+            _ => {}
+        }
+    }
+    if let Some((from, start)) = begin {
+        pieces.push(Piece { text: sql.get(from..).unwrap_or_default(), start });
+    }
+    if pieces.len() > max {
+        return Err(Error::TooLarge { what: "the number of statements in one text", limit: max as u64 });
+    }
+    Ok(pieces)
+}
+
+/// Goes through a text once, from place to later place.
+struct Places<'a> {
+    rest: std::str::CharIndices<'a>,
+    line: u64,
+    column: u64,
+    length: usize,
+}
+
+impl<'a> Places<'a> {
+    fn new(text: &'a str) -> Places<'a> {
+        Places { rest: text.char_indices(), line: 1, column: 1, length: text.len() }
+    }
+
+    fn byte(&mut self, line: u64, column: u64) -> usize {
+        while (self.line, self.column) < (line, column) {
+            match self.rest.next() {
+                Some((_, '\n')) => (self.line, self.column) = (self.line + 1, 1),
+                Some(_) => self.column += 1,
+                None => return self.length,
+            }
+        }
+        self.rest.clone().next().map_or(self.length, |(at, _)| at)
+    }
+}
+
 fn keyword(token: &Token) -> Option<Keyword> {
     match token {
         Token::Word(word) if word.quote_style.is_none() => Some(word.keyword),
@@ -188,6 +257,27 @@ mod tests {
         assert_eq!(code(&format!("SELECT 1{}", "+1".repeat(OPERATORS_MAX + 1))), "too_deep");
         assert_eq!(code(&format!("SELECT 1 IN (-1{})", ",-1".repeat(9_999))), "ok");
         assert_eq!(code(&format!("SELECT (1+1){}", "+1".repeat(OPERATORS_MAX))), "too_deep");
+    }
+
+    #[test]
+    fn texts_are_split_at_semicolons_outside_of_strings_and_comments() {
+        let dialect = datafusion::sql::sqlparser::dialect::PostgreSqlDialect {};
+        let pieces = |sql| -> Vec<(String, u64, u64)> {
+            let pieces = split(sql, &dialect, 3).unwrap();
+            pieces
+                .iter()
+                .map(|piece| (piece.text.to_string(), piece.start.line, piece.start.column))
+                .collect()
+        };
+        let piece = |text: &str, line, column| (text.to_string(), line, column);
+        assert_eq!(pieces("SELECT 1"), [piece("SELECT 1", 1, 1)]);
+        assert_eq!(
+            pieces(" ;é;\n SELECT ';' /* ; */, $$;$$ ;; -- ;\nSHOW x;"),
+            [piece("é", 1, 3), piece("SELECT ';' /* ; */, $$;$$ ", 2, 2), piece("SHOW x", 3, 1)]
+        );
+        assert!(pieces(" ; -- nothing").is_empty());
+        assert!(matches!(split("a;b;c;d", &dialect, 3), Err(Error::TooLarge { .. })));
+        assert!(matches!(split("SELECT 'open", &dialect, 3), Err(Error::Syntax { .. })));
     }
 
     #[test]

@@ -1,0 +1,169 @@
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use crate::support::{Service, run};
+
+/// 300 events of one minute and a bit.
+fn events() -> String {
+    let event = |i: usize| {
+        format!(
+            r#"{{"event_id":"e-{i:03}","time":"2026-11-21T10:{:02}:{:02}.123456Z","kind":"call","user_id":"u-{i}","agent_id":"a-1","session_id":"s-1","server":"github","capability":"get_issue","method":"tools/call","decision":"allow","status":"ok","latency_us":{},"scopes":["repo","with, comma"],"arguments":{{"number":{i}}},"result":"ok"}}"#,
+            i / 60,
+            i % 60,
+            1200 + i
+        )
+    };
+    (0..300).map(event).collect::<Vec<_>>().join("\n")
+}
+
+/// A service with a PostgreSQL port and events in it.
+fn serve(home: &Path) -> (Service, String) {
+    let service = Service::start(home, &[("TACHO_PG", "127.0.0.1:0")]);
+    let (address, port) = service.address.split_once(" pg=127.0.0.1:").expect("a PostgreSQL port");
+    let (address, port) = (address.to_string(), port.to_string());
+    let service = service.at(address);
+    let answer = service.post_events(events().as_bytes());
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    (service, port)
+}
+
+fn interop(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/postgres").join(file)
+}
+
+/// Whether a program is here; if not, that is said.
+fn has(program: &str, argument: &str) -> bool {
+    let found = Command::new(program).arg(argument).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let is_here = found.is_ok_and(|status| status.success());
+    if !is_here {
+        println!("SKIPPED: {program} is not here");
+    }
+    is_here
+}
+
+fn psql(port: &str, token: &str, arguments: &[&str]) -> Output {
+    Command::new("psql")
+        .args(["-X", "-v", "ON_ERROR_STOP=1", &format!("host=127.0.0.1 port={port} user=me dbname=tacho")])
+        .args(arguments)
+        .env("PGPASSWORD", token)
+        .env("PGTZ", "UTC")
+        .output()
+        .unwrap()
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn psql_asks_describes_and_lists() {
+    if !has("psql", "--version") {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let (service, port) = serve(home.path());
+    let ask = |arguments: &[&str]| said(&psql(&port, &service.token, arguments));
+    assert_eq!(ask(&["-Atc", "SELECT count(*) FROM events WHERE control IS NULL"]), "300\n");
+    assert_eq!(
+        ask(&["-Atc", "SELECT event_id, time, scopes FROM events WHERE event_id = 'e-001'"]),
+        "e-001|2026-11-21 10:00:01.123456+00|{repo,\"with, comma\"}\n"
+    );
+    for (command, expected) in [
+        ("\\dt", &["public | events", "public | payloads", "table"][..]),
+        ("\\d", &["public | access"]),
+        (
+            "\\d events",
+            &["Table \"public.events\"", "latency_us", "timestamp with time zone", "not null", "text[]"],
+        ),
+        ("\\d+ events", &["heap", "Description"]),
+        ("\\l", &["tacho", "UTF8", "(1 row)"]),
+        ("\\dn", &["public"]),
+        ("\\conninfo", &["database \"tacho\""]),
+        ("\\timing on\n", &[]),
+        ("\\du", &["t-"]),
+        ("\\dv", &["Did not find any"]),
+        ("\\gdesc\n", &[]),
+    ] {
+        let said = ask(&["-c", command]);
+        assert!(!said.contains("ERROR"), "{command}: {said}");
+        for part in expected {
+            assert!(said.contains(part), "{command}: no {part:?} in {said}");
+        }
+    }
+    let copied = psql(&port, &service.token, &["-c", "\\copy events to 'stolen'"]);
+    assert!(!copied.status.success() && said(&copied).contains("COPY"), "{copied:?}");
+    for file in ["grafana.sql", "metabase.sql", "dbeaver.sql"] {
+        let asked = psql(&port, &service.token, &["-q", "-f", interop(file).to_str().unwrap()]);
+        assert!(asked.status.success(), "{file}: {}", String::from_utf8_lossy(&asked.stderr));
+    }
+    let wrong = psql(&port, "tacho_wrong", &["-c", "SELECT 1"]);
+    assert!(said(&wrong).contains("password authentication failed"), "{wrong:?}");
+    // What psql asked is on record, under the door's name.
+    let doors = service
+        .sql("SELECT count(*) AS n FROM access WHERE door = 'pg' AND action = 'sql' AND phase = 'intent'");
+    assert!(doors[0]["n"].as_i64().unwrap() > 20, "{doors:?}");
+    assert_eq!(service.stop(), Some(0));
+}
+
+/// Python with the packages of `tests/interop/requirements.txt`.
+fn python(script: &str, success: &str) {
+    let Some(python) = std::env::var_os("TACHO_PYTHON") else {
+        println!("SKIPPED: no Python with psycopg and SQLAlchemy (TACHO_PYTHON)");
+        return;
+    };
+    let home = tempfile::tempdir().unwrap();
+    let (service, port) = serve(home.path());
+    let output = Command::new(python)
+        .arg(interop(script))
+        .args(["127.0.0.1", &port])
+        .env("PGPASSWORD", &service.token)
+        .output()
+        .unwrap();
+    assert!(output.status.success() && said(&output).contains(success), "{}", said(&output));
+    assert_eq!(service.stop(), Some(0));
+}
+
+#[test]
+fn psycopg_asks_in_text_and_binary_and_through_cursors() {
+    python("psycopg_client.py", "psycopg: done");
+}
+
+#[test]
+fn sqlalchemy_reflects_and_asks() {
+    python("sqlalchemy_client.py", "sqlalchemy: done");
+}
+
+#[test]
+fn jdbc_prepares_reflects_and_pages() {
+    let Some(driver) = std::env::var_os("TACHO_PGJDBC") else {
+        println!("SKIPPED: no PostgreSQL driver for Java (TACHO_PGJDBC)");
+        return;
+    };
+    if !has("java", "-version") {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let (service, port) = serve(home.path());
+    let output = Command::new("java")
+        .arg("-cp")
+        .arg(driver)
+        .arg(interop("Jdbc.java"))
+        .args(["127.0.0.1", &port])
+        .env("PGPASSWORD", &service.token)
+        .output()
+        .unwrap();
+    assert!(output.status.success() && said(&output).contains("jdbc: done"), "{}", said(&output));
+    assert_eq!(service.stop(), Some(0));
+}
+
+#[test]
+fn the_port_is_only_there_when_asked_for_and_not_beyond_loopback() {
+    let home = tempfile::tempdir().unwrap();
+    let service = Service::start(home.path(), &[]);
+    assert!(!service.address.contains("pg="), "{}", service.address);
+    let data = home.path().join("other");
+    let refused =
+        run(&["serve", "--data", data.to_str().unwrap(), "--listen", "127.0.0.1:0", "--pg", "0.0.0.0:0"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--allow-plaintext"), "{refused:?}");
+}
