@@ -10,6 +10,7 @@ use schemas::limits;
 use toml::Value;
 
 use crate::arguments::{Cli, Command, Config, Keys, Place, Token};
+use crate::identity;
 
 /// Where a setting came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +47,9 @@ fn known() -> Vec<(&'static str, Value, &'static str)> {
         ("keys", text(""), "directory of the keys; empty for <data>-keys"),
         ("listen", text("127.0.0.1:7420"), "address of the HTTP port"),
         ("allow_plaintext", text(""), "address beyond loopback to listen on without TLS"),
+        ("tls.cert", text(""), "file of the certificate and its chain, PEM; empty for no TLS"),
+        ("tls.key", text(""), "file of its key, PEM"),
+        ("tls.client_ca", text(""), "file of the certificates that sign client certificates, PEM"),
         ("roles", Value::Array(roles), "what this process does"),
         ("log.format", text("text"), "text or json"),
         ("log.level", text(""), "tracing filter; empty for info in a service and warn elsewhere"),
@@ -82,6 +86,7 @@ const DETECT: &str = "detect";
 pub struct Configuration {
     values: BTreeMap<&'static str, (Value, Source)>,
     detect: toml::Table,
+    identity: toml::Table,
     file: Option<PathBuf>,
 }
 
@@ -92,12 +97,14 @@ impl Configuration {
         configuration.overlay_environment(|name| std::env::var(name).ok())?;
         configuration.overlay_flags(cli);
         configuration.detect_settings()?;
+        configuration.identity_settings()?;
         Ok(configuration)
     }
 
     fn from_file(file: Option<PathBuf>) -> Result<Configuration> {
         let values = known().into_iter().map(|(key, value, _)| (key, (value, Source::Default))).collect();
-        let mut configuration = Configuration { values, detect: toml::Table::new(), file };
+        let mut configuration =
+            Configuration { values, detect: toml::Table::new(), identity: toml::Table::new(), file };
         if let Some(path) = &configuration.file {
             let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
             let table: toml::Table = text.parse().with_context(|| format!("in {}", path.display()))?;
@@ -111,6 +118,7 @@ impl Configuration {
         for (name, value) in table {
             let key = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
             match value {
+                value if identity::TABLES.contains(&key.as_str()) => drop(self.identity.insert(key, value)),
                 Value::Table(table) if key == DETECT => self.detect = table,
                 Value::Table(table) => self.overlay_table(&key, table)?,
                 value => self.set(&key, value, Source::File)?,
@@ -162,6 +170,10 @@ impl Configuration {
             Command::Serve(serve) => {
                 flag("listen", serve.listen.map(|addr| addr.to_string()));
                 flag("allow_plaintext", serve.allow_plaintext.map(|addr| addr.to_string()));
+                let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+                flag("tls.cert", path(&serve.tls.tls_cert));
+                flag("tls.key", path(&serve.tls.tls_key));
+                flag("tls.client_ca", path(&serve.tls.client_ca));
                 serve.place.clone()
             }
             Command::Ingest(ingest) => ingest.target.place.clone(),
@@ -249,6 +261,11 @@ impl Configuration {
         Ok(settings)
     }
 
+    /// Who may come in but by token.
+    pub fn identity_settings(&self) -> Result<identity::Settings> {
+        identity::Settings::parse(&self.identity)
+    }
+
     /// The file that was read.
     pub fn file(&self) -> Option<&PathBuf> {
         self.file.as_ref()
@@ -284,6 +301,10 @@ impl Configuration {
                 }
             }
         }
+        let identity = toml::to_string(&self.identity_settings()?).context("identity settings")?;
+        if !identity.is_empty() {
+            lines.push(format!("\n# who may come in but by token, file\n{}", identity.trim_end()));
+        }
         Ok(lines)
     }
 }
@@ -298,6 +319,7 @@ mod tests {
         std::fs::write(&file, text).unwrap();
         let configuration = Configuration::from_file(Some(file))?;
         configuration.detect_settings()?;
+        configuration.identity_settings()?;
         Ok(configuration)
     }
 
@@ -322,6 +344,9 @@ mod tests {
             ("seal_rows = 1", "unknown key seal_rows"),
             ("[store]\nseal_rows = \"x\"", "store.seal_rows is string, expected integer"),
             ("[detect]\nnonsense = 1", "nonsense"),
+            ("[[mtls]]\nsubject = \"CN=a\"\nrole = \"collector\"", "missing field `tenant`"),
+            ("[[mtls]]\nsubject = \"CN=a\"\nrole = \"root\"\ntenant = \"a\"", "unknown variant `root`"),
+            ("[[mtls]]\nsubjekt = \"CN=a\"\nrole = \"collector\"\ntenant = \"a\"", "unknown field `subjekt`"),
             ("listen", "tacho.toml"),
         ] {
             let error = format!("{:#}", parsed(text).unwrap_err());

@@ -391,6 +391,53 @@ pub const VERIFY_DIFFERENT_MAX: usize = 200;
 /// File and group numbers over this were not counted up to; the ones after a number must have room.
 pub const STORE_NUMBER_MAX: u64 = u64::MAX / 2;
 
+// Used in src/tls.rs.
+
+/// Milliseconds between two looks at the files of certificates and keys.
+pub const TLS_CHECK_INTERVAL_MS: u64 = 2_000;
+/// Bytes of one of these files.
+pub const TLS_FILE_BYTES_MAX: u64 = 1 << 20;
+
+// Used in src/identity.
+
+/// Bytes of a credential; a longer one is refused unread.
+pub const CREDENTIAL_BYTES_MAX: usize = 16 << 10;
+/// Failed logins of one token from one network within [`LOGIN_FAILURE_WINDOW_US`], after which that pair is locked out.
+pub const LOGIN_FAILURES_MAX: u32 = 10;
+/// Failed logins from one network within the same time, whatever they name, after which strangers from there are locked out.
+pub const LOGIN_NETWORK_FAILURES_MAX: u32 = 100;
+/// See [`LOGIN_FAILURES_MAX`].
+pub const LOGIN_FAILURE_WINDOW_US: i64 = 60 * 1_000_000;
+/// How long a first lockout lasts, in microseconds; each further one twice as long.
+pub const LOGIN_LOCKOUT_FIRST_US: i64 = 30 * 1_000_000;
+/// How long the longest lockout lasts, in microseconds.
+pub const LOGIN_LOCKOUT_LONGEST_US: i64 = 900 * 1_000_000;
+/// How long after its last failure a network or token starts afresh, in microseconds.
+pub const LOGIN_FORGET_US: i64 = 3600 * 1_000_000;
+/// Networks, and pairs of network and token, whose failures are counted, each.
+pub const LOGIN_TRACKED_MAX: usize = 8_192;
+/// Pairs of network and principal remembered as having logged in.
+pub const LOGIN_KNOWN_MAX: usize = 16_384;
+/// Refusals of one kind from one network that are recorded one by one within [`LOGIN_RECORD_WINDOW_MS`].
+pub const LOGIN_RECORDED_EACH_MAX: u64 = 5;
+/// Refusals of one tenant that are recorded one by one within the same time.
+pub const LOGIN_RECORDED_MAX: u64 = 64;
+/// Kinds and networks whose further refusals are summed separately, for one tenant within the same time.
+pub const LOGIN_SUMMED_MAX: usize = 128;
+/// Milliseconds after which further refusals are recorded as sums.
+pub const LOGIN_RECORD_WINDOW_MS: u64 = 60_000;
+/// Characters of a name from outside that are kept in the id of a principal.
+pub const PRINCIPAL_SHOWN_CHARS_MAX: usize = 64;
+/// Entries about logins that wait for the access log; further ones are summed.
+pub const LOGIN_QUEUE_MAX: usize = 256;
+
+// Used in src/door.rs.
+
+/// Bytes of a request body on the routes of tokens.
+pub const TOKEN_BODY_BYTES_MAX: usize = 4 << 10;
+/// Seconds until a token expires, at most: a hundred years.
+pub const TOKEN_EXPIRES_S_MAX: u64 = 100 * 366 * 86_400;
+
 const _: () = assert!(TILE_WIDTH == 1 << TILE_HEIGHT);
 const _: () = assert!(ENTRY_BYTES_MAX <= u16::MAX as usize);
 const _: () = assert!(VALUE_BYTES_MAX <= BODY_BYTES_MAX && BODY_BYTES_MAX <= DECOMPRESSED_BYTES_MAX);
@@ -401,3 +448,6 @@ const _: () = assert!(SEAL_ROWS <= SEGMENT_ROWS_MAX && SMALL_LOG_ROWS <= SEAL_RO
 const _: () = assert!(SEAL_AGE_US <= SEAL_AGE_SMALL_US);
 const _: () = assert!(GROUP_BODY_BYTES_MAX as u64 <= u32::MAX as u64);
 const _: () = assert!(QUEUED_BYTES_MAX < UNSEALED_BYTES_MAX);
+const _: () = assert!(LOGIN_FAILURES_MAX < LOGIN_NETWORK_FAILURES_MAX);
+const _: () = assert!(LOGIN_LOCKOUT_FIRST_US <= LOGIN_LOCKOUT_LONGEST_US);
+const _: () = assert!(LOGIN_LOCKOUT_LONGEST_US < LOGIN_FORGET_US);

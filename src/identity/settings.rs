@@ -1,0 +1,31 @@
+//! The tables of the configuration that say who may come in: `[[mtls]]`.
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+use toml::Value;
+
+use super::certificates::{Certificates, Mapping};
+
+/// Keys of the configuration that are tables of this module.
+pub const TABLES: [&str; 1] = ["mtls"];
+
+/// Who may come in but by token.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Client certificates.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mtls: Vec<Mapping>,
+}
+
+impl Settings {
+    /// Reads the tables.
+    ///
+    /// # Errors
+    /// Names the key that is unknown or wrong.
+    pub fn parse(tables: &toml::Table) -> Result<Settings> {
+        let settings: Settings = Value::Table(tables.clone()).try_into().context("in the configuration")?;
+        Certificates::new(&settings.mtls)?;
+        Ok(settings)
+    }
+}
