@@ -347,6 +347,20 @@ mod tests {
             ("[[mtls]]\nsubject = \"CN=a\"\nrole = \"collector\"", "missing field `tenant`"),
             ("[[mtls]]\nsubject = \"CN=a\"\nrole = \"root\"\ntenant = \"a\"", "unknown variant `root`"),
             ("[[mtls]]\nsubjekt = \"CN=a\"\nrole = \"collector\"\ntenant = \"a\"", "unknown field `subjekt`"),
+            ("[oidc]\nissuer = \"https://a\"\nrole_claim = \"g\"\n[oidc.roles]", "missing field `audience`"),
+            (
+                "[oidc]\nissuer = \"http://a.example\"\naudience = \"t\"\ntenant = \"a\"\nrole_claim = \"g\"\nroles = {}",
+                "https://",
+            ),
+            (
+                "[oidc]\nissuer = \"https://a\"\naudience = \"t\"\nrole_claim = \"g\"\nroles = {a = \"admin\"}",
+                "one of oidc.tenant",
+            ),
+            (
+                "[oidc]\nissuer = \"https://a\"\naudience = \"t\"\ntenant = \"a\"\nrole_claim = \"g\"\nroles = {}",
+                "oidc.roles",
+            ),
+            ("[oidc]\nsecret = 1", "unknown field `secret`"),
             ("listen", "tacho.toml"),
         ] {
             let error = format!("{:#}", parsed(text).unwrap_err());

@@ -129,6 +129,11 @@ pub fn refused(_path: &str, refusal: Refusal) -> Response {
             "unauthenticated",
             "give an API token: Authorization: Bearer TOKEN",
         ),
+        Reason::ProviderDown => problem(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "provider_down",
+            "the OpenID provider's keys could not be had; API tokens work",
+        ),
         // Which of these it was helps only who guesses.
         _ => problem(
             StatusCode::UNAUTHORIZED,

@@ -14,80 +14,29 @@ mod attempts;
 mod certificates;
 mod credential;
 mod journal;
+mod oidc;
+mod reason;
 mod settings;
 mod tokens;
 
 pub use certificates::Certificate;
 pub use credential::Credential;
 pub use journal::{Journal, Note};
+pub use reason::Reason;
 pub use settings::{Settings, TABLES};
 pub use tokens::{TokenRecord, Tokens};
 
 use attempts::Attempts;
 use certificates::Certificates;
+use oidc::Oidc;
 
 /// Who someone is on record whose credential names no one we know.
 const STRANGER: &str = "unknown";
 /// Where refusals are recorded that concern no tenant we know.
 const DEFAULT_TENANT: &str = "default";
 
-/// Why a credential was not taken. Only for the record, but for [`Reason::NoCredential`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// None was given.
-    NoCredential,
-    /// What was given is no credential at all.
-    Malformed,
-    /// A token with an id that was never given out here.
-    UnknownToken,
-    /// The id is ours, the rest is not.
-    WrongSecret,
-    /// The token has expired.
-    ExpiredToken,
-    /// The token was revoked.
-    RevokedToken,
-    /// The credential is good, the user named with it is another.
-    OtherUser,
-    /// No `[[mtls]]` names the certificate.
-    CertificateUnmapped,
-    /// The certificate is not valid now.
-    CertificateExpired,
-    /// No provider is configured that could have signed it.
-    NoProvider,
-    /// Too many failures before.
-    LockedOut,
-}
-
-impl Reason {
-    /// Stable code, column `error_code` of the access log.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Reason::NoCredential => "no_credential",
-            Reason::Malformed => "malformed_credential",
-            Reason::UnknownToken => "unknown_token",
-            Reason::WrongSecret => "wrong_secret",
-            Reason::ExpiredToken => "expired_token",
-            Reason::RevokedToken => "revoked_token",
-            Reason::OtherUser => "other_user",
-            Reason::CertificateUnmapped => "certificate_unmapped",
-            Reason::CertificateExpired => "certificate_expired",
-            Reason::NoProvider => "no_provider",
-            Reason::LockedOut => "locked_out",
-        }
-    }
-
-    /// Whether it may have been a guess, and so counts towards a lockout. Whoever gives nothing guesses nothing, and a
-    /// certificate was proved in the handshake.
-    const fn is_guess(self) -> bool {
-        !matches!(
-            self,
-            Reason::NoCredential
-                | Reason::CertificateUnmapped
-                | Reason::CertificateExpired
-                | Reason::LockedOut
-        )
-    }
-}
+/// When it makes sense to come again where the provider's keys could not be had.
+const PROVIDER_RETRY_S: u64 = schemas::limits::OIDC_REFETCH_INTERVAL_US.unsigned_abs() / 1_000_000;
 
 /// That a caller was not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +66,7 @@ pub struct Identity {
     /// Where logins and refusals are recorded.
     pub journal: Journal,
     certificates: Arc<Certificates>,
+    oidc: Option<Oidc>,
     attempts: Arc<Attempts>,
     clock: Arc<dyn Clock>,
 }
@@ -133,7 +83,9 @@ impl Identity {
         clock: Arc<dyn Clock>,
     ) -> Result<Identity> {
         let certificates = Arc::new(Certificates::new(&settings.mtls)?);
-        Ok(Identity { tokens, journal, certificates, attempts: Arc::default(), clock })
+        let oidc =
+            settings.oidc.as_ref().map(|provider| Oidc::new(provider, Arc::clone(&clock))).transpose()?;
+        Ok(Identity { tokens, journal, certificates, oidc, attempts: Arc::default(), clock })
     }
 
     /// Whom the credential belongs to. Locks out who fails too often, and records every failure and the first login from each
@@ -141,7 +93,6 @@ impl Identity {
     ///
     /// # Errors
     /// A [`Refusal`], which the door answers without saying more of the reason than that none was given.
-    #[expect(clippy::unused_async, reason = "doors wait for it: what others sign is checked with their keys")]
     pub async fn login(
         &self,
         given: Result<Credential, Reason>,
@@ -150,8 +101,8 @@ impl Identity {
         let claimed = given.as_ref().ok().and_then(claimed_id);
         let now_us = self.clock.monotonic_us();
         if let Some(address) = caller.address
-            // Whoever gives nothing is told so even there.
-            && !matches!(given, Err(Reason::NoCredential))
+            // Whoever gives nothing is told so even there, and a certificate was proved already.
+            && !matches!(given, Err(Reason::NoCredential) | Ok(Credential::Certificate(_)))
             && let Some(until_us) = self.attempts.locked_until(address, claimed.as_deref(), now_us)
         {
             let wait_s = u64::try_from(until_us.saturating_sub(now_us)).unwrap_or(0).div_ceil(1_000_000);
@@ -159,7 +110,11 @@ impl Identity {
             return Err(Refusal { reason: Reason::LockedOut, retry_after_s: Some(wait_s.max(1)) });
         }
         let is_user = |id: &str| caller.user.is_none_or(|user| user == id);
-        let checked = match given.and_then(|credential| self.check(&credential)) {
+        let checked = match given {
+            Ok(credential) => self.check(&credential).await,
+            Err(reason) => Err(reason),
+        };
+        let checked = match checked {
             Ok((id, ..)) if !is_user(&id) => Err(Reason::OtherUser),
             checked => checked,
         };
@@ -177,19 +132,23 @@ impl Identity {
                     self.attempts.failed(address, claimed.as_deref(), now_us);
                 }
                 self.refuse(reason, claimed.as_deref(), caller);
-                Err(Refusal { reason, retry_after_s: None })
+                let retry_after_s = (reason == Reason::ProviderDown).then_some(PROVIDER_RETRY_S);
+                Err(Refusal { reason, retry_after_s })
             }
         }
     }
 
-    fn check(&self, credential: &Credential) -> Result<(String, Role, String), Reason> {
+    async fn check(&self, credential: &Credential) -> Result<(String, Role, String), Reason> {
         let now_us = self.clock.wall_us();
         match credential {
             Credential::Token(token) => {
                 self.tokens.check(token, now_us).map(|record| (record.id, record.role, record.tenant))
             }
             Credential::Certificate(certificate) => self.certificates.check(certificate, now_us),
-            Credential::Assertion(_) => Err(Reason::NoProvider),
+            Credential::Assertion(assertion) => match &self.oidc {
+                Some(oidc) => oidc.check(assertion).await,
+                None => Err(Reason::NoProvider),
+            },
         }
     }
 
@@ -250,7 +209,8 @@ impl Identity {
 fn claimed_id(credential: &Credential) -> Option<String> {
     match credential {
         Credential::Token(token) => tokens::id_of(token),
-        Credential::Certificate(_) | Credential::Assertion(_) => None,
+        Credential::Assertion(assertion) => oidc::claimed_id(assertion),
+        Credential::Certificate(_) => None,
     }
 }
 

@@ -8,6 +8,7 @@ use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -50,6 +51,8 @@ struct Shared {
     files: Files,
     clock: Arc<dyn Clock>,
     config: RwLock<Arc<ServerConfig>>,
+    /// When the first certificate of the chain to expire does, seconds.
+    expires_s: AtomicI64,
     /// Digest of the files as they were last tried: a bad one is told of once.
     tried: Mutex<blake3::Hash>,
 }
@@ -93,8 +96,9 @@ impl Tls {
     /// As [`Tls::from_configuration`].
     pub fn open(files: Files, clock: Arc<dyn Clock>) -> Result<Tls> {
         let contents = Contents::read(&files)?;
-        let config = contents.load(&files, clock.wall_us())?;
+        let (config, expires_s) = contents.load(&files, clock.wall_us())?;
         let shared = Shared {
+            expires_s: AtomicI64::new(expires_s),
             files,
             clock,
             config: RwLock::new(Arc::new(config)),
@@ -113,13 +117,14 @@ impl Tls {
     /// # Errors
     /// As [`Tls::from_configuration`]; what was in force stays.
     pub fn reload(&self) -> Result<bool> {
-        let Shared { files, clock, config, tried } = &*self.shared;
+        let Shared { files, clock, config, expires_s, tried } = &*self.shared;
         let contents = Contents::read(files)?;
         let digest = contents.digest();
         if std::mem::replace(&mut *tried.lock().unwrap_or_else(PoisonError::into_inner), digest) == digest {
             return Ok(false);
         }
-        let loaded = contents.load(files, clock.wall_us())?;
+        let (loaded, until_s) = contents.load(files, clock.wall_us())?;
+        expires_s.store(until_s, Ordering::Relaxed);
         *config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded);
         Ok(true)
     }
@@ -128,6 +133,9 @@ impl Tls {
     pub async fn watch(self, mut stopped: watch::Receiver<bool>, mut told: Signal) {
         let mut was_unreadable = false;
         loop {
+            #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+            metrics::gauge!("tacho_tls_certificate_expires_timestamp_seconds")
+                .set(self.shared.expires_s.load(Ordering::Relaxed) as f64);
             tokio::select! {
                 // An error means that the sender is gone, and with it the service.
                 _ = stopped.wait_for(|stopped| *stopped) => return,
@@ -185,7 +193,8 @@ impl Contents {
         hasher.finalize()
     }
 
-    fn load(&self, files: &Files, now_us: i64) -> Result<ServerConfig> {
+    /// What is to be in force, and until when it is good, seconds.
+    fn load(&self, files: &Files, now_us: i64) -> Result<(ServerConfig, i64)> {
         let chain = certificates("tls.cert", &files.certificate, &self.certificate)?;
         let mut expires_s = i64::MAX;
         for certificate in &chain {
@@ -223,9 +232,7 @@ impl Contents {
             ),
         })?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        #[expect(clippy::cast_precision_loss, reason = "a gauge")]
-        metrics::gauge!("tacho_tls_certificate_expires_timestamp_seconds").set(expires_s as f64);
-        Ok(config)
+        Ok((config, expires_s))
     }
 }
 

@@ -431,6 +431,23 @@ pub const PRINCIPAL_SHOWN_CHARS_MAX: usize = 64;
 /// Entries about logins that wait for the access log; further ones are summed.
 pub const LOGIN_QUEUE_MAX: usize = 256;
 
+/// Seconds by which the clocks of an OpenID provider and of this machine may differ.
+pub const OIDC_LEEWAY_S: i64 = 60;
+/// Milliseconds an OpenID provider may take to answer.
+pub const OIDC_TIMEOUT_MS: u64 = 5_000;
+/// Time between two questions for an OpenID provider's keys, at least, in microseconds.
+pub const OIDC_REFETCH_INTERVAL_US: i64 = 10 * 1_000_000;
+/// Age at which keys are fetched again, in microseconds.
+pub const OIDC_KEYS_AGE_US: i64 = 3600 * 1_000_000;
+/// Age from which keys that could not be fetched again are worth nothing, in microseconds.
+pub const OIDC_KEYS_AGE_LONGEST_US: i64 = 24 * 3600 * 1_000_000;
+/// Bytes of an OpenID provider's answer.
+pub const OIDC_BODY_BYTES_MAX: usize = 1 << 20;
+/// Keys of an OpenID provider that are looked at.
+pub const OIDC_KEYS_MAX: usize = 64;
+/// Bytes of an RSA key's modulus, at least.
+pub const OIDC_RSA_BYTES_MIN: usize = 256;
+
 // Used in src/door.rs.
 
 /// Bytes of a request body on the routes of tokens.
@@ -451,3 +468,5 @@ const _: () = assert!(QUEUED_BYTES_MAX < UNSEALED_BYTES_MAX);
 const _: () = assert!(LOGIN_FAILURES_MAX < LOGIN_NETWORK_FAILURES_MAX);
 const _: () = assert!(LOGIN_LOCKOUT_FIRST_US <= LOGIN_LOCKOUT_LONGEST_US);
 const _: () = assert!(LOGIN_LOCKOUT_LONGEST_US < LOGIN_FORGET_US);
+const _: () =
+    assert!(OIDC_REFETCH_INTERVAL_US < OIDC_KEYS_AGE_US && OIDC_KEYS_AGE_US < OIDC_KEYS_AGE_LONGEST_US);

@@ -86,8 +86,8 @@ impl FromStr for Role {
 /// An authenticated caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
-    /// Public id: `t-<12 hex>` for a token, `os:<name>` for an operating-system user, `m-<name>` for a client certificate. Never
-    /// a secret.
+    /// Public id: `t-<12 hex>` for a token, `os:<name>` for an operating-system user, `m-<name>` for a client certificate,
+    /// `o-<subject>` for whom an OpenID provider vouches for. Never a secret.
     pub id: String,
     /// What it may do.
     pub role: Role,

@@ -35,11 +35,19 @@ type Identity = (rcgen::Certificate, rcgen::KeyPair);
 
 /// A client that trusts the authority, with a certificate if there is one.
 fn client(authority: &Authority, identity: Option<Identity>) -> rustls::ClientConfig {
+    client_of(authority, identity, rustls::ALL_VERSIONS)
+}
+
+fn client_of(
+    authority: &Authority,
+    identity: Option<Identity>,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> rustls::ClientConfig {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(authority.certificate.der().clone()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots);
     match identity {
@@ -78,6 +86,12 @@ fn commands_speak_tls_and_plain_http_is_not_understood() {
     assert_eq!(ask(&url, &["--ca", &path("other.pem")]).0, Some(2));
     let (code, text) = ask(&url.replace("https", "ftp"), &[]);
     assert!(code == Some(2) && text.contains("https://"), "{text}");
+
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let mut config = client_of(&authority, None, &[version]);
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        assert_eq!(over_tls(&service.address, config, "/health", None).unwrap().0, 200, "{version:?}");
+    }
 
     // Stripped: who speaks plain HTTP gets no HTTP back, and the token he sends is answered by no one.
     let mut stream = TcpStream::connect(&service.address).unwrap();
@@ -164,7 +178,9 @@ fn a_renewed_pair_takes_effect_for_new_connections() {
     eventually("the new certificate is shown", || shown() != first);
     let metrics =
         over_tls(&service.address, client(&authority, None), "/metrics", Some(&service.token)).unwrap().1;
-    assert!(metrics.contains("tacho_tls_reload_failures_total 1"), "{metrics}");
+    for name in ["tacho_tls_certificate_expires_timestamp_seconds ", "tacho_tls_reload_failures_total 1"] {
+        assert!(metrics.contains(name), "{name}: {metrics}");
+    }
     assert_eq!(service.stop(), Some(0));
 }
 
@@ -228,7 +244,7 @@ fn client_certificates_are_mapped_to_roles() {
         "a bad token is not made up for"
     );
     assert!(get(Some(Authority::new().sign("operator-1", &[])), None).is_err(), "another authority's");
-    let rows = {
+    let rows = || {
         let answer = over_tls(
             &service.address,
             client(&authority, None),
@@ -237,7 +253,10 @@ fn client_certificates_are_mapped_to_roles() {
         );
         answer.unwrap().1
     };
-    assert!(rows.contains("m-operator-1-") && rows.contains("certificate_unmapped"), "{rows}");
+    eventually("both are on record", || {
+        let rows = rows();
+        rows.contains("m-operator-1-") && rows.contains("certificate_unmapped")
+    });
     let tenant = over_tls(
         &service.address,
         client(&authority, Some(spiffe(&authority, "spiffe://acme/auditor"))),

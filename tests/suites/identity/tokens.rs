@@ -209,3 +209,48 @@ fn errors_of_token_routes_are_problems() {
     }
     assert_eq!(service.stop(), Some(0));
 }
+
+/// With a store that takes nothing more, no token is made; one is revoked all the same, and that is on record when the store takes
+/// entries again.
+#[test]
+fn what_is_not_on_record_is_not_made_or_is_made_up_for() {
+    let home = tempfile::tempdir().unwrap();
+    let service = Service::start(home.path(), &[]);
+    let (id, token) = make(&service, &json!({"role": "auditor", "tenant": "default"}));
+    assert_eq!(service.stop(), Some(0));
+
+    let service = Service::start(home.path(), &[("TACHO_STORE_DISK_FREE_BYTES_MIN", "1000000000000000")]);
+    let json = [("content-type", "application/json")];
+    let new = json!({"role": "auditor", "tenant": "default"}).to_string();
+    let answer = service.send("POST", "/api/v1/tokens", &json, new.as_bytes());
+    assert_eq!(
+        (answer.status, answer.json()["code"].as_str()),
+        (503, Some("not_recorded")),
+        "{}",
+        answer.text()
+    );
+    let listed = service.send("GET", "/api/v1/tokens", &[], b"").json();
+    assert_eq!(listed.as_array().unwrap().len(), 2, "the admin's and the first: {listed}");
+    let answer = service.send("DELETE", &format!("/api/v1/tokens/{id}"), &[], b"");
+    assert_eq!(
+        (answer.status, answer.json()["code"].as_str()),
+        (503, Some("not_recorded")),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(with(&service, &token, "POST", "/api/v1/sql", SQL).status, 401, "revoked it is");
+    service.stop();
+
+    let service = Service::start(home.path(), &[]);
+    let rows = service.sql("SELECT control FROM access WHERE control LIKE '%token_revoked%'");
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert!(rows[0]["control"].as_str().unwrap().contains(&id), "{rows:?}");
+    assert_eq!(service.stop(), Some(0));
+    let service = Service::start(home.path(), &[]);
+    assert_eq!(
+        service.sql("SELECT control FROM access WHERE control LIKE '%token_revoked%'").len(),
+        1,
+        "once"
+    );
+    assert_eq!(service.stop(), Some(0));
+}
