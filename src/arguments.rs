@@ -62,12 +62,15 @@ pub struct Target {
     /// Where the data is.
     #[command(flatten)]
     pub place: Place,
-    /// Address of a running service, such as http://127.0.0.1:7420
+    /// Address of a running service, such as https://tacho.internal:7420
     #[arg(long, env = "TACHO_URL", conflicts_with_all = ["data", "keys"])]
     pub url: Option<String>,
     /// File with the API token for --url; without it, TACHO_TOKEN
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// Certificates (PEM) that --url https://... is checked against [default: those the world trusts]
+    #[arg(long, value_name = "FILE", env = "TACHO_CA")]
+    pub ca: Option<PathBuf>,
 }
 
 /// `tacho serve`.
@@ -88,6 +91,23 @@ pub struct Serve {
     /// Listen on this address beyond loopback although traffic is not encrypted
     #[arg(long, value_name = "ADDR")]
     pub allow_plaintext: Option<SocketAddr>,
+    /// TLS of the ports.
+    #[command(flatten)]
+    pub tls: Tls,
+}
+
+/// TLS of a service, from files that are looked at again while it runs.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Tls {
+    /// Certificate and its chain (PEM): the ports then speak TLS, and may lie beyond loopback
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// Its key (PEM), readable by no one else
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// Let clients in with certificates that these certificates (PEM) signed, where [[mtls]] maps them to a role
+    #[arg(long, value_name = "FILE")]
+    pub client_ca: Option<PathBuf>,
 }
 
 /// `tacho demo`.

@@ -11,6 +11,7 @@ use schemas::limits;
 use toml::Value;
 
 use crate::arguments::{Cli, Command, Config, Keys, Place, Token};
+use crate::identity;
 
 /// Where a setting came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +49,9 @@ fn known() -> Vec<(&'static str, Value, &'static str)> {
         ("listen", text("127.0.0.1:7420"), "address of the HTTP port"),
         ("pg", text(""), "address of the PostgreSQL port, such as 127.0.0.1:7432; empty for none"),
         ("allow_plaintext", text(""), "address beyond loopback to listen on without TLS"),
+        ("tls.cert", text(""), "file of the certificate and its chain, PEM; empty for no TLS"),
+        ("tls.key", text(""), "file of its key, PEM"),
+        ("tls.client_ca", text(""), "file of the certificates that sign client certificates, PEM"),
         ("roles", Value::Array(roles), "what this process does"),
         ("log.format", text("text"), "text or json"),
         ("log.level", text(""), "tracing filter; empty for info in a service and warn elsewhere"),
@@ -142,6 +146,7 @@ pub struct Configuration {
     values: BTreeMap<&'static str, (Value, Source)>,
     detect: toml::Table,
     policy: toml::Table,
+    identity: toml::Table,
     file: Option<PathBuf>,
 }
 
@@ -154,13 +159,19 @@ impl Configuration {
         configuration.detect_settings()?;
         configuration.gate_settings()?;
         configuration.policies()?;
+        configuration.identity_settings()?;
         Ok(configuration)
     }
 
     fn from_file(file: Option<PathBuf>) -> Result<Configuration> {
         let values = known().into_iter().map(|(key, value, _)| (key, (value, Source::Default))).collect();
-        let mut configuration =
-            Configuration { values, detect: toml::Table::new(), policy: toml::Table::new(), file };
+        let mut configuration = Configuration {
+            values,
+            detect: toml::Table::new(),
+            policy: toml::Table::new(),
+            identity: toml::Table::new(),
+            file,
+        };
         if let Some(path) = &configuration.file {
             let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
             let table: toml::Table = text.parse().with_context(|| format!("in {}", path.display()))?;
@@ -174,6 +185,7 @@ impl Configuration {
         for (name, value) in table {
             let key = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
             match value {
+                value if identity::TABLES.contains(&key.as_str()) => drop(self.identity.insert(key, value)),
                 Value::Table(table) if key == DETECT => self.detect = table,
                 Value::Table(table) if key == POLICY => self.policy = table,
                 Value::Table(table) => self.overlay_table(&key, table)?,
@@ -234,6 +246,10 @@ impl Configuration {
                 flag("listen", serve.listen.map(|addr| addr.to_string()));
                 flag("pg", serve.pg.map(|addr| addr.to_string()));
                 flag("allow_plaintext", serve.allow_plaintext.map(|addr| addr.to_string()));
+                let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+                flag("tls.cert", path(&serve.tls.tls_cert));
+                flag("tls.key", path(&serve.tls.tls_key));
+                flag("tls.client_ca", path(&serve.tls.client_ca));
                 serve.place.clone()
             }
             Command::Ingest(ingest) => ingest.target.place.clone(),
@@ -358,6 +374,11 @@ impl Configuration {
         Ok(settings)
     }
 
+    /// Who may come in but by token.
+    pub fn identity_settings(&self) -> Result<identity::Settings> {
+        identity::Settings::parse(&self.identity)
+    }
+
     /// The file that was read.
     pub fn file(&self) -> Option<&PathBuf> {
         self.file.as_ref()
@@ -398,6 +419,10 @@ impl Configuration {
                 }
             }
         }
+        let identity = toml::to_string(&self.identity_settings()?).context("identity settings")?;
+        if !identity.is_empty() {
+            lines.push(format!("\n# who may come in but by token, file\n{}", identity.trim_end()));
+        }
         Ok(lines)
     }
 }
@@ -413,6 +438,7 @@ mod tests {
         let configuration = Configuration::from_file(Some(file))?;
         configuration.detect_settings()?;
         configuration.policies()?;
+        configuration.identity_settings()?;
         Ok(configuration)
     }
 
@@ -440,6 +466,23 @@ mod tests {
             ("[policy.nobody]\n", "nobody"),
             ("[policy.auditor.columns]\nuser_id = \"paint\"", "paint"),
             ("[policy.auditor.columns]\nnothing = \"mask\"", "no table that this role sees has it"),
+            ("[[mtls]]\nsubject = \"CN=a\"\nrole = \"collector\"", "missing field `tenant`"),
+            ("[[mtls]]\nsubject = \"CN=a\"\nrole = \"root\"\ntenant = \"a\"", "unknown variant `root`"),
+            ("[[mtls]]\nsubjekt = \"CN=a\"\nrole = \"collector\"\ntenant = \"a\"", "unknown field `subjekt`"),
+            ("[oidc]\nissuer = \"https://a\"\nrole_claim = \"g\"\n[oidc.roles]", "missing field `audience`"),
+            (
+                "[oidc]\nissuer = \"http://a.example\"\naudience = \"t\"\ntenant = \"a\"\nrole_claim = \"g\"\nroles = {}",
+                "https://",
+            ),
+            (
+                "[oidc]\nissuer = \"https://a\"\naudience = \"t\"\nrole_claim = \"g\"\nroles = {a = \"admin\"}",
+                "one of oidc.tenant",
+            ),
+            (
+                "[oidc]\nissuer = \"https://a\"\naudience = \"t\"\ntenant = \"a\"\nrole_claim = \"g\"\nroles = {}",
+                "oidc.roles",
+            ),
+            ("[oidc]\nsecret = 1", "unknown field `secret`"),
             ("listen", "tacho.toml"),
         ] {
             let error = format!("{:#}", parsed(text).unwrap_err());

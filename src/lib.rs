@@ -20,6 +20,7 @@ mod listen;
 mod node;
 mod postgres;
 mod service;
+mod tls;
 
 mod command;
 
@@ -33,6 +34,7 @@ use configuration::Configuration;
 
 /// Runs the program with these arguments, the first being its name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    tls::install_provider();
     let matches = match Cli::command().try_get_matches_from(arguments) {
         Ok(matches) => matches,
         Err(error) => {

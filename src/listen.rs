@@ -19,6 +19,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+mod secure;
+
+pub(crate) use secure::Secure;
+
 /// How long a client may take from one request, or the connection's start, to the end of the next request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_millis(limits::HTTP_HEAD_TIMEOUT_MS);
 /// How long to wait where the process has no file descriptor left.
@@ -26,12 +30,16 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(limits::HTTP_ACCEPT_PAUSE_M
 
 /// A port or socket that connections come in by.
 pub(crate) trait Listener: Send + 'static {
-    /// A connection.
+    /// A connection as it is taken.
+    type Raw: Send + 'static;
+    /// A connection that HTTP is spoken on.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
     /// Who is at the other end.
     type Peer: Clone + Send + Sync + 'static;
     /// The next connection.
-    fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, Self::Peer)>> + Send;
+    fn accept(&mut self) -> impl Future<Output = io::Result<Self::Raw>> + Send;
+    /// What both sides have to say before HTTP: nothing, or TLS. Runs in the connection's own task and within its time.
+    fn greet(raw: Self::Raw) -> impl Future<Output = io::Result<(Self::Stream, Self::Peer)>> + Send;
 }
 
 /// How many connections there may be at once on one listener: strangers on the network do not shut out the local socket.
@@ -74,7 +82,7 @@ pub(crate) async fn serve<L, F>(
             _ = running.join_next(), if !running.is_empty() => continue,
             accepted = accept(&mut listener, &connections) => accepted,
         };
-        let (stream, peer, place) = match accepted {
+        let (raw, place) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "no connection could be accepted");
@@ -83,10 +91,21 @@ pub(crate) async fn serve<L, F>(
                 continue;
             }
         };
-        let (answer, stopped) = (answer.clone(), stopped.clone());
+        let (answer, mut stopped) = (answer.clone(), stopped.clone());
         let head_timeout = connections.head_timeout;
         running.spawn(async move {
-            connection(stream, peer, head_timeout, answer, stopped).await;
+            let greeted = tokio::select! {
+                greeted = tokio::time::timeout(head_timeout, L::greet(raw)) => greeted,
+                () = until(&mut stopped) => return,
+            };
+            match greeted {
+                Ok(Ok((stream, peer))) => connection(stream, peer, head_timeout, answer, stopped).await,
+                // A client that cannot or will not greet is its own affair, but many of them are an operator's.
+                Ok(Err(_)) | Err(_) => {
+                    metrics::counter!("tacho_tls_handshake_failures_total").increment(1);
+                    tracing::debug!("a connection ended before HTTP");
+                }
+            }
             drop(place);
         });
     }
@@ -155,7 +174,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stalling<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        // TLS says that it ends, and that is a write too.
+        let shut = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.watched(context, shut)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -172,13 +193,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stalling<S> {
     }
 }
 
-type Accepted<L> = (<L as Listener>::Stream, <L as Listener>::Peer, tokio::sync::OwnedSemaphorePermit);
+type Accepted<L> = (<L as Listener>::Raw, tokio::sync::OwnedSemaphorePermit);
 
 /// Waits for a place first: a client over the cap waits in the kernel's queue.
 async fn accept<L: Listener>(listener: &mut L, connections: &Connections) -> io::Result<Accepted<L>> {
     let place = Arc::clone(&connections.places).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, peer) = listener.accept().await?;
-    Ok((stream, peer, place))
+    Ok((listener.accept().await?, place))
 }
 
 async fn connection<S, P, F>(
@@ -224,11 +244,16 @@ mod tests {
     struct Port(TcpListener);
 
     impl Listener for Port {
+        type Raw = TcpStream;
         type Stream = TcpStream;
         type Peer = ();
 
-        async fn accept(&mut self) -> io::Result<(TcpStream, ())> {
-            Ok((self.0.accept().await?.0, ()))
+        async fn accept(&mut self) -> io::Result<TcpStream> {
+            Ok(self.0.accept().await?.0)
+        }
+
+        async fn greet(raw: TcpStream) -> io::Result<(TcpStream, ())> {
+            Ok((raw, ()))
         }
     }
 

@@ -15,7 +15,7 @@ use store::clock::SystemClock;
 use store::{Clock, Keys, Store};
 
 use crate::configuration::Configuration;
-use crate::identity::Identity;
+use crate::identity::{Identity, Journal, TokenRecord, Tokens};
 
 /// The parts; cheap to clone.
 #[derive(Debug, Clone)]
@@ -26,7 +26,7 @@ pub struct Node {
     pub ingest: Option<ingest::Ingest>,
     /// The query core, where this process has that role.
     pub query: Option<Query>,
-    /// Tokens.
+    /// Who may come in.
     pub identity: Identity,
     /// Wall clock.
     pub clock: Arc<dyn Clock>,
@@ -64,7 +64,7 @@ impl Node {
             );
         }
         let keys = Keys::load_or_create(&keys_dir)?;
-        let identity = Identity::open(&keys_dir, clock.wall_us())?;
+        let tokens = Tokens::open(&keys_dir, clock.wall_us())?;
         let options = store_options(configuration)?;
         let (at, time) = (data.clone(), Arc::clone(&clock));
         let store = tokio::task::spawn_blocking(move || Store::open(&at, keys, options, time)).await??;
@@ -88,6 +88,9 @@ impl Node {
             .then(|| open_query(configuration, &store, &clock, gates_blocked(&store, detector.clone())))
             .transpose()?;
         let access = access_log(&store, &clock);
+        let settings = configuration.identity_settings()?;
+        let journal = Journal::start(access.clone(), Arc::clone(&clock));
+        let identity = Identity::new(&settings, tokens, journal, Arc::clone(&clock))?;
         let node = Node { store, ingest, query, identity, clock, access, metrics, detector };
         // A store that takes nothing new is served all the same.
         if duty == Duty::Service
@@ -95,6 +98,11 @@ impl Node {
             && let Err(error) = node.record_configuration(configuration).await
         {
             tracing::error!(%error, "the configuration in force is not on the access log");
+        }
+        if node.store.status().ready
+            && let Err(error) = node.record_revocations().await
+        {
+            tracing::error!(%error, "a revocation is not on the access log yet");
         }
         Ok(node)
     }
@@ -109,11 +117,26 @@ impl Node {
         self.detector.as_deref()
     }
 
+    /// Records that `principal` is about to do something to tokens.
+    ///
+    /// # Errors
+    /// It must then not be done.
+    pub async fn record_intent(&self, principal: &Principal, query_id: &str, action: &str) -> Result<()> {
+        let entry = Access::intent(principal, query_id, action);
+        self.access.record(entry).await.context("access log")
+    }
+
+    /// A new id that joins intent and outcome.
+    pub fn new_query_id(&self) -> String {
+        self.access.new_query_id()
+    }
+
     /// Records a change of tokens in the access log of the principal's tenant: what changed as an entry of the
     /// recorder's own, and who asked for it.
     pub async fn record_token(
         &self,
         principal: &Principal,
+        query_id: &str,
         action: &'static str,
         change: TokenChange,
     ) -> Result<()> {
@@ -124,13 +147,23 @@ impl Node {
         let statement = control.to_text()?;
         let log = self.store.log(&principal.tenant, Stream::Access).await.context("access log")?;
         log.append_control(control).await.context("access log")?;
-        let access = &self.access;
-        let id = access.new_query_id();
         let entry = Access {
             statement: Some(&statement),
-            ..Access::outcome(principal, &id, action, query::Status::Ok)
+            ..Access::outcome(principal, query_id, action, query::Status::Ok)
         };
-        access.record(entry).await.context("access log")
+        self.access.record(entry).await.context("access log")
+    }
+
+    /// Records revocations that could not be recorded when they were made: in the log of the token's tenant, as the
+    /// recorder's own.
+    pub async fn record_revocations(&self) -> Result<()> {
+        for token in self.identity.tokens.list().iter().filter(|token| token.revocation_unrecorded) {
+            let log = self.store.log(&token.tenant, Stream::Access).await.context("access log")?;
+            let revoked = Control::TokenRevoked(change_of(token, RECORDER));
+            log.append_control(revoked).await.context("access log")?;
+            self.identity.tokens.recorded(&token.id)?;
+        }
+        Ok(())
     }
 
     /// Records under which configuration the service runs: an entry of the default tenant's access log.
@@ -151,7 +184,23 @@ impl Node {
         if let Some(query) = &self.query {
             query.finished().await;
         }
+        if let Err(error) = self.identity.journal.finish().await {
+            tracing::error!(%error, "logins at the end are not on the access log");
+        }
         self.store.close().await.context("close the store")
+    }
+}
+
+/// Who does what no principal asked for.
+const RECORDER: &str = "recorder";
+
+/// A token's change, for the record.
+pub fn change_of(record: &TokenRecord, by: &str) -> TokenChange {
+    TokenChange {
+        id: record.id.clone(),
+        role: record.role.name().to_string(),
+        tenant: record.tenant.clone(),
+        by: by.to_string(),
     }
 }
 

@@ -4,13 +4,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use query::postgres::{Authenticate, Login, Options, Randomness, Refusal};
+use query::postgres::{Authenticate, Login, Options, Randomness, Refusal, Stream, Upgrade};
+use rustls::ServerConfig;
 use schemas::limits;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 
 use crate::configuration::Configuration;
+use crate::identity::{Caller, Credential};
 use crate::node::Node;
+use crate::tls::Tls;
+
+/// Newer clients offer this name in their handshake, and go away where the other end has only another.
+const ALPN: &[u8] = b"postgresql";
 
 /// Takes the port that the configuration asks for, if it asks for one.
 pub(crate) async fn bind(configuration: &Configuration) -> Result<Option<(TcpListener, SocketAddr)>> {
@@ -21,19 +28,43 @@ pub(crate) async fn bind(configuration: &Configuration) -> Result<Option<(TcpLis
 }
 
 /// Serves a port until `stopped`; where this process answers no queries, nobody is let in.
-pub(crate) async fn serve(listener: TcpListener, node: Node, stopped: watch::Receiver<bool>) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    node: Node,
+    tls: Option<Tls>,
+    stopped: watch::Receiver<bool>,
+) {
     let Some(query) = node.query.clone() else { return };
     let randomness: Randomness = Arc::new(|bytes| getrandom::fill(bytes).is_ok());
-    let options =
-        Options { connections_max: connections_max(), ..Options::new(authenticate(node), randomness) };
+    let options = Options {
+        connections_max: connections_max(),
+        upgrade: tls.map(upgrade),
+        ..Options::new(authenticate(node), randomness)
+    };
     query::postgres::serve(listener, query, options, stopped).await;
 }
 
-/// The password is an API token.
+/// The password is an API token, or what an OpenID provider signed. Names are labels.
 fn authenticate(node: Node) -> Authenticate {
     Arc::new(move |login: Login| {
-        let found = node.identity.authenticate(&login.password, Some(login.source_ip), node.clock.wall_us());
-        Box::pin(async move { found.map_err(|_| Refusal) })
+        let node = node.clone();
+        Box::pin(async move {
+            let address = login.source_ip.parse().ok();
+            let caller = Caller { address, door: "pg", user: None };
+            node.identity.login(Credential::secret(&login.password), caller).await.map_err(|_| Refusal)
+        })
+    })
+}
+
+/// The certificate of the HTTP port, under the name that clients of PostgreSQL give this protocol.
+fn upgrade(tls: Tls) -> Upgrade {
+    Arc::new(move |stream| {
+        let mut config = ServerConfig::clone(&tls.config());
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        Box::pin(async move {
+            let stream = TlsAcceptor::from(Arc::new(config)).accept(stream).await?;
+            Ok(Box::pin(stream) as Stream)
+        })
     })
 }
 

@@ -1,6 +1,7 @@
 //! How a command reaches a node: over TCP, over the local socket of a running service, or in this process.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use axum::Router;
@@ -9,14 +10,18 @@ use axum::http::{Request, Response, Uri, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
+use store::Clock as _;
+use store::clock::SystemClock;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
 use tower::ServiceExt as _;
 
 use crate::arguments::Target;
 use crate::configuration::Configuration;
 use crate::door::{self, Door};
 use crate::node::{Duty, Node};
+use crate::tls;
 
 /// Something that answers requests.
 #[derive(Debug)]
@@ -27,6 +32,8 @@ pub enum Service {
         authority: String,
         /// API token.
         token: String,
+        /// Over TLS, and whom the certificate must name.
+        tls: Option<Secured>,
     },
     /// A running service on this machine, by its socket.
     Socket(PathBuf),
@@ -39,11 +46,18 @@ pub enum Service {
     },
 }
 
+/// How a service is made sure of.
+#[derive(Debug, Clone)]
+pub struct Secured {
+    config: Arc<rustls::ClientConfig>,
+    name: rustls::pki_types::ServerName<'static>,
+}
+
 impl Service {
     /// The service that a command's target means.
     pub async fn open(target: &Target, configuration: &Configuration) -> Result<Service> {
         if let Some(url) = &target.url {
-            return Service::network(url, target.token_file.as_deref());
+            return Service::network(url, target);
         }
         let data = configuration.data();
         let socket = data.join(schemas::layout::SOCKET);
@@ -60,36 +74,50 @@ impl Service {
         Ok(Service::Here { node: Box::new(node), router })
     }
 
-    fn network(url: &str, token_file: Option<&Path>) -> Result<Service> {
+    fn network(url: &str, target: &Target) -> Result<Service> {
         let uri: Uri = url.parse().with_context(|| format!("--url {url}"))?;
-        if uri.scheme_str() != Some("http") {
-            bail!("--url {url}: only http:// is spoken yet; TLS is planned (README)");
-        }
         let authority = uri.authority().with_context(|| format!("--url {url} has no host"))?;
-        let token = match token_file {
+        let (port, tls) = match uri.scheme_str() {
+            Some("http") => (80, None),
+            Some("https") => {
+                let now_us = SystemClock::new().wall_us();
+                let config = tls::client(target.ca.as_deref(), now_us)?;
+                (443, Some(Secured { config, name: tls::name_of(authority.host())? }))
+            }
+            _ => bail!("--url {url}: begin it with https:// or http://"),
+        };
+        let token = match &target.token_file {
             Some(path) => {
                 std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?
             }
             None => std::env::var("TACHO_TOKEN").context("give --token-file or TACHO_TOKEN with --url")?,
         };
-        let port = authority.port_u16().unwrap_or(80);
+        let port = authority.port_u16().unwrap_or(port);
         Ok(Service::Network {
             authority: format!("{}:{port}", authority.host()),
             token: token.trim().to_string(),
+            tls,
         })
     }
 
     /// Sends a request and gives the answer, its body still streaming.
     pub async fn send(&self, mut request: Request<Bytes>) -> Result<Response<Body>> {
         match self {
-            Service::Network { authority, token } => {
+            Service::Network { authority, token, tls } => {
                 let bearer =
                     format!("Bearer {token}").parse().context("the token has characters no token has")?;
                 request.headers_mut().insert(header::AUTHORIZATION, bearer);
                 request.headers_mut().insert(header::HOST, authority.parse().context("host")?);
                 let stream =
                     TcpStream::connect(authority).await.with_context(|| format!("connect {authority}"))?;
-                over(stream, request).await
+                match tls {
+                    None => over(stream, request).await,
+                    Some(Secured { config, name }) => {
+                        let connector = TlsConnector::from(Arc::clone(config));
+                        let secured = connector.connect(name.clone(), stream).await;
+                        over(secured.with_context(|| format!("TLS with {authority}"))?, request).await
+                    }
+                }
             }
             Service::Socket(path) => {
                 request.headers_mut().insert(header::HOST, header::HeaderValue::from_static("localhost"));

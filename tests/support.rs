@@ -34,6 +34,8 @@ pub fn shared(path: &str) -> Option<Vec<u8>> {
 pub struct Service {
     pub child: Child,
     pub address: String,
+    /// `http` or `https`.
+    pub scheme: String,
     pub token: String,
 }
 
@@ -83,11 +85,19 @@ impl Service {
             .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let Some(address) = line.trim().strip_prefix("ready http=") else {
+        let ready =
+            line.trim().strip_prefix("ready ").and_then(|line| line.split(' ').next()?.split_once('='));
+        let Some((scheme, address)) = ready else {
             return Err(child.wait().unwrap());
         };
         let token = std::fs::read_to_string(home.join("keys/admin.token")).unwrap().trim().to_string();
-        Ok(Service { child, address: address.to_string(), token })
+        Ok(Service { child, address: address.to_string(), scheme: scheme.to_string(), token })
+    }
+
+    /// What `tacho config show` says of `<home>/tacho.toml`.
+    pub fn config(home: &Path) -> String {
+        let file = home.join("tacho.toml").display().to_string();
+        String::from_utf8(run(&["config", "show", "--config", &file]).stdout).unwrap()
     }
 
     /// The same service under another address.
@@ -170,7 +180,38 @@ pub fn request(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> std::io::Result<Answer> {
-    let mut stream = TcpStream::connect(address)?;
+    exchange(TcpStream::connect(address)?, address, method, path, headers, body)
+}
+
+/// The same from another address of this machine.
+pub fn request_from(
+    source: &str,
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> std::io::Result<Answer> {
+    let parse = |text: &str| text.parse::<std::net::SocketAddr>().map_err(std::io::Error::other);
+    let (from, to) = (parse(&format!("{source}:0"))?, parse(address)?);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let stream = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4()?;
+        socket.bind(from)?;
+        socket.connect(to).await?.into_std()
+    })?;
+    stream.set_nonblocking(false)?;
+    exchange(stream, address, method, path, headers, body)
+}
+
+fn exchange(
+    mut stream: TcpStream,
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> std::io::Result<Answer> {
     stream.set_read_timeout(Some(Duration::from_secs(120)))?;
     let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
     for (name, value) in headers {

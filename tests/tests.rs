@@ -16,6 +16,8 @@ mod suites {
     mod gates;
     /// An hour, sped up.
     mod hour;
+    /// Who may come in, and what is on record of it.
+    mod identity;
     /// Files of any form and size.
     mod import;
     /// Kills at random and at named points: nothing acknowledged is lost.

@@ -49,6 +49,8 @@ pub enum Status {
 pub struct Access<'a> {
     /// Who.
     pub principal: &'a Principal,
+    /// Whether the principal's role is established: not where a login failed.
+    pub is_role_known: bool,
     /// Joins intent and outcome.
     pub query_id: &'a str,
     /// Before or after.
@@ -82,6 +84,7 @@ impl<'a> Access<'a> {
     pub fn intent(principal: &'a Principal, query_id: &'a str, action: &'a str) -> Access<'a> {
         Access {
             principal,
+            is_role_known: true,
             query_id,
             phase: Phase::Intent,
             action,
@@ -205,7 +208,7 @@ impl AccessLog {
         row.named("phase", phase);
         row.named("action", action);
         row.named("principal", &principal.id);
-        row.named("role", principal.role.name());
+        row.named_option("role", access.is_role_known.then(|| principal.role.name()));
         row.named("door", principal.door);
         row.named_option("source_ip", principal.source_ip.as_deref());
         let mut removed = redact::Removed::default();

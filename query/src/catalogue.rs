@@ -161,7 +161,7 @@ impl SchemaProvider for System {
             Some(Stock::Same(table)) => Ok(Some(Arc::clone(table))),
             Some(Stock::Filled(schema)) => {
                 let rows = objects::rows(name, &self.sight);
-                Ok(Some(fill::table(schema, rows)?))
+                Ok(Some(fill::table(schema, &rows)?))
             }
             None => Ok(None),
         }

@@ -91,7 +91,8 @@ impl FromStr for Role {
 /// An authenticated caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
-    /// Public id: `t-<12 hex>` for a token, `os:<name>` for an operating-system user. Never a secret.
+    /// Public id: `t-<12 hex>` for a token, `os:<name>` for an operating-system user, `m-<name>` for a client certificate,
+    /// `o-<subject>` for whom an OpenID provider vouches for. Never a secret.
     pub id: String,
     /// What it may do.
     pub role: Role,
@@ -99,6 +100,6 @@ pub struct Principal {
     pub tenant: String,
     /// Where it came from, if over a network.
     pub source_ip: Option<String>,
-    /// Through which door: `http` or `command`.
+    /// Through which door: `http`, `pg` or `command`.
     pub door: &'static str,
 }

@@ -38,7 +38,10 @@ pub async fn run(command: Demo, configuration: Configuration) -> Result<u8> {
     let configuration = configuration
         .with("data", data.display().to_string())
         .with("keys", home.join("keys").display().to_string())
-        .with("listen", listen);
+        .with("listen", listen)
+        .with("tls.cert", "")
+        .with("tls.key", "")
+        .with("tls.client_ca", "");
     let running = Running::start(&configuration).await?;
     let demo = Show { home, data, url: format!("http://{}", running.address), step: 0 };
     demo.play(running, command.once).await

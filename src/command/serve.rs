@@ -11,7 +11,9 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
+use store::clock::SystemClock;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 
@@ -20,10 +22,12 @@ use crate::configuration::Configuration;
 use crate::door::{self, Door, problem};
 use crate::exit;
 use crate::gates;
-use crate::listen::{self, Connections, Listener};
+use crate::identity::Certificate;
+use crate::listen::{self, Connections, Listener, Secure};
 use crate::node::{Duty, Node};
 use crate::postgres;
 use crate::service::operating_system_user;
+use crate::tls::Tls;
 
 /// How long requests in flight may take once the service is told to end.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -32,11 +36,11 @@ const SOCKET_PATH_BYTES_MAX: usize = schemas::limits::PROGRAM_SOCKET_PATH_BYTES_
 
 /// Runs until SIGTERM or SIGINT.
 pub async fn run(configuration: Configuration) -> Result<u8> {
-    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    let mut interrupted = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    let mut interrupted = signal(SignalKind::interrupt())?;
     let running = Running::start(&configuration).await?;
     let pg = running.postgres.map_or_else(String::new, |address| format!(" pg={address}"));
-    print(format!("ready http={}{pg}\n", running.address).as_bytes())?;
+    print(format!("ready {}={}{pg}\n", running.scheme, running.address).as_bytes())?;
     tokio::select! {
         _ = terminated.recv() => tracing::info!("terminated: sealing"),
         _ = interrupted.recv() => tracing::info!("interrupted: sealing"),
@@ -52,6 +56,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// The address of the PostgreSQL port, if there is one.
     pub postgres: Option<SocketAddr>,
+    /// `http`, or `https` where it speaks TLS.
+    pub scheme: &'static str,
     /// What answers behind it.
     pub node: Node,
     stop: watch::Sender<bool>,
@@ -67,10 +73,16 @@ impl Running {
     /// Binds, recovers, and takes requests; until recovery is done they are told so.
     pub async fn start(configuration: &Configuration) -> Result<Running> {
         let listen = configuration.listen()?;
-        check_plaintext(listen, configuration)?;
+        let tls = Tls::from_configuration(configuration, Arc::new(SystemClock::new()))?;
+        if tls.is_none() {
+            check_plaintext(listen, configuration)?;
+        }
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let listener = TcpListener::bind(listen).await.with_context(|| format!("listen on {listen}"))?;
         let address = listener.local_addr()?;
-        if let Some(pg) = configuration.pg()? {
+        if let Some(pg) = configuration.pg()?
+            && tls.is_none()
+        {
             check_plaintext(pg, configuration)?;
         }
         let pg = postgres::bind(configuration).await?;
@@ -78,13 +90,23 @@ impl Running {
         let (stop, stopped) = watch::channel(false);
         let opening = Opening::default();
         let behind = opening.clone();
-        let network = listen::serve(
-            Network(listener),
-            Connections::new(),
-            move |request, peer| behind.clone().answer_network(request, peer),
-            stopped.clone(),
-        );
-        let mut servers = vec![tokio::spawn(network)];
+        let mut servers = Vec::new();
+        match tls.clone() {
+            None => {
+                let answer = move |request, peer| behind.clone().answer_network(request, peer, None);
+                let served = listen::serve(Network(listener), Connections::new(), answer, stopped.clone());
+                servers.push(tokio::spawn(served));
+            }
+            Some(tls) => {
+                let told = signal(SignalKind::hangup()).context("wait for SIGHUP")?;
+                servers.push(tokio::spawn(tls.clone().watch(stopped.clone(), told)));
+                let answer = move |request, (peer, certificate)| {
+                    behind.clone().answer_network(request, peer, certificate)
+                };
+                let port = Secure::new(listener, tls);
+                servers.push(tokio::spawn(listen::serve(port, Connections::new(), answer, stopped.clone())));
+            }
+        }
         let node = Node::open(configuration, Duty::Service).await?;
         let socket = bind_socket(&configuration.data())?;
         let path = socket.as_ref().map(|(path, _)| path.clone());
@@ -96,11 +118,11 @@ impl Running {
         }
         // Who comes before the store is open waits in the kernel's queue.
         if let Some((listener, _)) = pg {
-            servers.push(tokio::spawn(postgres::serve(listener, node.clone(), stopped)));
+            servers.push(tokio::spawn(postgres::serve(listener, node.clone(), tls, stopped)));
         }
         opening.0.set(door::router(&node)).ok();
         tracing::info!(%address, "ready");
-        Ok(Running { address, postgres, node, stop, servers, socket: path })
+        Ok(Running { address, scheme, postgres, node, stop, servers, socket: path })
     }
 
     /// Takes no more requests, lets those in flight end, seals and signs everything.
@@ -129,7 +151,7 @@ fn check_plaintext(listen: SocketAddr, configuration: &Configuration) -> Result<
         return Ok(());
     }
     bail!(
-        "{listen} is not loopback and traffic would not be encrypted; put a TLS proxy before a loopback address, or say \
+        "{listen} is not loopback and traffic would not be encrypted; give --tls-cert and --tls-key, or say \
          --allow-plaintext {listen}"
     )
 }
@@ -159,6 +181,7 @@ fn bind_socket(data: &Path) -> Result<Option<(std::path::PathBuf, UnixListener)>
 struct Network(TcpListener);
 
 impl Listener for Network {
+    type Raw = (TcpStream, SocketAddr);
     type Stream = TcpStream;
     type Peer = SocketAddr;
 
@@ -168,12 +191,17 @@ impl Listener for Network {
         stream.set_nodelay(true)?;
         Ok((stream, peer))
     }
+
+    async fn greet(raw: (TcpStream, SocketAddr)) -> std::io::Result<(TcpStream, SocketAddr)> {
+        Ok(raw)
+    }
 }
 
 /// The local socket: the peer is a user of this machine.
 struct Socket(UnixListener);
 
 impl Listener for Socket {
+    type Raw = (UnixStream, u32);
     type Stream = UnixStream;
     type Peer = u32;
 
@@ -182,11 +210,20 @@ impl Listener for Socket {
         let user = stream.peer_cred()?.uid();
         Ok((stream, user))
     }
+
+    async fn greet(raw: (UnixStream, u32)) -> std::io::Result<(UnixStream, u32)> {
+        Ok(raw)
+    }
 }
 
 impl Opening {
-    async fn answer_network(self, mut request: Request<Body>, peer: SocketAddr) -> Response {
-        request.extensions_mut().insert(Door::Network { source_ip: peer.ip().to_string() });
+    async fn answer_network(
+        self,
+        mut request: Request<Body>,
+        peer: SocketAddr,
+        certificate: Option<Arc<Certificate>>,
+    ) -> Response {
+        request.extensions_mut().insert(Door::Network { address: peer.ip().to_canonical(), certificate });
         self.answer(request).await
     }
 

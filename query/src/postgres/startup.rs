@@ -60,7 +60,6 @@ pub(super) async fn start(wire: Wire, peer: Peer, door: &Arc<Door>) -> io::Resul
     let principal = match (door.options.authenticate)(login).await {
         Ok(principal) => Principal { door: "pg", ..principal },
         Err(Refusal) => {
-            metrics::counter!("tacho_unauthenticated_total").increment(1);
             return refuse(wire, &Report::new("28P01", "unauthenticated", "password authentication failed"))
                 .await;
         }

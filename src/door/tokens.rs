@@ -1,0 +1,195 @@
+//! `/api/v1/tokens`: made, listed, revoked.
+
+use axum::body::to_bytes;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{delete, get};
+use axum::{Extension, Json, Router};
+use schemas::limits;
+use schemas::principal::{Principal, Role};
+use serde::Deserialize;
+
+use super::{forbidden, problem};
+use crate::identity::TokenRecord;
+use crate::node::{Node, change_of};
+
+/// Seconds in a day.
+const DAY_S: u64 = 86_400;
+
+/// The routes of tokens.
+pub(super) fn router() -> Router<Node> {
+    Router::new()
+        .route("/api/v1/tokens", get(list_tokens).post(create_token))
+        .route("/api/v1/tokens/{id}", delete(revoke_token))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewToken {
+    role: Role,
+    tenant: String,
+    expires_days: Option<u64>,
+    expires_s: Option<u64>,
+}
+
+impl NewToken {
+    /// Reads a body, or says what is wrong with it.
+    async fn read(request: Request) -> Result<NewToken, Response> {
+        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
+        if !kind.eq_ignore_ascii_case("application/json") {
+            return Err(problem(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "media_type",
+                "content type is not application/json",
+            ));
+        }
+        let body = to_bytes(request.into_body(), limits::TOKEN_BODY_BYTES_MAX).await.map_err(|_| {
+            let detail =
+                format!("the request body is over {} bytes, or broke off", limits::TOKEN_BODY_BYTES_MAX);
+            problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large", &detail)
+        })?;
+        serde_json::from_slice(&body)
+            .map_err(|error| problem(StatusCode::BAD_REQUEST, "request", &error.to_string()))
+    }
+
+    /// When the token is to expire.
+    fn expires_us(&self, now_us: i64) -> Result<Option<i64>, Response> {
+        let bad = |detail: &str| Err(problem(StatusCode::BAD_REQUEST, "bad_token", detail));
+        let seconds = match (self.expires_days, self.expires_s) {
+            (None, None) => return Ok(None),
+            (Some(_), Some(_)) => return bad("give one of expires_days and expires_s"),
+            (Some(days), None) => days.saturating_mul(DAY_S),
+            (None, Some(seconds)) => seconds,
+        };
+        if !(1..=limits::TOKEN_EXPIRES_S_MAX).contains(&seconds) {
+            return bad("a token lives from one second to a hundred years");
+        }
+        let us = i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+        Ok(Some(now_us.saturating_add(us)))
+    }
+}
+
+/// What is told of a token: all but its digest.
+fn shown(record: &TokenRecord) -> serde_json::Value {
+    serde_json::json!({
+        "id": record.id,
+        "role": record.role,
+        "tenant": record.tenant,
+        "created": time(record.created_us),
+        "expires": record.expires_us.map(time),
+        "revoked": record.revoked_us.map(time),
+    })
+}
+
+fn time(us: i64) -> String {
+    jiff::Timestamp::from_microsecond(us).map_or_else(|_| us.to_string(), |time| time.to_string())
+}
+
+async fn list_tokens(State(node): State<Node>, Extension(principal): Extension<Principal>) -> Response {
+    if !principal.role.administers() {
+        return forbidden(&node, &principal, "token_list", "see tokens");
+    }
+    let is_own = |record: &&TokenRecord| principal.door == "command" || record.tenant == principal.tenant;
+    let tokens: Vec<_> = node.identity.tokens.list().iter().filter(is_own).map(shown).collect();
+    Json(tokens).into_response()
+}
+
+async fn create_token(
+    State(node): State<Node>,
+    Extension(principal): Extension<Principal>,
+    request: Request,
+) -> Response {
+    // Who makes no tokens at all is told so whatever he sends.
+    if !principal.role.administers() {
+        return forbidden(&node, &principal, "token_create", "make tokens");
+    }
+    let new = match NewToken::read(request).await {
+        Ok(new) => new,
+        Err(response) => return response,
+    };
+    // Only who sits at the machine makes tokens for other tenants.
+    if principal.door != "command" && new.tenant != principal.tenant {
+        return forbidden(&node, &principal, "token_create", "make a token for another tenant");
+    }
+    match create(&node, &principal, &new).await {
+        Ok(response) | Err(response) => response,
+    }
+}
+
+/// The order cannot change: what is not on record as asked for is not made, and what is not on record as made is taken back.
+async fn create(node: &Node, principal: &Principal, new: &NewToken) -> Result<Response, Response> {
+    let action = "token_create";
+    let not_recorded = |error: anyhow::Error| {
+        problem(StatusCode::SERVICE_UNAVAILABLE, "not_recorded", &format!("{error:#}"))
+    };
+    let now_us = node.clock.wall_us();
+    let expires_us = new.expires_us(now_us)?;
+    let query_id = node.new_query_id();
+    node.record_intent(principal, &query_id, action).await.map_err(not_recorded)?;
+    let made = node.identity.tokens.create(new.role, &new.tenant, expires_us, now_us);
+    let (record, token) =
+        made.map_err(|error| problem(StatusCode::BAD_REQUEST, "bad_token", &format!("{error:#}")))?;
+    if let Err(error) =
+        node.record_token(principal, &query_id, action, change_of(&record, &principal.id)).await
+    {
+        take_back(node, &record).await;
+        return Err(not_recorded(error));
+    }
+    let mut answer = shown(&record);
+    if let Some(answer) = answer.as_object_mut() {
+        answer.insert("token".to_string(), token.into());
+    }
+    Ok((StatusCode::CREATED, Json(answer)).into_response())
+}
+
+/// Revokes a token whose making is not wholly on record. That it was revoked is recorded now, or when the store next opens.
+async fn take_back(node: &Node, record: &TokenRecord) {
+    if let Err(error) = node.identity.tokens.revoke(&record.id, node.clock.wall_us()) {
+        tracing::error!(id = record.id, %error, "an unrecorded token could not be revoked");
+        return;
+    }
+    if let Err(error) = node.record_revocations().await {
+        tracing::error!(id = record.id, %error, "a revocation is not on the access log yet");
+    }
+}
+
+async fn revoke_token(
+    State(node): State<Node>,
+    Extension(principal): Extension<Principal>,
+    id: Result<Path<String>, PathRejection>,
+) -> Response {
+    if !principal.role.administers() {
+        return forbidden(&node, &principal, "token_revoke", "revoke tokens");
+    }
+    let Ok(Path(id)) = id else {
+        return problem(StatusCode::NOT_FOUND, "no_such_token", "there is no token of this id");
+    };
+    let tokens = &node.identity.tokens;
+    let found =
+        tokens.find(&id).filter(|found| principal.door == "command" || found.tenant == principal.tenant);
+    let revoked = if found.is_some() { tokens.revoke(&id, node.clock.wall_us()) } else { Ok(None) };
+    let record = match revoked {
+        Ok(Some(record)) => record,
+        Ok(None) => {
+            let id: String = id.chars().take(limits::QUOTED_CHARS_MAX).collect();
+            return problem(StatusCode::NOT_FOUND, "no_such_token", &format!("there is no token {id}"));
+        }
+        Err(error) => {
+            return problem(StatusCode::INTERNAL_SERVER_ERROR, "not_written", &format!("{error:#}"));
+        }
+    };
+    let query_id = node.new_query_id();
+    let change = change_of(&record, &principal.id);
+    let recorded = match node.record_token(&principal, &query_id, "token_revoke", change).await {
+        Ok(()) => tokens.recorded(&record.id),
+        Err(error) => Err(error),
+    };
+    match recorded {
+        Ok(()) => Json(shown(&record)).into_response(),
+        // Revoked it is; that it could not be recorded is said, and made up for when the store next opens.
+        Err(error) => problem(StatusCode::SERVICE_UNAVAILABLE, "not_recorded", &format!("{error:#}")),
+    }
+}

@@ -1,0 +1,220 @@
+//! What an OpenID provider signed: checked with the provider's own keys, and mapped to role and tenant.
+//!
+//! Only algorithms with a public key are taken, and only with a key of that algorithm's kind: a key that anyone may know never
+//! signs. Which key it was, the assertion must say (`kid`). The provider need not be there when the service starts.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, ensure};
+use axum::http::Uri;
+use jsonwebtoken::{Algorithm, Validation};
+use schemas::limits;
+use schemas::principal::Role;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use store::Clock;
+
+use super::Reason;
+
+mod keys;
+
+use keys::Keys;
+
+/// The algorithms that are taken. Not among them: `none`, and those whose one key both signs and checks.
+const ALGORITHMS: [Algorithm; 3] = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];
+/// Of several roles of one person, the first of these.
+const ORDER: [Role; 5] = [Role::Admin, Role::Responder, Role::Auditor, Role::Operator, Role::Collector];
+
+/// `[oidc]` of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    /// The provider's own name, an https address; claim `iss` is exactly this.
+    pub issuer: String,
+    /// What it calls this service; claim `aud` is this or contains it.
+    pub audience: String,
+    /// Certificates (PEM) that the provider's is checked against; without it, those the world trusts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+    /// The tenant of everyone. This or `tenant_claim`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// The claim that names the tenant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant_claim: Option<String>,
+    /// The claim that names groups or roles, a text or a list; `realm_access.roles` is looked for inside `realm_access`.
+    pub role_claim: String,
+    /// Which of them has which role here. Who has several has the first of admin, responder, auditor, operator, collector.
+    pub roles: BTreeMap<String, Role>,
+}
+
+impl Provider {
+    /// Refuses what cannot work or is not safe.
+    ///
+    /// # Errors
+    /// Names the key.
+    pub fn check(&self) -> Result<()> {
+        check_address(&self.issuer).context("oidc.issuer")?;
+        ensure!(
+            !self.audience.is_empty(),
+            "oidc.audience is empty: whatever it signs for others would be taken"
+        );
+        ensure!(!self.role_claim.is_empty(), "oidc.role_claim is empty");
+        ensure!(!self.roles.is_empty(), "oidc.roles is empty: no one could come in");
+        ensure!(
+            self.tenant.is_some() != self.tenant_claim.is_some(),
+            "give one of oidc.tenant and oidc.tenant_claim"
+        );
+        self.tenant.as_deref().map_or(Ok(()), super::check_tenant).context("oidc.tenant")
+    }
+}
+
+/// https, or an address of this machine.
+fn check_address(address: &str) -> Result<()> {
+    let uri: Uri = address.parse().with_context(|| format!("{address:?} is no address"))?;
+    let host = uri.host().with_context(|| format!("{address:?} has no host"))?;
+    ensure!(
+        uri.scheme_str() == Some("https") || (uri.scheme_str() == Some("http") && is_loopback(host)),
+        "{address:?} does not begin with https://, and who is in between could put keys of his own there"
+    );
+    Ok(())
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// What is read of an assertion.
+#[derive(Debug, Deserialize)]
+struct Claims {
+    sub: String,
+    exp: f64,
+    nbf: Option<f64>,
+    iat: Option<f64>,
+    #[serde(flatten)]
+    more: Map<String, Value>,
+}
+
+/// A provider and its keys; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Oidc {
+    provider: Arc<Provider>,
+    keys: Keys,
+    clock: Arc<dyn Clock>,
+}
+
+impl Oidc {
+    /// Reads no keys yet.
+    ///
+    /// # Errors
+    /// As [`Provider::check`], and for a bad `ca`.
+    pub fn new(provider: &Provider, clock: Arc<dyn Clock>) -> Result<Oidc> {
+        provider.check()?;
+        let keys = Keys::new(provider, Arc::clone(&clock))?;
+        Ok(Oidc { provider: Arc::new(provider.clone()), keys, clock })
+    }
+
+    /// Id, role and tenant of whom the provider means.
+    pub(super) async fn check(&self, assertion: &str) -> Result<(String, Role, String), Reason> {
+        let header = jsonwebtoken::decode_header(assertion).map_err(|_| Reason::AssertionMalformed)?;
+        if !ALGORITHMS.contains(&header.alg) {
+            return Err(Reason::AssertionAlgorithm);
+        }
+        let id = header.kid.as_deref().ok_or(Reason::AssertionKey)?;
+        let key = self.keys.find(id, header.alg).await?;
+        let mut validation = Validation::new(header.alg);
+        validation.set_issuer(&[&self.provider.issuer]);
+        validation.set_audience(&[&self.provider.audience]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        // Times are checked below, by the clock that everything here goes by.
+        validation.validate_exp = false;
+        let decoded = jsonwebtoken::decode::<Claims>(assertion, &key, &validation).map_err(|error| {
+            use jsonwebtoken::errors::ErrorKind;
+            match error.kind() {
+                ErrorKind::InvalidSignature => Reason::AssertionSignature,
+                ErrorKind::InvalidIssuer => Reason::AssertionIssuer,
+                ErrorKind::InvalidAudience => Reason::AssertionAudience,
+                _ => Reason::AssertionMalformed,
+            }
+        })?;
+        self.check_times(&decoded.claims)?;
+        let (role, tenant) = self.place(&decoded.claims)?;
+        Ok((principal_id(&decoded.claims.sub), role, tenant))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "seconds of this age are exact in a float")]
+    fn check_times(&self, claims: &Claims) -> Result<(), Reason> {
+        let now_s = self.clock.wall_us().div_euclid(1_000_000) as f64;
+        let leeway_s = limits::OIDC_LEEWAY_S as f64;
+        // Written so that what is no number is refused.
+        if !(claims.exp + leeway_s > now_s) {
+            return Err(Reason::AssertionExpired);
+        }
+        let begins = [claims.nbf, claims.iat].into_iter().flatten();
+        if !begins.fold(true, |so_far, begin_s| so_far && begin_s - leeway_s <= now_s) {
+            return Err(Reason::AssertionEarly);
+        }
+        Ok(())
+    }
+
+    fn place(&self, claims: &Claims) -> Result<(Role, String), Reason> {
+        let found = claim(&claims.more, &self.provider.role_claim).ok_or(Reason::AssertionRole)?;
+        let named: Vec<&str> = match found {
+            Value::String(name) => vec![name],
+            Value::Array(names) => names.iter().filter_map(Value::as_str).collect(),
+            _ => return Err(Reason::AssertionRole),
+        };
+        let roles: Vec<Role> =
+            named.iter().filter_map(|name| self.provider.roles.get(*name).copied()).collect();
+        let role = ORDER.into_iter().find(|role| roles.contains(role)).ok_or(Reason::AssertionRole)?;
+        let tenant = match (&self.provider.tenant, &self.provider.tenant_claim) {
+            (Some(tenant), _) => tenant.clone(),
+            (None, Some(name)) => {
+                let tenant = claim(&claims.more, name).and_then(Value::as_str);
+                tenant
+                    .filter(|tenant| super::check_tenant(tenant).is_ok())
+                    .ok_or(Reason::AssertionTenant)?
+                    .to_string()
+            }
+            (None, None) => return Err(Reason::AssertionTenant),
+        };
+        Ok((role, tenant))
+    }
+}
+
+/// A claim by its name, or by its path where no claim has the whole name.
+fn claim<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    if let Some(found) = claims.get(name) {
+        return Some(found);
+    }
+    let (outer, inner) = name.split_once('.')?;
+    claim(claims.get(outer)?.as_object()?, inner)
+}
+
+/// `o-<sub>`. One that is long or of other letters is cut, and told apart by what follows a letter that no plain one has.
+fn principal_id(sub: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "._@:|-".contains(letter);
+    let most = limits::PRINCIPAL_SHOWN_CHARS_MAX;
+    if !sub.is_empty() && sub.len() <= most && sub.chars().all(is_plain) {
+        return format!("o-{sub}");
+    }
+    let shown: String =
+        sub.chars().map(|letter| if is_plain(letter) { letter } else { '_' }).take(most).collect();
+    format!("o-{shown}~{}", blake3::hash(sub.as_bytes()).to_hex().get(..16).unwrap_or_default())
+}
+
+/// Whom an assertion claims to be about, unchecked: only to count failures by, and for the record.
+pub(super) fn claimed_id(assertion: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Subject {
+        sub: String,
+    }
+    let claims: Subject = jsonwebtoken::dangerous::insecure_decode(assertion).ok()?.claims;
+    Some(principal_id(&claims.sub))
+}
+
+#[cfg(test)]
+mod tests;
