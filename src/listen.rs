@@ -293,6 +293,55 @@ mod tests {
         }
     }
 
+    /// Where the client has to say a word before HTTP.
+    struct Polite(TcpListener);
+
+    impl Listener for Polite {
+        type Raw = TcpStream;
+        type Stream = TcpStream;
+        type Peer = ();
+
+        async fn accept(&mut self) -> io::Result<TcpStream> {
+            Ok(self.0.accept().await?.0)
+        }
+
+        async fn greet(mut raw: TcpStream) -> io::Result<(TcpStream, ())> {
+            match raw.read_u8().await? {
+                b'!' => Ok((raw, ())),
+                _ => Err(io::ErrorKind::InvalidData.into()),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn who_does_not_greet_gives_its_place_up_and_holds_no_end_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let answer = |_, ()| async { Response::new(Body::from("whole")) };
+        let connections = Connections::of(1, Duration::from_millis(500));
+        let served = tokio::spawn(serve(Polite(listener), connections, answer, stopped));
+        let ask = async |first: &[u8]| {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream
+                .write_all(&[first, b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"].concat())
+                .await
+                .unwrap();
+            let mut answer = Vec::new();
+            // One that is turned away may find the connection reset.
+            stream.read_to_end(&mut answer).await.ok();
+            String::from_utf8(answer).unwrap()
+        };
+        let _silent = TcpStream::connect(address).await.unwrap();
+        assert!(ask(b"!").await.ends_with("whole"), "it waits until the silent one is given up");
+        assert_eq!(ask(b"?").await, "", "who greets wrongly is not answered");
+        let _silent = TcpStream::connect(address).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        stop.send_replace(true);
+        let ended = tokio::time::timeout(Duration::from_millis(300), served).await;
+        ended.expect("a greeting in progress keeps nothing open").unwrap();
+    }
+
     #[tokio::test]
     async fn a_client_that_does_not_read_gives_its_place_up() {
         let (address, _stop, _served) = start(Connections::of(1, Duration::from_millis(200))).await;

@@ -56,16 +56,15 @@ impl NewToken {
     }
 
     /// When the token is to expire.
-    fn expires_us(&self, now_us: i64) -> Result<Option<i64>, Response> {
-        let bad = |detail: &str| Err(problem(StatusCode::BAD_REQUEST, "bad_token", detail));
+    fn expires_us(&self, now_us: i64) -> Result<Option<i64>, &'static str> {
         let seconds = match (self.expires_days, self.expires_s) {
             (None, None) => return Ok(None),
-            (Some(_), Some(_)) => return bad("give one of expires_days and expires_s"),
+            (Some(_), Some(_)) => return Err("give one of expires_days and expires_s"),
             (Some(days), None) => days.saturating_mul(DAY_S),
             (None, Some(seconds)) => seconds,
         };
         if !(1..=limits::TOKEN_EXPIRES_S_MAX).contains(&seconds) {
-            return bad("a token lives from one second to a hundred years");
+            return Err("a token lives from one second to a hundred years");
         }
         let us = i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000);
         Ok(Some(now_us.saturating_add(us)))
@@ -126,7 +125,8 @@ async fn create(node: &Node, principal: &Principal, new: &NewToken) -> Result<Re
         problem(StatusCode::SERVICE_UNAVAILABLE, "not_recorded", &format!("{error:#}"))
     };
     let now_us = node.clock.wall_us();
-    let expires_us = new.expires_us(now_us)?;
+    let expires_us =
+        new.expires_us(now_us).map_err(|detail| problem(StatusCode::BAD_REQUEST, "bad_token", detail))?;
     let query_id = node.new_query_id();
     node.record_intent(principal, &query_id, action).await.map_err(not_recorded)?;
     let made = node.identity.tokens.create(new.role, &new.tenant, expires_us, now_us);
