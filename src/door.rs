@@ -12,10 +12,12 @@ use axum::routing::get;
 use axum::{Extension, Json, Router};
 use schemas::principal::{Principal, Role};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::identity::{Caller, Certificate, Credential, Reason, Refusal};
 use crate::node::Node;
 
+mod openapi;
 mod tokens;
 
 /// How a request came in, set by the listener that took it.
@@ -47,6 +49,8 @@ pub fn router(node: &Node) -> Router {
     }
     let open =
         Router::new().route("/health", get(health)).route("/ready", get(ready)).with_state(node.clone());
+    let document = openapi::document(node);
+    let open = open.route("/api/v1/openapi.json", get(async move || Json(document.clone())));
     guarded
         .fallback(|| async {
             problem(StatusCode::NOT_FOUND, "not_found", "there is nothing under this path")
@@ -62,18 +66,28 @@ pub fn router(node: &Node) -> Router {
         .merge(open)
 }
 
+/// What is wrong, by RFC 9457.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ServiceProblem)]
+struct ProblemBody {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    /// Stable: scripts may depend on it.
+    code: String,
+    detail: String,
+}
+
 /// An RFC 9457 answer.
 pub fn problem(status: StatusCode, code: &str, detail: &str) -> Response {
-    #[derive(Serialize)]
-    struct Problem<'a> {
-        r#type: &'static str,
-        title: &'a str,
-        status: u16,
-        code: &'a str,
-        detail: &'a str,
-    }
     let title = status.canonical_reason().unwrap_or_default();
-    let body = Problem { r#type: "about:blank", title, status: status.as_u16(), code, detail };
+    let body = ProblemBody {
+        r#type: "about:blank",
+        title,
+        status: status.as_u16(),
+        code: code.to_string(),
+        detail: detail.to_string(),
+    };
     let mut response = (status, Json(body)).into_response();
     let problem_json = HeaderValue::from_static("application/problem+json");
     response.headers_mut().insert(header::CONTENT_TYPE, problem_json);
@@ -150,10 +164,19 @@ fn refused(refusal: Refusal) -> Response {
     response
 }
 
+/// Whether the process answers.
+#[utoipa::path(get, path = "/health", tag = "service", security(()), responses(
+    (status = 200, description = "It lives.", body = serde_json::Value),
+))]
 async fn health() -> Response {
     Json(serde_json::json!({"status": "alive", "version": env!("CARGO_PKG_VERSION")})).into_response()
 }
 
+/// Whether events are accepted.
+#[utoipa::path(get, path = "/ready", tag = "service", security(()), responses(
+    (status = 200, description = "They are.", body = serde_json::Value),
+    (status = 503, description = "Recovering, poisoned, or out of disk.", body = ProblemBody, content_type = "application/problem+json"),
+))]
 async fn ready(State(node): State<Node>) -> Response {
     let status = node.store.status();
     match status.code {
@@ -174,6 +197,10 @@ fn forbidden(node: &Node, principal: &Principal, action: &'static str, what: &st
     problem(StatusCode::FORBIDDEN, "forbidden", &format!("this token's role may not {what}"))
 }
 
+/// Metrics in Prometheus' text format.
+#[utoipa::path(get, path = "/metrics", tag = "service", responses(
+    (status = 200, description = "The metrics.", body = String, content_type = "text/plain"),
+))]
 async fn metrics(State(node): State<Node>, Extension(principal): Extension<Principal>) -> Response {
     if !principal.role.reads_metrics() {
         return forbidden(&node, &principal, "metrics", "read metrics");

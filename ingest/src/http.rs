@@ -126,9 +126,20 @@ struct Request {
     idempotency_key: Option<String>,
 }
 
-#[derive(Debug, serde::Deserialize)]
+#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Parameters {
+    /// Mapping to use instead of telling it from each record.
     format: Option<String>,
+}
+
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(events))]
+struct Document;
+
+/// The paths and schemas of this door; errors that every path can give are for whoever serves it to add.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    <Document as utoipa::OpenApi>::openapi()
 }
 
 /// The routes; the door before them puts a [`Principal`] into the extensions of each request.
@@ -229,6 +240,18 @@ struct Taken {
     rejected_count: u64,
 }
 
+/// Send events: a sequence of JSON values, or an array. Answered once they are on stable storage.
+#[utoipa::path(post, path = "/v1/events", tag = "ingest", params(
+        Parameters,
+        ("idempotency-key" = Option<String>, Header, description = "Makes the whole body one that is taken once."),
+        ("content-encoding" = Option<String>, Header, description = "gzip or identity."),
+    ),
+    request_body(content((String = "application/x-ndjson"), (serde_json::Value = "application/json"))),
+    responses(
+        (status = 200, description = "They are on record; values that were refused are named.", body = answer::Accepted),
+        (status = 408, description = "The body did not arrive in time.", body = answer::Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The same key or event id with another content.", body = answer::Problem, content_type = "application/problem+json"),
+))]
 async fn events(
     State(ingest): State<Ingest>,
     principal: Option<Extension<Principal>>,

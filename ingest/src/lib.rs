@@ -40,7 +40,7 @@ mod rejected;
 
 pub use admit::{Admission, Reservation};
 pub use error::Error;
-pub use http::{Ingest, Options, RedactionKey, router};
+pub use http::{Ingest, Options, RedactionKey, openapi, router};
 pub use mapping::Mapping;
 pub use parse::{Context, Parsed, parse};
 pub use rejected::{Code, Rejected};

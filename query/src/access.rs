@@ -163,6 +163,13 @@ impl AccessLog {
         (self.clock)()
     }
 
+    /// `text` without the secrets in it, and no longer than the log holds.
+    pub(crate) fn redacted(&self, text: &str) -> String {
+        let text = self.redactor.redact_text(text).text;
+        let bytes_max = Stream::Access.column("statement").map_or(0, |column| column.bytes_max);
+        text.get(..text.floor_char_boundary(bytes_max)).unwrap_or_default().to_string()
+    }
+
     /// Appends `access` and returns once it is on stable storage.
     ///
     /// # Errors

@@ -31,11 +31,14 @@ use crate::{Error, Options, Result, Snapshot, statement};
 
 mod describe;
 mod job;
+mod running;
 mod start;
 
 pub(crate) use describe::Described;
 pub use job::Request;
 pub(crate) use job::{Job, Param};
+use running::Running;
+pub use running::RunningQuery;
 use start::start;
 
 /// Stack of the threads that parse, plan and run: trees are as deep as a text may nest.
@@ -61,6 +64,7 @@ struct Core {
     verified: Arc<Verified>,
     places: Arc<Semaphore>,
     waiting: AtomicUsize,
+    running: Arc<Running>,
     /// Queries whose outcome is not on the access log yet.
     unfinished: TaskTracker,
     /// The process is going down, and queries have had their time to finish.
@@ -119,6 +123,7 @@ impl Query {
                 verified: Arc::new(Verified::default()),
                 places: Arc::new(Semaphore::new(options.at_once.max(1))),
                 waiting: AtomicUsize::new(0),
+                running: Arc::default(),
                 unfinished: TaskTracker::new(),
                 closing: CancellationToken::new(),
                 runtime: Some(runtime),
@@ -160,6 +165,33 @@ impl Query {
             }
         }
         unfinished.reopen();
+    }
+
+    /// The queries that run now and that `principal` may see: its own, or for an admin all of its tenant.
+    pub fn running(&self, principal: &Principal) -> Vec<RunningQuery> {
+        self.shared.running.seen_by(principal)
+    }
+
+    /// Ends a query that `principal` may see; who did so is on the access log before it ends.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Unaudited`].
+    pub async fn cancel(&self, principal: &Principal, query_id: &str) -> Result<()> {
+        let (access, own_id) = (self.access(), self.access().new_query_id());
+        let statement = format!("cancel {query_id}");
+        let is_seen = self.running(principal).iter().any(|query| query.query_id == query_id);
+        let missing = Error::NotFound(format!("no query {query_id:?} of yours is running"));
+        let entry = match is_seen {
+            true => Access::outcome(principal, &own_id, "cancel", Status::Ok),
+            false => Access::refusal(principal, &own_id, "cancel", &missing),
+        };
+        access.record(Access { statement: Some(&statement), ..entry }).await?;
+        // It may have ended meanwhile, which is what was wanted.
+        match is_seen {
+            true => drop(self.shared.running.cancel(principal, query_id)),
+            false => return Err(missing),
+        }
+        Ok(())
     }
 
     pub(crate) fn gate_settings(&self) -> &GateSettings {
@@ -289,6 +321,9 @@ impl Run {
                 return;
             }
         };
+        let progress = Progress::default();
+        let asked = (&self.principal, self.job.action, self.core.access.redacted(&self.job.statement));
+        let _listed = self.core.running.begin(&query_id, started_us, asked, (&self.stop, &progress));
         let (planned, is_planned) = oneshot::channel();
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
         let batches = Batches::new(batches);
@@ -307,7 +342,6 @@ impl Run {
         let ending = match self.within_grace(is_planned).await {
             Ok(Ok(rows)) => {
                 let (ended, is_ended) = oneshot::channel();
-                let progress = Progress::default();
                 let answer = self.answer(&query_id, rows, snapshot, batches.clone(), &progress, ended);
                 drop(ready.send(Ok(answer)));
                 let late = self.within_grace(is_ended).await.err().inspect(|_| batches.close());
@@ -341,6 +375,7 @@ impl Run {
             biased;
             done = what => return Ok(done),
             () = self.core.closing.cancelled() => Error::Cancelled,
+            () = self.stop.killed() => Error::Cancelled,
             () = sleep_until(self.stop.deadline() + GRACE) => self.stop.deadline_error(),
         };
         self.stop.cancel();

@@ -26,6 +26,7 @@ use crate::Error;
 #[derive(Debug)]
 pub(crate) struct Stop {
     gone: CancellationToken,
+    killed: CancellationToken,
     deadline: Instant,
     deadline_ms: u64,
 }
@@ -39,12 +40,23 @@ impl Stop {
 
     /// Ends also when `gone` is cancelled, which is this query's own.
     pub(crate) fn with(gone: CancellationToken, deadline: Instant, deadline_ms: u64) -> Stop {
-        Stop { gone, deadline, deadline_ms }
+        Stop { gone, killed: CancellationToken::new(), deadline, deadline_ms }
     }
 
     /// Nobody waits any more.
     pub(crate) fn cancel(&self) {
         self.gone.cancel();
+    }
+
+    /// Somebody else ends it, whether or not whoever asked still reads.
+    pub(crate) fn kill(&self) {
+        self.gone.cancel();
+        self.killed.cancel();
+    }
+
+    /// Until somebody else ends it.
+    pub(crate) async fn killed(&self) {
+        self.killed.cancelled().await;
     }
 
     pub(crate) fn deadline(&self) -> Instant {

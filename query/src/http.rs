@@ -3,10 +3,11 @@
 //! Who asks comes with the request as an extension: whoever serves this router has checked a credential.
 
 use axum::body::{Body, to_bytes};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Query as Parameters, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{delete, get};
 use axum::{Extension, Router};
 use schemas::principal::Principal;
 use serde::Deserialize;
@@ -15,9 +16,12 @@ use crate::format::Encoded;
 use crate::{Error, Format, Query, Replay, ReplayFormat, Request, Result};
 
 mod gates;
+mod openapi;
 mod problem;
+mod queries;
 mod request;
 
+pub use openapi::openapi;
 use problem::Problem;
 
 /// Log sizes the answer is computed over.
@@ -33,6 +37,8 @@ pub fn router(query: Query) -> Router {
         .route("/api/v1/sql", get(get_sql).post(post_sql))
         .route("/api/v1/sessions/{id}/replay", get(get_replay))
         .layer(axum::middleware::from_fn(refuse_old_http))
+        .route("/api/v1/queries", get(queries::list))
+        .route("/api/v1/queries/{id}", delete(queries::cancel))
         .route("/api/v1/gates", get(gates::all))
         .route("/metrics/{gate}", get(gates::one))
         .with_state(query)
@@ -48,28 +54,46 @@ async fn refuse_old_http(request: axum::extract::Request, next: axum::middleware
 
 type Who = Option<Extension<Principal>>;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct SqlParameters {
+    /// One SELECT statement.
     q: String,
+    /// json, ndjson, csv, arrow, parquet or table; else by `Accept`.
     format: Option<String>,
+    /// An earlier moment: `events=120;alerts=4`, or what an answer gave as `tacho-snapshot`.
     as_of: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct FormatParameter {
+    /// json, ndjson, csv, arrow, parquet or table; else by `Accept`. What the body names comes first.
     format: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct ReplayParameters {
+    /// timeline, ndjson or jsonrpc.
     format: Option<String>,
+    /// Where the page before ended: its `next`.
     after: Option<String>,
+    /// Steps of this page.
     limit: Option<u64>,
 }
 
+/// Ask SQL: one statement, read only.
+#[utoipa::path(get, path = "/api/v1/sql", tag = "query", params(SqlParameters), responses(
+        (status = 200, description = "The rows. An ndjson answer ends with $end or $error, so that a cut one shows.", content(
+            (serde_json::Value = "application/json"), (String = "application/x-ndjson"), (String = "text/csv"),
+            (Vec<u8> = "application/vnd.apache.arrow.stream"), (Vec<u8> = "application/vnd.apache.parquet"),
+            (String = "text/plain"),
+        )),
+))]
 async fn get_sql(
     State(query): State<Query>,
     who: Who,
@@ -83,6 +107,16 @@ async fn get_sql(
     sql(&query, who, Request { sql: q, as_of, ..Request::default() }, format).await
 }
 
+/// Ask SQL with parameters, limits or an earlier moment.
+#[utoipa::path(post, path = "/api/v1/sql", tag = "query", params(FormatParameter),
+    request_body(content((request::Body = "application/json"), (String = "text/plain"), (String = "application/sql"))),
+    responses(
+        (status = 200, description = "The rows. An ndjson answer ends with $end or $error, so that a cut one shows.", content(
+            (serde_json::Value = "application/json"), (String = "application/x-ndjson"), (String = "text/csv"),
+            (Vec<u8> = "application/vnd.apache.arrow.stream"), (Vec<u8> = "application/vnd.apache.parquet"),
+            (String = "text/plain"),
+        )),
+))]
 async fn post_sql(
     State(query): State<Query>,
     who: Who,
@@ -121,12 +155,19 @@ async fn sql(query: &Query, who: Who, mut request: Request, format: Format) -> R
     stream(Encoded::new(answer, format)?, format.media_type())
 }
 
+/// A session in order, with the alerts over it.
+#[utoipa::path(get, path = "/api/v1/sessions/{id}/replay", tag = "query",
+    params(("id" = String, Path, description = "The session."), ReplayParameters), responses(
+        (status = 200, description = "The steps.", content((String = "text/plain"), (String = "application/x-ndjson"))),
+        (status = 404, description = "There is no such session.", body = problem::ProblemBody, content_type = "application/problem+json"),
+))]
 async fn get_replay(
     State(query): State<Query>,
     who: Who,
-    Path(session): Path<String>,
+    session: Result<Path<String>, PathRejection>,
     parameters: Result<Parameters<ReplayParameters>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, Problem> {
+    let Path(session) = session.map_err(|error| Problem::path(&error))?;
     let Parameters(ReplayParameters { format, after, limit }) =
         parameters.map_err(|error| Problem::parameters(&error))?;
     let principal = principal(who)?;

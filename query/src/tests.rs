@@ -3,6 +3,7 @@
 
 mod abuse;
 mod audit;
+mod cancelling;
 mod door;
 mod fixture;
 mod formats;

@@ -9,7 +9,8 @@ use axum::routing::{delete, get};
 use axum::{Extension, Json, Router};
 use schemas::limits;
 use schemas::principal::{Principal, Role};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{forbidden, problem};
 use crate::identity::TokenRecord;
@@ -25,12 +26,17 @@ pub(super) fn router() -> Router<Node> {
         .route("/api/v1/tokens/{id}", delete(revoke_token))
 }
 
-#[derive(Debug, Deserialize)]
+/// A token to be made.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct NewToken {
+pub(super) struct NewToken {
+    /// collector, auditor, responder, admin or operator.
+    #[schema(value_type = String)]
     role: Role,
     tenant: String,
+    /// Days until it expires; without either, it does not.
     expires_days: Option<u64>,
+    /// Seconds until it expires.
     expires_s: Option<u64>,
 }
 
@@ -72,22 +78,46 @@ impl NewToken {
 }
 
 /// What is told of a token: all but its digest.
-fn shown(record: &TokenRecord) -> serde_json::Value {
-    serde_json::json!({
-        "id": record.id,
-        "role": record.role,
-        "tenant": record.tenant,
-        "created": time(record.created_us),
-        "expires": record.expires_us.map(time),
-        "revoked": record.revoked_us.map(time),
-    })
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Token)]
+pub(super) struct Shown {
+    /// Public id.
+    id: String,
+    role: &'static str,
+    tenant: String,
+    /// RFC 3339.
+    created: String,
+    expires: Option<String>,
+    revoked: Option<String>,
+    /// The token itself, told this once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+}
+
+fn shown(record: &TokenRecord) -> Shown {
+    Shown {
+        id: record.id.clone(),
+        role: record.role.name(),
+        tenant: record.tenant.clone(),
+        created: time(record.created_us),
+        expires: record.expires_us.map(time),
+        revoked: record.revoked_us.map(time),
+        token: None,
+    }
 }
 
 fn time(us: i64) -> String {
     jiff::Timestamp::from_microsecond(us).map_or_else(|_| us.to_string(), |time| time.to_string())
 }
 
-async fn list_tokens(State(node): State<Node>, Extension(principal): Extension<Principal>) -> Response {
+/// All tokens of the tenant, never their secrets.
+#[utoipa::path(get, path = "/api/v1/tokens", tag = "tokens", responses(
+    (status = 200, description = "The tokens.", body = Vec<Shown>),
+))]
+pub(super) async fn list_tokens(
+    State(node): State<Node>,
+    Extension(principal): Extension<Principal>,
+) -> Response {
     if !principal.role.administers() {
         return forbidden(&node, &principal, "token_list", "see tokens");
     }
@@ -96,7 +126,11 @@ async fn list_tokens(State(node): State<Node>, Extension(principal): Extension<P
     Json(tokens).into_response()
 }
 
-async fn create_token(
+/// Make a token; its text is told this once.
+#[utoipa::path(post, path = "/api/v1/tokens", tag = "tokens", request_body = NewToken, responses(
+    (status = 201, description = "It is made.", body = Shown),
+))]
+pub(super) async fn create_token(
     State(node): State<Node>,
     Extension(principal): Extension<Principal>,
     request: Request,
@@ -138,10 +172,7 @@ async fn create(node: &Node, principal: &Principal, new: &NewToken) -> Result<Re
         take_back(node, &record).await;
         return Err(not_recorded(error));
     }
-    let mut answer = shown(&record);
-    if let Some(answer) = answer.as_object_mut() {
-        answer.insert("token".to_string(), token.into());
-    }
+    let answer = Shown { token: Some(token), ..shown(&record) };
     Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
 
@@ -156,7 +187,13 @@ async fn take_back(node: &Node, record: &TokenRecord) {
     }
 }
 
-async fn revoke_token(
+/// Revoke a token at once.
+#[utoipa::path(delete, path = "/api/v1/tokens/{id}", tag = "tokens",
+    params(("id" = String, Path, description = "Its public id.")), responses(
+        (status = 200, description = "It is revoked.", body = Shown),
+        (status = 404, description = "There is no such token.", body = crate::door::ProblemBody, content_type = "application/problem+json"),
+))]
+pub(super) async fn revoke_token(
     State(node): State<Node>,
     Extension(principal): Extension<Principal>,
     id: Result<Path<String>, PathRejection>,

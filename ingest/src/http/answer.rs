@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use schemas::limits::RETRY_AFTER_S;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Taken;
 use crate::error::Error;
@@ -12,8 +13,8 @@ use crate::measure;
 use crate::rejected::Rejected;
 
 /// The body of a 200.
-#[derive(Debug, Serialize)]
-struct Accepted {
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Accepted {
     accepted: u64,
     duplicates: usize,
     rejected: Vec<RejectedItem>,
@@ -24,8 +25,8 @@ struct Accepted {
     tree_size: u64,
 }
 
-#[derive(Debug, Serialize)]
-struct RejectedItem {
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RejectedItem {
     line: u64,
     position: usize,
     code: &'static str,
@@ -33,8 +34,9 @@ struct RejectedItem {
 }
 
 /// The body of every other answer.
-#[derive(Debug, Serialize)]
-struct Problem {
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = IngestProblem)]
+pub(super) struct Problem {
     r#type: String,
     title: &'static str,
     status: u16,

@@ -1,6 +1,7 @@
 //! What a number means: target met, to be watched, or blocking.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Gate, NO_ANSWER, Window, bare};
 use crate::{Error, Result};
@@ -68,7 +69,7 @@ impl Gate {
 }
 
 /// What follows from a reading.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// The target is met.
@@ -82,7 +83,7 @@ pub enum Verdict {
 }
 
 /// One gate as it stands.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Reading {
     /// Its name.
     pub gate: &'static str,

@@ -4,6 +4,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use schemas::limits::RETRY_AFTER_S;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::Error;
 
@@ -14,16 +15,21 @@ pub(super) struct Problem {
     body: ProblemBody,
 }
 
-#[derive(Debug, Serialize)]
-struct ProblemBody {
+/// What is wrong, by RFC 9457.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct ProblemBody {
     #[serde(rename = "type")]
     kind: &'static str,
     title: &'static str,
     status: u16,
+    /// Stable: scripts may depend on it.
     code: &'static str,
     detail: String,
+    /// Line of the SQL text, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<u64>,
+    /// Column of the SQL text in characters, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     column: Option<u64>,
 }
@@ -66,6 +72,11 @@ impl Problem {
     /// A body that is not as documented.
     pub(super) fn body(detail: String) -> Problem {
         Problem::new(400, "request", detail)
+    }
+
+    /// A part of the path that is no text.
+    pub(super) fn path(error: &axum::extract::rejection::PathRejection) -> Problem {
+        Problem::new(400, "request", error.body_text())
     }
 
     /// Parameters of the URL that are not as documented.

@@ -3,25 +3,34 @@
 use datafusion::common::ScalarValue;
 use serde::Deserialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::problem::Problem;
 use crate::{AsOf, Request};
 
-#[derive(Debug, Deserialize)]
+/// A question.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Body {
+pub(super) struct Body {
+    /// One SELECT statement.
     query: String,
+    /// Values of `$1`, `$2`, ...: strings, numbers, booleans, null.
     #[serde(default)]
     params: Vec<Value>,
+    /// json, ndjson, csv, arrow, parquet or table.
     format: Option<String>,
     #[serde(default)]
     limits: Limits,
+    /// An earlier moment: sizes of logs by stream, or the text that an answer gave as `tacho-snapshot`.
+    #[schema(value_type = Option<std::collections::BTreeMap<String, u64>>)]
     as_of: Option<AsOf>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// Limits of one answer, where they are to be lower than the service's.
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Limits {
+    /// Rows over which it is refused.
     rows: Option<u64>,
 }
 

@@ -231,6 +231,8 @@ async fn p95_is_nearest_rank_and_a_timeout_is_slowest() {
         async |lines: Vec<String>| gate(&lines.iter().map(String::as_str).collect::<Vec<_>>(), p95).await;
     assert_eq!(ask(calls(1, "2 latency_us=9000000")).await, Ok(1.0));
     assert_eq!(ask(calls(2, "2 latency_us=9000000")).await, Ok(9000.0));
+    let ten = calls(1, "2 latency_us=9000000").into_iter().take(10).collect();
+    assert_eq!(ask(ten).await, Ok(9000.0), "the tenth of ten");
     assert!(ask(calls(2, "2 status=timeout")).await.unwrap() > 1e9);
     assert_eq!(ask(calls(2, "20 latency_us=9000000")).await, Ok(1.0), "before the window");
 }

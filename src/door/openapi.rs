@@ -1,0 +1,114 @@
+//! `GET /api/v1/openapi.json`: what can be asked of this process, described from the code that answers.
+
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{Components, ContentBuilder, OpenApi as Description, RefOr, ResponseBuilder};
+use utoipa::{OpenApi, openapi};
+
+use crate::node::Node;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Tachograph",
+        description = "The sealed recorder beside AI agents. Errors are problems (RFC 9457) with a stable code, but for \
+            /metrics/{gate}, where every answer that is no number has the body 2147483647."
+    ),
+    paths(
+        super::health,
+        super::ready,
+        super::metrics,
+        super::tokens::list_tokens,
+        super::tokens::create_token,
+        super::tokens::revoke_token,
+    ),
+    components(schemas(super::ProblemBody))
+)]
+struct Document;
+
+/// What every path behind the door can answer, beside what it says itself.
+const COMMON: [(&str, &str); 12] = [
+    ("400", "The request is not as documented, or the statement is refused."),
+    ("401", "There is no credential, or none that is taken."),
+    ("403", "The role may not do this."),
+    ("404", "There is nothing under this path."),
+    ("405", "This path is not asked in this way."),
+    ("413", "The request is larger than its limit."),
+    ("415", "The request is of a kind that is not read here."),
+    ("429", "Too much at once, or locked out after failed logins: come again after Retry-After."),
+    ("500", "A fault of the service, or a file that is not what its manifest says."),
+    ("503", "The service is recovering, stopping or cannot record what is asked, or a gate has no number."),
+    ("504", "The query ran longer than its deadline."),
+    ("505", "Ask over HTTP/1.1."),
+];
+
+/// The description of all that `node` answers.
+pub(super) fn document(node: &Node) -> Description {
+    let mut document = Document::openapi();
+    if node.ingest.is_some() {
+        document.merge(ingest::openapi());
+    }
+    if node.query.is_some() {
+        document.merge(query::openapi());
+    }
+    let is_open = |path: &str| matches!(path, "/health" | "/ready");
+    for (path, item) in &mut document.paths.paths {
+        let operations = [&mut item.get, &mut item.post, &mut item.delete];
+        for operation in operations.into_iter().flatten().filter(|_| !is_open(path)) {
+            complete(operation, path.starts_with("/metrics/"));
+        }
+    }
+    let schemes = document.components.get_or_insert_with(Components::new);
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+    let basic = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Basic)
+        .description(Some("Any user; the password is the token."))
+        .build();
+    schemes.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    schemes.add_security_scheme("basic", SecurityScheme::Http(basic));
+    document
+}
+
+/// Adds the credentials that an operation takes and the errors that it shares with all others.
+fn complete(operation: &mut Operation, is_gate: bool) {
+    let either = ["bearer", "basic"].map(|name| SecurityRequirement::new(name, Vec::<String>::new()));
+    operation.security.get_or_insert_with(|| either.to_vec());
+    for (status, description) in COMMON {
+        let (kind, schema) = match is_gate {
+            true => ("text/plain", openapi::Ref::from_schema_name("NoAnswer")),
+            false => ("application/problem+json", openapi::Ref::from_schema_name("ServiceProblem")),
+        };
+        let mut content = ContentBuilder::new();
+        if !is_gate {
+            content = content.schema(Some(schema));
+        }
+        let response = ResponseBuilder::new().description(description).content(kind, content.build()).build();
+        operation.responses.responses.entry(status.to_string()).or_insert(RefOr::T(response));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// Every route of the sources is described, and no other.
+    #[test]
+    fn every_route_is_described() {
+        let sources = [
+            include_str!("../door.rs"),
+            include_str!("tokens.rs"),
+            include_str!("../../ingest/src/http.rs"),
+            include_str!("../../query/src/http.rs"),
+        ];
+        let mut routes: Vec<&str> = sources
+            .iter()
+            .flat_map(|source| source.split(".route(\"").skip(1))
+            .filter_map(|rest| rest.split('"').next())
+            .filter(|route| *route != "/api/v1/openapi.json")
+            .collect();
+        routes.sort_unstable();
+        let mut document = <super::Document as utoipa::OpenApi>::openapi();
+        document.merge(ingest::openapi());
+        document.merge(query::openapi());
+        let described: Vec<&str> = document.paths.paths.keys().map(String::as_str).collect();
+        assert_eq!(described, routes);
+    }
+}
