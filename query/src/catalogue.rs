@@ -38,6 +38,7 @@ mod types;
 
 pub(crate) use functions::VERSION;
 pub(crate) use kind::{Kind, type_of};
+pub(crate) use objects::EMPTY;
 
 /// A client of PostgreSQL, as its catalogue and its functions name it.
 #[derive(Debug, Clone, Default)]
@@ -124,7 +125,7 @@ fn stock() -> Result<HashMap<String, Stock>> {
             continue;
         };
         let table = match table {
-            PgCatalogTable::Static(_) if !objects::FILLED.contains(name) => {
+            PgCatalogTable::Static(_) if *name != "pg_description" && !EMPTY.contains(name) => {
                 let table = table.try_into_table_provider().map_err(|error| internal(&error))?;
                 Stock::Same(table)
             }

@@ -1,9 +1,11 @@
 //! A session of the engine for one query: its tables, its functions, its memory, and nothing else.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::config::{ConfigNonZeroUsize, Dialect};
 use datafusion::execution::context::SQLOptions;
@@ -11,7 +13,7 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionState;
 use datafusion::execution::session_state::SessionStateBuilder;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::parser::Statement;
@@ -182,7 +184,10 @@ pub(crate) async fn describe(
 
 /// Types of `$1`, `$2`, ...: where the client does not say, what they are compared with, else text.
 fn parameters(plan: &LogicalPlan, declared: &[Option<DataType>]) -> Result<Vec<DataType>> {
-    let found = plan.get_parameter_types().map_err(|error| Error::engine(&error, Stage::Plan))?;
+    let failed = |error: datafusion::common::DataFusionError| Error::engine(&error, Stage::Plan);
+    let mut found = plan.get_parameter_types().map_err(failed)?;
+    plan.apply_with_subqueries(|node| node.apply_expressions(|expr| cast_parameters(expr, &mut found)))
+        .map_err(failed)?;
     let number = |id: &str| id.strip_prefix('$').and_then(|number| number.parse::<usize>().ok());
     let last = found.keys().filter_map(|id| number(id)).max().unwrap_or(0);
     let count = last.max(declared.len());
@@ -200,6 +205,22 @@ fn parameters(plan: &LogicalPlan, declared: &[Option<DataType>]) -> Result<Vec<D
         }
     };
     Ok((0..count).map(kind).collect())
+}
+
+/// A parameter that is cast has the type that it is cast to, where nothing else says.
+fn cast_parameters(
+    expr: &Expr,
+    found: &mut HashMap<String, Option<DataType>>,
+) -> datafusion::common::Result<TreeNodeRecursion> {
+    expr.apply(|expr| {
+        if let Expr::Cast(cast) = expr
+            && let Expr::Placeholder(parameter) = cast.expr.as_ref()
+            && let Some(kind @ None) = found.get_mut(&parameter.id)
+        {
+            *kind = Some(cast.field.data_type().clone());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })
 }
 
 async fn read_only(state: &SessionState, statement: Statement) -> Result<LogicalPlan> {

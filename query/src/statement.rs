@@ -19,6 +19,7 @@ use crate::{Error, Result};
 mod known;
 mod labels;
 mod names;
+mod nothing;
 mod postgres;
 mod tokens;
 mod weight;

@@ -294,6 +294,8 @@ pub const POSTGRES_ACCEPT_PAUSE_MS: u64 = 100;
 pub const POSTGRES_STARTUP_BYTES_MAX: usize = 8 << 10;
 /// Bytes of a message after that: an SQL text with its parameters.
 pub const POSTGRES_MESSAGE_BYTES_MAX: usize = QUERY_BODY_BYTES_MAX;
+/// How often a connection may ask for encryption before it says who it is: once for each kind.
+pub const POSTGRES_REQUESTS_MAX: usize = 2;
 /// Bytes of answer gathered before they are sent.
 pub const POSTGRES_OUTPUT_BYTES: usize = 64 << 10;
 /// Statements in one text of the simple protocol.

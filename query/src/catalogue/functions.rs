@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{AsArray, BooleanArray, StringArray};
+use arrow::array::{AsArray, BooleanArray, Int32Array, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Int32Type};
 use datafusion::common::utils::SingleRowListArrayBuilder;
@@ -17,6 +17,7 @@ use datafusion_pg_catalog::pg_catalog::{
     array_bounds_udf, create_pg_get_partition_ancestors_udf, create_pg_table_is_visible, format_type,
     quote_ident_udf,
 };
+use pgwire::api::Type;
 
 use super::objects::comments;
 use super::{Client, Sight};
@@ -40,6 +41,7 @@ pub(super) fn shared() -> Vec<Arc<ScalarUDF>> {
             ScalarValue::from(format!("PostgreSQL {VERSION} (Tachograph {})", env!("CARGO_PKG_VERSION"))),
         ),
         constant("current_schema", ScalarValue::from("public")),
+        ScalarUDF::new_from_impl(TypeNamed { signature: any() }),
         constant("pg_encoding_to_char", ScalarValue::from("UTF8")),
         constant("pg_my_temp_schema", ScalarValue::Int32(Some(0))),
         constant("current_schemas", schemas()),
@@ -196,6 +198,52 @@ fn each(value: &ColumnarValue, rows: usize, f: impl Fn(&str) -> Result<bool>) ->
     let texts = cast(value.to_array(rows)?.as_ref(), &DataType::Utf8)?;
     let all = texts.as_string::<i32>().iter().map(|text| text.map(&f).transpose());
     Ok(ColumnarValue::Array(Arc::new(all.collect::<Result<BooleanArray>>()?)))
+}
+
+/// `to_regtype(name)`: the oid of a type, null where there is none.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct TypeNamed {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for TypeNamed {
+    fn name(&self) -> &str {
+        "to_regtype"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Int32)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let known = [
+            Type::BOOL,
+            Type::BYTEA,
+            Type::DATE,
+            Type::FLOAT4,
+            Type::FLOAT8,
+            Type::INT2,
+            Type::INT4,
+            Type::INT8,
+            Type::JSON,
+            Type::NUMERIC,
+            Type::TEXT,
+            Type::TIMESTAMP,
+            Type::TIMESTAMPTZ,
+            Type::VARCHAR,
+        ];
+        let Some(names) = args.args.first() else {
+            return Err(DataFusionError::Plan("to_regtype needs the name of a type".to_string()));
+        };
+        let names = cast(names.to_array(args.number_rows)?.as_ref(), &DataType::Utf8)?;
+        let oid = |name: &str| known.iter().find(|kind| kind.name() == name).map(|kind| kind.oid() as i32);
+        let oids = names.as_string::<i32>().iter().map(|name| name.and_then(oid));
+        Ok(ColumnarValue::Array(Arc::new(oids.collect::<Int32Array>())))
+    }
 }
 
 /// The comment on a column or a table.

@@ -10,24 +10,34 @@ use super::fill::{Row, bool, int, text};
 use super::kind::{type_length, type_of};
 use crate::table::Documented;
 
-/// Of these, `datafusion-pg-catalog` has rows of a PostgreSQL that is not here. They are filled, most of them with
-/// nothing.
-pub(super) const FILLED: [&str; 25] = [
+/// Tables that have no rows here, whatever a PostgreSQL would have in them: there are no constraints, indexes, triggers,
+/// collations but one, extensions or servers, and nobody else's comments.
+pub(crate) const EMPTY: [&str; 38] = [
     "pg_attrdef",
     "pg_auth_members",
     "pg_authid",
+    "pg_collation",
     "pg_constraint",
     "pg_db_role_setting",
     "pg_default_acl",
     "pg_depend",
-    "pg_description",
     "pg_event_trigger",
     "pg_extension",
+    "pg_foreign_data_wrapper",
+    "pg_foreign_server",
+    "pg_foreign_table",
     "pg_index",
     "pg_inherits",
     "pg_init_privs",
+    "pg_largeobject",
+    "pg_largeobject_metadata",
+    "pg_matviews",
+    "pg_partitioned_table",
     "pg_policy",
     "pg_publication",
+    "pg_publication_namespace",
+    "pg_publication_rel",
+    "pg_replication_slots",
     "pg_rewrite",
     "pg_seclabel",
     "pg_sequence",
@@ -36,8 +46,11 @@ pub(super) const FILLED: [&str; 25] = [
     "pg_statistic",
     "pg_statistic_ext",
     "pg_subscription",
+    "pg_subscription_rel",
+    "pg_statistic_ext_data",
     "pg_trigger",
     "pg_user_mapping",
+    "pg_views",
 ];
 
 /// Oids of schemas, as every PostgreSQL has them.

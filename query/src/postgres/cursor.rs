@@ -14,6 +14,7 @@ use super::fault::{Fault, Report};
 use super::portal::{Portal, Prepared, State};
 use super::row::Columns;
 use super::session::Session;
+use super::setting::Settings;
 use crate::Position;
 
 /// Portals and cursors of one connection.
@@ -55,7 +56,7 @@ impl Session {
                 }
                 self.prepared.clear();
                 self.portals.clear();
-                self.reset(None).await?;
+                self.settings = Settings::new(&self.principal.id);
                 Ok(self.complete("DISCARD ALL").await?)
             }
             Command::Deallocate(name) => {
@@ -173,7 +174,7 @@ impl Session {
             Some(name) => {
                 self.settings.set(name, None)?;
             }
-            None => self.settings = super::setting::Settings::new(&self.principal.id),
+            None => self.settings = Settings::new(&self.principal.id),
         }
         Ok(self.complete("RESET").await?)
     }

@@ -40,6 +40,7 @@ fn kind_of(kind: &Type) -> Option<DataType> {
         Type::TIMESTAMP => DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, None),
         Type::DATE => DataType::Date32,
         Type::TEXT_ARRAY | Type::VARCHAR_ARRAY => list(DataType::Utf8),
+        Type::INT2_ARRAY => list(DataType::Int16),
         Type::INT4_ARRAY => list(DataType::Int32),
         Type::INT8_ARRAY => list(DataType::Int64),
         _ => return None,

@@ -28,7 +28,7 @@ const ENCRYPT_KERBEROS: i32 = 80_877_104;
 /// Database that every tenant's token may name.
 const DATABASE: &str = "tacho";
 /// How often a connection may ask for encryption before it says who it is: once for each kind.
-const REQUESTS_MAX: usize = 2;
+const REQUESTS_MAX: usize = schemas::limits::POSTGRES_REQUESTS_MAX;
 
 /// What a client has said of itself.
 struct Start {

@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 /// What clients write, and what stands for it.
-const KNOWN: [(&str, &str); 4] = [
+const KNOWN: [(&str, &str); 9] = [
     // Grafana: the schemas of the search path.
     (
         r#"SELECT CASE WHEN trim(s[i]) = '"$user"' THEN user ELSE trim(s[i]) END
@@ -26,6 +26,19 @@ const KNOWN: [(&str, &str); 4] = [
            from generate_series(1, array_upper(current_schemas(false), 1)) as s(r) )",
         "(SELECT 1 AS r, 'public' AS nspname)",
     ),
+    // The same, of a procedure by its name: the column has names.
+    ("'pg_catalog.array_in'::regproc", "'array_in'"),
+    ("'array_in'::regproc", "'array_in'"),
+    // pgjdbc and psql: whether a type is that of rows. There are none.
+    ("(SELECT c.relkind = 'c' FROM pg_catalog.pg_class c WHERE c.oid = t.typrelid)", "false"),
+    // psql: how a table is stored, which says nothing here.
+    (
+        "pg_catalog.array_to_string(c.reloptions || array(select 'toast.' || x from \
+         pg_catalog.unnest(tc.reloptions) x), ', ')",
+        "''",
+    ),
+    // DBeaver: the name of a schema where its oid belongs.
+    ("c.relnamespace='public'", "c.relnamespace=2200"),
     // DBeaver and pgjdbc: reserved words.
     ("pg_catalog.pg_get_keywords()", "pg_catalog.pg_get_keywords"),
     ("pg_get_keywords()", "pg_catalog.pg_get_keywords"),
@@ -63,14 +76,16 @@ fn same(written: &Token, found: &Token) -> bool {
 
 /// The tokens with known pieces replaced.
 pub(super) fn replace(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
-    let is_function = |token: &TokenWithSpan| match &token.token {
+    let is_word = |token: &TokenWithSpan| match &token.token {
         Token::Word(word) => {
-            matches!(word.value.to_ascii_lowercase().as_str(), "generate_series" | "pg_get_keywords")
+            let words =
+                ["generate_series", "pg_get_keywords", "regproc", "relkind", "relnamespace", "reloptions"];
+            words.iter().any(|known| word.value.eq_ignore_ascii_case(known))
         }
         _ => false,
     };
     // All known pieces are about these.
-    if !tokens.iter().any(is_function) {
+    if !tokens.iter().any(is_word) {
         return tokens;
     }
     let mut out = Vec::with_capacity(tokens.len());

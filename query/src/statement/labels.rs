@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 /// Ends the part of a name that is shown.
-const MARK: char = '\u{1}';
+pub(super) const MARK: char = '\u{1}';
 
 /// Labels the columns of the query that have no name.
 pub(super) fn label(statement: &mut SqlStatement) {
@@ -43,7 +43,7 @@ fn label_query(query: &mut Query) {
 }
 
 /// The name for `expr`: of its function, of what it casts, or none.
-fn name(expr: &Expr) -> String {
+pub(super) fn name(expr: &Expr) -> String {
     let mut expr = expr;
     loop {
         match expr {

@@ -11,8 +11,9 @@ use std::sync::{Arc, LazyLock};
 use arrow::datatypes::DataType;
 use datafusion::sql::parser::Statement as Parsed;
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType as SqlType, ExactNumberInfo, Expr, ObjectName, Statement as SqlStatement, Value,
-    ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut,
+    ArrayElemTypeDef, CastKind, DataType as SqlType, ExactNumberInfo, Expr, Function, FunctionArg,
+    FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, Statement as SqlStatement,
+    Value, ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion_pg_catalog::pg_catalog::PG_CATALOG_TABLES;
@@ -25,7 +26,7 @@ use datafusion_pg_catalog::sql::rules::{
 use schemas::limits::SQL_BYTES_MAX;
 use schemas::principal::Role;
 
-use super::{Schemas, check, known, labels, names, one, tokens};
+use super::{Schemas, check, known, labels, names, nothing, one, tokens};
 use crate::{Error, Result};
 
 /// For every query: what they make means the same.
@@ -70,11 +71,16 @@ pub(crate) fn parse_postgres(sql: &str, role: Role, declared: &[Option<DataType>
     let dialect = PostgreSqlDialect {};
     let tokens = tokens::tokenize(sql, &dialect)?;
     let mut statement = one(known::replace(tokens), &dialect)?;
+    if let Parsed::Statement(sql) = statement {
+        statement = Parsed::Statement(Box::new(nothing::replace(*sql)));
+    }
     check(&statement, role, Schemas::Several)?;
     if let Parsed::Statement(sql) = statement {
-        let mut sql = rewrite(*sql);
+        let mut sql = *sql;
+        // Before the rewriting, which turns ANY into a function.
         let flow = VisitMut::visit(&mut sql, &mut Declared(declared));
         debug_assert!(flow.is_continue(), "casting never stops early");
+        let mut sql = rewrite(sql);
         labels::label(&mut sql);
         statement = Parsed::Statement(Box::new(sql));
         check(&statement, role, Schemas::Several)?;
@@ -87,8 +93,13 @@ fn rewrite(statement: SqlStatement) -> SqlStatement {
     let mut tables = Tables { of_record: 0, of_catalogue: 0 };
     let flow = Visit::visit(&statement, &mut tables);
     debug_assert!(flow.is_continue(), "counting never stops early");
-    let rules = if tables.of_record == 0 || tables.of_catalogue > 0 { &CATALOGUE_RULES } else { &RULES };
-    rules.iter().fold(statement, |statement, rule| rule.rewrite(statement))
+    if tables.of_record > 0 && tables.of_catalogue == 0 {
+        return RULES.iter().fold(statement, |statement, rule| rule.rewrite(statement));
+    }
+    let mut statement = CATALOGUE_RULES.iter().fold(statement, |statement, rule| rule.rewrite(statement));
+    let flow = VisitMut::visit(&mut statement, &mut Escapes);
+    debug_assert!(flow.is_continue(), "escaping never stops early");
+    statement
 }
 
 /// What a statement reads. A name of a WITH counts as a table of the record: fewer rules, not more.
@@ -120,13 +131,54 @@ impl Visitor for Tables {
     }
 }
 
+/// The engine knows one escape in patterns, the backslash: another becomes it.
+struct Escapes;
+
+impl VisitorMut for Escapes {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } = expr
+            && let Some(Value::SingleQuotedString(escape)) = escape_char.as_ref().map(|escape| &escape.value)
+            && escape != "\\"
+        {
+            let replace = |text: Expr, from: &str, to: &str| {
+                let texts = [from, to].map(|text| Expr::value(Value::SingleQuotedString(text.to_string())));
+                call("replace", [text].into_iter().chain(texts))
+            };
+            let escape = escape.clone();
+            let own = std::mem::replace(pattern.as_mut(), Expr::value(Value::Null));
+            **pattern = replace(replace(own, "\\", "\\\\"), &escape, "\\");
+            *escape_char = None;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn call(name: &str, arguments: impl IntoIterator<Item = Expr>) -> Expr {
+    let arguments = arguments.into_iter().map(|expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)));
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::new(name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args: arguments.collect(),
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
+
 /// Casts parameters to the types that they were declared to have, so that the plan has them before it has values.
 struct Declared<'a>(&'a [Option<DataType>]);
 
 impl Declared<'_> {
     fn kind(&self, expr: &Expr) -> Option<SqlType> {
-        let Expr::Value(ValueWithSpan { value: Value::Placeholder(name), .. }) = expr else { return None };
-        let number: usize = name.strip_prefix('$')?.parse().ok()?;
+        let number = parameter(expr)?;
         match self.0.get(number.checked_sub(1)?)?.as_ref()? {
             DataType::Boolean => Some(SqlType::Boolean),
             DataType::Int16 => Some(SqlType::SmallInt(None)),
@@ -136,9 +188,36 @@ impl Declared<'_> {
             DataType::Float64 => Some(SqlType::Double(ExactNumberInfo::None)),
             DataType::Utf8 => Some(SqlType::Text),
             DataType::Binary => Some(SqlType::Bytea),
+            DataType::List(item) => match item.data_type() {
+                DataType::Utf8 => Some(list(SqlType::Text)),
+                DataType::Int64 => Some(list(SqlType::BigInt(None))),
+                DataType::Int32 => Some(list(SqlType::Integer(None))),
+                DataType::Int16 => Some(list(SqlType::SmallInt(None))),
+                _ => None,
+            },
             _ => None,
         }
     }
+
+    fn cast(&self, expr: &mut Expr, data_type: SqlType) {
+        let inner = std::mem::replace(expr, Expr::value(Value::Null));
+        let expr_inner = Box::new(inner);
+        *expr = Expr::Cast { kind: CastKind::Cast, expr: expr_inner, data_type, array: false, format: None };
+    }
+}
+
+/// The number of a parameter.
+fn parameter(expr: &Expr) -> Option<usize> {
+    match expr {
+        Expr::Value(ValueWithSpan { value: Value::Placeholder(name), .. }) => {
+            name.strip_prefix('$')?.parse().ok()
+        }
+        _ => None,
+    }
+}
+
+fn list(item: SqlType) -> SqlType {
+    SqlType::Array(ArrayElemTypeDef::SquareBracket(Box::new(item), None))
 }
 
 impl VisitorMut for Declared<'_> {
@@ -147,14 +226,13 @@ impl VisitorMut for Declared<'_> {
     // After its children: a parameter inside a cast is not looked at again.
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         if let Some(data_type) = self.kind(expr) {
-            let inner = std::mem::replace(expr, Expr::value(Value::Null));
-            *expr = Expr::Cast {
-                kind: CastKind::Cast,
-                expr: Box::new(inner),
-                data_type,
-                array: false,
-                format: None,
-            };
+            self.cast(expr, data_type);
+        }
+        // A list that a client gives no type is one of texts.
+        if let Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } = expr
+            && parameter(right).is_some()
+        {
+            self.cast(right, list(SqlType::Text));
         }
         ControlFlow::Continue(())
     }

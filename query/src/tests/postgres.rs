@@ -16,7 +16,7 @@ use client::{Client, Message, field, message, options, served, startup, text, to
 
 /// Takes long, and gives no row before it is over.
 const SLOW: &str =
-    "SELECT count(*) FROM events a, events b, events c WHERE a.latency_us + b.latency_us = c.latency_us";
+    "SELECT count(*) FROM events a, events b, events c WHERE a.latency_us * b.latency_us > c.latency_us * 7";
 
 fn parse(name: &str, sql: &str, oids: &[u32]) -> Vec<u8> {
     let mut body = [text(name), text(sql), (oids.len() as u16).to_be_bytes().to_vec()].concat();
@@ -275,7 +275,8 @@ async fn a_query_ends_at_its_deadline_or_by_its_key_and_no_other() {
     for (pid, secret) in [(pid, secret ^ 1), (pid ^ 1, secret), (0, 0)] {
         cancel(pid, secret).await;
     }
-    assert!(timeout(Duration::from_millis(500), client.stream.readable()).await.is_err(), "a guess ended it");
+    let said = timeout(Duration::from_millis(500), client.stream.peek(&mut [0; 1])).await;
+    assert!(said.is_err(), "a guess ended it");
     let cancelled = Instant::now();
     cancel(pid, secret).await;
     assert_eq!(told(&client.answer().await), ["error 57014", "I"]);

@@ -23,7 +23,7 @@ columns = {column["name"]: column for column in found.get_columns("events")}
 assert str(columns["time"]["type"]) == "TIMESTAMP", columns["time"]
 assert columns["time"]["type"].timezone is True
 assert str(columns["latency_us"]["type"]) == "BIGINT"
-assert str(columns["scopes"]["type"]) == "TEXT[]", columns["scopes"]
+assert repr(columns["scopes"]["type"]) == "ARRAY(TEXT())", columns["scopes"]
 assert columns["latency_us"]["comment"], "columns are explained"
 assert found.get_pk_constraint("events")["constrained_columns"] == []
 assert found.get_foreign_keys("events") == []
