@@ -36,6 +36,8 @@ pub struct Service {
     pub address: String,
     /// `http` or `https`.
     pub scheme: String,
+    /// Of its PostgreSQL port, if it has one.
+    pub postgres: Option<String>,
     pub token: String,
 }
 
@@ -85,25 +87,20 @@ impl Service {
             .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let ready =
-            line.trim().strip_prefix("ready ").and_then(|line| line.split(' ').next()?.split_once('='));
-        let Some((scheme, address)) = ready else {
+        let ready = line.trim().strip_prefix("ready ").unwrap_or_default();
+        let mut ports = ready.split(' ').filter_map(|port| port.split_once('='));
+        let Some((scheme, address)) = ports.next() else {
             return Err(child.wait().unwrap());
         };
+        let postgres = ports.find(|(name, _)| *name == "pg").map(|(_, address)| address.to_string());
         let token = std::fs::read_to_string(home.join("keys/admin.token")).unwrap().trim().to_string();
-        Ok(Service { child, address: address.to_string(), scheme: scheme.to_string(), token })
+        Ok(Service { child, address: address.to_string(), scheme: scheme.to_string(), postgres, token })
     }
 
     /// What `tacho config show` says of `<home>/tacho.toml`.
     pub fn config(home: &Path) -> String {
         let file = home.join("tacho.toml").display().to_string();
         String::from_utf8(run(&["config", "show", "--config", &file]).stdout).unwrap()
-    }
-
-    /// The same service under another address.
-    pub fn at(mut self, address: String) -> Service {
-        self.address = address;
-        self
     }
 
     /// Sends a request with the admin token.

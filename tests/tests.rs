@@ -10,6 +10,8 @@ mod support;
 mod suites {
     /// What a sender may send, and what it is told.
     mod bad_input;
+    /// What must not be answered, asked of the real program.
+    mod bypass;
     /// Commands and exit codes.
     mod commands;
     /// Go or no-go: the published script, unmodified, and the command.

@@ -215,7 +215,7 @@ fn every_non_answer_has_its_status_its_reason_and_a_number_that_blocks() {
         ("GET", "//metrics/tool-call-p95-ms", &token, 404, "not_found"),
         ("GET", "/metrics/tool-call-p95-ms?window=soon", &token, 400, "window"),
         ("GET", "/metrics/tool-call-p95-ms?windows=5m", &token, 400, "request"),
-        ("POST", gate, &token, 405, "405"),
+        ("POST", gate, &token, 405, "method_not_allowed"),
         ("GET", gate, &token, 503, "no_source"),
     ] {
         let answer = request(&service.address, method, path, headers, b"").unwrap();
