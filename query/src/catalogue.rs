@@ -102,10 +102,11 @@ impl Catalogue {
     pub(crate) fn register(
         &self,
         mut builder: SessionStateBuilder,
+        role: Role,
         client: &Arc<Client>,
     ) -> Result<SessionStateBuilder> {
         let shared = self.functions.get_or_init(functions::shared);
-        let own = functions::of(client);
+        let own = functions::of(role, client);
         builder.scalar_functions().get_or_insert_default().extend(shared.iter().cloned().chain(own));
         Ok(builder.with_type_planner(Arc::new(types::Types::default())))
     }
@@ -167,7 +168,7 @@ impl SchemaProvider for System {
             Some(Stock::Same(table)) => Ok(Some(Arc::clone(table))),
             Some(Stock::Filled(schema)) => {
                 let rows = objects::rows(name, &self.sight);
-                Ok(Some(fill::table(schema, rows)?))
+                Ok(Some(fill::table(schema, &rows)?))
             }
             None => Ok(None),
         }

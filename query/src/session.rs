@@ -104,7 +104,7 @@ impl Engine {
                 for (name, schema) in self.catalogue.schemas(role, client)? {
                     catalog.register_schema(name, schema).map_err(internal)?;
                 }
-                self.catalogue.register(builder, client)?.build()
+                self.catalogue.register(builder, role, client)?.build()
             }
             None => builder.build(),
         };

@@ -40,7 +40,7 @@ fn unsaid(field: &Field) -> Result<ScalarValue> {
 ///
 /// # Errors
 /// Where a value does not fit its column, which is a bug.
-pub(super) fn table(schema: &SchemaRef, rows: Vec<Row>) -> Result<Arc<dyn TableProvider>> {
+pub(super) fn table(schema: &SchemaRef, rows: &[Row]) -> Result<Arc<dyn TableProvider>> {
     let batch = if rows.is_empty() {
         RecordBatch::new_empty(Arc::clone(schema))
     } else {

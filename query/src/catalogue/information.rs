@@ -181,5 +181,5 @@ pub(super) fn table(name: &str, sight: &Sight) -> Result<Option<Arc<dyn TablePro
         None => Field::new(*column, DataType::Utf8, true),
     };
     let schema = Arc::new(Schema::new(columns(name).iter().map(field).collect::<Vec<_>>()));
-    fill::table(&schema, rows(name, sight)).map(Some)
+    fill::table(&schema, &rows(name, sight)).map(Some)
 }
