@@ -130,7 +130,7 @@ fn stock() -> Result<HashMap<String, Stock>> {
                 Stock::Same(table)
             }
             // Rows of objects that are not here, or none: these are filled.
-            other => Stock::Filled(other.schema()),
+            other => Stock::Filled(objects::complete(name, &other.schema())),
         };
         stock.insert((*name).to_string(), table);
     }

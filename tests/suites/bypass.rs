@@ -46,7 +46,10 @@ const REFUSED: &[(&str, &str)] = &[
     ("SELECT * FROM generate_series(1, 1000000000000)", "function_not_allowed"),
     ("SELECT unnest(generate_series(1, 1000000000000))", "plan"),
     ("SELECT repeat('x', 500000000)", "answer_too_large"),
-    ("WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r) SELECT * FROM r", "recursion_not_allowed"),
+    (
+        "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r) SELECT * FROM r",
+        "recursion_not_allowed",
+    ),
     ("SELECT 1 / 0", "execution"),
     ("SELECT CAST('secret value' AS BIGINT)", "execution"),
     ("SELECT version()", "plan"),
@@ -81,7 +84,8 @@ fn what_is_refused_is_refused_to_everyone_and_on_the_access_log() {
     let answer = request(&service.address, "POST", "/api/v1/sql", &headers, huge.as_bytes());
     assert!(answer.is_err() || answer.unwrap().status == 413);
 
-    let rows = service.sql("SELECT statement, decision, status FROM access WHERE action = 'sql' AND phase = 'outcome'");
+    let rows = service
+        .sql("SELECT statement, decision, status FROM access WHERE action = 'sql' AND phase = 'outcome'");
     let recorded: BTreeSet<&str> = rows
         .iter()
         .filter(|row| row["decision"] == "deny" || row["status"] == "error")
@@ -132,7 +136,15 @@ fn roles_and_tenants_stay_within_themselves() {
     // Another tenant's admin: made by who sits at the machine, sees nothing of this one.
     let (data, keys) = (home.path().join("data"), home.path().join("keys"));
     let made = crate::support::run(&[
-        "token", "create", "--role", "admin", "--tenant", "acme", "--data", data.to_str().unwrap(), "--keys",
+        "token",
+        "create",
+        "--role",
+        "admin",
+        "--tenant",
+        "acme",
+        "--data",
+        data.to_str().unwrap(),
+        "--keys",
         keys.to_str().unwrap(),
     ]);
     let made: Value = serde_json::from_slice(&made.stdout).unwrap();

@@ -1,7 +1,9 @@
 //! What of `pg_catalog` says what there is here: one database, three schemas, one role, the tables, their columns and
 //! the sentences that explain them.
 
-use arrow::datatypes::Field;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_pg_catalog::pg_catalog::PG_CATALOG_TABLES;
 use pgwire::api::Type;
 
@@ -91,6 +93,16 @@ const SYSTEM: [(&str, i64); 14] = [
 fn table_oid(name: &str) -> i64 {
     let place = TABLES.iter().position(|table| *table == name).unwrap_or(TABLES.len());
     FIRST_TABLE + place as i64
+}
+
+/// The columns of a filled table, with those that clients ask for and `datafusion-pg-catalog` leaves out.
+pub(super) fn complete(name: &str, schema: &SchemaRef) -> SchemaRef {
+    if name != "pg_class" {
+        return Arc::clone(schema);
+    }
+    let texts = DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)));
+    let more = ["reloptions", "relacl"].map(|name| Arc::new(Field::new(name, texts.clone(), true)));
+    Arc::new(Schema::new(schema.fields().iter().cloned().chain(more).collect::<Vec<_>>()))
 }
 
 /// The rows of table `name` of the catalogue.

@@ -1,10 +1,14 @@
 //! Statements that the door answers itself. They are read from tokens, without a parser: none of them nests.
 
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Word};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use super::fault::Report;
 use crate::Error;
+
+mod words;
+
+use words::{Words, syntax};
 
 /// What a statement is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,112 +43,6 @@ pub(super) enum Command {
         name: String,
         rows: Option<u64>,
     },
-}
-
-/// The tokens that say something.
-struct Words<'a> {
-    text: &'a str,
-    tokens: Vec<TokenWithSpan>,
-    at: usize,
-}
-
-fn syntax(what: &str) -> Report {
-    Report::new("42601", "syntax", format!("expected {what}"))
-}
-
-impl<'a> Words<'a> {
-    fn peek(&self) -> Option<&Token> {
-        self.tokens.get(self.at).map(|token| &token.token)
-    }
-
-    /// The next word, in capitals, if it has no quotes.
-    fn keyword(&self) -> String {
-        match self.peek() {
-            Some(Token::Word(Word { value, quote_style: None, .. })) => value.to_uppercase(),
-            _ => String::new(),
-        }
-    }
-
-    /// Takes the next word if it is `word`.
-    fn take(&mut self, word: &str) -> bool {
-        let is_it = self.keyword() == word;
-        self.at += usize::from(is_it);
-        is_it
-    }
-
-    fn take_any(&mut self, words: &[&str]) -> bool {
-        words.iter().any(|word| self.take(word))
-    }
-
-    fn name(&mut self) -> Result<String, Report> {
-        let name = match self.peek() {
-            Some(Token::Word(Word { value, quote_style: Some(_), .. })) => value.clone(),
-            Some(Token::Word(Word { value, .. })) => value.to_lowercase(),
-            _ => return Err(syntax("a name")),
-        };
-        self.at += 1;
-        Ok(name)
-    }
-
-    fn end(&self) -> Result<(), Report> {
-        match self.peek() {
-            None => Ok(()),
-            Some(token) => {
-                Err(Report::new("42601", "syntax", format!("syntax error at or near \"{token}\"")))
-            }
-        }
-    }
-
-    /// Values up to the end, divided by commas.
-    fn value(&mut self) -> Result<Option<String>, Report> {
-        let mut out = String::new();
-        if self.take("DEFAULT") {
-            return self.end().map(|()| None);
-        }
-        while let Some(token) = self.peek() {
-            match token {
-                Token::Comma => out.push_str(", "),
-                Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text) => out.push_str(text),
-                Token::Word(Word { value, .. }) => {
-                    if !out.is_empty() && !out.ends_with([' ', '-', '+', '/']) {
-                        out.push(' ');
-                    }
-                    out.push_str(value);
-                }
-                Token::Number(..)
-                | Token::Minus
-                | Token::Plus
-                | Token::Div
-                | Token::Colon
-                | Token::Period => {
-                    out.push_str(&token.to_string());
-                }
-                other => {
-                    return Err(Report::new(
-                        "42601",
-                        "syntax",
-                        format!("syntax error at or near \"{other}\""),
-                    ));
-                }
-            }
-            self.at += 1;
-        }
-        Ok(Some(out))
-    }
-
-    /// The rest of the text.
-    fn rest(&self) -> &'a str {
-        let Some(token) = self.tokens.get(self.at) else { return "" };
-        let (line, column) = (token.span.start.line, token.span.start.column);
-        let mut place = (1, 1);
-        for (at, letter) in self.text.char_indices() {
-            if place == (line, column) {
-                return self.text.get(at..).unwrap_or_default();
-            }
-            place = if letter == '\n' { (place.0 + 1, 1) } else { (place.0, place.1 + 1) };
-        }
-        ""
-    }
 }
 
 /// What one statement is.

@@ -27,7 +27,7 @@ const ISOLATION: Takes =
     Takes::These(&["read committed", "read uncommitted", "repeatable read", "serializable"]);
 
 /// Name, value, what it takes, and whether a client is told of it when it connects.
-const SETTINGS: [(&str, &str, Takes, bool); 37] = [
+const SETTINGS: [(&str, &str, Takes, bool); 39] = [
     ("application_name", "", Takes::Label, true),
     ("bytea_output", "hex", Takes::These(&["hex"]), false),
     ("client_encoding", "UTF8", Takes::These(&["utf8", "utf-8", "unicode"]), true),
@@ -38,6 +38,8 @@ const SETTINGS: [(&str, &str, Takes, bool); 37] = [
         Takes::These(&["iso", "iso, mdy", "iso, ymd", "iso, dmy", "mdy", "ymd", "dmy"]),
         true,
     ),
+    ("default_table_access_method", "heap", Takes::Nothing, false),
+    ("default_tablespace", "", Takes::Nothing, false),
     ("default_transaction_deferrable", "off", NO, false),
     ("default_transaction_isolation", "read committed", ISOLATION, false),
     ("default_transaction_read_only", "on", YES, true),

@@ -113,6 +113,29 @@ async fn before_the_password_nothing_large_or_slow_is_taken() {
 }
 
 #[tokio::test]
+async fn encryption_begins_with_nothing_read_in_the_clear() {
+    // Stands for TLS: what goes through it is as it was.
+    let upgrade: crate::postgres::Upgrade = std::sync::Arc::new(|stream| Box::pin(async move { Ok(stream) }));
+    let options = crate::postgres::Options { upgrade: Some(upgrade), ..options() };
+    let served = served(World::with_events(1, 1, 0).query(), options).await;
+    let ask_tls = [&8u32.to_be_bytes()[..], &80_877_103u32.to_be_bytes()].concat();
+    let opened = startup(&[("user", "me")]);
+    let mut stream = TcpStream::connect(served.address).await.unwrap();
+    stream.write_all(&ask_tls).await.unwrap();
+    assert_eq!(stream.read_u8().await.unwrap(), b'S');
+    stream.write_all(&opened).await.unwrap();
+    let mut asked = [0; 9];
+    stream.read_exact(&mut asked).await.unwrap();
+    assert_eq!(asked[..], message('R', &3u32.to_be_bytes()));
+    // Somebody on the way has put bytes before the handshake.
+    let mut stream = TcpStream::connect(served.address).await.unwrap();
+    stream.write_all(&[ask_tls, opened].concat()).await.unwrap();
+    let mut rest = Vec::new();
+    timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await.expect("still open").ok();
+    assert!(rest.len() <= 1, "{rest:?}");
+}
+
+#[tokio::test]
 async fn every_question_is_on_the_access_log_with_its_end() {
     let world = World::with_events(100, 50, 10);
     let served = served(world.query(), options()).await;
