@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use query::postgres::{Authenticate, Login, Options, Randomness, Refusal, Stream, Upgrade};
+use query::postgres::{Authenticate, Login, Options, Randomness, Refusal, StillIn, Stream, Upgrade};
 use rustls::ServerConfig;
 use schemas::limits;
 use tokio::net::TcpListener;
@@ -37,6 +37,7 @@ pub(crate) async fn serve(
     let Some(query) = node.query.clone() else { return };
     let randomness: Randomness = Arc::new(|bytes| getrandom::fill(bytes).is_ok());
     let options = Options {
+        still_in: still_in(&node),
         connections_max: connections_max(),
         upgrade: tls.map(upgrade),
         ..Options::new(authenticate(node), randomness)
@@ -53,6 +54,18 @@ fn authenticate(node: Node) -> Authenticate {
             let caller = Caller { address, door: "pg", user: None };
             node.identity.login(Credential::secret(&login.password), caller).await.map_err(|_| Refusal)
         })
+    })
+}
+
+/// A token is asked after each time; what a provider signed is worth one session of a bounded length.
+fn still_in(node: &Node) -> StillIn {
+    let (tokens, clock) = (node.identity.tokens.clone(), Arc::clone(&node.clock));
+    Arc::new(move |principal, since_us| {
+        let now_us = clock.wall_us();
+        match tokens.find(&principal.id) {
+            Some(record) => record.is_live(now_us),
+            None => now_us.saturating_sub(since_us) < limits::POSTGRES_ASSERTION_SESSION_US,
+        }
     })
 }
 

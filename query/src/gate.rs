@@ -4,9 +4,8 @@
 //! asked through the same core as SQL, over one snapshot and with entries on the access log.
 //!
 //! Soundness: whatever cannot be answered is not a number, and callers must treat it as blocking. No event in the
-//! window is no answer, because silence and health look alike; an event counts at its own time, or at the time the
-//! recorder took it if that is earlier, so that a clock that runs ahead keeps nothing in the window for ever. Numbers
-//! are rounded up, never down.
+//! window is no answer, because silence and health look alike: for that an event must be of the window by its own time and
+//! by its receipt. What is counted is what was received in the window. Numbers are rounded up, never down.
 
 use std::fmt;
 use std::str::FromStr;
@@ -166,7 +165,7 @@ async fn collected(answer: &mut Answer) -> Result<Vec<Vec<RecordBatch>>> {
 }
 
 fn value(gate: Gate, window: Window, seen: &[RecordBatch], found: &[RecordBatch]) -> Result<f64> {
-    if integers(seen, 0).first().copied().flatten().unwrap_or(0) == 0 {
+    if integers(seen, 0)?.first().copied().flatten().unwrap_or(0) == 0 {
         return Err(Error::NoAnswer {
             code: "no_source",
             detail: format!("no event in the last {window}: silence is not health"),
@@ -175,21 +174,29 @@ fn value(gate: Gate, window: Window, seen: &[RecordBatch], found: &[RecordBatch]
     if gate == Gate::PolicyDenyRatioToBaseline {
         return baseline::ratio(found);
     }
-    let number = |column| integers(found, column).first().copied().flatten();
+    let number =
+        |column| -> Result<i64> { Ok(integers(found, column)?.first().copied().flatten().unwrap_or(0)) };
     Ok(match gate {
-        Gate::AuthFailureRate | Gate::OutputQuarantineRatio => {
-            percent(number(0).unwrap_or(0), number(1).unwrap_or(0))
-        }
-        Gate::UnapprovedHighRiskWrites | Gate::PolicyDenyRatioToBaseline => number(0).unwrap_or(0) as f64,
-        Gate::ApprovalQueueP50Minutes => number(0).unwrap_or(0) as f64 / 60e6,
-        Gate::ToolCallP95Ms => number(0).unwrap_or(0) as f64 / 1e3,
+        Gate::AuthFailureRate | Gate::OutputQuarantineRatio => percent(number(0)?, number(1)?),
+        Gate::UnapprovedHighRiskWrites | Gate::PolicyDenyRatioToBaseline => number(0)? as f64,
+        Gate::ApprovalQueueP50Minutes => number(0)? as f64 / 60e6,
+        Gate::ToolCallP95Ms => number(0)? as f64 / 1e3,
     })
 }
 
 /// All values of an integer column.
-fn integers(rows: &[RecordBatch], column: usize) -> Vec<Option<i64>> {
-    let columns = rows.iter().filter_map(|batch| batch.columns().get(column));
-    columns.filter_map(|array| array.as_primitive_opt::<Int64Type>()).flat_map(|array| array.iter()).collect()
+///
+/// # Errors
+/// [`Error::Internal`] for a column that is missing or of another type: it must not read as nought.
+fn integers(rows: &[RecordBatch], column: usize) -> Result<Vec<Option<i64>>> {
+    let mut all = Vec::new();
+    for batch in rows {
+        let array = batch.columns().get(column).and_then(|array| array.as_primitive_opt::<Int64Type>());
+        let array =
+            array.ok_or_else(|| Error::Internal(format!("column {column} of a gate is no whole number")))?;
+        all.extend(array.iter());
+    }
+    Ok(all)
 }
 
 fn percent(part: i64, whole: i64) -> f64 {

@@ -37,10 +37,14 @@ pub type ColumnKey = Arc<dyn Fn(&str) -> [u8; 32] + Send + Sync>;
 /// The tables that rows can be filtered in.
 const FILTERED: [&str; 3] = ["events", "alerts", "access"];
 /// Columns that quote values of other columns, by table; all of `payloads` do.
-const QUOTING: [(&str, &[&str]); 2] = [
+const QUOTING: [(&str, &[&str]); 3] = [
+    ("events", &["approver", "delegation"]),
     ("alerts", &["entity", "observables", "explanation", "query", "title"]),
     ("access", &["statement", "detail", "principal", "session_id", "source"]),
 ];
+/// Columns that are digests of values of other columns, by table: whoever can guess a value can tell whether it is in
+/// one. Hashed under a key they still join.
+const DIGESTING: [(&str, &[&str]); 1] = [("alerts", &["alert_id", "event_id"])];
 /// The column that joins tables and proofs, and so stays as it is.
 const KEY: &str = "log_index";
 
@@ -162,8 +166,11 @@ impl Policy {
             for column in columns {
                 let quotes =
                     *table == "payloads" || quoting.is_some_and(|names| names.contains(&column.name));
-                if quotes && column.name != KEY {
-                    self.columns.entry((*table, column.name)).or_insert(Treatment::Mask);
+                let digests =
+                    DIGESTING.iter().any(|(name, names)| name == table && names.contains(&column.name));
+                if (quotes || digests) && column.name != KEY {
+                    let treatment = if digests { Treatment::Hash } else { Treatment::Mask };
+                    self.columns.entry((*table, column.name)).or_insert(treatment);
                 }
             }
         }

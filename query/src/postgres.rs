@@ -76,6 +76,8 @@ pub struct Refusal;
 
 /// Checks a login.
 pub type Authenticate = Arc<dyn Fn(Login) -> BoxFuture<'static, Result<Principal, Refusal>> + Send + Sync>;
+/// Whether a principal that was let in at this time, in microseconds, may still ask.
+pub type StillIn = Arc<dyn Fn(&Principal, i64) -> bool + Send + Sync>;
 /// Encrypts a connection whose client has asked for it.
 pub type Upgrade = Arc<dyn Fn(Stream) -> BoxFuture<'static, std::io::Result<Stream>> + Send + Sync>;
 /// Fills a slice with what nobody can guess, or says that it cannot.
@@ -86,6 +88,8 @@ pub type Randomness = Arc<dyn Fn(&mut [u8]) -> bool + Send + Sync>;
 pub struct Options {
     /// Checks passwords.
     pub authenticate: Authenticate,
+    /// Asked before each message of a connection: a credential that is revoked or expired is so at once.
+    pub still_in: StillIn,
     /// Keys for cancelling.
     pub randomness: Randomness,
     /// TLS, where there is any; then only loopback may go without.
@@ -105,6 +109,7 @@ impl Options {
     pub fn new(authenticate: Authenticate, randomness: Randomness) -> Options {
         Options {
             authenticate,
+            still_in: Arc::new(|_, _| true),
             randomness,
             upgrade: None,
             connections_max: limits::POSTGRES_CONNECTIONS_MAX,

@@ -427,6 +427,16 @@ pub const VERIFY_DIFFERENT_MAX: usize = 200;
 /// File and group numbers over this were not counted up to; the ones after a number must have room.
 pub const STORE_NUMBER_MAX: u64 = u64::MAX / 2;
 
+// Used in src/postgres.rs.
+
+/// How long a connection to the PostgreSQL port may ask that was let in by an OpenID assertion, in microseconds.
+pub const POSTGRES_ASSERTION_SESSION_US: i64 = 900 * 1_000_000;
+
+// Used in query/src/catalogue/functions/made.rs.
+
+/// Bytes of a name that a function of names takes: four times what PostgreSQL keeps of one.
+pub const POSTGRES_NAME_BYTES_MAX: usize = 256;
+
 // Used in src/gates.rs.
 
 /// Bytes of an error answer that are read to say why a gate has no number.
@@ -445,6 +455,8 @@ pub const GATE_WINDOW_S_MAX: i64 = 7 * 86_400;
 pub const GATE_BASELINE_CALLS_MIN: i64 = 20;
 /// Days with such an hour that make a baseline.
 pub const GATE_BASELINE_DAYS_MIN: usize = 3;
+/// Days after which an approval that nobody decided is forgotten by its gate.
+pub const GATE_QUEUE_DAYS_MAX: i64 = 90;
 /// Milliseconds that a gate waits for the detector to come to what is durable.
 pub const GATE_DETECTOR_WAIT_MS: u64 = 5_000;
 

@@ -91,6 +91,8 @@ impl Running {
         let opening = Opening::default();
         let behind = opening.clone();
         let mut servers = Vec::new();
+        // Whoever is told to look at new files where there are none must not die of it.
+        let told = signal(SignalKind::hangup()).context("wait for SIGHUP")?;
         match tls.clone() {
             None => {
                 let answer = move |request, peer| behind.clone().answer_network(request, peer, None);
@@ -98,7 +100,6 @@ impl Running {
                 servers.push(tokio::spawn(served));
             }
             Some(tls) => {
-                let told = signal(SignalKind::hangup()).context("wait for SIGHUP")?;
                 servers.push(tokio::spawn(tls.clone().watch(stopped.clone(), told)));
                 let answer = move |request, (peer, certificate)| {
                     behind.clone().answer_network(request, peer, certificate)
@@ -130,15 +131,19 @@ impl Running {
         self.stop.send_replace(true);
         for mut server in self.servers {
             match tokio::time::timeout(DRAIN, &mut server).await {
-                Ok(ended) => ended.context("server")?,
+                // Whatever went wrong with it, the store is sealed all the same.
+                Ok(Err(error)) => tracing::error!(%error, "a port did not end in order"),
+                Ok(Ok(())) => {}
                 Err(_) => {
                     tracing::warn!("requests did not end in time");
                     server.abort();
                 }
             }
         }
-        if let Some(socket) = &self.socket {
-            std::fs::remove_file(socket).with_context(|| format!("remove {}", socket.display()))?;
+        if let Some(socket) = &self.socket
+            && let Err(error) = std::fs::remove_file(socket)
+        {
+            tracing::warn!(%error, socket = %socket.display(), "the socket could not be removed");
         }
         self.node.close().await
     }

@@ -57,7 +57,8 @@ impl Attempts {
         let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         let network = network(address);
         let pair = id.map(|id| (network, id.to_string()));
-        if let Some(until_us) = pair.as_ref().and_then(|pair| counted.pairs.locked_until(pair, now_us)) {
+        // A pair that found no room is judged by its network alone: else a flood of made-up ids would lock out every token.
+        if let Some(until_us) = pair.as_ref().and_then(|pair| counted.pairs.own_lock(pair, now_us)) {
             return Some(until_us);
         }
         if pair.is_some_and(|pair| counted.known.has(&pair)) {
@@ -136,6 +137,11 @@ impl Failures {
 impl<K: Hash + Eq + Clone> Table<K> {
     fn new(limit: u32, tracked_max: usize) -> Table<K> {
         Table { failures: HashMap::new(), others: Failures::default(), limit, tracked_max }
+    }
+
+    fn own_lock(&self, key: &K, now_us: i64) -> Option<i64> {
+        let failures = self.failures.get(key)?;
+        failures.is_locked(now_us).then_some(failures.locked_until_us)
     }
 
     fn locked_until(&self, key: &K, now_us: i64) -> Option<i64> {
@@ -297,7 +303,8 @@ mod tests {
         assert!(attempts.locked_until(here, Some("t-a"), S).is_some());
         attempts.failed(close, Some("t-a"), S);
         assert!(attempts.locked_until(close, Some("t-a"), S).is_some(), "its nine failures are remembered");
-        // Where all that is remembered is locked out, newcomers are counted together.
+        // Where all that is remembered is locked out, a newcomer is judged by its network alone: whoever could fill the
+        // memory would otherwise lock out every token everywhere.
         for at in 0..64u32 {
             for _ in 0..LIMIT {
                 attempts.failed(IpAddr::from(0x0b00_0000u32.wrapping_add(at).to_be_bytes()), Some("t-a"), S);
@@ -306,6 +313,6 @@ mod tests {
         for at in 0..(LIMIT as u32 * 2) {
             attempts.failed(IpAddr::from(0x0c00_0000u32.wrapping_add(at).to_be_bytes()), Some("t-a"), S);
         }
-        assert!(attempts.locked_until(ip("198.51.100.1"), Some("t-a"), S).is_some());
+        assert!(attempts.locked_until(ip("198.51.100.1"), Some("t-a"), S).is_none());
     }
 }

@@ -53,6 +53,13 @@ pub struct Tokens {
     tokens: Arc<RwLock<Vec<TokenRecord>>>,
 }
 
+impl TokenRecord {
+    /// Whether it is in force.
+    pub fn is_live(&self, now_us: i64) -> bool {
+        self.revoked_us.is_none() && self.expires_us.is_none_or(|expires_us| now_us < expires_us)
+    }
+}
+
 impl Tokens {
     /// Loads the tokens beside the keys. On first start makes the admin token and says where it is.
     pub fn open(keys: &Path, now_us: i64) -> Result<Tokens> {

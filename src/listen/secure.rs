@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -12,6 +13,24 @@ use tokio_rustls::server::TlsStream;
 use super::Listener;
 use crate::identity::Certificate;
 use crate::tls::Tls;
+
+/// The first byte of every TLS connection.
+const HANDSHAKE: u8 = 0x16;
+
+/// Tells a client that does not encrypt so, in the words that a script takes for a gate that blocks: what prints nothing
+/// would pass.
+async fn not_encrypted(mut stream: TcpStream) -> io::Result<io::Error> {
+    let body = query::NO_ANSWER.to_string();
+    let head = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain\r\n\
+                tacho-gate-reason: not_encrypted: this port speaks TLS; ask https://\r\n";
+    let answer = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+    stream.write_all(answer.as_bytes()).await?;
+    stream.shutdown().await?;
+    // What it had to say is taken, else closing would take the answer from it.
+    let mut rest = [0; 4096];
+    while stream.read(&mut rest).await? > 0 {}
+    Ok(io::Error::new(io::ErrorKind::InvalidData, "a client that does not encrypt"))
+}
 
 /// A port behind TLS.
 pub(crate) struct Secure {
@@ -38,6 +57,10 @@ impl Listener for Secure {
     }
 
     async fn greet((stream, peer, config): Self::Raw) -> io::Result<(Self::Stream, Self::Peer)> {
+        let mut first = [0];
+        if stream.peek(&mut first).await? == 1 && first != [HANDSHAKE] {
+            return Err(not_encrypted(stream).await?);
+        }
         let stream = TlsAcceptor::from(config).accept(stream).await?;
         let (_, session) = stream.get_ref();
         // rustls has checked that it chains to `tls.client_ca`; whom it stands for is for the login to say.

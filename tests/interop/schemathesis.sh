@@ -10,6 +10,8 @@ end() {
   rm -rf "$home"
 }
 trap end EXIT
+# It keeps what it found in the directory that it runs in.
+cd "$home"
 
 "$tacho" serve --data "$home/data" --keys "$home/keys" --listen 127.0.0.1:0 >"$home/ready" 2>"$home/service.log" &
 service=$!

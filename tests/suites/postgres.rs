@@ -1,3 +1,4 @@
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -125,6 +126,46 @@ fn python(script: &str, success: &str) {
 #[test]
 fn psycopg_asks_in_text_and_binary_and_through_cursors() {
     python("psycopg_client.py", "psycopg: done");
+}
+
+/// Revoked a moment ago is revoked, also for who is already in.
+#[test]
+fn a_session_ends_with_its_token() {
+    if !has("psql", "--version") {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let (service, port) = serve(home.path());
+    let made = service.send(
+        "POST",
+        "/api/v1/tokens",
+        &[("content-type", "application/json")],
+        br#"{"role":"auditor","tenant":"default"}"#,
+    );
+    let made = made.json();
+    let mut psql = Command::new("psql")
+        .args(["-X", "-A", "-t", &format!("host=127.0.0.1 port={port} user=me dbname=tacho")])
+        .env("PGPASSWORD", made["token"].as_str().unwrap())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = psql.stdin.take().unwrap();
+    stdin.write_all(b"SELECT 40 + 1;\n").unwrap();
+    let mut stdout = BufReader::new(psql.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    assert_eq!(line.trim(), "41");
+    let id = made["id"].as_str().unwrap();
+    assert_eq!(service.send("DELETE", &format!("/api/v1/tokens/{id}"), &[], b"").status, 200);
+    stdin.write_all(b"SELECT 40 + 2;\n").unwrap();
+    drop(stdin);
+    let (mut rest, mut said) = (String::new(), String::new());
+    stdout.read_to_string(&mut rest).unwrap();
+    psql.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    psql.wait().unwrap();
+    assert!(!rest.contains("42") && said.contains("no longer taken"), "{rest}{said}");
 }
 
 #[test]

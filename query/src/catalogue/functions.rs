@@ -19,7 +19,7 @@ use super::objects::comments;
 
 mod made;
 
-use made::{Comment, Privilege, Setting, TypeNamed, any, constant};
+use made::{Comment, OfNames, Privilege, Setting, TypeNamed, any, constant};
 
 /// What `version()` says: clients choose their queries by it.
 pub(crate) const VERSION: &str = "15.0";
@@ -29,8 +29,8 @@ pub(super) fn shared() -> Vec<Arc<ScalarUDF>> {
     let none = || ScalarValue::Utf8(None);
     let mut functions = vec![
         format_type::create_format_type_udf(),
-        quote_ident_udf::create_quote_ident_udf(),
-        quote_ident_udf::create_parse_ident_udf(),
+        ScalarUDF::new_from_impl(OfNames(quote_ident_udf::create_quote_ident_udf())),
+        ScalarUDF::new_from_impl(OfNames(quote_ident_udf::create_parse_ident_udf())),
         array_bounds_udf::create_array_upper_udf(),
         array_bounds_udf::create_array_lower_udf(),
         create_pg_table_is_visible(),

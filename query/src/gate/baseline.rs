@@ -19,7 +19,7 @@ struct Calls {
 /// # Errors
 /// [`Error::NoAnswer`] where fewer than [`GATE_BASELINE_DAYS_MIN`] days had [`GATE_BASELINE_CALLS_MIN`] calls.
 pub(super) fn ratio(rows: &[RecordBatch]) -> Result<f64> {
-    let (days, decided, denied) = (integers(rows, 0), integers(rows, 1), integers(rows, 2));
+    let (days, decided, denied) = (integers(rows, 0)?, integers(rows, 1)?, integers(rows, 2)?);
     let calls = days.into_iter().zip(decided).zip(denied);
     let calls: Vec<Calls> = calls
         .filter_map(|((day, decided), denied)| Some(Calls { day: day?, decided: decided?, denied: denied? }))

@@ -1,8 +1,10 @@
 //! What each gate counts, as SQL. `$1` is the start of the window.
 //!
-//! `time >= $1 AND ingest_time >= $1` is "not before the window by the earlier of both clocks": see the module above.
+//! What counts is what was received in the window: a call reports when it ends, and a source whose clock is behind, or
+//! whose spool was full, must not hide. Only what proves that a source is alive must be of the window by both clocks.
 
 use datafusion::common::ScalarValue;
+use schemas::limits;
 
 use super::{Gate, time};
 use crate::core::Param;
@@ -18,7 +20,7 @@ pub(super) const SEEN: &str =
 const AUTH: &str = "SELECT \
     coalesce(sum(CASE WHEN decision = 'deny' OR status IN ('denied', 'error') THEN 1 ELSE 0 END), 0), count(*) \
     FROM events WHERE kind = 'auth' AND coalesce(method, '') <> 'revoke' AND status <> 'pending' \
-    AND time >= $1 AND ingest_time >= $1";
+    AND ingest_time >= $1";
 
 /// As the detector's rule `unapproved_high_risk_write`, but over the whole log instead of what the engine remembers:
 /// an approval is what the log said before the call. Observations of one call are one where they do not contradict one
@@ -30,8 +32,8 @@ const UNAPPROVED: &str = "\
             approval_id, approval_status, approver \
         FROM events WHERE ingest_time >= $2 AND kind = 'call' \
         AND action IN ('write', 'destructive', 'admin') AND risk IN ('high', 'critical') \
-        AND decision <> 'deny' AND status NOT IN ('denied', 'pending') \
-        AND (decision <> 'require_approval' OR status = 'ok')\
+        AND status NOT IN ('denied', 'pending') \
+        AND (decision NOT IN ('deny', 'require_approval') OR status IN ('ok', 'timeout'))\
     ), said AS (\
         SELECT w.log_index, a.approval_status AS state, a.time AS state_time, \
             max(a.approver) OVER (PARTITION BY w.log_index) AS any_approver, \
@@ -67,20 +69,26 @@ const UNAPPROVED: &str = "\
     SELECT coalesce(sum(CASE WHEN is_one AND refused = 0 AND approved > 0 THEN 0 \
         WHEN is_one AND observed > approved THEN 1 ELSE observed - approved END), 0) FROM calls";
 
-/// Every approval that was in the queue within the window: `$2` is now. A wait that a source measured counts unless what
-/// the log shows is longer.
+/// Every approval that was in the queue within the window: `$2` is now, and what is older than `$3` is forgotten. A wait
+/// that a source measured counts unless what the log shows is longer. An approval that is asked for again waits again.
 const QUEUE: &str = "\
     WITH steps AS (\
         SELECT coalesce(approval_id, call_id, event_id) AS key, time, approval_wait_ms, \
             coalesce(approval_status = 'requested', false) OR (coalesce(approval_status, 'unknown') = 'unknown' \
                 AND status = 'pending' AND decision = 'require_approval') AS asked, \
             coalesce(approval_status IN ('approved', 'rejected', 'expired', 'cancelled'), false) \
-                OR (coalesce(approval_status, 'unknown') = 'unknown' AND status <> 'pending') AS decided \
-        FROM events WHERE approval_id IS NOT NULL OR approval_status IS NOT NULL OR decision = 'require_approval'\
+                OR (coalesce(approval_status, 'unknown') = 'unknown' AND kind = 'call' \
+                    AND status NOT IN ('pending', 'unknown')) AS decided \
+        FROM events WHERE ingest_time >= $3 \
+        AND (approval_id IS NOT NULL OR approval_status IS NOT NULL OR decision = 'require_approval')\
+    ), ordered AS (\
+        SELECT key, time, approval_wait_ms, decided, \
+            max(CASE WHEN asked THEN time END) OVER (PARTITION BY key) AS asked_time FROM steps\
     ), approvals AS (\
-        SELECT min(CASE WHEN asked THEN time END) AS asked, min(CASE WHEN decided THEN time END) AS decided, \
+        SELECT max(asked_time) AS asked, \
+            min(CASE WHEN decided AND (asked_time IS NULL OR time >= asked_time) THEN time END) AS decided, \
             max(approval_wait_ms) AS wait_ms \
-        FROM steps GROUP BY key\
+        FROM ordered GROUP BY key\
     ), waits AS (\
         SELECT greatest(\
             coalesce(CAST(to_timestamp_micros(coalesce(decided, $2)) AS BIGINT) \
@@ -97,7 +105,7 @@ const LATENCY: &str = "\
         SELECT latency_us, row_number() OVER (ORDER BY latency_us) AS rank, count(*) OVER () AS calls FROM (\
             SELECT coalesce(latency_us, 9223372036854775807) AS latency_us FROM events \
             WHERE kind = 'call' AND (latency_us IS NOT NULL OR status = 'timeout') \
-            AND time >= $1 AND ingest_time >= $1\
+            AND ingest_time >= $1\
         ) AS measured\
     ) AS ranked WHERE rank = (calls * 95 + 99) / 100";
 
@@ -106,7 +114,7 @@ const QUARANTINE: &str = "\
     SELECT coalesce(sum(quarantined), 0), count(*) FROM (\
         SELECT max(CASE WHEN output_action = 'quarantine' THEN 1 ELSE 0 END) AS quarantined FROM events \
         WHERE kind IN ('call', 'output') AND (output_action IS NOT NULL OR status = 'ok') \
-        AND time >= $1 AND ingest_time >= $1 \
+        AND ingest_time >= $1 \
         GROUP BY coalesce(call_id, event_id), server\
     ) AS outputs";
 
@@ -117,7 +125,7 @@ const DENIALS: &str = "\
         sum(CASE WHEN decision = 'deny' OR status = 'denied' THEN 1 ELSE 0 END) AS denied FROM (\
         SELECT 0 AS day, decision, status FROM events \
         WHERE kind = 'call' AND status <> 'pending' AND (decision <> 'unknown' OR status = 'denied') \
-        AND time >= $1 AND ingest_time >= $1 \
+        AND ingest_time >= $1 \
         UNION ALL \
         SELECT CAST(to_timestamp_micros(date_trunc('day', time)) AS BIGINT) AS day, decision, status FROM events \
         WHERE kind = 'call' AND status <> 'pending' AND (decision <> 'unknown' OR status = 'denied') \
@@ -142,7 +150,10 @@ pub(super) fn params(gate: Gate, start_us: i64, now_us: i64) -> Vec<Param> {
     match gate {
         Gate::AuthFailureRate | Gate::ToolCallP95Ms | Gate::OutputQuarantineRatio => vec![start],
         Gate::UnapprovedHighRiskWrites => vec![start, time(start_us.saturating_sub(HOUR_US / 6))],
-        Gate::ApprovalQueueP50Minutes => vec![start, time(now_us)],
+        Gate::ApprovalQueueP50Minutes => {
+            let forgotten_us = now_us.saturating_sub(limits::GATE_QUEUE_DAYS_MAX.saturating_mul(DAY_US));
+            vec![start, time(now_us), time(forgotten_us)]
+        }
         Gate::PolicyDenyRatioToBaseline => {
             let hour_us = now_us.saturating_sub(now_us.rem_euclid(HOUR_US));
             vec![

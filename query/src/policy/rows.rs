@@ -8,6 +8,8 @@ use datafusion::common::{DFSchema, DataFusionError};
 use datafusion::execution::SessionStateDefaults;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
+use datafusion::physical_expr::expressions::{CastExpr, TryCastExpr};
+use datafusion::physical_plan::PhysicalExpr;
 
 use crate::table::Documented;
 
@@ -23,6 +25,13 @@ pub(super) fn predicate(text: &str, columns: &[Documented]) -> Result<Expr, Stri
     let schema = DFSchema::try_from(schema).map_err(|error| one_line(&error))?;
     let predicate = session().create_logical_expr(text, &schema).map_err(|error| one_line(&error))?;
     check(&predicate)?;
+    // The engine brings both sides of a comparison to one type, and a cast of a column could fail on a row.
+    let physical = coerced(&predicate, &schema).map_err(|error| one_line(&error))?;
+    if casts_a_column(&physical) {
+        return Err("it compares a column with a value of another type, and the cast could fail on a row: write the value \
+                    in the column's type"
+            .to_string());
+    }
     match predicate.get_type(&schema) {
         Ok(DataType::Boolean) => Ok(predicate),
         Ok(other) => Err(format!("it is {other} and not true or false")),
@@ -99,10 +108,13 @@ fn check(predicate: &Expr) -> Result<(), String> {
     }
 }
 
+fn casts_a_column(predicate: &Arc<dyn PhysicalExpr>) -> bool {
+    let is_cast =
+        predicate.downcast_ref::<CastExpr>().is_some() || predicate.downcast_ref::<TryCastExpr>().is_some();
+    is_cast || predicate.children().into_iter().any(casts_a_column)
+}
+
 /// The predicate with its literals in the types of their columns, for a scan.
-pub(super) fn coerced(
-    predicate: &Expr,
-    schema: &DFSchema,
-) -> Result<Arc<dyn datafusion::physical_plan::PhysicalExpr>, DataFusionError> {
+pub(super) fn coerced(predicate: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
     session().create_physical_expr(predicate.clone(), schema)
 }

@@ -150,8 +150,10 @@ impl Session {
             let before = self.settings.get(name).map(|(name, value)| (name, value.to_string()));
             match self.settings.set(name, value.as_deref()) {
                 Ok((name, value)) => {
+                    // What it was before the first of them is what comes back.
                     if let Ok(before) = before
                         && is_local
+                        && !self.local.iter().any(|(kept, _)| *kept == before.0)
                     {
                         self.local.push(before);
                     }
@@ -277,9 +279,12 @@ impl Session {
         describe: bool,
     ) -> Result<(), Fault> {
         let command = Command::Fetch { name: name.to_string(), rows };
-        let columns = self.columns_of(&command, formats)?;
+        // Rows that have begun to come stay in the formats that they began in.
+        let begun = self.portals.get(name).filter(|portal| matches!(portal.state, State::Open(_)));
+        let formats = begun.map_or_else(|| formats.to_vec(), |portal| portal.formats.clone());
+        let columns = self.columns_of(&command, &formats)?;
         let Some(mut portal) = self.portals.remove(name) else { return Err(no_cursor(name).into()) };
-        portal.formats = formats.to_vec();
+        portal.formats = formats;
         if describe && let Some(columns) = columns {
             self.wire.put(Back::RowDescription(columns.description())).await?;
         }

@@ -22,6 +22,8 @@ use crate::{Error, Position};
 const PREPARED_MAX: usize = schemas::limits::POSTGRES_PREPARED_MAX;
 /// Bytes of all of them.
 const PREPARED_BYTES_MAX: usize = schemas::limits::POSTGRES_PREPARED_BYTES_MAX;
+/// Parameters of one statement.
+const PARAMETERS_MAX: usize = schemas::limits::QUERY_PARAMETERS_MAX;
 
 fn no_portal(name: &str) -> Report {
     Report::new("34000", "no_such_portal", format!("portal {name:?} does not exist"))
@@ -56,7 +58,11 @@ impl Session {
             let what = format!("prepared statement {name:?} already exists");
             return Err(Report::new("42P05", "statement_exists", what).into());
         }
-        let bytes: usize = self.prepared.values().map(|prepared| prepared.sql.len()).sum();
+        if oids.len() > PARAMETERS_MAX {
+            let what = format!("more than {PARAMETERS_MAX} parameters");
+            return Err(Report::new("54000", "too_large", what).into());
+        }
+        let bytes: usize = self.prepared.values().map(|prepared| prepared.bytes()).sum();
         if self.prepared.len() >= PREPARED_MAX || bytes + sql.len() > PREPARED_BYTES_MAX {
             let what = format!(
                 "more than {PREPARED_MAX} prepared statements or {PREPARED_BYTES_MAX} bytes of them; close some"

@@ -30,6 +30,13 @@ pub(super) struct Prepared {
     pub(super) described: Option<Described>,
 }
 
+impl Prepared {
+    /// Bytes that it holds of what the client sent.
+    pub(super) fn bytes(&self) -> usize {
+        self.sql.len() + self.whole.len() + self.declared.len() * size_of::<Option<Type>>()
+    }
+}
+
 /// A statement with its values.
 #[derive(Debug)]
 pub(super) struct Portal {

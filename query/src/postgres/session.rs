@@ -40,6 +40,8 @@ pub(super) struct Session {
     pub(super) portals: HashMap<String, Portal>,
     /// A message of the extended protocol failed: those up to the next Sync are passed over.
     skipping: bool,
+    /// When the principal was let in, microseconds.
+    since_us: i64,
 }
 
 impl Session {
@@ -51,7 +53,9 @@ impl Session {
         settings: Settings,
         place: Place,
     ) -> Session {
+        let since_us = door.query.access().now_us();
         Session {
+            since_us,
             wire,
             door,
             principal,
@@ -93,6 +97,10 @@ impl Session {
                         .await;
                 }
             };
+            if !(self.door.options.still_in)(&self.principal, self.since_us) {
+                let over = Report::new("28000", "unauthenticated", "the credential is no longer taken");
+                return self.end(&over).await;
+            }
             match message {
                 Message::Terminate => return Ok(()),
                 Message::Sync => {

@@ -98,6 +98,8 @@ async fn a_high_risk_write_needs_an_approval_that_the_log_gave_before() {
         (&["1 WRITE decision=deny status=denied"], 0.0),
         (&["1 WRITE status=pending"], 0.0),
         (&["1 WRITE decision=require_approval status=error"], 0.0),
+        (&["1 WRITE decision=require_approval status=timeout"], 1.0),
+        (&["1 WRITE decision=deny status=ok"], 1.0),
         (&["1 WRITE decision=require_approval status=ok"], 1.0),
         (&["1 WRITE", "1 WRITE"], 2.0),
         // Said by the call alone, and by the log.
@@ -204,6 +206,13 @@ async fn a_pending_approval_counts_at_its_present_age() {
             .await,
         11.0,
     );
+    // Asked for again, it waits again; what does not say how it ended has not been decided.
+    near(gate(&[&asked(100.0, "a"), &granted(90.0, "a"), &asked(25.0, "a"), ALIVE], queue).await, 25.0);
+    near(
+        gate(&[&asked(40.0, "a"), "39 approval_id=a decision=require_approval status=unknown", ALIVE], queue)
+            .await,
+        40.0,
+    );
     // A call that waits for an approval without an id.
     near(gate(&["31 decision=require_approval status=pending call_id=c", ALIVE], queue).await, 31.0);
     near(
@@ -235,6 +244,15 @@ async fn p95_is_nearest_rank_and_a_timeout_is_slowest() {
     assert_eq!(ask(ten).await, Ok(9000.0), "the tenth of ten");
     assert!(ask(calls(2, "2 status=timeout")).await.unwrap() > 1e9);
     assert_eq!(ask(calls(2, "20 latency_us=9000000")).await, Ok(1.0), "before the window");
+}
+
+/// A call reports when it ends, and a spool when it can: neither hides what is slow or denied.
+#[tokio::test]
+async fn what_was_received_in_the_window_counts_whenever_it_began() {
+    let slow = ["16 latency_us=960000000 received=0.5", ALIVE];
+    assert_eq!(gate(&slow, Gate::ToolCallP95Ms).await, Ok(960_000.0));
+    let late = ["20 kind=auth status=error received=1", ALIVE];
+    assert_eq!(gate(&late, Gate::AuthFailureRate).await, Ok(100.0));
 }
 
 #[tokio::test]

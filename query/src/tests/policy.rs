@@ -402,6 +402,9 @@ fn what_is_not_said_or_could_fail_is_refused() {
     for (predicate, named) in [
         ("1 / log_index > 0", "could fail on a row"),
         ("CAST(user_id AS BIGINT) = 1", "could fail on a row"),
+        ("user_id IN (1001, 1002)", "the cast could fail"),
+        ("session_id < 5", "the cast could fail"),
+        ("user_id = latency_us", "the cast could fail"),
         ("user_id", "not true or false"),
         ("nobody = 'x'", "nobody"),
         ("user_id = (SELECT max(user_id) FROM events)", "rows.events"),

@@ -1,4 +1,5 @@
 -- What DBeaver asks when it connects and opens a schema.
+-- Begun from the list in the tests of datafusion-postgres (Apache-2.0).
 
 SET extra_float_digits = 3;
 

@@ -1,4 +1,5 @@
 -- What Grafana asks of a PostgreSQL data source: its tables, and the columns of one.
+-- Begun from the list in the tests of datafusion-postgres (Apache-2.0).
 
 SELECT
   CASE WHEN

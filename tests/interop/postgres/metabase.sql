@@ -1,4 +1,5 @@
 -- What Metabase asks when it connects and looks for tables.
+-- Begun from the list in the tests of datafusion-postgres (Apache-2.0).
 
 SET extra_float_digits = 2;
 

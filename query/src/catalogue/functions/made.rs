@@ -50,6 +50,39 @@ impl ScalarUDFImpl for Constant {
     }
 }
 
+/// A function of names: what is longer than any name could be is refused, because it doubles what it is given.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct OfNames(pub(super) ScalarUDF);
+
+/// Bytes of a name.
+const NAME_BYTES_MAX: usize = schemas::limits::POSTGRES_NAME_BYTES_MAX;
+
+impl ScalarUDFImpl for OfNames {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn signature(&self) -> &Signature {
+        self.0.signature()
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        self.0.return_type(types)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        for argument in &args.args {
+            let array = argument.to_array(1)?;
+            let texts = cast(&array, &DataType::Utf8)?;
+            if texts.as_string::<i32>().iter().flatten().any(|text| text.len() > NAME_BYTES_MAX) {
+                let what = format!("{} takes names of up to {NAME_BYTES_MAX} bytes", self.name());
+                return Err(DataFusionError::Execution(what));
+            }
+        }
+        self.0.invoke_with_args(args)
+    }
+}
+
 /// Whether a privilege, the last argument, is one to read.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Privilege {
