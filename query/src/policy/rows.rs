@@ -8,7 +8,7 @@ use datafusion::common::{DFSchema, DataFusionError};
 use datafusion::execution::SessionStateDefaults;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator};
-use datafusion::physical_expr::expressions::{CastExpr, TryCastExpr};
+use datafusion::physical_expr::expressions::{CastExpr, Literal, TryCastExpr};
 use datafusion::physical_plan::PhysicalExpr;
 
 use crate::table::Documented;
@@ -111,7 +111,9 @@ fn check(predicate: &Expr) -> Result<(), String> {
 fn casts_a_column(predicate: &Arc<dyn PhysicalExpr>) -> bool {
     let is_cast =
         predicate.downcast_ref::<CastExpr>().is_some() || predicate.downcast_ref::<TryCastExpr>().is_some();
-    is_cast || predicate.children().into_iter().any(casts_a_column)
+    let children = predicate.children();
+    let of_literals = children.iter().all(|child| child.downcast_ref::<Literal>().is_some());
+    (is_cast && !of_literals) || children.into_iter().any(casts_a_column)
 }
 
 /// The predicate with its literals in the types of their columns, for a scan.
