@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema};
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError};
 use datafusion::execution::SessionStateDefaults;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
@@ -25,6 +25,7 @@ pub(super) fn predicate(text: &str, columns: &[Documented]) -> Result<Expr, Stri
     let schema = DFSchema::try_from(schema).map_err(|error| one_line(&error))?;
     let predicate = session().create_logical_expr(text, &schema).map_err(|error| one_line(&error))?;
     check(&predicate)?;
+    let predicate = with_typed_times(predicate, &schema).map_err(|error| one_line(&error))?;
     // The engine brings both sides of a comparison to one type, and a cast of a column could fail on a row.
     let physical = coerced(&predicate, &schema).map_err(|error| one_line(&error))?;
     if casts_a_column(&physical) {
@@ -105,6 +106,50 @@ fn check(predicate: &Expr) -> Result<(), String> {
             "{expr} could fail on a row: use columns, literals, comparisons, IN, BETWEEN, LIKE, AND, OR, NOT and {}",
             FUNCTIONS.join(", ")
         )),
+    }
+}
+
+/// A time is written as text. The engine would bring both sides to nanoseconds, where a column's year 9999 does not fit; so
+/// the text is brought to the column's type, here and once.
+fn with_typed_times(predicate: Expr, schema: &DFSchema) -> Result<Expr, DataFusionError> {
+    let typed = predicate.transform(|expr| match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            let (new_left, new_right) = (typed(&right, &left, schema)?, typed(&left, &right, schema)?);
+            let left = new_left.map_or(left, Box::new);
+            let right = new_right.map_or(right, Box::new);
+            Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op, right })))
+        }
+        Expr::Between(mut between) => {
+            if let Some(low) = typed(&between.expr, &between.low, schema)? {
+                between.low = Box::new(low);
+            }
+            if let Some(high) = typed(&between.expr, &between.high, schema)? {
+                between.high = Box::new(high);
+            }
+            Ok(Transformed::yes(Expr::Between(between)))
+        }
+        other => Ok(Transformed::no(other)),
+    })?;
+    Ok(typed.data)
+}
+
+/// `value` in the type of `column`, if the one is a literal and the other a column of times.
+fn typed(column: &Expr, value: &Expr, schema: &DFSchema) -> Result<Option<Expr>, DataFusionError> {
+    let literal = match value {
+        Expr::Literal(literal, _) => literal,
+        Expr::Cast(cast) => match cast.expr.as_ref() {
+            Expr::Literal(literal, _) => literal,
+            _ => return Ok(None),
+        },
+        _ => return Ok(None),
+    };
+    if !matches!(column, Expr::Column(_)) {
+        return Ok(None);
+    }
+    let kind = column.get_type(schema)?;
+    match kind {
+        DataType::Timestamp(..) => Ok(Some(Expr::Literal(literal.cast_to(&kind)?, None))),
+        _ => Ok(None),
     }
 }
 

@@ -394,6 +394,8 @@ fn what_is_not_said_or_could_fail_is_refused() {
         "true",
         SEEN,
         "time >= '2026-11-01T00:00:00Z'",
+        "time < TIMESTAMP '2026-11-01 00:00:00'",
+        "time BETWEEN '2026-11-01T00:00:00Z' AND '2027-01-01T00:00:00Z'",
         "lower(environment) = 'prod'",
         "array_has(scopes, 'repo')",
     ] {
