@@ -12,10 +12,15 @@ use http_body_util::BodyExt as _;
 /// Why there is no number: the stable code, then the sentence.
 const REASON: HeaderName = HeaderName::from_static("tacho-gate-reason");
 
-/// The answer, or a number that blocks in its place.
-pub(crate) async fn fail_closed(path: &str, response: Response) -> Response {
-    // Wherever in the path: a base address with a slash or a folder too many is a mistake that must not pass either.
-    if !path.contains("/metrics/") || response.status() == axum::http::StatusCode::OK {
+/// Whether a script asks for a gate. Wherever in the path: a base address with a slash or a folder too many is a mistake that
+/// must not pass either.
+pub(crate) fn is_gate(path: &str) -> bool {
+    path.contains("/metrics/")
+}
+
+/// The answer of a gate, or a number that blocks in its place.
+pub(crate) async fn fail_closed(response: Response) -> Response {
+    if response.status() == axum::http::StatusCode::OK {
         return response;
     }
     let (mut head, body) = response.into_parts();

@@ -129,10 +129,11 @@ impl Running {
     /// Takes no more requests, lets those in flight end, seals and signs everything.
     pub async fn stop(self) -> Result<()> {
         self.stop.send_replace(true);
+        let mut failure = None;
         for mut server in self.servers {
             match tokio::time::timeout(DRAIN, &mut server).await {
-                // Whatever went wrong with it, the store is sealed all the same.
-                Ok(Err(error)) => tracing::error!(%error, "a port did not end in order"),
+                // Whatever went wrong with it, the store is sealed first.
+                Ok(Err(error)) => failure = Some(error),
                 Ok(Ok(())) => {}
                 Err(_) => {
                     tracing::warn!("requests did not end in time");
@@ -145,7 +146,8 @@ impl Running {
         {
             tracing::warn!(%error, socket = %socket.display(), "the socket could not be removed");
         }
-        self.node.close().await
+        self.node.close().await?;
+        failure.map_or(Ok(()), |error| Err(error).context("a port did not end in order"))
     }
 }
 
@@ -246,8 +248,9 @@ impl Opening {
     }
 
     async fn answer(&self, request: Request<Body>) -> Response {
-        let path = request.uri().path().to_string();
-        gates::fail_closed(&path, self.answer_as_it_is(request).await).await
+        let is_gate = gates::is_gate(request.uri().path());
+        let response = self.answer_as_it_is(request).await;
+        if is_gate { gates::fail_closed(response).await } else { response }
     }
 
     async fn answer_as_it_is(&self, request: Request<Body>) -> Response {
