@@ -42,7 +42,10 @@ pub fn router(node: &Node) -> Router {
     let mut guarded =
         Router::new().route("/metrics", get(metrics)).merge(tokens::router()).with_state(node.clone());
     if let Some(ingest) = &node.ingest {
-        guarded = guarded.merge(ingest::router(ingest.clone()));
+        guarded = guarded.merge(
+            ingest::router(ingest.clone())
+                .layer(middleware::from_fn_with_state(node.clone(), record_forbidden)),
+        );
     }
     if let Some(query) = &node.query {
         guarded = guarded.merge(query::router(query.clone()));
@@ -189,6 +192,20 @@ async fn ready(State(node): State<Node>) -> Response {
             response
         }
     }
+}
+
+/// Records who was told that its role may not send events: ingest itself knows no access log.
+async fn record_forbidden(
+    State(node): State<Node>,
+    Extension(principal): Extension<Principal>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let response = next.run(request).await;
+    if response.status() == StatusCode::FORBIDDEN {
+        node.identity.forbid(&principal, "ingest", format!("role {} may not send events", principal.role));
+    }
+    response
 }
 
 /// Says, and records, that the principal's role does not allow this.

@@ -1,7 +1,7 @@
 //! The core behind every door: check, admit, put the intent on the access log, run, put the outcome on it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -12,7 +12,7 @@ use futures::StreamExt;
 use schemas::principal::Principal;
 use store::Store;
 use tokio::runtime::Runtime;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -32,12 +32,14 @@ use crate::{Error, Options, Result, Snapshot};
 mod admit;
 mod describe;
 mod job;
+mod places;
 mod running;
 mod start;
 
 pub(crate) use describe::Described;
 pub use job::Request;
 pub(crate) use job::{Job, Param};
+use places::{Place, Places};
 use running::Running;
 pub use running::RunningQuery;
 use start::start;
@@ -63,8 +65,7 @@ struct Core {
     options: Options,
     engine: Engine,
     verified: Arc<Verified>,
-    places: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    places: Places,
     running: Arc<Running>,
     /// Queries whose outcome is not on the access log yet.
     unfinished: TaskTracker,
@@ -122,8 +123,7 @@ impl Query {
                 access,
                 engine: Engine::new(&options)?,
                 verified: Arc::new(Verified::default()),
-                places: Arc::new(Semaphore::new(options.at_once.max(1))),
-                waiting: AtomicUsize::new(0),
+                places: Places::new(options.at_once, options.waiting_max),
                 running: Arc::default(),
                 unfinished: TaskTracker::new(),
                 closing: CancellationToken::new(),
@@ -206,7 +206,7 @@ impl Query {
 
     pub(crate) async fn run(&self, principal: &Principal, job: Job) -> Result<Answer> {
         let core = Arc::clone(&self.shared);
-        let place = core.place().await.inspect_err(|error| count(job.action, error.code()))?;
+        let place = core.place(principal).await.inspect_err(|error| count(job.action, error.code()))?;
         let (ready, is_ready) = oneshot::channel();
         let stop = core.stop(&job);
         let run = Run { core, principal: principal.clone(), job, stop: Arc::clone(&stop) };
@@ -233,15 +233,6 @@ fn count(action: &'static str, code: &'static str) {
     metrics::counter!("tacho_queries_total", "action" => action, "code" => code).increment(1);
 }
 
-/// Gives the place in the queue back however the wait ends.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl Core {
     /// When `job`, which begins now, must end.
     fn stop(&self, job: &Job) -> Arc<Stop> {
@@ -252,20 +243,8 @@ impl Core {
     }
 
     /// A place among the running queries.
-    async fn place(&self) -> Result<OwnedSemaphorePermit> {
-        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-            return Ok(place);
-        }
-        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _waiting = Waiting(&self.waiting);
-        if before >= self.options.waiting_max {
-            return Err(Error::Busy);
-        }
-        let wait = Arc::clone(&self.places).acquire_owned();
-        match timeout(Duration::from_millis(self.options.deadline_ms), wait).await {
-            Ok(Ok(place)) => Ok(place),
-            Ok(Err(_)) | Err(_) => Err(Error::Busy),
-        }
+    async fn place(&self, principal: &Principal) -> Result<Place> {
+        self.places.take(&principal.tenant, Duration::from_millis(self.options.deadline_ms)).await
     }
 
     /// What the tables over `snapshot` share.
@@ -311,7 +290,7 @@ struct Planned {
 
 impl Run {
     /// From the check to the outcome entry. Runs to its end even if nobody waits for the answer.
-    async fn drive(self, place: OwnedSemaphorePermit, ready: oneshot::Sender<Result<Answer>>) {
+    async fn drive(self, place: Place, ready: oneshot::Sender<Result<Answer>>) {
         let started_us = self.core.access.now_us();
         let query_id = self.core.access.new_query_id();
         let (statements, snapshot) = match self.admit(&query_id).await {

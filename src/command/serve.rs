@@ -1,6 +1,7 @@
 //! `tacho serve`: the service, from binding its ports to its last seal.
 
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
+use futures::FutureExt as _;
 use store::clock::SystemClock;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
@@ -255,10 +257,17 @@ impl Opening {
 
     async fn answer_as_it_is(&self, request: Request<Body>) -> Response {
         match self.0.get() {
-            Some(router) => match router.clone().oneshot(request).await {
-                Ok(response) => response,
-                Err(never) => match never {},
-            },
+            Some(router) => {
+                // A connection that just breaks off looks like a number to scripts that do not check.
+                match AssertUnwindSafe(router.clone().oneshot(request)).catch_unwind().await {
+                    Ok(Ok(response)) => response,
+                    Ok(Err(never)) => match never {},
+                    Err(_panic) => {
+                        let what = "this request met a defect; the service's own log has more";
+                        problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", what)
+                    }
+                }
+            }
             None if request.uri().path() == "/health" => {
                 axum::Json(serde_json::json!({"status": "recovering"})).into_response()
             }

@@ -27,7 +27,7 @@ impl Query {
     /// Every [`Error`].
     pub(crate) async fn describe(&self, principal: &Principal, job: Job) -> Result<Described> {
         let core = Arc::clone(&self.shared);
-        let place = core.place().await.inspect_err(|error| count(job.action, error.code()))?;
+        let place = core.place(principal).await.inspect_err(|error| count(job.action, error.code()))?;
         let stop = core.stop(&job);
         let deadline = stop.deadline();
         let late = stop.deadline_error();

@@ -208,7 +208,7 @@ async fn calls_within_one_batch_end_at_the_deadline() {
 async fn readers_that_stop_reading_give_their_places_back() {
     // More batches than are made ahead of a reader.
     let world = World::with_events(60_000, 60_000, 0);
-    let options = Options { deadline_ms: 4_000, at_once: 2, waiting_max: 0, ..World::options() };
+    let options = Options { deadline_ms: 4_000, at_once: 3, waiting_max: 0, ..World::options() };
     let query = world.query_with(options);
     let router = crate::router(query.clone()).layer(axum::Extension(principal(Role::Auditor)));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
