@@ -76,7 +76,11 @@ fn known() -> Vec<(&'static str, Value, &'static str)> {
         ("query.memory_bytes", integer(limits::QUERY_MEMORY_BYTES as u64), "bytes one query may hold"),
         ("query.rows_max", integer(limits::QUERY_ROWS_MAX), "rows in one answer"),
         ("query.output_bytes_max", integer(limits::QUERY_OUTPUT_BYTES_MAX), "bytes in one answer"),
-        ("query.at_once", integer(limits::QUERIES_AT_ONCE as u64), "queries running at once"),
+        (
+            "query.at_once",
+            integer(limits::QUERIES_AT_ONCE as u64),
+            "queries running at once, of which one tenant has all but one",
+        ),
     ];
     for (gate, [window, target, block]) in GATES {
         let Thresholds { window: usual, target: good, block: bad } = gate.thresholds();

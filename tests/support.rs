@@ -14,6 +14,15 @@ pub fn is_full() -> bool {
     std::env::var_os("TACHO_FULL").is_some()
 }
 
+/// Waits for something that is true soon.
+pub fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < Duration::from_secs(20), "not within 20 s: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// The program under test.
 pub fn tacho() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_tacho"))

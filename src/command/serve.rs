@@ -258,7 +258,7 @@ impl Opening {
     async fn answer_as_it_is(&self, request: Request<Body>) -> Response {
         match self.0.get() {
             Some(router) => {
-                // A connection that just breaks off looks like a number to scripts that do not check.
+                // A script that does not check passes a gate whose connection just breaks off.
                 match AssertUnwindSafe(router.clone().oneshot(request)).catch_unwind().await {
                     Ok(Ok(response)) => response,
                     Ok(Err(never)) => match never {},
@@ -278,6 +278,33 @@ impl Opening {
                 response.headers_mut().insert(axum::http::header::RETRY_AFTER, seconds);
                 response
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_defect_is_answered_and_a_gate_blocks() {
+        let broken = || async {
+            if true {
+                panic!("told to no one")
+            }
+        };
+        let router = Router::new().route("/x", get(broken)).route("/metrics/tool-call-p95-ms", get(broken));
+        let opening = Opening(Arc::new(OnceLock::from(router)));
+        for (path, expected) in [("/x", "\"code\":\"internal\""), ("/metrics/tool-call-p95-ms", "2147483647")]
+        {
+            let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+            let answer = opening.answer(request).await;
+            assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR, "{path}");
+            let body = axum::body::to_bytes(answer.into_body(), 1 << 16).await.unwrap();
+            let body = String::from_utf8_lossy(&body);
+            assert!(body.contains(expected) && !body.contains("told to no one"), "{path}: {body}");
         }
     }
 }

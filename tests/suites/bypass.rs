@@ -2,7 +2,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Service, event, request};
+use super::postgres::{has, psql, said};
+use crate::support::{Answer, Service, event, eventually, request};
 
 /// A token of a role, made over HTTP.
 fn token(service: &Service, role: &str) -> String {
@@ -102,22 +103,12 @@ fn what_is_refused_is_refused_to_everyone_and_on_the_access_log() {
     }
 }
 
-/// Refusals are written behind the answer: waits until `check` finds what it looks for.
-fn until(check: impl Fn() -> Result<(), String>) {
-    let begun = std::time::Instant::now();
-    while let Err(missing) = check() {
-        assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{missing}");
-        std::thread::sleep(std::time::Duration::from_millis(100));
-    }
-}
-
 /// What a client of PostgreSQL may say that HTTP refuses: it lists what it sees, and one text may hold several questions.
 const ALLOWED_OVER_PG: &[&str] = &["information_schema", "pg_catalog", "version()", "SELECT 1; SELECT 2"];
 
 #[test]
 fn what_is_refused_over_http_is_refused_over_postgresql() {
-    if std::process::Command::new("psql").arg("--version").output().is_err() {
-        println!("SKIPPED: psql is not here");
+    if !has("psql", "--version") {
         return;
     }
     let home = tempfile::tempdir().unwrap();
@@ -126,19 +117,11 @@ fn what_is_refused_over_http_is_refused_over_postgresql() {
     assert_eq!(service.post_events(event("e-1").as_bytes()).status, 200);
     let auditor = token(&service, "auditor");
     let port = service.postgres.as_ref().and_then(|address| address.rsplit_once(':')).unwrap().1;
-    let connection = format!("host=127.0.0.1 port={port} user=me dbname=tacho");
-    let ask = |query: &str| {
-        let asked = std::process::Command::new("psql")
-            .args(["-X", "-At", "-v", "ON_ERROR_STOP=1", "-d", &connection, "-c", query])
-            .env("PGPASSWORD", &auditor)
-            .output()
-            .unwrap();
-        (asked.status.success(), String::from_utf8_lossy(&asked.stderr).into_owned())
-    };
     for (query, _) in REFUSED {
-        let (is_answered, said) = ask(query);
+        let asked = psql(port, &auditor, &["-Atc", query]);
+        let said = said(&asked);
         let is_allowed = ALLOWED_OVER_PG.iter().any(|allowed| query.contains(allowed));
-        assert_eq!(is_answered, is_allowed, "{query}: {said}");
+        assert_eq!(asked.status.success(), is_allowed, "{query}: {said}");
         assert!(!said.contains("root:"), "{query}");
     }
     let intents = service
@@ -185,11 +168,11 @@ fn roles_and_tenants_stay_within_themselves() {
     // Each of them is on record with who it was; what the query core refuses, it records itself.
     let actions: BTreeSet<&str> =
         ["ingest", "token_create", "token_list", "token_revoke", "metrics", "sql", "replay", "gates"].into();
-    until(|| {
+    // Some are written behind the answer.
+    eventually("every refusal is on the access log", || {
         let rows = service.sql("SELECT DISTINCT action FROM access WHERE decision = 'deny'");
         let recorded: BTreeSet<&str> = rows.iter().filter_map(|row| row["action"].as_str()).collect();
-        let missing: Vec<&&str> = actions.difference(&recorded).collect();
-        missing.is_empty().then_some(()).ok_or(format!("not on the access log: {missing:?}"))
+        actions.is_subset(&recorded)
     });
     // Another tenant's admin: made by who sits at the machine, sees nothing of this one.
     let (data, keys) = (home.path().join("data"), home.path().join("keys"));

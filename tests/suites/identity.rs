@@ -5,9 +5,8 @@ mod tls;
 mod tokens;
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use crate::support::Service;
+use crate::support::{Service, eventually};
 
 /// Certificates for one test: an authority, and what it signed.
 struct Authority {
@@ -67,13 +66,4 @@ fn start(home: &Path, environment: &[(&'static str, String)]) -> Service {
     let environment: Vec<(&str, &str)> =
         environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
     Service::start(home, &environment)
-}
-
-/// Waits for something that is true soon.
-fn eventually(what: &str, is_so: impl Fn() -> bool) {
-    let started = Instant::now();
-    while !is_so() {
-        assert!(started.elapsed() < Duration::from_secs(20), "not within 20 s: {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }

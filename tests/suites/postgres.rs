@@ -32,7 +32,7 @@ fn interop(file: &str) -> PathBuf {
 }
 
 /// Whether a program is here; if not, that is said.
-fn has(program: &str, argument: &str) -> bool {
+pub(super) fn has(program: &str, argument: &str) -> bool {
     let found = Command::new(program).arg(argument).stdout(Stdio::null()).stderr(Stdio::null()).status();
     let is_here = found.is_ok_and(|status| status.success());
     if !is_here {
@@ -41,7 +41,8 @@ fn has(program: &str, argument: &str) -> bool {
     is_here
 }
 
-fn psql(port: &str, token: &str, arguments: &[&str]) -> Output {
+/// psql at the port, with the token as its password.
+pub(super) fn psql(port: &str, token: &str, arguments: &[&str]) -> Output {
     Command::new("psql")
         .args(["-X", "-v", "ON_ERROR_STOP=1", &format!("host=127.0.0.1 port={port} user=me dbname=tacho")])
         .args(arguments)
@@ -51,7 +52,8 @@ fn psql(port: &str, token: &str, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-fn said(output: &Output) -> String {
+/// All that a program printed.
+pub(super) fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 

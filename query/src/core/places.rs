@@ -1,5 +1,5 @@
-//! Places of the queries that run at once. No tenant holds all of them, nor all of the queue: another one's open cursor or slow
-//! client must not keep everyone out.
+//! Places of the queries that run at once. Where there are two or more, no tenant holds all of them, nor all of the queue: an open
+//! cursor or a slow client of one must not keep the others out.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
