@@ -2,6 +2,8 @@
 
 use datafusion::common::DataFusionError;
 
+use crate::memory;
+
 /// Where in an SQL text, both from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
@@ -75,6 +77,11 @@ pub enum Error {
     /// Too many queries at once.
     #[error("too many queries are running and waiting; try again in a moment")]
     Busy,
+    /// A query had to put rows on disk, and the disk has only what the store needs.
+    #[error(
+        "the query needs disk space, and the disk has only what recording needs; narrow the question or free some"
+    )]
+    DiskFull,
     /// The time for a query is over.
     #[error("the query ran longer than {0} ms; narrow it by time or log_index")]
     Deadline(u64),
@@ -115,6 +122,7 @@ impl Error {
             Error::Forbidden(_) => "forbidden",
             Error::NotFound(_) => "not_found",
             Error::Busy => "busy",
+            Error::DiskFull => "disk_full",
             Error::Deadline(_) => "deadline",
             Error::Cancelled => "cancelled",
             Error::Tampered { .. } => "tampered",
@@ -136,7 +144,7 @@ impl Error {
             Error::TooLarge { .. } => 413,
             Error::Busy => 429,
             Error::Deadline(_) => 504,
-            Error::Cancelled | Error::Unaudited(_) | Error::NoAnswer { .. } => 503,
+            Error::DiskFull | Error::Cancelled | Error::Unaudited(_) | Error::NoAnswer { .. } => 503,
             Error::Tampered { .. } | Error::Internal(_) => 500,
         }
     }
@@ -175,10 +183,12 @@ impl Error {
         }
         let detail = first_line(&at.message());
         match at {
-            DataFusionError::ResourcesExhausted(_) => Error::AnswerTooLarge {
-                what: "memory of the query in bytes",
-                limit: schemas::limits::QUERY_MEMORY_BYTES as u64,
-            },
+            DataFusionError::ResourcesExhausted(why) if why == memory::CROWDED => Error::Busy,
+            DataFusionError::ResourcesExhausted(why) => {
+                tracing::debug!(%why, "a query needs more memory than it may have");
+                let limit = schemas::limits::QUERY_MEMORY_BYTES as u64;
+                Error::AnswerTooLarge { what: "memory of the query in bytes", limit }
+            }
             DataFusionError::Internal(_)
             | DataFusionError::IoError(_)
             | DataFusionError::ObjectStore(_)
@@ -218,6 +228,12 @@ fn own_error(error: &(dyn std::error::Error + 'static)) -> Option<Error> {
         }
         if let Some(DataFusionError::External(inner)) = error.downcast_ref::<DataFusionError>()
             && let Some(own) = own_error(inner.as_ref())
+        {
+            return Some(own);
+        }
+        // Its source is what the error inside has for a source, not that error.
+        if let Some(inner) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref)
+            && let Some(own) = own_error(inner)
         {
             return Some(own);
         }

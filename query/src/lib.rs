@@ -47,6 +47,7 @@ mod guard;
 mod memory;
 mod session;
 mod shape;
+mod spill;
 
 mod answer;
 mod core;
@@ -73,6 +74,7 @@ pub use options::{Clock, GatesBlocked, Identifiers, Options};
 pub use policy::{ColumnKey, Policies, PolicySettings, RoleSettings, Treatment};
 pub use replay::{Replay, ReplayFormat};
 pub use source::{Journal, Snapshot, Snapshots};
+pub use spill::SpillOptions;
 
 #[cfg(test)]
 mod tests;

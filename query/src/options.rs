@@ -9,6 +9,7 @@ use schemas::limits;
 use crate::gate::GateSettings;
 use crate::memory;
 use crate::policy::{ColumnKey, Policies};
+use crate::spill::SpillOptions;
 
 /// The present time in microseconds since 1970.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -37,6 +38,8 @@ pub struct Options {
     pub memory_bytes: usize,
     /// Bytes of memory all queries may hold together.
     pub memory_total_bytes: usize,
+    /// Where queries put what does not fit their memory; `None`: they fail instead.
+    pub spill: Option<SpillOptions>,
     /// Rows in one answer.
     pub rows_max: u64,
     /// Bytes in one answer.
@@ -71,6 +74,7 @@ impl Options {
             deadline_ms: limits::QUERY_DEADLINE_MS,
             memory_bytes: limits::QUERY_MEMORY_BYTES,
             memory_total_bytes: memory::half_of_machine(),
+            spill: None,
             rows_max: limits::QUERY_ROWS_MAX,
             output_bytes_max: limits::QUERY_OUTPUT_BYTES_MAX,
             at_once: limits::QUERIES_AT_ONCE,
@@ -93,6 +97,7 @@ impl std::fmt::Debug for Options {
             .field("deadline_ms", &self.deadline_ms)
             .field("memory_bytes", &self.memory_bytes)
             .field("memory_total_bytes", &self.memory_total_bytes)
+            .field("spill", &self.spill)
             .field("rows_max", &self.rows_max)
             .field("output_bytes_max", &self.output_bytes_max)
             .field("at_once", &self.at_once)

@@ -17,6 +17,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::parser::Statement;
+use schemas::limits;
 use schemas::principal::Role;
 
 use crate::catalogue::{Catalogue, Client, Sight};
@@ -26,13 +27,14 @@ use crate::function::{Budget, Functions};
 use crate::guard::{Stop, guard};
 use crate::memory::{Bytes, Quota};
 use crate::shape::Shape;
+use crate::spill::Spill;
 use crate::table::{Shared, documented, tables};
 use crate::{Error, Options, Result};
 
 const CATALOG: &str = "tacho";
 const SCHEMA: &str = "public";
 /// Parameters of one statement.
-const PARAMETERS_MAX: usize = schemas::limits::QUERY_PARAMETERS_MAX;
+const PARAMETERS_MAX: usize = limits::QUERY_PARAMETERS_MAX;
 
 /// What all sessions share.
 #[derive(Debug)]
@@ -45,6 +47,7 @@ pub(crate) struct Engine {
     memory_bytes: usize,
     /// Of all queries.
     memory: Arc<Bytes>,
+    spill: Option<Arc<Spill>>,
 }
 
 /// A session of the engine, and what its functions may make.
@@ -66,6 +69,7 @@ impl Engine {
             partitions: options.partitions,
             memory_bytes: options.memory_bytes,
             memory: Arc::new(Bytes::new(options.memory_total_bytes)),
+            spill: options.spill.clone().map(Spill::new),
         })
     }
 
@@ -88,9 +92,13 @@ impl Engine {
         }
         let catalog = MemoryCatalogProvider::new();
         catalog.register_schema(SCHEMA, Arc::new(schema)).map_err(internal)?;
+        let disk = match &self.spill {
+            Some(spill) => spill.of_a_query(),
+            None => DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled),
+        };
         let runtime = RuntimeEnvBuilder::from_runtime_env(&self.runtime)
-            .with_memory_pool(Arc::new(Quota::new(self.memory_bytes, &self.memory)))
-            .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
+            .with_memory_pool(Arc::new(Quota::new(self.memory_bytes, &self.memory, self.spill.is_some())))
+            .with_disk_manager_builder(disk)
             .with_object_store_registry(shared.files.registry()?)
             .build_arc()
             .map_err(internal)?;
@@ -129,6 +137,9 @@ impl Engine {
         options.execution.parquet.schema_force_view_types = false;
         options.execution.time_zone = Some("+00:00".to_string());
         options.execution.enable_recursive_ctes = false;
+        // What a sort keeps back to merge what it has put on disk: each partition of it, so a small part of the quota.
+        options.execution.sort_spill_reservation_bytes =
+            limits::QUERY_SPILL_MERGE_BYTES.min(self.memory_bytes / limits::QUERY_SPILL_MERGE_PARTS);
         config
     }
 }

@@ -15,4 +15,5 @@ mod questions;
 mod replaying;
 mod runbooks;
 mod sandbox;
+mod spilling;
 mod timing;

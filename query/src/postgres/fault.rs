@@ -129,6 +129,7 @@ fn sqlstate(error: &Error) -> &'static str {
         Error::NotFound(_) => "02000",
         Error::NoAnswer { .. } => "55000",
         Error::Busy => "53300",
+        Error::DiskFull => "53100",
         Error::Deadline(_) | Error::Cancelled => "57014",
         Error::Tampered { .. } => "XX001",
         Error::Unaudited(_) => "58030",
