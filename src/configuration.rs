@@ -72,8 +72,18 @@ fn known() -> Vec<(&'static str, Value, &'static str)> {
             integer(limits::ADMISSION_TENANT_BYTES as u64),
             "and of one tenant",
         ),
+        (
+            "ingest.rate_bytes_s",
+            integer(0),
+            "bytes of bodies a second of one credential, decompressed; 0: no limit",
+        ),
         ("query.deadline_ms", integer(limits::QUERY_DEADLINE_MS), "milliseconds one query may run"),
         ("query.memory_bytes", integer(limits::QUERY_MEMORY_BYTES as u64), "bytes one query may hold"),
+        (
+            "query.spill_bytes",
+            integer(limits::QUERY_SPILL_BYTES as u64),
+            "bytes on disk for what does not fit the memory of queries; one has half; 0: they fail instead",
+        ),
         ("query.rows_max", integer(limits::QUERY_ROWS_MAX), "rows in one answer"),
         ("query.output_bytes_max", integer(limits::QUERY_OUTPUT_BYTES_MAX), "bytes in one answer"),
         (

@@ -292,6 +292,7 @@ fn open_ingest(
         decompressed_bytes_max: number("ingest.decompressed_bytes_max")?,
         admission_bytes: number("ingest.admission_bytes")?,
         admission_tenant_bytes: number("ingest.admission_tenant_bytes")?,
+        rate_bytes_s: configuration.number("ingest.rate_bytes_s")?,
         clock: Arc::clone(clock),
         ..ingest::Options::new(fingerprints)
     };
@@ -345,6 +346,15 @@ fn open_query(
     let number = |key: &str| -> Result<usize> {
         usize::try_from(configuration.number(key)?).with_context(|| key.to_string())
     };
+    let spill_bytes = number("query.spill_bytes")?;
+    let spill = match spill_bytes {
+        0 => None,
+        bytes => Some(query::SpillOptions {
+            directory: configuration.data(),
+            bytes,
+            free_bytes_min: configuration.number("store.disk_free_bytes_min")?,
+        }),
+    };
     let redactor = access_redactor(store);
     let time = Arc::clone(clock);
     let keys = store.clone();
@@ -352,6 +362,7 @@ fn open_query(
     let options = query::Options {
         deadline_ms: configuration.number("query.deadline_ms")?,
         memory_bytes: number("query.memory_bytes")?,
+        spill,
         rows_max: configuration.number("query.rows_max")?,
         output_bytes_max: configuration.number("query.output_bytes_max")?,
         at_once: number("query.at_once")?,

@@ -59,6 +59,14 @@ pub enum Error {
         /// Whose budget is used up.
         what: &'static str,
     },
+    /// This credential sends faster than it may.
+    #[error("this credential sends more than {bytes_s} bytes a second; try again in {retry_after_s} s")]
+    TooFast {
+        /// What it may send.
+        bytes_s: u64,
+        /// When it may send again.
+        retry_after_s: u64,
+    },
     /// The store did not take the events.
     #[error(transparent)]
     Store(#[from] store::Error),

@@ -19,7 +19,6 @@ use schemas::limits;
 use schemas::principal::Principal;
 use store::clock::SystemClock;
 use store::{Clock, Receipt, Store};
-use tokio::sync::Semaphore;
 
 use crate::admit::{Admission, Reservation};
 use crate::error::Error;
@@ -27,8 +26,10 @@ use crate::gzip::Encoding;
 use crate::mapping::Mapping;
 use crate::measure::{self, Outcome};
 use crate::parse::{Context, Parsed, parse};
+use crate::rate::Rates;
 use crate::rim;
 use crate::session::Sessions;
+use crate::turns::Turns;
 
 mod answer;
 mod receive;
@@ -51,6 +52,8 @@ pub struct Options {
     pub admission_bytes: usize,
     /// Bytes of bodies in flight for one tenant.
     pub admission_tenant_bytes: usize,
+    /// Bytes of bodies a second that one credential may send; 0 for as many as it likes.
+    pub rate_bytes_s: u64,
     /// Bytes up to which a body is parsed where it was received; longer ones go to a thread of their own.
     pub inline_bytes_max: usize,
     /// Long bodies parsed at once.
@@ -71,6 +74,7 @@ impl Options {
             decompressed_bytes_max: limits::DECOMPRESSED_BYTES_MAX,
             admission_bytes: limits::ADMISSION_BYTES,
             admission_tenant_bytes: limits::ADMISSION_TENANT_BYTES,
+            rate_bytes_s: 0,
             inline_bytes_max: 64 << 10,
             parsers_max: 2,
             part_timeout: Duration::from_secs(30),
@@ -87,6 +91,7 @@ impl fmt::Debug for Options {
             .field("decompressed_bytes_max", &self.decompressed_bytes_max)
             .field("admission_bytes", &self.admission_bytes)
             .field("admission_tenant_bytes", &self.admission_tenant_bytes)
+            .field("rate_bytes_s", &self.rate_bytes_s)
             .field("inline_bytes_max", &self.inline_bytes_max)
             .field("parsers_max", &self.parsers_max)
             .field("part_timeout", &self.part_timeout)
@@ -106,7 +111,8 @@ struct Shared {
     store: Store,
     options: Options,
     admission: Admission,
-    parsers: Semaphore,
+    rates: Rates,
+    parsers: Turns,
     /// One per tenant that has sent something: as many as there are credentials at most.
     tenants: Mutex<HashMap<String, Arc<Tenant>>>,
 }
@@ -151,9 +157,10 @@ impl Ingest {
     /// Over `store`.
     pub fn new(store: Store, options: Options) -> Ingest {
         let admission = Admission::new(options.admission_bytes, options.admission_tenant_bytes);
-        let parsers = Semaphore::new(options.parsers_max.max(1));
+        let parsers = Turns::new(options.parsers_max);
+        let rates = Rates::new(options.rate_bytes_s);
         let tenants = Mutex::new(HashMap::new());
-        Ingest { shared: Arc::new(Shared { store, options, admission, parsers, tenants }) }
+        Ingest { shared: Arc::new(Shared { store, options, admission, rates, parsers, tenants }) }
     }
 
     /// What is in flight.
@@ -204,6 +211,7 @@ impl Ingest {
     /// Parses here what is short, and elsewhere what would hold up other requests.
     async fn parse(&self, request: Request, body: Vec<u8>) -> Result<Parsed, Error> {
         let ingest = self.clone();
+        let tenant = request.principal.tenant.clone();
         let is_short = body.len() <= self.shared.options.inline_bytes_max;
         let work = move || {
             let tenant = ingest.tenant(&request.principal.tenant);
@@ -224,10 +232,14 @@ impl Ingest {
             return work();
         }
         let stopped = |reason: String| Error::Worker { reason };
-        let permit = self.shared.parsers.acquire().await.map_err(|error| stopped(error.to_string()))?;
-        let parsed = tokio::task::spawn_blocking(work).await.map_err(|error| stopped(error.to_string()))?;
-        drop(permit);
-        parsed
+        let turn = self.shared.parsers.take(&tenant).await;
+        // The parser holds its turn: it goes on when this future is dropped.
+        let work = move || {
+            let parsed = work();
+            drop(turn);
+            parsed
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|error| stopped(error.to_string()))?
     }
 }
 
@@ -285,8 +297,11 @@ async fn handle(
     let encoding = encoding(headers)?;
     let options = &ingest.shared.options;
     let declared = receive::declared_bytes(headers);
+    let (rates, clock) = (&ingest.shared.rates, &options.clock);
+    rates.check(&principal.id, clock.monotonic_us())?;
     let (body, reservation) =
         receive::body(&ingest.shared.admission, &principal.tenant, encoding, declared, body, options).await?;
+    rates.pay(&principal.id, body.len(), clock.monotonic_us());
     // Escaped, so that any bytes are a key and no two keys become one.
     let idempotency_key = headers.get("idempotency-key").map(|key| key.as_bytes().escape_ascii().to_string());
     let idempotency_key = idempotency_key.filter(|key| !key.is_empty());

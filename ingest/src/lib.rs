@@ -20,6 +20,8 @@ mod rim;
 
 mod admit;
 mod gzip;
+mod rate;
+mod turns;
 
 mod body;
 mod scan;

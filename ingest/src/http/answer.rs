@@ -116,7 +116,11 @@ pub(super) fn problem(error: &Error) -> Response {
     let headers = response.headers_mut();
     match status {
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
+            let wait_s = match error {
+                Error::TooFast { retry_after_s, .. } => *retry_after_s,
+                _ => RETRY_AFTER_S,
+            };
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait_s));
         }
         StatusCode::UNAUTHORIZED => {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -157,6 +161,9 @@ fn meaning(error: &Error) -> Meaning {
         }
         Error::Empty => new(StatusCode::BAD_REQUEST, "empty", "the body is empty"),
         Error::Busy { .. } => new(StatusCode::TOO_MANY_REQUESTS, "busy", "too much is in flight"),
+        Error::TooFast { .. } => {
+            new(StatusCode::TOO_MANY_REQUESTS, "too_fast", "the credential sends faster than it may")
+        }
         Error::Store(error) => store_meaning(error),
         Error::Draft(_) => internal(),
         Error::Worker { .. } => {

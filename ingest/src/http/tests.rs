@@ -18,14 +18,19 @@ struct Rig {
 }
 
 fn rig() -> Rig {
+    rig_with(|_| {})
+}
+
+fn rig_with(change: impl FnOnce(&mut Options)) -> Rig {
     let data = tempfile::tempdir().unwrap();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let keys = Keys::from_seed([5; 32], "plant.example").unwrap();
     // A test must run on a nearly full disk too.
     let options = store::Options { disk_free_bytes_min: 0, ..store::Options::default() };
     let store = Store::open(&data.path().join("data"), keys, options, clock).unwrap();
-    let options =
+    let mut options =
         Options { body_bytes_max: 1 << 20, inline_bytes_max: 1000, ..Options::new(Arc::new(|_| [1; 32])) };
+    change(&mut options);
     let router = router(Ingest::new(store.clone(), options));
     Rig { store, router, _data: data }
 }
@@ -154,4 +159,22 @@ async fn a_client_that_goes_away_changes_nothing() {
         assert!(grown.is_ok_and(|size| size >= 2000));
     }
     rig.store.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_that_sends_too_fast_is_told_when_to_come_again() {
+    let rig = rig_with(|options| options.rate_bytes_s = 10);
+    let many: String = (0..20).map(|number| GOOD.replace("e1", &format!("e{number}"))).collect();
+    let (status, answer) = rig.post(many.clone()).await;
+    assert_eq!((status, answer["accepted"].as_u64()), (StatusCode::OK, Some(20)), "a burst is let in");
+    let response = rig.router.clone().oneshot(request(Some(Role::Collector), GOOD)).await.unwrap();
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+    let wait_s: u64 = response.headers()[header::RETRY_AFTER].to_str().unwrap().parse().unwrap();
+    let owed = many.len() as u64 - 10 * limits::INGEST_RATE_BURST_S as u64;
+    assert!((owed / 10 - 5..=owed / 10 + 1).contains(&wait_s), "{wait_s} s for {owed} bytes");
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(serde_json::from_slice::<Value>(&bytes).unwrap()["code"], "too_fast");
+    let mut other = request(Some(Role::Collector), GOOD);
+    other.extensions_mut().get_mut::<Principal>().unwrap().id = "t-other".to_string();
+    assert_eq!(rig.send(other).await.0, StatusCode::OK, "each credential has its own rate");
 }

@@ -38,3 +38,9 @@ pub const INGEST_US_MIN: i64 = -62_167_219_200_000_000;
 pub const INGEST_US_MAX: i64 = 253_402_300_799_999_999;
 /// Milliseconds to wait before the next connection where the process has no file descriptor left.
 pub const HTTP_ACCEPT_PAUSE_MS: u64 = 100;
+/// Seconds' worth of its rate that a credential may send at once.
+pub const INGEST_RATE_BURST_S: i64 = 10;
+/// The highest rate that can be set, in bytes a second; above it no limit is meant.
+pub const INGEST_RATE_BYTES_S_MAX: u64 = 1 << 40;
+/// Credentials whose rates are kept apart; those that owe nothing are forgotten past it.
+pub const INGEST_RATED_CREDENTIALS_MAX: usize = 65_536;
