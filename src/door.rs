@@ -17,6 +17,9 @@ use utoipa::ToSchema;
 use crate::identity::{Caller, Certificate, Credential, Reason, Refusal};
 use crate::node::Node;
 
+mod cookies;
+mod guard;
+mod login;
 mod openapi;
 mod tokens;
 
@@ -37,6 +40,10 @@ pub enum Door {
     },
 }
 
+/// The cookie of the session that let a request in.
+#[derive(Clone)]
+struct SessionCookie(String);
+
 /// Everything that can be asked of a node.
 pub fn router(node: &Node) -> Router {
     let mut guarded =
@@ -50,23 +57,26 @@ pub fn router(node: &Node) -> Router {
     if let Some(query) = &node.query {
         guarded = guarded.merge(query::router(query.clone()));
     }
-    let open =
-        Router::new().route("/health", get(health)).route("/ready", get(ready)).with_state(node.clone());
+    let mut open = Router::new().route("/health", get(health)).route("/ready", get(ready));
+    if node.identity.people().is_some() {
+        guarded = guarded.merge(login::guarded().with_state(node.clone()));
+        open = open.merge(login::open().method_not_allowed_fallback(not_asked_so));
+    }
     let document = openapi::document(node);
-    let open = open.route("/api/v1/openapi.json", get(async move || Json(document.clone())));
+    let open = open
+        .route("/api/v1/openapi.json", get(async move || Json(document.clone())))
+        .with_state(node.clone());
     guarded
         .fallback(|| async {
             problem(StatusCode::NOT_FOUND, "not_found", "there is nothing under this path")
         })
-        .method_not_allowed_fallback(|| async {
-            problem(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
-                "this path is not asked in this way",
-            )
-        })
+        .method_not_allowed_fallback(not_asked_so)
         .layer(middleware::from_fn_with_state(node.clone(), authenticate))
         .merge(open)
+}
+
+async fn not_asked_so() -> Response {
+    problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path is not asked in this way")
 }
 
 /// What is wrong, by RFC 9457.
@@ -100,17 +110,50 @@ pub fn problem(status: StatusCode, code: &str, detail: &str) -> Response {
 /// Puts the principal into the request, or answers that it is not let in.
 async fn authenticate(State(node): State<Node>, mut request: Request, next: Next) -> Response {
     let door = request.extensions().get::<Door>().cloned();
+    let session = login::session_of(node.identity.people(), request.headers());
     let credential = match &door {
-        Some(Door::Network { certificate, .. }) => Credential::of(request.headers(), certificate.as_ref()),
+        Some(Door::Network { certificate, .. }) => {
+            Credential::of(request.headers(), session.as_deref(), certificate.as_ref())
+        }
         _ => Err(Reason::NoCredential),
     };
-    match admit(&node, door, credential).await {
-        Ok(principal) => {
+    // Whether it is the cookie that lets the request in.
+    let session = session.filter(|_| matches!(credential, Ok(Credential::Session(_))));
+    match (admit(&node, door, credential).await, session.zip(node.identity.people())) {
+        (Ok(principal), Some((cookie, people))) => {
+            if !guard::is_own(request.method(), request.headers(), &people.origin()) {
+                return from_elsewhere(&node, &principal, &request);
+            }
+            request.extensions_mut().insert(SessionCookie(cookie));
             request.extensions_mut().insert(principal);
             next.run(request).await
         }
-        Err(refusal) => refused(refusal),
+        (Ok(principal), None) => {
+            request.extensions_mut().insert(principal);
+            next.run(request).await
+        }
+        (Err(refusal), session) => {
+            let mut response = refused(refusal);
+            if let Some((_, people)) = session
+                && response.status() == StatusCode::UNAUTHORIZED
+            {
+                login::no_dialogue(&mut response);
+                login::forget(people, &mut response);
+            }
+            response
+        }
     }
+}
+
+/// Says, and records, that a session's cookie lets in no request that another site may have made.
+fn from_elsewhere(node: &Node, principal: &Principal, request: &Request) -> Response {
+    let detail = format!("{} by cookie, not from a page of this service", request.method());
+    node.identity.forbid(principal, "cross_site", detail);
+    problem(
+        StatusCode::FORBIDDEN,
+        "cross_site",
+        "a session's cookie is taken from this service's own pages alone (Sec-Fetch-Site, Origin)",
+    )
 }
 
 async fn admit(

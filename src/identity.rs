@@ -14,6 +14,7 @@ mod attempts;
 mod certificates;
 mod credential;
 mod journal;
+mod login;
 mod oidc;
 mod reason;
 mod settings;
@@ -22,6 +23,7 @@ mod tokens;
 pub use certificates::Certificate;
 pub use credential::Credential;
 pub use journal::{Journal, Note};
+pub use login::{Login, ProviderAnswer, return_path};
 pub use reason::Reason;
 pub use settings::{Settings, TABLES};
 pub use tokens::{TokenRecord, Tokens};
@@ -67,6 +69,7 @@ pub struct Identity {
     pub journal: Journal,
     certificates: Arc<Certificates>,
     oidc: Option<Oidc>,
+    people: Option<Arc<Login>>,
     attempts: Arc<Attempts>,
     clock: Arc<dyn Clock>,
 }
@@ -85,7 +88,11 @@ impl Identity {
         let certificates = Arc::new(Certificates::new(&settings.mtls)?);
         let oidc =
             settings.oidc.as_ref().map(|provider| Oidc::new(provider, Arc::clone(&clock))).transpose()?;
-        Ok(Identity { tokens, journal, certificates, oidc, attempts: Arc::default(), clock })
+        let people = match settings.oidc.as_ref().zip(oidc.as_ref()) {
+            Some((provider, oidc)) => Login::new(provider, oidc, &clock)?.map(Arc::new),
+            None => None,
+        };
+        Ok(Identity { tokens, journal, certificates, oidc, people, attempts: Arc::default(), clock })
     }
 
     /// Whom the credential belongs to. Locks out who fails too often, and records every failure and the first login from each
@@ -98,16 +105,10 @@ impl Identity {
         given: Result<Credential, Reason>,
         caller: Caller<'_>,
     ) -> Result<Principal, Refusal> {
-        let claimed = given.as_ref().ok().and_then(claimed_id);
-        let now_us = self.clock.monotonic_us();
-        if let Some(address) = caller.address
-            // Whoever gives nothing is told so even there, and a certificate was proved already.
-            && !matches!(given, Err(Reason::NoCredential) | Ok(Credential::Certificate(_)))
-            && let Some(until_us) = self.attempts.locked_until(address, claimed.as_deref(), now_us)
-        {
-            let wait_s = u64::try_from(until_us.saturating_sub(now_us)).unwrap_or(0).div_ceil(1_000_000);
-            self.refuse(Reason::LockedOut, claimed.as_deref(), caller);
-            return Err(Refusal { reason: Reason::LockedOut, retry_after_s: Some(wait_s.max(1)) });
+        let claimed = given.as_ref().ok().and_then(|credential| self.claimed_id(credential));
+        // Whoever gives nothing is told so even there, and a certificate was proved already.
+        if !matches!(given, Err(Reason::NoCredential) | Ok(Credential::Certificate(_))) {
+            self.check_lockout(claimed.as_deref(), caller)?;
         }
         let is_user = |id: &str| caller.user.is_none_or(|user| user == id);
         let checked = match given {
@@ -125,16 +126,42 @@ impl Identity {
                 self.welcome(&principal, caller);
                 Ok(principal)
             }
-            Err(reason) => {
-                if let Some(address) = caller.address
-                    && reason.is_guess()
-                {
-                    self.attempts.failed(address, claimed.as_deref(), now_us);
-                }
-                self.refuse(reason, claimed.as_deref(), caller);
-                let retry_after_s = (reason == Reason::ProviderDown).then_some(PROVIDER_RETRY_S);
-                Err(Refusal { reason, retry_after_s })
-            }
+            Err(reason) => Err(self.turn_away(reason, claimed.as_deref(), caller)),
+        }
+    }
+
+    /// Records, and where it may be a guess counts, a login that failed.
+    fn turn_away(&self, reason: Reason, claimed: Option<&str>, caller: Caller<'_>) -> Refusal {
+        if let Some(address) = caller.address
+            && reason.is_guess()
+        {
+            self.attempts.failed(address, claimed, self.clock.monotonic_us());
+        }
+        self.refuse(reason, claimed, caller);
+        let retry_after_s = (reason == Reason::ProviderDown).then_some(PROVIDER_RETRY_S);
+        Refusal { reason, retry_after_s }
+    }
+
+    /// Turns away who failed too often, unheard.
+    fn check_lockout(&self, claimed: Option<&str>, caller: Caller<'_>) -> Result<(), Refusal> {
+        let now_us = self.clock.monotonic_us();
+        let Some(until_us) =
+            caller.address.and_then(|address| self.attempts.locked_until(address, claimed, now_us))
+        else {
+            return Ok(());
+        };
+        let wait_s = u64::try_from(until_us.saturating_sub(now_us)).unwrap_or(0).div_ceil(1_000_000);
+        self.refuse(Reason::LockedOut, claimed, caller);
+        Err(Refusal { reason: Reason::LockedOut, retry_after_s: Some(wait_s.max(1)) })
+    }
+
+    /// Whom a credential claims to be, before it is checked: a public id, never a secret.
+    fn claimed_id(&self, credential: &Credential) -> Option<String> {
+        match credential {
+            Credential::Token(token) => tokens::id_of(token),
+            Credential::Assertion(assertion) => oidc::claimed_id(assertion),
+            Credential::Session(session) => self.people.as_ref()?.find(session).map(|person| person.id),
+            Credential::Certificate(_) => None,
         }
     }
 
@@ -148,6 +175,10 @@ impl Identity {
             Credential::Assertion(assertion) => match &self.oidc {
                 Some(oidc) => oidc.check(assertion).await,
                 None => Err(Reason::NoProvider),
+            },
+            Credential::Session(session) => match &self.people {
+                Some(people) => people.check(session),
+                None => Err(Reason::SessionUnknown),
             },
         }
     }
@@ -202,15 +233,6 @@ impl Identity {
             code: None,
             detail: "first from this network since the service started".to_string(),
         });
-    }
-}
-
-/// Whom a credential claims to be, before it is checked: a public id, never a secret.
-fn claimed_id(credential: &Credential) -> Option<String> {
-    match credential {
-        Credential::Token(token) => tokens::id_of(token),
-        Credential::Assertion(assertion) => oidc::claimed_id(assertion),
-        Credential::Certificate(_) => None,
     }
 }
 

@@ -13,6 +13,7 @@ use schemas::principal::Principal;
 use schemas::{Stream, limits};
 use store::clock::SystemClock;
 use store::{Clock, Keys, Store};
+use tokio_util::task::TaskTracker;
 
 use crate::configuration::Configuration;
 use crate::identity::{Identity, Journal, TokenRecord, Tokens};
@@ -33,6 +34,8 @@ pub struct Node {
     access: AccessLog,
     metrics: Option<PrometheusHandle>,
     detector: Option<Arc<detect::Handle>>,
+    /// Changes that are under way, whoever still waits for them.
+    changes: TaskTracker,
 }
 
 /// Whether metrics are collected and the detector runs: not for a single command.
@@ -91,7 +94,8 @@ impl Node {
         let settings = configuration.identity_settings()?;
         let journal = Journal::start(access.clone(), Arc::clone(&clock));
         let identity = Identity::new(&settings, tokens, journal, Arc::clone(&clock))?;
-        let node = Node { store, ingest, query, identity, clock, access, metrics, detector };
+        let changes = TaskTracker::new();
+        let node = Node { store, ingest, query, identity, clock, access, metrics, detector, changes };
         // A store that takes nothing new is served all the same.
         if duty == Duty::Service
             && node.store.status().ready
@@ -115,6 +119,17 @@ impl Node {
     /// The detector, where this process has one.
     pub fn detector(&self) -> Option<&detect::Handle> {
         self.detector.as_deref()
+    }
+
+    /// Runs a change to its end, though whoever asked for it goes away meanwhile: half of one would be a change that is on no
+    /// record. [`Node::close`] waits for it.
+    pub async fn to_its_end<T: Send + 'static>(&self, change: impl Future<Output = T> + Send + 'static) -> T {
+        match self.changes.spawn(change).await.map_err(tokio::task::JoinError::try_into_panic) {
+            Ok(changed) => changed,
+            Err(Ok(panic)) => std::panic::resume_unwind(panic),
+            // The runtime ends, and with it whoever waits.
+            Err(Err(_)) => std::future::pending().await,
+        }
     }
 
     /// Records that `principal` is about to do something to tokens.
@@ -178,6 +193,8 @@ impl Node {
 
     /// Ends everything: what is queued is committed, signed and sealed.
     pub async fn close(self) -> Result<()> {
+        self.changes.close();
+        self.changes.wait().await;
         if let Some(detector) = &self.detector {
             detector.shutdown().await;
         }

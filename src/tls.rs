@@ -179,7 +179,7 @@ impl Contents {
         let client_ca = files.client_ca.as_deref().map(|path| read("tls.client_ca", path)).transpose()?;
         Ok(Contents {
             certificate: read("tls.cert", &files.certificate)?,
-            key: read_key(&files.key)?,
+            key: read_secret("tls.key", &files.key, limits::TLS_FILE_BYTES_MAX)?,
             client_ca,
         })
     }
@@ -239,27 +239,30 @@ impl Contents {
 fn read(setting: &str, path: &Path) -> Result<Vec<u8>> {
     let place = || format!("{setting} {}", path.display());
     let file = fs::File::open(path).with_context(place)?;
-    contents(file).with_context(place)
+    contents(file, limits::TLS_FILE_BYTES_MAX).with_context(place)
 }
 
-/// The key, if not everyone can read it.
-fn read_key(path: &Path) -> Result<Vec<u8>> {
-    let place = || format!("tls.key {}", path.display());
+/// What is secret in a file, if not everyone can read it.
+///
+/// # Errors
+/// Names the setting, the file and what to do.
+pub(crate) fn read_secret(setting: &str, path: &Path, bytes_max: u64) -> Result<Vec<u8>> {
+    let place = || format!("{setting} {}", path.display());
     let file = fs::File::open(path).with_context(place)?;
     let mode = file.metadata().with_context(place)?.permissions().mode() & 0o777;
     ensure!(
         mode & FOR_OTHERS == 0,
-        "tls.key {} is open to others (mode {mode:04o}); say: chmod 600 {}",
+        "{setting} {} is open to others (mode {mode:04o}); say: chmod 600 {}",
         path.display(),
         path.display()
     );
-    contents(file).with_context(place)
+    contents(file, bytes_max).with_context(place)
 }
 
-fn contents(file: fs::File) -> Result<Vec<u8>> {
+fn contents(file: fs::File, bytes_max: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    file.take(limits::TLS_FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    ensure!(bytes.len() as u64 <= limits::TLS_FILE_BYTES_MAX, "over {} bytes", limits::TLS_FILE_BYTES_MAX);
+    file.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    ensure!(bytes.len() as u64 <= bytes_max, "over {bytes_max} bytes");
     Ok(bytes)
 }
 

@@ -84,8 +84,10 @@ impl Service {
     ) -> Result<Service, ExitStatus> {
         let log =
             std::fs::OpenOptions::new().create(true).append(true).open(home.join("service.log")).unwrap();
+        // Any free port, unless the test must know it beforehand.
+        let listen = environment.iter().find(|(name, _)| *name == "TACHO_LISTEN");
         let mut child = Command::new(program)
-            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .args(["serve", "--listen", listen.map_or("127.0.0.1:0", |(_, address)| address), "--data"])
             .arg(home.join("data"))
             .arg("--keys")
             .arg(home.join("keys"))

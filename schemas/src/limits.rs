@@ -8,6 +8,7 @@ mod format;
 mod gate;
 mod identity;
 mod ingest;
+mod login;
 mod postgres;
 mod program;
 mod query;
@@ -20,6 +21,7 @@ pub use format::*;
 pub use gate::*;
 pub use identity::*;
 pub use ingest::*;
+pub use login::*;
 pub use postgres::*;
 pub use program::*;
 pub use query::*;
@@ -44,3 +46,6 @@ const _: () = assert!(LOGIN_LOCKOUT_FIRST_US <= LOGIN_LOCKOUT_LONGEST_US);
 const _: () = assert!(LOGIN_LOCKOUT_LONGEST_US < LOGIN_FORGET_US);
 const _: () =
     assert!(OIDC_REFETCH_INTERVAL_US < OIDC_KEYS_AGE_US && OIDC_KEYS_AGE_US < OIDC_KEYS_AGE_LONGEST_US);
+const _: () =
+    assert!(LOGIN_BEGUN_NETWORK_MAX < LOGIN_BEGUN_MAX && LOGIN_SESSIONS_PERSON_MAX < LOGIN_SESSIONS_MAX);
+const _: () = assert!(LOGIN_SESSION_IDLE_US <= LOGIN_SESSION_US && OIDC_RENEWAL_WAIT_MS < OIDC_TIMEOUT_MS);

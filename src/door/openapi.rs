@@ -1,7 +1,9 @@
 //! `GET /api/v1/openapi.json`: what can be asked of this process, described from the code that answers.
 
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
 use utoipa::openapi::{Components, ContentBuilder, OpenApi as Description, RefOr, ResponseBuilder};
 use utoipa::{OpenApi, openapi};
 
@@ -25,6 +27,9 @@ use crate::node::Node;
     components(schemas(super::ProblemBody))
 )]
 struct Document;
+
+/// The cookie of a session, among the credentials.
+const SESSION: &str = "session";
 
 /// What every path behind the door can answer, beside what it says itself.
 const COMMON: [(&str, &str); 12] = [
@@ -51,11 +56,15 @@ pub(super) fn document(node: &Node) -> Description {
     if node.query.is_some() {
         document.merge(query::openapi());
     }
-    let is_open = |path: &str| matches!(path, "/health" | "/ready");
+    let people = node.identity.people();
+    if people.is_some() {
+        document.merge(super::login::Document::openapi());
+    }
+    let is_open = |path: &str| matches!(path, "/health" | "/ready" | "/auth/login" | "/auth/callback");
     for (path, item) in &mut document.paths.paths {
         let operations = [&mut item.get, &mut item.post, &mut item.delete];
         for operation in operations.into_iter().flatten().filter(|_| !is_open(path)) {
-            complete(operation, path.starts_with("/metrics/"));
+            complete(operation, path.starts_with("/metrics/"), people.is_some());
         }
     }
     let schemes = document.components.get_or_insert_with(Components::new);
@@ -66,13 +75,19 @@ pub(super) fn document(node: &Node) -> Description {
         .build();
     schemes.add_security_scheme("bearer", SecurityScheme::Http(bearer));
     schemes.add_security_scheme("basic", SecurityScheme::Http(basic));
+    if let Some(people) = people {
+        let description = "From /auth/login. What changes something must come from this service's own pages.";
+        let cookie = ApiKeyValue::with_description(people.session_cookie(), description);
+        schemes.add_security_scheme(SESSION, SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
+    }
     document
 }
 
 /// Adds the credentials that an operation takes and the errors that it shares with all others.
-fn complete(operation: &mut Operation, is_gate: bool) {
-    let either = ["bearer", "basic"].map(|name| SecurityRequirement::new(name, Vec::<String>::new()));
-    operation.security.get_or_insert_with(|| either.to_vec());
+fn complete(operation: &mut Operation, is_gate: bool, has_people: bool) {
+    let names = ["bearer", "basic"].into_iter().chain(has_people.then_some(SESSION));
+    let either = names.map(|name| SecurityRequirement::new(name, Vec::<String>::new()));
+    operation.security.get_or_insert_with(|| either.collect());
     for (status, description) in COMMON {
         let (kind, schema) = match is_gate {
             true => ("text/plain", openapi::Ref::from_schema_name("NoAnswer")),
@@ -95,6 +110,7 @@ mod tests {
         let sources = [
             include_str!("../door.rs"),
             include_str!("tokens.rs"),
+            include_str!("login.rs"),
             include_str!("../../ingest/src/http.rs"),
             include_str!("../../query/src/http.rs"),
         ];
@@ -108,6 +124,7 @@ mod tests {
         let mut document = <super::Document as utoipa::OpenApi>::openapi();
         document.merge(ingest::openapi());
         document.merge(query::openapi());
+        document.merge(<crate::door::login::Document as utoipa::OpenApi>::openapi());
         let described: Vec<&str> = document.paths.paths.keys().map(String::as_str).collect();
         assert_eq!(described, routes);
     }

@@ -106,7 +106,8 @@ fn shown(record: &TokenRecord) -> Shown {
     }
 }
 
-fn time(us: i64) -> String {
+/// A time as it is told: RFC 3339.
+pub(super) fn time(us: i64) -> String {
     jiff::Timestamp::from_microsecond(us).map_or_else(|_| us.to_string(), |time| time.to_string())
 }
 
@@ -147,7 +148,9 @@ pub(super) async fn create_token(
     if principal.door != "command" && new.tenant != principal.tenant {
         return forbidden(&node, &principal, "token_create", "make a token for another tenant");
     }
-    match create(&node, &principal, &new).await {
+    let of = node.clone();
+    let made = async move { create(&of, &principal, &new).await };
+    match node.to_its_end(made).await {
         Ok(response) | Err(response) => response,
     }
 }
@@ -204,10 +207,15 @@ pub(super) async fn revoke_token(
     let Ok(Path(id)) = id else {
         return problem(StatusCode::NOT_FOUND, "no_such_token", "there is no token of this id");
     };
+    let of = node.clone();
+    node.to_its_end(async move { revoke(&of, &principal, &id).await }).await
+}
+
+async fn revoke(node: &Node, principal: &Principal, id: &str) -> Response {
     let tokens = &node.identity.tokens;
     let found =
-        tokens.find(&id).filter(|found| principal.door == "command" || found.tenant == principal.tenant);
-    let revoked = if found.is_some() { tokens.revoke(&id, node.clock.wall_us()) } else { Ok(None) };
+        tokens.find(id).filter(|found| principal.door == "command" || found.tenant == principal.tenant);
+    let revoked = if found.is_some() { tokens.revoke(id, node.clock.wall_us()) } else { Ok(None) };
     let record = match revoked {
         Ok(Some(record)) => record,
         Ok(None) => {
@@ -220,7 +228,7 @@ pub(super) async fn revoke_token(
     };
     let query_id = node.new_query_id();
     let change = change_of(&record, &principal.id);
-    let recorded = match node.record_token(&principal, &query_id, "token_revoke", change).await {
+    let recorded = match node.record_token(principal, &query_id, "token_revoke", change).await {
         Ok(()) => tokens.recorded(&record.id),
         Err(error) => Err(error),
     };

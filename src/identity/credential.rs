@@ -17,6 +17,8 @@ pub enum Credential {
     Token(String),
     /// What an OpenID provider signed.
     Assertion(String),
+    /// The cookie of a session.
+    Session(String),
     /// A client certificate that chains to `tls.client_ca`.
     Certificate(Arc<Certificate>),
 }
@@ -26,6 +28,7 @@ impl fmt::Debug for Credential {
         f.write_str(match self {
             Credential::Token(_) => "Token(..)",
             Credential::Assertion(_) => "Assertion(..)",
+            Credential::Session(_) => "Session(..)",
             Credential::Certificate(_) => "Certificate(..)",
         })
     }
@@ -50,16 +53,21 @@ impl Credential {
         Err(Reason::Malformed)
     }
 
-    /// The credential of a request. One in the header wins over the certificate, and if it is bad the certificate does not
-    /// help: otherwise a revoked token would go on with what the certificate may do.
+    /// The credential of a request. One in the header wins over a session, and that over the certificate; and if it is bad the
+    /// others do not help: otherwise a revoked token, or a session that was ended, would go on with what they may do.
     ///
     /// # Errors
     /// [`Reason::NoCredential`], [`Reason::Malformed`].
-    pub fn of(headers: &HeaderMap, certificate: Option<&Arc<Certificate>>) -> Result<Credential, Reason> {
-        match (headers.get(header::AUTHORIZATION), certificate) {
-            (Some(value), _) => authorization(value.to_str().map_err(|_| Reason::Malformed)?),
-            (None, Some(certificate)) => Ok(Credential::Certificate(Arc::clone(certificate))),
-            (None, None) => Err(Reason::NoCredential),
+    pub fn of(
+        headers: &HeaderMap,
+        session: Option<&str>,
+        certificate: Option<&Arc<Certificate>>,
+    ) -> Result<Credential, Reason> {
+        match (headers.get(header::AUTHORIZATION), session, certificate) {
+            (Some(value), ..) => authorization(value.to_str().map_err(|_| Reason::Malformed)?),
+            (None, Some(session), _) => Ok(Credential::Session(session.to_string())),
+            (None, None, Some(certificate)) => Ok(Credential::Certificate(Arc::clone(certificate))),
+            (None, None, None) => Err(Reason::NoCredential),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Only algorithms with a public key are taken, and only with a key of that algorithm's kind: a key that anyone may know never
 //! signs. Which key it was, the assertion must say (`kid`). The provider need not be there when the service starts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,10 +17,12 @@ use serde_json::{Map, Value};
 use store::Clock;
 
 use super::Reason;
+use super::login::{Person, Settings as LoginSettings};
 
 mod keys;
 
 use keys::Keys;
+pub(super) use keys::{Endpoints, body};
 
 /// The algorithms that are taken. Not among them: `none`, and those whose one key both signs and checks.
 const ALGORITHMS: [Algorithm; 3] = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];
@@ -48,6 +50,9 @@ pub struct Provider {
     pub role_claim: String,
     /// Which of them has which role here. Who has several has the first of admin, responder, auditor, operator, collector.
     pub roles: BTreeMap<String, Role>,
+    /// Login of people by browser; without it, only bearer assertions are taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub login: Option<LoginSettings>,
 }
 
 impl Provider {
@@ -67,12 +72,20 @@ impl Provider {
             self.tenant.is_some() != self.tenant_claim.is_some(),
             "give one of oidc.tenant and oidc.tenant_claim"
         );
+        self.login.as_ref().map_or(Ok(()), LoginSettings::check)?;
         self.tenant.as_deref().map_or(Ok(()), super::check_tenant).context("oidc.tenant")
+    }
+
+    /// What these groups may do; `None` where none of them has a role.
+    pub(super) fn role_of<'a>(&self, groups: impl IntoIterator<Item = &'a str>) -> Option<Role> {
+        let roles: Vec<Role> =
+            groups.into_iter().filter_map(|group| self.roles.get(group).copied()).collect();
+        ORDER.into_iter().find(|role| roles.contains(role))
     }
 }
 
 /// https, or an address of this machine.
-fn check_address(address: &str) -> Result<()> {
+pub(super) fn check_address(address: &str) -> Result<()> {
     let uri: Uri = address.parse().with_context(|| format!("{address:?} is no address"))?;
     let host = uri.host().with_context(|| format!("{address:?} has no host"))?;
     ensure!(
@@ -119,6 +132,53 @@ impl Oidc {
 
     /// Id, role and tenant of whom the provider means.
     pub(super) async fn check(&self, assertion: &str) -> Result<(String, Role, String), Reason> {
+        let claims = self.verify(assertion, &self.provider.audience).await?;
+        let person = self.person(&claims)?;
+        let role = self.role_of(&person.groups).ok_or(Reason::AssertionRole)?;
+        Ok((person.id, role, person.tenant))
+    }
+
+    /// Whom the provider let in, by the ID token that it made for this client and this login.
+    pub(super) async fn check_login(
+        &self,
+        id_token: &str,
+        client_id: &str,
+        nonce: &str,
+    ) -> Result<Person, Reason> {
+        let claims = self.verify(id_token, client_id).await?;
+        let text = |name: &str| claims.more.get(name).and_then(Value::as_str);
+        if text("nonce") != Some(nonce) {
+            return Err(Reason::AssertionNonce);
+        }
+        // It may be meant for several; then it says for whom it was made (OpenID Connect Core, 3.1.3.7).
+        if claims.more.contains_key("azp") && text("azp") != Some(client_id) {
+            return Err(Reason::AssertionAudience);
+        }
+        self.person(&claims)
+    }
+
+    /// What these groups may do by the configuration.
+    pub(super) fn role_of(&self, groups: &[String]) -> Option<Role> {
+        self.provider.role_of(groups.iter().map(String::as_str))
+    }
+
+    /// The provider's own name.
+    pub(super) fn issuer(&self) -> &str {
+        &self.provider.issuer
+    }
+
+    /// Where the provider is asked.
+    pub(super) async fn endpoints(&self) -> Result<Endpoints, Reason> {
+        self.keys.endpoints().await
+    }
+
+    /// The client that the provider is asked with.
+    pub(super) fn http(&self) -> &reqwest::Client {
+        self.keys.http()
+    }
+
+    /// What the provider signed for `audience`, if it did and it is valid now.
+    async fn verify(&self, assertion: &str, audience: &str) -> Result<Claims, Reason> {
         let header = jsonwebtoken::decode_header(assertion).map_err(|_| Reason::AssertionMalformed)?;
         if !ALGORITHMS.contains(&header.alg) {
             return Err(Reason::AssertionAlgorithm);
@@ -127,7 +187,7 @@ impl Oidc {
         let key = self.keys.find(id, header.alg).await?;
         let mut validation = Validation::new(header.alg);
         validation.set_issuer(&[&self.provider.issuer]);
-        validation.set_audience(&[&self.provider.audience]);
+        validation.set_audience(&[audience]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         // Times are checked below, by the clock that everything here goes by.
         validation.validate_exp = false;
@@ -141,8 +201,7 @@ impl Oidc {
             }
         })?;
         self.check_times(&decoded.claims)?;
-        let (role, tenant) = self.place(&decoded.claims)?;
-        Ok((principal_id(&decoded.claims.sub), role, tenant))
+        Ok(decoded.claims)
     }
 
     #[expect(clippy::cast_precision_loss, reason = "seconds of this age are exact in a float")]
@@ -159,16 +218,20 @@ impl Oidc {
         Ok(())
     }
 
-    fn place(&self, claims: &Claims) -> Result<(Role, String), Reason> {
+    /// Whom the claims are about, where one of their groups has a role and they have a tenant.
+    fn person(&self, claims: &Claims) -> Result<Person, Reason> {
         let found = claim(&claims.more, &self.provider.role_claim).ok_or(Reason::AssertionRole)?;
         let named: Vec<&str> = match found {
             Value::String(name) => vec![name],
             Value::Array(names) => names.iter().filter_map(Value::as_str).collect(),
             _ => return Err(Reason::AssertionRole),
         };
-        let roles: Vec<Role> =
-            named.iter().filter_map(|name| self.provider.roles.get(*name).copied()).collect();
-        let role = ORDER.into_iter().find(|role| roles.contains(role)).ok_or(Reason::AssertionRole)?;
+        let known = named.into_iter().filter(|name| self.provider.roles.contains_key(*name));
+        // As many as there are mappings at most.
+        let groups: Vec<String> = known.collect::<BTreeSet<&str>>().into_iter().map(str::to_string).collect();
+        if groups.is_empty() {
+            return Err(Reason::AssertionRole);
+        }
         let tenant = match (&self.provider.tenant, &self.provider.tenant_claim) {
             (Some(tenant), _) => tenant.clone(),
             (None, Some(name)) => {
@@ -180,7 +243,7 @@ impl Oidc {
             }
             (None, None) => return Err(Reason::AssertionTenant),
         };
-        Ok((role, tenant))
+        Ok(Person { id: principal_id(&claims.sub), tenant, groups })
     }
 }
 

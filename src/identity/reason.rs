@@ -43,7 +43,23 @@ pub enum Reason {
     AssertionRole,
     /// It names no tenant.
     AssertionTenant,
-    /// The provider's keys could not be had.
+    /// It was not made for this login.
+    AssertionNonce,
+    /// No login was begun here under this state, or it was too long ago, or it was finished before.
+    LoginState,
+    /// It was begun in another browser.
+    LoginBrowser,
+    /// Another provider's answer (RFC 9207), or one that does not say whose it is and should.
+    LoginIssuer,
+    /// The provider did not let the person in, or the person thought better of it.
+    LoginDenied,
+    /// The provider takes the code for none of its own, or not from here.
+    LoginCode,
+    /// A cookie that no session has, or none any more.
+    SessionUnknown,
+    /// The session was too old, or not used for too long.
+    SessionExpired,
+    /// The provider, or its keys, could not be had.
     ProviderDown,
     /// Too many failures before.
     LockedOut,
@@ -73,23 +89,37 @@ impl Reason {
             Reason::AssertionEarly => "assertion_early",
             Reason::AssertionRole => "assertion_role",
             Reason::AssertionTenant => "assertion_tenant",
+            Reason::AssertionNonce => "assertion_nonce",
+            Reason::LoginState => "login_state",
+            Reason::LoginBrowser => "login_browser",
+            Reason::LoginIssuer => "login_issuer",
+            Reason::LoginDenied => "login_denied",
+            Reason::LoginCode => "login_code",
+            Reason::SessionUnknown => "session_unknown",
+            Reason::SessionExpired => "session_expired",
             Reason::ProviderDown => "provider_down",
             Reason::LockedOut => "locked_out",
         }
     }
 
     /// Whether it may have been a guess, and so counts towards a lockout. Whoever gives nothing guesses nothing, a certificate was
-    /// proved in the handshake, and an assertion of which only the time or place is wrong was signed.
+    /// proved in the handshake, an assertion of which only the time or place is wrong was signed, and a token that has expired or
+    /// was revoked is right but for that. The cookie of a session that is not there is what every browser holds after a restart.
     pub(super) const fn is_guess(self) -> bool {
         !matches!(
             self,
             Reason::NoCredential
+                | Reason::ExpiredToken
+                | Reason::RevokedToken
                 | Reason::CertificateUnmapped
                 | Reason::CertificateExpired
                 | Reason::AssertionExpired
                 | Reason::AssertionEarly
                 | Reason::AssertionRole
                 | Reason::AssertionTenant
+                | Reason::LoginDenied
+                | Reason::SessionUnknown
+                | Reason::SessionExpired
                 | Reason::ProviderDown
                 | Reason::LockedOut
         )

@@ -2,8 +2,6 @@
 //! Every change is also an entry of the access log.
 
 use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -75,7 +73,7 @@ impl Tokens {
         if made.list().is_empty() {
             let (record, token) = made.create(Role::Admin, "default", None, now_us)?;
             let admin = keys.join(ADMIN_FILE);
-            write_secret(&admin, format!("{token}\n").as_bytes())?;
+            store::write_secret(&admin, format!("{token}\n").as_bytes())?;
             tracing::info!(id = %record.id, file = %admin.display(), "first start: the admin token is in this file");
         }
         Ok(made)
@@ -169,7 +167,7 @@ impl Tokens {
         let mut tokens = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
         let mut changed = tokens.clone();
         change(&mut changed);
-        write_secret(&self.path, serde_json::to_string_pretty(&changed)?.as_bytes())?;
+        store::write_secret(&self.path, serde_json::to_string_pretty(&changed)?.as_bytes())?;
         *tokens = changed;
         Ok(())
     }
@@ -189,30 +187,6 @@ pub(super) fn id_of(token: &str) -> Option<String> {
 
 fn digest(token: &str) -> blake3::Hash {
     blake3::Hash::from(blake3::derive_key(DIGEST_CONTEXT, token.as_bytes()))
-}
-
-/// Writes a file that only its owner may read: under another name first, synced, then renamed.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the keys' directory is outside the data directory and its disk"
-)]
-fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
-    let place = || format!("write {}", path.display());
-    let temporary = path.with_extension("tmp");
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&temporary)
-        .with_context(place)?;
-    file.write_all(bytes).with_context(place)?;
-    file.sync_all().with_context(place)?;
-    fs::rename(&temporary, path).with_context(place)?;
-    if let Some(dir) = path.parent() {
-        fs::File::open(dir).and_then(|dir| dir.sync_all()).with_context(place)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

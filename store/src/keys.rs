@@ -182,9 +182,13 @@ pub(crate) fn random(bytes: &mut [u8]) -> Result<()> {
     getrandom::fill(bytes).map_err(|error| Error::Keys(format!("no randomness: {error}")))
 }
 
-/// Writes a file that only its owner may read, durably.
+/// Writes a file beside the keys that only its owner may read, durably: under another name first, synced, then renamed.
+/// Whoever reads it meanwhile finds the old one, whole.
+///
+/// # Errors
+/// [`Error::Io`] with what could not be done; the file is then as it was.
 #[expect(clippy::disallowed_methods, reason = "keys lie outside the data directory and its disk")]
-fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
+pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
     let io = |action| {
         let path = path.to_path_buf();
         move |source| Error::Io { action, path, source }

@@ -49,7 +49,7 @@ pub use clock::Clock;
 pub use crash::PLACES as CRASH_PLACES;
 pub use draft::{Draft, Receipt};
 pub use error::{Error, Result};
-pub use keys::Keys;
+pub use keys::{Keys, write_secret};
 pub use options::Options;
 pub use snapshot::{DataFile, LogSnapshot, Segment, Unsealed};
 

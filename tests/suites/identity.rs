@@ -1,5 +1,7 @@
 //! Who may come in: TLS, tokens, client certificates, lockouts, and what is on record of it.
 
+mod gone;
+mod login;
 mod oidc;
 mod tls;
 mod tokens;

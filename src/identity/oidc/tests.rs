@@ -9,6 +9,8 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::json;
 
+use std::time::Duration;
+
 use super::*;
 
 const NOW_S: i64 = 1_780_000_000;
@@ -84,6 +86,7 @@ impl Fake {
             roles: [("sec-auditors", Role::Auditor), ("sec-admins", Role::Admin)]
                 .map(|(name, role)| (name.to_string(), role))
                 .into(),
+            login: None,
         }
     }
 
@@ -330,4 +333,97 @@ fn subjects_become_ids_that_are_bounded_plain_and_distinct() {
     for id in &ids {
         assert!(id.len() <= 2 + 64 + 1 + 16 && id.bytes().all(|byte| byte.is_ascii_graphic()), "{id}");
     }
+}
+
+/// While the provider hangs, known keys let people in at once; who waits for an unknown one waits for the one answer, not for
+/// each other; and none of them asks again.
+#[tokio::test]
+async fn a_provider_that_hangs_holds_up_no_one_whose_key_is_known() {
+    let (key, _) = ec();
+    let (stranger, _) = ec();
+    let fake = Fake::start(vec![jwk(&key, Algorithm::ES256, "1")]).await;
+    let oidc = fake.oidc();
+    let lasting = fake.claims_with("exp", json!(NOW_S + 1_000_000));
+    let known = sign(&key, Algorithm::ES256, "1", &lasting);
+    assert!(oidc.check(&known).await.is_ok());
+    let address = fake.issuer.strip_prefix("http://").unwrap().to_string();
+    fake.served.abort();
+    while !fake.served.is_finished() || tokio::net::TcpStream::connect(&address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    // Takes connections and says nothing.
+    let listener = tokio::net::TcpListener::bind(&address).await.unwrap();
+    let taken = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&taken);
+    let hung = tokio::spawn(async move {
+        let mut open = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::Relaxed);
+            open.push(stream);
+        }
+    });
+    fake.clock.0.fetch_add(limits::OIDC_KEYS_AGE_US + 1, Ordering::Relaxed);
+    let ask = |assertion: String| {
+        let oidc = oidc.clone();
+        async move {
+            let begun = tokio::time::Instant::now();
+            let checked = oidc.check(&assertion).await;
+            (checked, begun.elapsed())
+        }
+    };
+    let strangers: Vec<_> = (0..20)
+        .map(|at| tokio::spawn(ask(sign(&stranger, Algorithm::ES256, &format!("x{at}"), &lasting))))
+        .collect();
+    while taken.load(Ordering::Relaxed) == 0 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..50 {
+        let (checked, took) = ask(known.clone()).await;
+        assert!(checked.is_ok() && took < Duration::from_millis(200), "{checked:?} after {took:?}");
+    }
+    let most = Duration::from_millis(limits::OIDC_TIMEOUT_MS + 2_000);
+    for stranger in strangers {
+        let (checked, took) = stranger.await.unwrap();
+        assert!(checked == Err(Reason::AssertionKey) && took < most, "{checked:?} after {took:?}");
+    }
+    assert_eq!(taken.load(Ordering::Relaxed), 1, "asked once");
+    // Who finds the keys old and begins to ask waits a moment, and is then let in by the old ones.
+    fake.clock.0.fetch_add(limits::OIDC_REFETCH_INTERVAL_US, Ordering::Relaxed);
+    let (checked, took) = ask(known.clone()).await;
+    let wait = Duration::from_millis(limits::OIDC_RENEWAL_WAIT_MS);
+    assert!(checked.is_ok() && took >= wait && took < 3 * wait, "{checked:?} after {took:?}");
+    hung.abort();
+}
+
+/// An ID token is for the client and for the login that it was made for.
+#[tokio::test]
+async fn an_id_token_is_for_one_login() {
+    let (key, _) = ec();
+    let fake = Fake::start(vec![jwk(&key, Algorithm::ES256, "1")]).await;
+    let oidc = fake.oidc();
+    let with = |changes: &[(&str, Value)]| {
+        let mut claims = fake.claims_with("aud", json!("browser"));
+        claims["nonce"] = json!("n-1");
+        for (name, value) in changes {
+            claims[*name] = value.clone();
+        }
+        sign(&key, Algorithm::ES256, "1", &claims)
+    };
+    let person = oidc.check_login(&with(&[]), "browser", "n-1").await.unwrap();
+    assert_eq!((person.id.as_str(), person.tenant.as_str()), ("o-u-7", "acme"));
+    assert_eq!(person.groups, ["sec-auditors"], "those alone that have a role");
+    let several = [("aud", json!(["browser", "x"])), ("azp", json!("browser"))];
+    assert!(oidc.check_login(&with(&several), "browser", "n-1").await.is_ok());
+    for (what, changes, reason) in [
+        ("another login's", &[("nonce", json!("n-2"))][..], Reason::AssertionNonce),
+        ("no nonce", &[("nonce", Value::Null)], Reason::AssertionNonce),
+        ("another client's", &[("aud", json!("tacho"))], Reason::AssertionAudience),
+        ("made for another", &[("azp", json!("x"))], Reason::AssertionAudience),
+        ("azp is no text", &[("azp", json!(1))], Reason::AssertionAudience),
+        ("expired", &[("exp", json!(NOW_S - 61))], Reason::AssertionExpired),
+        ("no role", &[("realm_access", json!({"roles": ["other"]}))], Reason::AssertionRole),
+    ] {
+        assert_eq!(oidc.check_login(&with(changes), "browser", "n-1").await, Err(reason), "{what}");
+    }
+    assert_eq!(oidc.check(&with(&[])).await, Err(Reason::AssertionAudience), "it is no bearer assertion");
 }
