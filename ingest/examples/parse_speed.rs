@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use ingest::{Context, Sessions, parse};
+use ingest::{Context, Mappings, Sessions, parse};
 use redact::Redactor;
 use schemas::principal::{Principal, Role};
 
@@ -28,6 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let context = Context {
         collector: "http",
         principal: &principal,
+        mappings: Mappings::built_in(),
         mapping: None,
         idempotency_key: None,
         line_first: 1,

@@ -7,7 +7,6 @@ use schemas::{Error, Stream};
 use store::Draft;
 
 use crate::columns::{Columns, place};
-use crate::mapping::Mapping;
 use crate::normalise::{Cell, Event};
 use crate::parse::Context;
 use crate::rejected::{Code, Refusal};
@@ -22,14 +21,23 @@ const LATE_US: i64 = 86_400 * 1_000_000;
 /// Bytes that canonical encoding may add per key of the record.
 const KEY_OVERHEAD_BYTES: usize = 16;
 
+/// Where in a body an event stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Position {
+    /// Among the values, from 0.
+    pub(crate) value: usize,
+    /// Among the events of this value, from 0.
+    pub(crate) part: usize,
+}
+
 /// Appends events.
 #[derive(Debug)]
 pub(crate) struct Drafter<'c> {
     context: &'c Context<'c>,
     columns: Columns,
     idempotent: Vec<bool>,
-    /// Column `source` under each mapping.
-    sources: [String; 2],
+    /// Column `source` under each mapping that was met, by its number.
+    sources: Vec<Option<String>>,
     scope: String,
     random: blake3::OutputReader,
     scratch: String,
@@ -45,7 +53,7 @@ impl<'c> Drafter<'c> {
             context,
             columns: Columns::new(rows),
             idempotent: Vec::with_capacity(rows),
-            sources: Mapping::ALL.map(|mapping| format!("{scope}/{mapping}")),
+            sources: Vec::new(),
             scope,
             random: blake3::Hasher::new_keyed(&context.seed).update(b"event ids").finalize_xof(),
             scratch: String::new(),
@@ -53,12 +61,12 @@ impl<'c> Drafter<'c> {
         }
     }
 
-    /// Appends `event`, read from a record of `bytes` bytes at `position` in the body.
+    /// Appends `event`, read from the record at `position` in the body.
     pub(crate) fn append(
         &mut self,
         event: &Event<'_>,
         redactions: &[String],
-        position: usize,
+        position: Position,
     ) -> Result<(), Error> {
         self.cuts.clear();
         let mut time_us = 0;
@@ -66,6 +74,8 @@ impl<'c> Drafter<'c> {
             match event.cell(at) {
                 Cell::Text(text) if at == place::EVENT_ID => self.event_id(text)?,
                 Cell::Escaped(raw) if at == place::EVENT_ID => self.event_id(&unescape(raw))?,
+                Cell::Made(made) if at == place::EVENT_ID => self.event_id(event.made(made))?,
+                Cell::Made(made) => self.text(at, event.made(made))?,
                 Cell::Text(text) => self.text(at, text)?,
                 Cell::Escaped(raw) => {
                     let mut scratch = std::mem::take(&mut self.scratch);
@@ -95,15 +105,13 @@ impl<'c> Drafter<'c> {
             self.columns.text(place::SESSION_ID, &shortened(&id, bytes_max(place::SESSION_ID)))?;
         }
         self.columns.text(place::TENANT, &self.context.principal.tenant)?;
-        let [canonical, simple] = &self.sources;
-        let source = if event.mapping == Mapping::Canonical { canonical } else { simple };
-        self.columns.text(place::SOURCE, source)?;
+        self.source(event)?;
         if !redactions.is_empty() {
             let bytes_max = bytes_max(place::REDACTIONS);
             let kept = fitting(redactions.iter().map(String::len), bytes_max);
             self.columns.list(place::REDACTIONS, redactions.iter().take(kept).map(String::as_str))?;
         }
-        self.remarks(time_us)?;
+        self.remarks(time_us, event.is_arrival)?;
         if !event.attributes.is_empty() {
             let attributes = event.attributes.iter().map(|(key, value)| (key.as_ref(), *value));
             self.columns.map(place::ATTRIBUTES, attributes)?;
@@ -113,14 +121,27 @@ impl<'c> Drafter<'c> {
         Ok(())
     }
 
+    /// Collector, credential and mapping.
+    fn source(&mut self, event: &Event<'_>) -> Result<(), Error> {
+        let at = event.mapping.number();
+        if self.sources.len() <= at {
+            self.sources.resize(at + 1, None);
+        }
+        let Some(source) = self.sources.get_mut(at) else { return Ok(()) };
+        let (scope, mappings) = (&self.scope, self.context.mappings);
+        let source = source.get_or_insert_with(|| format!("{scope}/{}", mappings.name(event.mapping)));
+        self.columns.text(place::SOURCE, source)
+    }
+
     /// Tags, and what was cut.
-    fn remarks(&mut self, time_us: i64) -> Result<(), Error> {
+    fn remarks(&mut self, time_us: i64, is_arrival: bool) -> Result<(), Error> {
         let now_us = self.context.now_us;
         let skewed = time_us > now_us.saturating_add(SKEW_US);
         let late = time_us < now_us.saturating_sub(LATE_US);
         let tags = [(skewed, "clock_skew"), (late, "late"), (!self.cuts.is_empty(), "oversize")];
-        if tags.iter().any(|(holds, _)| *holds) {
-            let tags = tags.iter().filter(|(holds, _)| *holds).map(|(_, tag)| *tag);
+        let tags = tags.into_iter().chain([(is_arrival, "arrival_time")]);
+        let mut tags = tags.filter(|(holds, _)| *holds).map(|(_, tag)| tag).peekable();
+        if tags.peek().is_some() {
             self.columns.list(place::TAGS, tags)?;
         }
         if !self.cuts.is_empty() {
@@ -166,11 +187,15 @@ impl<'c> Drafter<'c> {
     }
 
     /// An id for a record that has none: of the request's key, so that a retry has the same, else a new UUIDv7.
-    fn made_id(&mut self, position: usize) -> String {
+    fn made_id(&mut self, position: Position) -> String {
         if let Some(key) = self.context.idempotency_key {
             let mut hasher = blake3::Hasher::new();
             hasher.update(&(key.len() as u64).to_be_bytes()).update(key.as_bytes());
-            let digits = hasher.update(&(position as u64).to_be_bytes()).finalize().to_hex();
+            hasher.update(&(position.value as u64).to_be_bytes());
+            if position.part > 0 {
+                hasher.update(&(position.part as u64).to_be_bytes());
+            }
+            let digits = hasher.finalize().to_hex();
             return format!("idem-{}", digits.get(..32).unwrap_or_default());
         }
         let mut random = [0; 10];

@@ -45,10 +45,22 @@ pub enum Error {
     #[error("the body did not arrive in time; send it faster or in smaller parts")]
     Slow,
     /// A mapping was asked for that does not exist.
-    #[error("mapping {name} is not known; canonical/1 and simple/1 are")]
+    #[error("mapping {name} is not known; known are {known}")]
     UnknownMapping {
         /// What was asked for, quoted.
         name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// A mapping file is wrong.
+    #[error("mapping file {file}, line {line}: {reason}")]
+    BadMapping {
+        /// The file.
+        file: String,
+        /// Its line, from 1.
+        line: usize,
+        /// What is wrong, and what to do.
+        reason: String,
     },
     /// There is no value in the body.
     #[error("the body holds no JSON value; send an object, an array of objects or NDJSON")]

@@ -23,7 +23,7 @@ use store::{Clock, Receipt, Store};
 use crate::admit::{Admission, Reservation};
 use crate::error::Error;
 use crate::gzip::Encoding;
-use crate::mapping::Mapping;
+use crate::mapping::{Mapping, Mappings};
 use crate::measure::{self, Outcome};
 use crate::parse::{Context, Parsed, parse};
 use crate::rate::Rates;
@@ -42,6 +42,8 @@ pub type RedactionKey = Arc<dyn Fn(&str) -> [u8; 32] + Send + Sync>;
 pub struct Options {
     /// The redaction key of each tenant.
     pub redaction_key: RedactionKey,
+    /// The mappings in force.
+    pub mappings: Arc<Mappings>,
     /// The clock against which times are early or late.
     pub clock: Arc<dyn Clock>,
     /// Bytes of a body as sent.
@@ -69,6 +71,7 @@ impl Options {
     pub fn new(redaction_key: RedactionKey) -> Options {
         Options {
             redaction_key,
+            mappings: Arc::clone(Mappings::built_in()),
             clock: Arc::new(SystemClock::new()),
             body_bytes_max: limits::BODY_BYTES_MAX,
             decompressed_bytes_max: limits::DECOMPRESSED_BYTES_MAX,
@@ -218,6 +221,7 @@ impl Ingest {
             let context = Context {
                 collector: request.principal.door,
                 principal: &request.principal,
+                mappings: &ingest.shared.options.mappings,
                 mapping: request.mapping,
                 idempotency_key: request.idempotency_key.as_deref(),
                 line_first: 1,
@@ -291,8 +295,10 @@ async fn handle(
         return Err(Error::Forbidden { role: principal.role });
     }
     let mapping = match format {
-        Ok(format) => format.map(|format| format.parse::<Mapping>()).transpose()?,
-        Err(name) => return Err(Error::UnknownMapping { name }),
+        Ok(format) => format.map(|format| ingest.shared.options.mappings.find(&format)).transpose()?,
+        Err(reason) => {
+            return Err(Error::UnknownMapping { name: reason, known: "one at a time".to_string() });
+        }
     };
     let encoding = encoding(headers)?;
     let options = &ingest.shared.options;

@@ -33,6 +33,8 @@ mod session;
 
 mod columns;
 mod draft;
+mod explain;
+mod line;
 mod parse;
 
 mod measure;
@@ -42,8 +44,9 @@ mod rejected;
 
 pub use admit::{Admission, Reservation};
 pub use error::Error;
+pub use explain::{Explained, explain};
 pub use http::{Ingest, Options, RedactionKey, openapi, router};
-pub use mapping::Mapping;
+pub use mapping::{About, Mapping, Mappings};
 pub use parse::{Context, Parsed, parse};
 pub use rejected::{Code, Rejected};
 pub use session::Sessions;

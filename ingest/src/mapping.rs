@@ -1,261 +1,237 @@
 //! Which key of a source goes to which column.
 //!
-//! `canonical/1` has the columns' own names. `simple/1` has them in camelCase, `timestamp` for `time`, `capabilityName`
-//! for `capability`, `latencyMs` in milliseconds and `id` beside `eventId`; where such a name is absent the column's own
-//! name is taken too, and kept in `attributes` beside.
+//! `canonical/1` and `simple/1` are read by a table of names, without detours (`names`). Every other mapping is a file
+//! (`schemas/mappings/*.toml`, and the user's own): `file` and `rule` read it once into a `plan`, `read` carries it out.
+//! A record is canonical, else simple, else of the one mapping whose signs it bears: the user's are asked first, then those
+//! built in, then the generic ones; where two of one rank fit, the record is refused rather than guessed at.
 
-use std::fmt;
-use std::str::FromStr;
-use std::sync::LazyLock;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
 
-use schemas::Stream;
+use schemas::limits::MAPPINGS_MAX;
 
-use crate::columns::{COLUMNS, place};
+use crate::error::Error;
+use crate::normalise::key;
+use crate::scan::{Kind, Member, Scanner};
 
-/// A mapping, with its version.
+mod file;
+pub(crate) mod names;
+pub(crate) mod plan;
+pub(crate) mod read;
+mod rule;
+pub(crate) mod walk;
+
+pub(crate) use names::{NAMES, Use, sign};
+use plan::Plan;
+
+/// A mapping of a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Mapping {
     /// `canonical/1`: keys are columns.
     Canonical,
     /// `simple/1`: keys are columns in camelCase.
     Simple,
+    /// One from a file: its number in the set.
+    File(u16),
 }
 
 impl Mapping {
-    /// All mappings.
-    pub const ALL: [Mapping; 2] = [Mapping::Canonical, Mapping::Simple];
+    /// The mappings that are in no file, with their names.
+    pub(crate) const NAMED: [(Mapping, &'static str); 2] =
+        [(Mapping::Canonical, "canonical/1"), (Mapping::Simple, "simple/1")];
 
-    /// `name/version`.
-    pub const fn name(self) -> &'static str {
+    /// A number, from 0.
+    pub(crate) fn number(self) -> usize {
         match self {
-            Mapping::Canonical => "canonical/1",
-            Mapping::Simple => "simple/1",
+            Mapping::Canonical => 0,
+            Mapping::Simple => 1,
+            Mapping::File(at) => 2 + usize::from(at),
         }
     }
 }
 
-impl fmt::Display for Mapping {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
+/// What a mapping is, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About<'a> {
+    /// `name/version`.
+    pub name: &'a str,
+    /// What it reads.
+    pub about: &'a str,
+    /// Whether it is from the user's directory.
+    pub is_own: bool,
+    /// Whether it reads only what no other does.
+    pub is_generic: bool,
 }
 
-impl FromStr for Mapping {
-    type Err = crate::Error;
-
-    fn from_str(text: &str) -> Result<Mapping, crate::Error> {
-        let found = Mapping::ALL.into_iter().find(|mapping| {
-            let name = mapping.name();
-            name == text || name.split_once('/').is_some_and(|(short, _)| short == text)
-        });
-        found.ok_or_else(|| crate::Error::UnknownMapping { name: crate::rejected::quoted(text) })
-    }
+/// Whose record it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Recognised {
+    None,
+    One(Mapping),
+    /// More than one, by name.
+    Several(String),
 }
 
-/// Keys that tell mappings apart.
-pub(crate) mod sign {
-    pub(crate) const TIME: u8 = 1;
-    pub(crate) const SUBJECT: u8 = 2;
-    pub(crate) const TIMESTAMP: u8 = 4;
-    pub(crate) const SIMPLE_SUBJECT: u8 = 8;
-}
-
-/// How a value becomes a cell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Use {
-    /// As it is.
-    Plain,
-    /// Milliseconds to microseconds.
-    Milliseconds,
-    /// Only where no other key gives the column; kept in `attributes` too.
-    Spare,
-}
-
-/// A known key: where each mapping puts its value.
+/// The mappings in force.
 #[derive(Debug)]
-pub(crate) struct Name {
-    key: String,
-    /// Place of the column under `canonical/1`.
-    pub(crate) canonical: Option<usize>,
-    /// Place of the column under `simple/1`, and how.
-    pub(crate) simple: Option<(usize, Use)>,
-    /// Bits of [`sign`].
-    pub(crate) signs: u8,
+pub struct Mappings {
+    plans: Vec<Plan>,
+    /// For each plan, for each of its sets of signs the bits of the keys that must be there.
+    needs: Vec<Vec<u128>>,
+    /// Bit of every top-level key that a sign names; the 129th and further have none.
+    bits: HashMap<String, u128>,
 }
 
-/// Columns that no source fills under their name: the recorder's own.
-const RESERVED: [&str; 12] = [
-    "tenant",
-    "log_index",
-    "ingest_time",
-    "control",
-    "payload_commitment",
-    "cut",
-    "tags",
-    "redactions",
-    "source",
-    "attributes",
-    "oversize",
-    "raw",
-];
+static BUILT_IN: LazyLock<Arc<Mappings>> = LazyLock::new(|| {
+    #[expect(clippy::expect_used, reason = "constant text, which a test reads")]
+    Arc::new(Mappings::with(&[]).expect("the mappings built in can be read"))
+});
 
-const SLOTS: usize = 1024;
-
-/// All known keys, found by an open-addressing table over [`hash`].
-#[derive(Debug)]
-pub(crate) struct Names {
-    names: Vec<Name>,
-    /// Index into `names`, or none.
-    slots: Vec<Option<u8>>,
-}
-
-/// The table.
-pub(crate) static NAMES: LazyLock<Names> = LazyLock::new(Names::new);
-
-impl Names {
-    fn new() -> Names {
-        let mut names = Names { names: Vec::new(), slots: vec![None; SLOTS] };
-        for (at, column) in Stream::Events.columns().iter().enumerate().take(COLUMNS) {
-            if RESERVED.contains(&column.name) {
-                continue;
-            }
-            names.name(column.name).canonical = Some(at);
-            let camel = camel(column.name);
-            let simple = match at {
-                place::TIME => "timestamp",
-                place::CAPABILITY => "capabilityName",
-                place::LATENCY_US => "latencyMs",
-                _ => &camel,
-            };
-            let how = if at == place::LATENCY_US { Use::Milliseconds } else { Use::Plain };
-            names.name(simple).simple = Some((at, how));
-            for spare in [column.name, camel.as_str()] {
-                names.name(spare).simple.get_or_insert((at, Use::Spare));
-            }
-        }
-        names.name("id").simple = Some((place::EVENT_ID, Use::Spare));
-        for (key, sign) in [
-            ("time", sign::TIME),
-            ("kind", sign::SUBJECT),
-            ("method", sign::SUBJECT),
-            ("capability", sign::SUBJECT),
-            ("timestamp", sign::TIMESTAMP),
-            ("server", sign::SIMPLE_SUBJECT),
-            ("capabilityName", sign::SIMPLE_SUBJECT),
-        ] {
-            names.name(key).signs |= sign;
-        }
-        names
+impl Mappings {
+    /// Those that come with the program.
+    pub fn built_in() -> &'static Arc<Mappings> {
+        &BUILT_IN
     }
 
-    /// The entry of `key`, made if it is new.
-    fn name(&mut self, key: &str) -> &mut Name {
-        let at = self.find(key).map(usize::from).unwrap_or_else(|| {
-            let at = self.names.len();
-            let mut slot = hash(key.as_bytes());
-            while self.slots.get(slot).is_some_and(Option::is_some) {
-                slot = (slot + 1) % SLOTS;
+    /// Those that come with the program and those of the user's `files`, by name and content. A mapping of the user's with
+    /// the name of one built in stands for it.
+    ///
+    /// # Errors
+    /// [`Error::BadMapping`] with file and line.
+    pub fn with(files: &[(String, String)]) -> Result<Mappings, Error> {
+        let mut plans: Vec<Plan> = Vec::new();
+        let own = files.iter().map(|(name, text)| (name.as_str(), text.as_str(), 0));
+        let built_in = schemas::mapping::BUILT_IN.iter().map(|(name, text)| (*name, *text, 1));
+        for (name, text, rank) in own.chain(built_in) {
+            let first = plans.len();
+            for plan in file::read(name, text, rank)? {
+                match plans.iter().position(|known| known.name == plan.name) {
+                    Some(known) if rank == 0 || known >= first => {
+                        let reason =
+                            format!("mapping {} is there twice; give one another version", plan.name);
+                        return Err(Error::BadMapping { file: name.to_string(), line: 1, reason });
+                    }
+                    Some(_) => {}
+                    None => plans.push(plan),
+                }
             }
-            if let (Some(place), Ok(at)) = (self.slots.get_mut(slot), u8::try_from(at)) {
-                *place = Some(at);
+            if plans.len() > MAPPINGS_MAX {
+                let reason = format!("there are more than {MAPPINGS_MAX} mappings; take some away");
+                return Err(Error::BadMapping { file: name.to_string(), line: 1, reason });
             }
-            self.names.push(Name { key: key.to_string(), canonical: None, simple: None, signs: 0 });
-            at
-        });
-        #[expect(
-            clippy::indexing_slicing,
-            reason = "found or just pushed; runs once, on names of this crate"
-        )]
-        &mut self.names[at]
+        }
+        Ok(Mappings::of(plans))
     }
 
-    /// The number of the known key `key`.
-    #[inline]
-    pub(crate) fn find(&self, key: &str) -> Option<u8> {
-        let mut slot = hash(key.as_bytes());
-        loop {
-            let at = (*self.slots.get(slot)?)?;
-            if self.names.get(usize::from(at))?.key == key {
-                return Some(at);
+    fn of(plans: Vec<Plan>) -> Mappings {
+        let mut bits: HashMap<String, u128> = HashMap::new();
+        let mut needs = Vec::new();
+        for plan in &plans {
+            let mut sets = Vec::new();
+            for signs in &plan.signs {
+                let mut need = 0;
+                for sign in signs.iter().filter(|sign| !sign.test.passes_nothing()) {
+                    let Some(key) = sign.path.first() else { continue };
+                    let bit = 1u128.checked_shl(u32::try_from(bits.len()).unwrap_or(u32::MAX)).unwrap_or(0);
+                    need |= *bits.entry(key.clone()).or_insert(bit);
+                }
+                sets.push(need);
             }
-            slot = (slot + 1) % SLOTS;
+            needs.push(sets);
+        }
+        Mappings { plans, needs, bits }
+    }
+
+    /// The mapping called `name`, with or without version.
+    ///
+    /// # Errors
+    /// [`Error::UnknownMapping`] naming those there are.
+    pub fn find(&self, name: &str) -> Result<Mapping, Error> {
+        let is_it =
+            |known: &str| known == name || known.split_once('/').is_some_and(|(short, _)| short == name);
+        if let Some((mapping, _)) = Mapping::NAMED.into_iter().find(|(_, known)| is_it(known)) {
+            return Ok(mapping);
+        }
+        let found =
+            self.plans.iter().position(|plan| is_it(&plan.name)).and_then(|at| u16::try_from(at).ok());
+        found.map(Mapping::File).ok_or_else(|| {
+            let known: Vec<&str> = self.list().map(|about| about.name).collect();
+            Error::UnknownMapping { name: crate::rejected::quoted(name), known: known.join(", ") }
+        })
+    }
+
+    /// `name/version` of a mapping of this set.
+    pub fn name(&self, mapping: Mapping) -> &str {
+        match mapping {
+            Mapping::Canonical => Mapping::NAMED[0].1,
+            Mapping::Simple => Mapping::NAMED[1].1,
+            Mapping::File(_) => self.plan(mapping).map_or("", |plan| &plan.name),
         }
     }
 
-    /// The known key with this number.
-    #[inline]
-    pub(crate) fn get(&self, at: u8) -> Option<&Name> {
-        self.names.get(usize::from(at))
+    /// All mappings, in the order in which they are asked.
+    pub fn list(&self) -> impl Iterator<Item = About<'_>> {
+        let about =
+            ["the recorder's own event: keys are columns", "the same in camelCase, with milliseconds"];
+        let named = Mapping::NAMED.into_iter().zip(about);
+        let named = named.map(|((_, name), about)| About { name, about, is_own: false, is_generic: false });
+        let by_rank = (0..=2).flat_map(|rank| self.plans.iter().filter(move |plan| plan.rank == rank));
+        named.chain(by_rank.map(|plan| About {
+            name: &plan.name,
+            about: &plan.about,
+            is_own: plan.is_own,
+            is_generic: plan.rank == 2,
+        }))
     }
-}
 
-/// A place in the table: the ends and the length of a key tell the known ones well apart.
-#[inline]
-fn hash(key: &[u8]) -> usize {
-    let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
-    let (head, tail) = match (key.first_chunk::<8>(), key.last_chunk::<8>()) {
-        (Some(head), Some(tail)) => (word(head), word(tail)),
-        _ => (key.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)), 0),
-    };
-    let mixed = (head ^ tail.rotate_left(29) ^ key.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed >> 54) as usize % SLOTS
-}
-
-/// `snake_case` as `snakeCase`.
-fn camel(name: &str) -> String {
-    let mut parts = name.split('_');
-    let mut out = parts.next().unwrap_or_default().to_string();
-    for part in parts {
-        let mut chars = part.chars();
-        out.extend(chars.next().map(|first| first.to_ascii_uppercase()));
-        out.push_str(chars.as_str());
+    /// Whether `json`, one whole record, is something that an agent did and that a mapping reads. What is not is nothing that
+    /// this recorder keeps: traces and logs hold much else.
+    pub fn is_activity(&self, json: &str) -> bool {
+        let mut scanner = Scanner::default();
+        let is_object = scanner.value(json.as_bytes()).is_ok_and(|scanned| scanned.kind == Kind::Object);
+        is_object && self.recognise(json, scanner.members()) != Recognised::None
     }
-    out
+
+    /// The plan of a mapping from a file.
+    pub(crate) fn plan(&self, mapping: Mapping) -> Option<&Plan> {
+        match mapping {
+            Mapping::File(at) => self.plans.get(usize::from(at)),
+            Mapping::Canonical | Mapping::Simple => None,
+        }
+    }
+
+    /// Which mapping from a file the record `text` with these `members` is of.
+    pub(crate) fn recognise(&self, text: &str, members: &[Member]) -> Recognised {
+        let there = members.iter().filter(|member| member.kind != Kind::Null);
+        let there =
+            there.filter_map(|member| self.bits.get(&*key(text, member))).fold(0, |all, bit| all | bit);
+        for rank in 0..=2 {
+            let mut found: Vec<usize> = Vec::new();
+            for (at, (plan, needs)) in self.plans.iter().zip(&self.needs).enumerate() {
+                let holds = |(signs, need): (&Vec<plan::Sign>, &u128)| {
+                    need & !there == 0
+                        && signs.iter().all(|sign| sign.test.passes(walk::find(text, members, &sign.path)))
+                };
+                if plan.rank == rank && plan.signs.iter().zip(needs).any(holds) {
+                    found.push(at);
+                }
+            }
+            match found.as_slice() {
+                [] => {}
+                [one] => {
+                    return u16::try_from(*one)
+                        .map_or(Recognised::None, |at| Recognised::One(Mapping::File(at)));
+                }
+                several => {
+                    let names =
+                        several.iter().filter_map(|at| self.plans.get(*at)).map(|plan| plan.name.as_str());
+                    return Recognised::Several(names.collect::<Vec<_>>().join(" and "));
+                }
+            }
+        }
+        Recognised::None
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn simple(key: &str) -> Option<(&'static str, Use)> {
-        let (at, how) = NAMES.get(NAMES.find(key)?)?.simple?;
-        Some((Stream::Events.columns()[at].name, how))
-    }
-
-    #[test]
-    fn every_column_is_found_under_its_names() {
-        assert!(NAMES.names.len() < 255, "{} names, numbers are one byte", NAMES.names.len());
-        for column in Stream::Events.columns() {
-            let found = NAMES.find(column.name).and_then(|at| NAMES.get(at)?.canonical);
-            assert_eq!(found.is_some(), !RESERVED.contains(&column.name), "{}", column.name);
-        }
-        for name in &NAMES.names {
-            assert_eq!(NAMES.find(&name.key).and_then(|at| NAMES.get(at)).unwrap().key, name.key);
-        }
-        assert_eq!(NAMES.find("nobody"), None);
-        assert_eq!(NAMES.find(""), None);
-    }
-
-    #[test]
-    fn simple_names_lead_to_columns() {
-        assert_eq!(simple("timestamp"), Some(("time", Use::Plain)));
-        assert_eq!(simple("time"), Some(("time", Use::Spare)));
-        assert_eq!(simple("userId"), Some(("user_id", Use::Plain)));
-        assert_eq!(simple("user_id"), Some(("user_id", Use::Spare)));
-        assert_eq!(simple("latencyMs"), Some(("latency_us", Use::Milliseconds)));
-        assert_eq!(simple("latencyUs"), Some(("latency_us", Use::Spare)));
-        assert_eq!(simple("capabilityName"), Some(("capability", Use::Plain)));
-        assert_eq!(simple("eventId"), Some(("event_id", Use::Plain)));
-        assert_eq!(simple("id"), Some(("event_id", Use::Spare)));
-        assert_eq!(simple("status"), Some(("status", Use::Plain)));
-        assert_eq!(simple("tenant"), None);
-        assert_eq!(NAMES.find("id").and_then(|at| NAMES.get(at)?.canonical), None);
-    }
-
-    #[test]
-    fn mappings_are_named_with_or_without_version() {
-        assert_eq!("simple".parse::<Mapping>().unwrap(), Mapping::Simple);
-        assert_eq!("canonical/1".parse::<Mapping>().unwrap(), Mapping::Canonical);
-        assert!("canonical/2".parse::<Mapping>().is_err() && "".parse::<Mapping>().is_err());
-    }
-}
+mod tests;

@@ -19,20 +19,21 @@ use std::borrow::Cow;
 use schemas::Stream;
 
 use crate::columns::{COLUMNS, place};
-use crate::mapping::{Mapping, NAMES, Use, sign};
+use crate::mapping::read::Origin;
+use crate::mapping::{Mapping, Mappings, NAMES, Recognised, Use, sign};
 use crate::rejected::{Code, Refusal, quoted};
-use crate::scan::{Kind, Member};
+use crate::scan::{Kind, Member, Value};
 use crate::unescape::unescape;
 
 mod cell;
 mod derive;
 pub(crate) mod time;
 
-pub(crate) use cell::Cell;
 use cell::Conversion;
+pub(crate) use cell::{Cell, STRING_MARK, Shape, is_decimal, shape};
 
 /// Columns that get a value even where the source has none.
-const DERIVED: [usize; 8] = [
+pub(crate) const DERIVED: [usize; 8] = [
     place::EVENT_ID,
     place::KIND,
     place::SESSION_ID,
@@ -53,29 +54,57 @@ pub(crate) struct Event<'a> {
     set: u128,
     /// Original key to JSON text, ascending by key.
     pub(crate) attributes: Vec<(Cow<'a, str>, &'a str)>,
+    /// Texts that were put together here.
+    made: Vec<String>,
+    /// Whether the time is that of the recorder's clock.
+    pub(crate) is_arrival: bool,
 }
 
 impl<'a> Event<'a> {
+    /// Of a record that `mapping` reads: nothing yet.
+    pub(crate) fn new(mapping: Mapping) -> Event<'a> {
+        Event {
+            mapping,
+            cells: [Cell::Absent; COLUMNS],
+            set: 0,
+            attributes: Vec::new(),
+            made: Vec::new(),
+            is_arrival: false,
+        }
+    }
+
+    /// Keeps `text`, which is no part of the record.
+    pub(crate) fn make(&mut self, text: String) -> Cell<'a> {
+        self.made.push(text);
+        u32::try_from(self.made.len() - 1).map_or(Cell::Absent, Cell::Made)
+    }
+
+    /// A text that [`Event::make`] kept.
+    pub(crate) fn made(&self, at: u32) -> &str {
+        self.made.get(at as usize).map_or("", String::as_str)
+    }
+
     /// The cell of the column at `place`.
     pub(crate) fn cell(&self, place: usize) -> Cell<'a> {
         self.cells.get(place).copied().unwrap_or(Cell::Absent)
     }
 
     /// The text of the column at `place`, if it has one.
-    pub(crate) fn text(&self, place: usize) -> Option<Cow<'a, str>> {
+    pub(crate) fn text(&self, place: usize) -> Option<Cow<'_, str>> {
         match self.cell(place) {
             Cell::Text(text) => Some(Cow::Borrowed(text)),
+            Cell::Made(at) => Some(Cow::Borrowed(self.made(at))),
             Cell::Escaped(raw) => Some(unescape(raw)),
             _ => None,
         }
     }
 
     /// Whether the column at `place` has a value.
-    fn has(&self, place: usize) -> bool {
+    pub(crate) fn has(&self, place: usize) -> bool {
         self.set >> place & 1 == 1
     }
 
-    fn put(&mut self, place: usize, value: Cell<'a>) {
+    pub(crate) fn put(&mut self, place: usize, value: Cell<'a>) {
         if let Some(cell) = self.cells.get_mut(place) {
             *cell = value;
             self.set |= u128::from(value != Cell::Absent) << place;
@@ -98,27 +127,79 @@ impl<'a> Event<'a> {
 pub(crate) struct Reader {
     /// For each member the number of its known key.
     names: Vec<Option<u8>>,
+    /// Which rules filled the columns of the last record that a file's mapping read.
+    pub(crate) origins: Vec<Origin>,
 }
 
 impl Reader {
-    /// Reads the record `text`, an object with these `members`, under `mapping` or under the one that its keys tell.
+    /// Whose record `text` is, an object with these `members`: of the mapping `asked` for, or of the one that its keys tell.
+    pub(crate) fn recognise(
+        &mut self,
+        text: &str,
+        members: &[Member],
+        asked: Option<Mapping>,
+        mappings: &Mappings,
+    ) -> Result<Mapping, Refusal> {
+        let signs = self.look_up(text, members)?;
+        if let Some(mapping @ Mapping::File(_)) = asked {
+            return Ok(mapping);
+        }
+        if let Some(mapping) = detect(signs, asked) {
+            return Ok(mapping);
+        }
+        let recognised = if asked.is_none() { mappings.recognise(text, members) } else { Recognised::None };
+        match recognised {
+            Recognised::One(mapping) => Ok(mapping),
+            Recognised::Several(names) => {
+                let detail =
+                    format!("both {names} read this record; name the one that is meant with ?format=");
+                Err(Refusal::new(Code::Unmapped, detail))
+            }
+            Recognised::None => Err(Refusal::new(Code::Unmapped, unmapped(signs, asked, text, members))),
+        }
+    }
+
+    /// Reads the record `text`, which was last recognised as one of `mapping`; `now_us` for one without a time.
     pub(crate) fn read<'a>(
         &mut self,
         text: &'a str,
         members: &[Member],
-        mapping: Option<Mapping>,
+        mapping: Mapping,
+        mappings: &'a Mappings,
+        now_us: i64,
     ) -> Result<Event<'a>, Refusal> {
-        let signs = self.look_up(text, members)?;
-        let mapping = detect(signs, mapping)
-            .ok_or_else(|| Refusal::new(Code::Unmapped, unmapped(signs, mapping, text, members)))?;
-        let mut event =
-            Event { mapping, cells: [Cell::Absent; COLUMNS], set: 0, attributes: Vec::with_capacity(8) };
+        self.origins.clear();
+        let mut event = match mappings.plan(mapping) {
+            Some(plan) => plan.read(mapping, text, members, now_us, &mut self.origins)?,
+            None => self.read_named(text, members, mapping)?,
+        };
+        event.attributes.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+        if let Some([(twice, _), _]) =
+            event.attributes.array_windows().find(|[left, right]| left.0 == right.0)
+        {
+            return Err(duplicate(twice));
+        }
+        derive::fill(&mut event);
+        Ok(event)
+    }
+
+    /// Reads a record whose keys are names of columns.
+    #[inline]
+    fn read_named<'a>(
+        &self,
+        text: &'a str,
+        members: &[Member],
+        mapping: Mapping,
+    ) -> Result<Event<'a>, Refusal> {
+        let mut event = Event::new(mapping);
+        event.attributes.reserve(8);
         let mut has_spares = false;
         for (member, name) in members.iter().zip(&self.names) {
             let name = name.and_then(|name| NAMES.get(name));
             let target = match mapping {
                 Mapping::Canonical => name.and_then(|name| name.canonical).map(|at| (at, Use::Plain)),
                 Mapping::Simple => name.and_then(|name| name.simple),
+                Mapping::File(_) => None,
             };
             match target {
                 Some((at, how)) if how != Use::Spare => take(&mut event, text, member, at, how)?,
@@ -131,13 +212,6 @@ impl Reader {
         if has_spares {
             self.take_spares(&mut event, text, members);
         }
-        event.attributes.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
-        if let Some([(twice, _), _]) =
-            event.attributes.array_windows().find(|[left, right]| left.0 == right.0)
-        {
-            return Err(duplicate(twice));
-        }
-        derive::fill(&mut event);
         Ok(event)
     }
 
@@ -161,7 +235,10 @@ impl Reader {
                     *word |= bit;
                 }
                 if member.kind != Kind::Null {
-                    signs |= NAMES.get(name).map_or(0, |name| name.signs);
+                    let sign = NAMES.get(name).map_or(0, |name| name.signs);
+                    if sign & sign::METHOD == 0 || !is_verb(member.value(text)) {
+                        signs |= sign;
+                    }
                 }
             }
             self.names.push(known);
@@ -175,12 +252,18 @@ impl Reader {
             let simple = name.and_then(|name| NAMES.get(name)).and_then(|name| name.simple);
             if let Some((at, Use::Spare)) = simple
                 && !event.has(at)
-                && let Ok(conversion) = cell::convert(at, Use::Plain, text, member)
+                && let Ok(conversion) = cell::convert(at, Use::Plain, member.value(text))
             {
                 event.put(at, conversion.cell);
             }
         }
     }
+}
+
+/// Whether a method is one of HTTP: then the record is an access log's, not an event.
+fn is_verb(value: Value<'_>) -> bool {
+    let inside = value.inside();
+    value.kind == Kind::String && !inside.is_empty() && inside.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
 /// Puts the value of `member` into the column at `at`, and its original beside it where the column alone would not
@@ -198,7 +281,7 @@ fn take<'a>(
         }
         return Ok(());
     }
-    let Conversion { cell, original } = cell::convert(at, how, text, member).map_err(|problem| {
+    let Conversion { cell, original } = cell::convert(at, how, member.value(text)).map_err(|problem| {
         let key = quoted(&key(text, member));
         let column = Stream::Events.columns().get(at).map_or("", |column| column.name);
         let of = if key.trim_matches('"') == column { String::new() } else { format!(" (column {column})") };
@@ -214,13 +297,18 @@ fn take<'a>(
     Ok(())
 }
 
+/// Converts `value`, which is not null, as the column at `at` takes it.
+pub(crate) fn convert_plain(at: usize, value: Value<'_>) -> Result<Conversion<'_>, cell::Problem> {
+    cell::convert(at, Use::Plain, value)
+}
+
 /// The key of `member` as the source means it.
-fn key<'a>(text: &'a str, member: &Member) -> Cow<'a, str> {
+pub(crate) fn key<'a>(text: &'a str, member: &Member) -> Cow<'a, str> {
     let raw = member.key.of(text);
     if member.key_escaped { unescape(raw) } else { Cow::Borrowed(raw) }
 }
 
-fn duplicate(key: &str) -> Refusal {
+pub(crate) fn duplicate(key: &str) -> Refusal {
     Refusal::new(
         Code::DuplicateKey,
         format!("key {} stands twice: which value holds is anybody's guess; send one", quoted(key)),
@@ -231,7 +319,7 @@ fn detect(signs: u8, asked: Option<Mapping>) -> Option<Mapping> {
     let fits = |mapping: &Mapping| missing(*mapping, signs).is_empty();
     match asked {
         Some(mapping) => Some(mapping).filter(fits),
-        None => Mapping::ALL.into_iter().find(fits),
+        None => [Mapping::Canonical, Mapping::Simple].into_iter().find(fits),
     }
 }
 
@@ -251,13 +339,20 @@ fn missing(mapping: Mapping, signs: u8) -> &'static str {
             (true, false) => "`server` or `capabilityName`",
             (false, false) => "`timestamp` and `server` or `capabilityName`",
         },
+        Mapping::File(_) => "",
     }
 }
 
 fn unmapped(signs: u8, asked: Option<Mapping>, text: &str, members: &[Member]) -> String {
-    let mappings = Mapping::ALL.into_iter().filter(|mapping| asked.is_none_or(|asked| asked == *mapping));
+    let mappings =
+        Mapping::NAMED.into_iter().filter(|(mapping, _)| asked.is_none_or(|asked| asked == *mapping));
     let lacks: Vec<String> =
-        mappings.map(|mapping| format!("for {mapping} it lacks {}", missing(mapping, signs))).collect();
+        mappings.map(|(mapping, name)| format!("for {name} it lacks {}", missing(mapping, signs))).collect();
     let keys: Vec<Cow<'_, str>> = members.iter().take(16).map(|member| key(text, member)).collect();
-    format!("no mapping reads this record: {}; its keys: {}", lacks.join(", "), quoted(&keys.join(" ")))
+    let others = if asked.is_none() { ", and it bears the signs of no other" } else { "" };
+    format!(
+        "no mapping reads this record: {}{others}; its keys: {}",
+        lacks.join(", "),
+        quoted(&keys.join(" "))
+    )
 }

@@ -3,14 +3,16 @@
 use std::borrow::Cow;
 
 use redact::Redactor;
-use schemas::limits::{BODY_VALUES_MAX, REJECTED_LISTED_MAX};
+use schemas::limits::{BODY_VALUES_MAX, DECOMPRESSED_BYTES_MAX, REJECTED_LISTED_MAX};
 use schemas::principal::Principal;
 use store::Draft;
 
 use crate::body::{Piece, Splitter};
-use crate::draft::{Drafter, check_size};
+use crate::draft::{Drafter, Position, check_size};
 use crate::error::Error;
-use crate::mapping::Mapping;
+use crate::explain::Noted;
+use crate::line;
+use crate::mapping::{Mapping, Mappings, Recognised};
 use crate::normalise::Reader;
 use crate::rejected::{Code, Refusal, Rejected};
 use crate::scan::{Member, Scanner};
@@ -23,6 +25,8 @@ pub struct Context<'a> {
     pub collector: &'a str,
     /// Who sent it: gives the tenant and the scope of event ids.
     pub principal: &'a Principal,
+    /// The mappings in force.
+    pub mappings: &'a Mappings,
     /// The mapping to use; none to tell it from each record's keys.
     pub mapping: Option<Mapping>,
     /// The request's idempotency key, which makes ids for records without one.
@@ -67,12 +71,23 @@ impl Parsed {
 /// # Errors
 /// [`Error::TooLarge`] when it has more than [`BODY_VALUES_MAX`] values; [`Error::Draft`] for a defect of this crate.
 pub fn parse(body: &[u8], context: &Context<'_>) -> Result<Parsed, Error> {
+    parse_noting(body, context, None)
+}
+
+/// The same; notes for every row where it came from.
+pub(crate) fn parse_noting(
+    body: &[u8],
+    context: &Context<'_>,
+    noted: Option<&mut Vec<Noted>>,
+) -> Result<Parsed, Error> {
     let text = std::str::from_utf8(body).ok();
     let mut parser = Parser {
         context,
         drafter: Drafter::new(context, (body.len() / ROW_BYTES).min(BODY_VALUES_MAX)),
         reader: Reader::default(),
         rescanner: Scanner::default(),
+        part_bytes: 0,
+        noted,
     };
     let mut scanner = Scanner::default();
     let mut splitter = Splitter::new(body, context.line_first);
@@ -82,7 +97,13 @@ pub fn parse(body: &[u8], context: &Context<'_>) -> Result<Parsed, Error> {
             return Err(Error::TooLarge { what: "number of values in the body", limit: BODY_VALUES_MAX });
         }
         let (start, outcome) = match piece {
-            Piece::Bad { start, code, detail } => (start, Err(Refusal { code, detail })),
+            Piece::Bad { start, code, detail } => {
+                let taken = match line::record(body, start).filter(|_| code == Code::BadJson) {
+                    Some(json) => parser.line(&json, position)?,
+                    None => None,
+                };
+                (start, taken.unwrap_or(Err(Refusal { code, detail })))
+            }
             Piece::Object(span) => {
                 let start = span.start;
                 let value = match text {
@@ -115,9 +136,31 @@ struct Parser<'c> {
     drafter: Drafter<'c>,
     reader: Reader,
     rescanner: Scanner,
+    /// Bytes of records that were taken apart into several events: each has what they share again.
+    part_bytes: usize,
+    /// Where rows came from, if anybody asks.
+    noted: Option<&'c mut Vec<Noted>>,
 }
 
 impl Parser<'_> {
+    /// Takes a line of pairs as the record `json`, if it is one of a mapping.
+    fn line(&mut self, json: &str, position: usize) -> Result<Option<Result<(), Refusal>>, schemas::Error> {
+        let mut scanner = Scanner::default();
+        let is_read = scanner.value(json.as_bytes()).is_ok_and(|scanned| scanned.end == json.len());
+        let asked = matches!(self.context.mapping, Some(Mapping::File(_)));
+        if is_read && (asked || self.context.mappings.recognise(json, scanner.members()) != Recognised::None)
+        {
+            return self.event(json, scanner.members(), position).map(Some);
+        }
+        Ok(None)
+    }
+
+    fn note(&mut self, mapping: Mapping) {
+        if let Some(noted) = &mut self.noted {
+            noted.push(Noted { mapping, origins: self.reader.origins.clone() });
+        }
+    }
+
     /// Redacts, reads and appends one record. The outer error is a defect, the inner one the record's.
     fn event(
         &mut self,
@@ -160,10 +203,62 @@ impl Parser<'_> {
         if let Err(refusal) = check_size(text, members.len()) {
             return Ok(Err(refusal));
         }
-        match self.reader.read(text, members, self.context.mapping) {
-            Ok(event) => self.drafter.append(&event, redactions, position).map(Ok),
+        let Context { mapping, mappings, now_us, .. } = *self.context;
+        let mapping = match self.reader.recognise(text, members, mapping, mappings) {
+            Ok(mapping) => mapping,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        match mappings.plan(mapping).map_or(Ok(None), |plan| plan.parts(text, members)) {
+            Ok(None) => {}
+            Ok(Some(parts)) => return self.take_parts(&parts, mapping, redactions, position),
+            Err(refusal) => return Ok(Err(refusal)),
+        }
+        match self.reader.read(text, members, mapping, mappings, now_us) {
+            Ok(event) => {
+                self.note(mapping);
+                self.drafter.append(&event, redactions, Position { value: position, part: 0 }).map(Ok)
+            }
             Err(refusal) => Ok(Err(refusal)),
         }
+    }
+
+    /// Reads and appends the events of one record, all or none.
+    fn take_parts(
+        &mut self,
+        parts: &[String],
+        mapping: Mapping,
+        redactions: &[String],
+        position: usize,
+    ) -> Result<Result<(), Refusal>, schemas::Error> {
+        let Context { mappings, now_us, .. } = *self.context;
+        self.part_bytes = parts.iter().map(String::len).fold(self.part_bytes, usize::saturating_add);
+        if self.part_bytes > DECOMPRESSED_BYTES_MAX {
+            let detail = format!(
+                "the events of such records in one body are over {DECOMPRESSED_BYTES_MAX} bytes; send less at once"
+            );
+            return Ok(Err(Refusal::new(Code::TooLarge, detail)));
+        }
+        let mut scanner = Scanner::default();
+        let (mut events, mut origins) = (Vec::with_capacity(parts.len()), Vec::new());
+        for part in parts {
+            if scanner.value(part.as_bytes()).is_err() {
+                return Ok(Err(Refusal::new(Code::BadJson, "a part of the record is no JSON value")));
+            }
+            match self.reader.read(part, scanner.members(), mapping, mappings, now_us) {
+                Ok(event) => {
+                    origins.push(self.reader.origins.clone());
+                    events.push(event);
+                }
+                Err(refusal) => return Ok(Err(refusal)),
+            }
+        }
+        for (part, (event, origins)) in events.iter().zip(origins).enumerate() {
+            if let Some(noted) = &mut self.noted {
+                noted.push(Noted { mapping, origins });
+            }
+            self.drafter.append(event, redactions, Position { value: position, part })?;
+        }
+        Ok(Ok(()))
     }
 }
 

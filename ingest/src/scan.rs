@@ -7,7 +7,12 @@
 //! - Bytes over 0x7f are taken as parts of strings; whether they are UTF-8 is for the caller to check.
 //! - A fault says where and what was expected, never what was found: the text is not redacted yet.
 
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+
 use schemas::limits::EVENT_KEYS_MAX;
+
+use crate::unescape::unescape;
 
 mod cursor;
 mod nest;
@@ -62,6 +67,34 @@ fn saturate(offset: usize) -> u32 {
     u32::try_from(offset).unwrap_or(u32::MAX)
 }
 
+/// A value as it stands in its record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Value<'a> {
+    /// Its text; of a string with its quotes.
+    pub(crate) json: &'a str,
+    /// What it is.
+    pub(crate) kind: Kind,
+    /// Whether it is a string with escapes.
+    pub(crate) escaped: bool,
+}
+
+impl<'a> Value<'a> {
+    /// A string without its quotes.
+    pub(crate) fn inside(self) -> &'a str {
+        self.json.get(1..self.json.len().saturating_sub(1)).unwrap_or_default()
+    }
+
+    /// The text that a string, a number or a boolean stands for.
+    pub(crate) fn text(self) -> Option<Cow<'a, str>> {
+        match self.kind {
+            Kind::String if self.escaped => Some(unescape(self.inside())),
+            Kind::String => Some(Cow::Borrowed(self.inside())),
+            Kind::Number | Kind::Bool => Some(Cow::Borrowed(self.json)),
+            Kind::Null | Kind::Object | Kind::Array => None,
+        }
+    }
+}
+
 /// One member of a top-level object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Member {
@@ -78,10 +111,10 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    /// A string value without its quotes.
-    pub(crate) fn inside<'a>(&self, text: &'a str) -> &'a str {
-        let value = self.value.of(text);
-        value.get(1..value.len().saturating_sub(1)).unwrap_or_default()
+    /// The value, in the text that was scanned.
+    #[inline]
+    pub(crate) fn value<'a>(&self, text: &'a str) -> Value<'a> {
+        Value { json: self.value.of(text), kind: self.kind, escaped: self.escaped }
     }
 }
 
@@ -201,6 +234,54 @@ pub(crate) fn strings<'a>(json: &'a str, mut each: impl FnMut(&'a str, bool)) ->
             _ => return false,
         }
     }
+}
+
+/// The whole of the checked JSON text `json`.
+pub(crate) fn value(json: &str) -> Option<Value<'_>> {
+    next(json, &mut Cursor::new(json.as_bytes()), &mut Nest::default())
+}
+
+/// Calls `each` with every member of the checked JSON object `json`: its key without quotes, whether that has escapes, and
+/// its value. Ends early where `each` says so.
+pub(crate) fn members<'a>(json: &'a str, mut each: impl FnMut(&'a str, bool, Value<'a>) -> ControlFlow<()>) {
+    let mut cursor = Cursor::new(json.as_bytes());
+    let mut nest = Nest::default();
+    loop {
+        cursor.bump();
+        cursor.space();
+        let Ok((key_start, key_escaped)) = cursor.key() else { return };
+        let key = Span::new(key_start, cursor.at().saturating_sub(1)).of(json);
+        if cursor.colon().is_err() {
+            return;
+        }
+        let Some(value) = next(json, &mut cursor, &mut nest) else { return };
+        if each(key, key_escaped, value).is_break() || cursor.peek() != Some(b',') {
+            return;
+        }
+    }
+}
+
+/// Calls `each` with every item of the checked JSON array `json`, until it says to end.
+pub(crate) fn items<'a>(json: &'a str, mut each: impl FnMut(usize, Value<'a>) -> ControlFlow<()>) {
+    let mut cursor = Cursor::new(json.as_bytes());
+    let mut nest = Nest::default();
+    for at in 0.. {
+        cursor.bump();
+        cursor.space();
+        let Some(value) = next(json, &mut cursor, &mut nest) else { return };
+        if each(at, value).is_break() || cursor.peek() != Some(b',') {
+            return;
+        }
+    }
+}
+
+/// The value at the cursor, and the cursor past it and the space behind.
+fn next<'a>(json: &'a str, cursor: &mut Cursor<'_>, nest: &mut Nest) -> Option<Value<'a>> {
+    let start = cursor.at();
+    let (kind, escaped) = skip(cursor, nest).ok()?;
+    let value = Value { json: Span::new(start, cursor.at()).of(json), kind, escaped };
+    cursor.space();
+    Some(value)
 }
 
 /// Passes over one value; gives what it is and whether it is a string with escapes.

@@ -9,15 +9,17 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use ingest::{Context, Sessions, parse};
+use ingest::{Context, Mappings, Sessions, parse};
 use redact::Redactor;
 use schemas::principal::{Principal, Role};
 
-const SEEDS: [&str; 5] = [
+const SEEDS: [&str; 7] = [
     r#"{"event_id":"e-1","time":"2026-11-21T10:00:00.123Z","kind":"call","user_id":"u-1","scopes":["a","b"],"server":"github","capability":"get_issue","decision":"allowed","status":"ok","latency_us":12,"arguments":{"n":9007199254740993,"s":"x\u0041"},"result":"ok","extra":[1,2]}"#,
     r#"{"timestamp":"2026-06-09T12:45:31Z","userId":"u-481","server":"incident-mcp","capabilityType":"tool","capabilityName":"create","decision":"allowed","status":"success","latencyMs":284.5}"#,
     "[{\"time\":1795219200,\"method\":\"tools/call\"},{\"time\":\"2026-11-21T10:00:00+02:00\",\"kind\":\"auth\",\"password\":\"hunter2x\"}]",
     "{\"time\":\"2026-11-21T10:00:00Z\",\"kind\":\"call\"}\n\n{\"time\":\"2026-11-21T10:00:01Z\",\"capability\":\"x\"}\r\n",
+    r#"{"ai":{"mcp":{"rpc":[{"method":"tools/call","id":"2","tool_name":"a"},{"method":"tools/call"}],"audit":[{"primitive_name":"a","action":"allow"}]}}}"#,
+    r#"{"signal":"span","kind":"2","start_time_unix_nano":"1795203651724414156","end_time_unix_nano":1795203651806562089,"attributes":{"mcp.method.name":"tools/call","gen_ai.tool.call.arguments":"{\"a\":1}"},"status":{}}"#,
     "\u{feff}{\"time\":1795219200000,\"kind\":\"session\",\"method\":\"start\",\"reason\":\"because\"}",
 ];
 
@@ -150,6 +152,7 @@ fn bodies() {
     let context = Context {
         collector: "http",
         principal: &principal,
+        mappings: Mappings::built_in(),
         mapping: None,
         idempotency_key: Some("key"),
         line_first: 1,

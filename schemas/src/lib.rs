@@ -23,6 +23,7 @@ pub mod column;
 pub mod origin;
 pub mod stream;
 
+pub mod mapping;
 pub mod vocabulary;
 
 pub mod entry;

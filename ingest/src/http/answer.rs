@@ -165,7 +165,7 @@ fn meaning(error: &Error) -> Meaning {
             new(StatusCode::TOO_MANY_REQUESTS, "too_fast", "the credential sends faster than it may")
         }
         Error::Store(error) => store_meaning(error),
-        Error::Draft(_) => internal(),
+        Error::Draft(_) | Error::BadMapping { .. } => internal(),
         Error::Worker { .. } => {
             new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the service is stopping or failed")
         }

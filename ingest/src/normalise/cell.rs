@@ -10,7 +10,7 @@ use super::time;
 use crate::columns::place;
 use crate::mapping::Use;
 use crate::rejected::{Code, quoted};
-use crate::scan::{self, Kind, Member};
+use crate::scan::{self, Kind, Value};
 use crate::unescape::unescape;
 
 /// What a column will hold.
@@ -22,6 +22,8 @@ pub(crate) enum Cell<'a> {
     Text(&'a str),
     /// A text whose JSON escapes are still in it.
     Escaped(&'a str),
+    /// A text that was put together here: its place among the event's own.
+    Made(u32),
     /// An integer, or a time in microseconds.
     Int(i64),
     /// JSON text of an array of strings.
@@ -30,22 +32,22 @@ pub(crate) enum Cell<'a> {
 
 /// A cell, and the JSON text to keep in `attributes` where the cell alone would not bring the value back.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Conversion<'a> {
-    pub(super) cell: Cell<'a>,
-    pub(super) original: Option<&'a str>,
+pub(crate) struct Conversion<'a> {
+    pub(crate) cell: Cell<'a>,
+    pub(crate) original: Option<&'a str>,
 }
 
 /// Why a value does not fit its column.
 #[derive(Debug)]
-pub(super) struct Problem {
-    pub(super) code: Code,
-    pub(super) expected: &'static str,
-    pub(super) found: String,
+pub(crate) struct Problem {
+    pub(crate) code: Code,
+    pub(crate) expected: &'static str,
+    pub(crate) found: String,
 }
 
 /// How a column takes JSON values.
 #[derive(Debug, Clone, Copy)]
-enum Shape {
+pub(crate) enum Shape {
     Text,
     TextOrNumber,
     Word(&'static Vocabulary),
@@ -58,7 +60,12 @@ enum Shape {
 }
 
 /// The mark in `attributes` of a text in `arguments` or `result` that would parse as JSON.
-const STRING_MARK: &str = "\"string\"";
+pub(crate) const STRING_MARK: &str = "\"string\"";
+
+/// How the column at `at` takes values.
+pub(crate) fn shape(at: usize) -> Shape {
+    SHAPES.get(at).copied().unwrap_or(Shape::Closed)
+}
 
 static SHAPES: LazyLock<Vec<Shape>> = LazyLock::new(|| {
     let columns = Stream::Events.columns().iter();
@@ -81,35 +88,30 @@ static SHAPES: LazyLock<Vec<Shape>> = LazyLock::new(|| {
 
 /// Converts the value of `member`, which is not null, for the column at `at`.
 #[inline]
-pub(super) fn convert<'a>(
-    at: usize,
-    how: Use,
-    text: &'a str,
-    member: &Member,
-) -> Result<Conversion<'a>, Problem> {
-    let json = member.value.of(text);
-    let shape = SHAPES.get(at).copied().unwrap_or(Shape::Closed);
+pub(crate) fn convert<'a>(at: usize, how: Use, value: Value<'a>) -> Result<Conversion<'a>, Problem> {
+    let json = value.json;
+    let shape = shape(at);
     let plain = |cell| Ok(Conversion { cell, original: None });
-    match (shape, member.kind) {
+    match (shape, value.kind) {
         // An empty id identifies nothing: the recorder makes one.
         (Shape::Text | Shape::TextOrNumber, Kind::String) if json.len() == 2 && is_id(at) => {
             Ok(Conversion { cell: Cell::Absent, original: Some(json) })
         }
-        (Shape::Text | Shape::TextOrNumber, Kind::String) => plain(string(text, member)),
+        (Shape::Text | Shape::TextOrNumber, Kind::String) => plain(string(value)),
         (Shape::TextOrNumber, Kind::Number) => {
             Ok(Conversion { cell: Cell::Text(json), original: Some(json) })
         }
-        (Shape::Word(vocabulary), Kind::String) => Ok(word(vocabulary, text, member)),
-        (Shape::Int, Kind::Number | Kind::String) => int(how, text, member),
-        (Shape::Time, Kind::Number | Kind::String) => instant(text, member),
+        (Shape::Word(vocabulary), Kind::String) => Ok(word(vocabulary, value)),
+        (Shape::Int, Kind::Number | Kind::String) => int(how, value),
+        (Shape::Time, Kind::Number | Kind::String) => instant(value),
         (Shape::List, Kind::Array) if scan::strings(json, |_, _| {}) => plain(Cell::List(json)),
         (Shape::Json, Kind::String) => {
-            let cell = string(text, member);
-            let original = would_parse(member.inside(text)).then_some(STRING_MARK);
+            let cell = string(value);
+            let original = would_parse(value.inside()).then_some(STRING_MARK);
             Ok(Conversion { cell, original })
         }
         (Shape::Json, _) => plain(Cell::Text(json)),
-        _ => Err(bad_type(shape.expected(), member.kind, json)),
+        _ => Err(bad_type(shape.expected(), value.kind, json)),
     }
 }
 
@@ -140,25 +142,25 @@ fn bad_type(expected: &'static str, kind: Kind, json: &str) -> Problem {
     Problem { code: Code::BadType, expected, found }
 }
 
-fn string<'a>(text: &'a str, member: &Member) -> Cell<'a> {
-    let inside = member.inside(text);
-    if member.escaped { Cell::Escaped(inside) } else { Cell::Text(inside) }
+fn string(value: Value<'_>) -> Cell<'_> {
+    let inside = value.inside();
+    if value.escaped { Cell::Escaped(inside) } else { Cell::Text(inside) }
 }
 
 /// A word of a vocabulary; a spelling that is not the canonical one is kept beside.
-fn word<'a>(vocabulary: &Vocabulary, text: &'a str, member: &Member) -> Conversion<'a> {
-    let inside = member.inside(text);
-    let decoded = if member.escaped { unescape(inside) } else { inside.into() };
+fn word<'a>(vocabulary: &Vocabulary, value: Value<'a>) -> Conversion<'a> {
+    let inside = value.inside();
+    let decoded = if value.escaped { unescape(inside) } else { inside.into() };
     let canonical = vocabulary.canonical(&decoded).unwrap_or(UNKNOWN);
-    let original = (canonical != decoded).then(|| member.value.of(text));
+    let original = (canonical != decoded).then_some(value.json);
     Conversion { cell: Cell::Text(canonical), original }
 }
 
-fn int<'a>(how: Use, text: &'a str, member: &Member) -> Result<Conversion<'a>, Problem> {
-    let json = member.value.of(text);
-    let is_string = member.kind == Kind::String;
-    let number = if is_string { member.inside(text) } else { json };
-    let wrong = || bad_type(Shape::Int.expected(), member.kind, json);
+fn int(how: Use, value: Value<'_>) -> Result<Conversion<'_>, Problem> {
+    let json = value.json;
+    let is_string = value.kind == Kind::String;
+    let number = if is_string { value.inside() } else { json };
+    let wrong = || bad_type(Shape::Int.expected(), value.kind, json);
     if is_decimal(number)
         && let Ok(value) = number.parse::<i64>()
     {
@@ -176,7 +178,7 @@ fn int<'a>(how: Use, text: &'a str, member: &Member) -> Result<Conversion<'a>, P
 }
 
 /// Whether `number` is an optional minus and digits without a leading zero.
-fn is_decimal(number: &str) -> bool {
+pub(crate) fn is_decimal(number: &str) -> bool {
     let digits = number.strip_prefix('-').unwrap_or(number).as_bytes();
     match digits {
         [b'0'] => true,
@@ -196,11 +198,11 @@ fn milliseconds(us: i64) -> String {
     }
 }
 
-fn instant<'a>(text: &'a str, member: &Member) -> Result<Conversion<'a>, Problem> {
-    let json = member.value.of(text);
-    let found = match member.kind {
-        Kind::String if member.escaped => time::from_text(&unescape(member.inside(text))),
-        Kind::String => time::from_text(member.inside(text)),
+fn instant(value: Value<'_>) -> Result<Conversion<'_>, Problem> {
+    let json = value.json;
+    let found = match value.kind {
+        Kind::String if value.escaped => time::from_text(&unescape(value.inside())),
+        Kind::String => time::from_text(value.inside()),
         _ => time::from_number(json),
     };
     let time::Instant { us, is_plain } = found.ok_or_else(|| Problem {

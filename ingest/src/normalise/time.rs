@@ -50,6 +50,11 @@ pub(crate) fn from_number(number: &str) -> Option<Instant> {
     (US_MIN..=US_MAX).contains(&us).then_some(Instant { us, is_plain: false })
 }
 
+/// Whether these microseconds are of the years 0 to 9999.
+pub(crate) fn is_in_range(us: i64) -> bool {
+    (US_MIN..=US_MAX).contains(&us)
+}
+
 /// A whole float as an integer, if it is one of 64 bits.
 pub(crate) fn to_i64(float: f64) -> Option<i64> {
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
@@ -129,6 +134,21 @@ fn is_date(year: i64, month: i64, day: i64) -> bool {
     (1..=last).contains(&day)
 }
 
+/// `us` as RFC 3339 with microseconds: the calendar of [`days`] the other way round.
+pub(crate) fn shown(us: i64) -> String {
+    let (seconds, fraction) = (us.div_euclid(US_PER_SECOND), us.rem_euclid(US_PER_SECOND));
+    let (day, second) = (seconds.div_euclid(86_400) + 719_468, seconds.rem_euclid(86_400));
+    let (era, of_era) = (day.div_euclid(146_097), day.rem_euclid(146_097));
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let march = (5 * of_year + 2) / 153;
+    let month = if march < 10 { march + 3 } else { march - 9 };
+    let year = year + era * 400 + i64::from(month <= 2);
+    let (hour, minute) = (second / 3600, second / 60 % 60);
+    let date = of_year - (153 * march + 2) / 5 + 1;
+    format!("{year:04}-{month:02}-{date:02}T{hour:02}:{minute:02}:{:02}.{fraction:06}Z", second % 60)
+}
+
 /// Days since 1970-01-01 in the proleptic Gregorian calendar; the year is taken to start in March, so that the leap day
 /// is its last.
 fn days(year: i64, month: i64, day: i64) -> i64 {
@@ -162,6 +182,11 @@ mod tests {
                     prop_assert_eq!(us(&text), Some(us_expected), "{}", text);
                 }
             }
+        }
+
+        #[test]
+        fn what_is_shown_is_read_again(us_shown in US_MIN..US_MAX) {
+            prop_assert_eq!(us(&shown(us_shown)), Some(us_shown));
         }
 
         #[test]

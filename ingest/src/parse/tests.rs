@@ -12,7 +12,9 @@ use super::*;
 
 mod bad;
 mod derived;
+mod inverse;
 mod lossless;
+mod mappings;
 mod mutations;
 mod samples;
 mod secrets;
@@ -49,6 +51,7 @@ fn read_with(body: impl AsRef<[u8]>, change: impl FnOnce(&mut Context<'_>)) -> R
     let mut context = Context {
         collector: "http",
         principal: &principal,
+        mappings: Mappings::built_in(),
         mapping: None,
         idempotency_key: None,
         line_first: 1,

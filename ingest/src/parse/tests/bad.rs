@@ -174,6 +174,7 @@ fn too_many_values_refuse_the_body() {
     let principal = principal();
     let context = Context {
         collector: "file",
+        mappings: Mappings::built_in(),
         principal: &principal,
         mapping: None,
         idempotency_key: None,

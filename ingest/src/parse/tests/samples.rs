@@ -94,22 +94,12 @@ fn fractions_of_milliseconds_and_spare_names() {
 }
 
 #[test]
-fn records_of_other_producers_say_what_they_lack() {
-    let Ok(folder) =
-        std::fs::read_dir(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/samples"))
-    else {
-        eprintln!("SKIPPED: the sample folder is not beside the project");
-        return;
-    };
-    let mut seen = 0;
-    for file in folder {
-        let path = file.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if !path.is_file() || name == "SOURCES.md" || name == "s1-record.json" {
-            continue;
-        }
-        seen += 1;
-        let sample = std::fs::read(&path).unwrap();
+fn records_that_no_mapping_reads_say_what_they_lack() {
+    for name in ["chirindo-evidence-receipt.json", "codex-otel-shape.json", "docker-mcp-gateway-otel.log"] {
+        let Some(sample) = shared(&format!("samples/{name}")) else {
+            eprintln!("SKIPPED: the sample folder is not beside the project");
+            return;
+        };
         let body = [event("").as_bytes(), b"\n", &sample, b"\n", event("").as_bytes()].concat();
         let rows = read(&body);
         assert_eq!(rows.count(), 2, "{name}: {:?}", rows.rejected);
@@ -118,18 +108,19 @@ fn records_of_other_producers_say_what_they_lack() {
             let detail = &rejected.detail;
             match rejected.code {
                 Code::Unmapped => {
-                    assert!(
-                        detail.contains("for canonical/1 it lacks")
-                            && detail.contains("for simple/1 it lacks"),
-                        "{name}: {detail}"
-                    );
-                    assert!(detail.contains("`time") && detail.contains("keys: "), "{name}: {detail}");
+                    for part in [
+                        "for canonical/1 it lacks",
+                        "for simple/1 it lacks",
+                        "the signs of no other",
+                        "keys: ",
+                    ] {
+                        assert!(detail.contains(part), "{name}: {detail}");
+                    }
                 }
                 code => assert!(code == Code::BadJson && name.ends_with(".log"), "{name}: {code} {detail}"),
             }
         }
     }
-    assert!(seen > 10, "{seen} samples");
 }
 
 #[test]

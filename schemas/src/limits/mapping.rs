@@ -1,0 +1,10 @@
+//! Mapping files, and the records they read.
+
+/// Bytes of one mapping file.
+pub const MAPPING_FILE_BYTES_MAX: usize = 256 << 10;
+/// Mappings in force.
+pub const MAPPINGS_MAX: usize = 1000;
+/// Events of which one record may be several.
+pub const MAPPING_PARTS_MAX: usize = 256;
+/// Bytes that canonical encoding may add per attribute.
+pub const MAPPING_KEY_OVERHEAD_BYTES: usize = 16;
