@@ -34,6 +34,9 @@ pub enum Command {
     Verify(Verify),
     /// Hold the six go/no-go gates against their conditions: exit 0 pass, 1 block, 2 no answer
     Gate(GateCommand),
+    /// Which key of which source goes to which column
+    #[command(subcommand)]
+    Mapping(Mapping),
     /// API tokens
     #[command(subcommand)]
     Token(Token),
@@ -237,6 +240,24 @@ pub struct Verify {
     /// The flags that `tacho-verify` has too.
     #[command(flatten)]
     pub flags: verify::command::Flags,
+}
+
+/// `tacho mapping`.
+#[derive(Debug, Subcommand)]
+pub enum Mapping {
+    /// List the mappings in force, in the order in which they are asked
+    List,
+    /// Show what becomes of records: each column with where its value came from, and what stays in attributes. Exit 0 where
+    /// all are read by this mapping, 1 where one is not
+    Test {
+        /// Mapping file (TOML), or the name of a mapping in force
+        file: PathBuf,
+        /// File of records; - for standard input
+        sample: PathBuf,
+        /// Print one JSON object a record
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// `tacho token`.

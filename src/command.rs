@@ -11,6 +11,7 @@ pub mod demo;
 pub mod gate;
 pub mod ingest;
 pub mod keys;
+pub mod mapping;
 pub mod replay;
 pub mod serve;
 pub mod sql;
@@ -22,6 +23,7 @@ pub fn run(cli: Cli, configuration: Configuration) -> Result<u8> {
         Command::Verify(command) => Ok(verify::command::execute(configuration.data(), &command.flags)),
         Command::Config(Config::Show) => config::show(&configuration),
         Command::Config(Config::Check) => config::check(&configuration),
+        Command::Mapping(command) => mapping::run(&command, &configuration),
         Command::Keys(command) => keys::run(&command, &configuration),
         Command::Serve(_) => block_on(serve::run(configuration)),
         Command::Demo(command) => block_on(demo::run(command, configuration)),

@@ -10,7 +10,7 @@ use query::{Gate, GateSettings, Policies, PolicySettings, Thresholds, Window};
 use schemas::limits;
 use toml::Value;
 
-use crate::arguments::{Cli, Command, Config, Keys, Place, Token};
+use crate::arguments::{Cli, Command, Keys, Place, Token};
 use crate::identity;
 
 /// Where a setting came from.
@@ -67,6 +67,7 @@ fn known() -> Vec<(&'static str, Value, &'static str)> {
         ("ingest.body_bytes_max", integer(limits::BODY_BYTES_MAX as u64), "bytes of a request body as sent"),
         ("ingest.decompressed_bytes_max", integer(limits::DECOMPRESSED_BYTES_MAX as u64), "and decompressed"),
         ("ingest.admission_bytes", integer(limits::ADMISSION_BYTES as u64), "bytes of bodies in flight"),
+        ("ingest.mappings", text(""), "directory of mapping files of your own; empty for none"),
         (
             "ingest.admission_tenant_bytes",
             integer(limits::ADMISSION_TENANT_BYTES as u64),
@@ -275,7 +276,7 @@ impl Configuration {
                 Token::Create { target, .. } | Token::List { target } | Token::Revoke { target, .. },
             ) => target.place.clone(),
             Command::Keys(Keys::Show { place, .. }) => place.clone(),
-            Command::Demo(_) | Command::Config(Config::Show | Config::Check) => Place::default(),
+            Command::Demo(_) | Command::Mapping(_) | Command::Config(_) => Place::default(),
         };
         flag("data", place.data.map(|path| path.display().to_string()));
         flag("keys", place.keys.map(|path| path.display().to_string()));

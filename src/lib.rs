@@ -17,6 +17,7 @@ mod identity;
 mod door;
 mod gates;
 mod listen;
+mod mappings;
 mod node;
 mod postgres;
 mod service;

@@ -311,6 +311,7 @@ fn open_ingest(
         admission_tenant_bytes: number("ingest.admission_tenant_bytes")?,
         rate_bytes_s: configuration.number("ingest.rate_bytes_s")?,
         clock: Arc::clone(clock),
+        mappings: Arc::new(crate::mappings::load(configuration)?),
         ..ingest::Options::new(fingerprints)
     };
     Ok(ingest::Ingest::new(store.clone(), options))

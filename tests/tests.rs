@@ -26,6 +26,8 @@ mod suites {
     mod loss;
     /// S1's record, the samples, idempotency, redaction, latency of an answer.
     mod main_job;
+    /// Other programs' records: the document's example, the command, a directory of one's own.
+    mod mapping;
     /// What the metrics say is what the senders were told.
     mod metrics;
     /// The PostgreSQL port, asked by psql, psycopg, SQLAlchemy and pgjdbc.

@@ -16,6 +16,7 @@ pub fn show(configuration: &Configuration) -> Result<u8> {
 pub fn check(configuration: &Configuration) -> Result<u8> {
     configuration.check_roles()?;
     configuration.listen()?;
+    drop(crate::mappings::load(configuration)?);
     let file =
         configuration.file().map_or("no file, defaults".to_string(), |file| file.display().to_string());
     print(format!("configuration is good ({file})\n").as_bytes())?;
