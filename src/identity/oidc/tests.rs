@@ -325,7 +325,7 @@ async fn a_provider_that_speaks_for_another_is_not_believed() {
 #[test]
 fn subjects_become_ids_that_are_bounded_plain_and_distinct() {
     assert_eq!(principal_id("auth0|u-7@acme.example"), "o-auth0|u-7@acme.example");
-    let ids: std::collections::BTreeSet<String> =
+    let ids: BTreeSet<String> =
         ["", "a b", "a_b", "a\nb", &"x".repeat(64), &"x".repeat(65), &"x".repeat(9999), "\u{202e}a"]
             .map(principal_id)
             .into();

@@ -61,4 +61,6 @@ server.listen(0, '127.0.0.1', () => {
   server.on('request', provider.callback());
   console.log(issuer);
 });
+// Whoever started it reads the issuer and no more.
+process.stdout.on('error', () => {});
 process.stdin.on('end', () => process.exit(0)).resume();
