@@ -169,10 +169,11 @@ impl Reader {
         now_us: i64,
     ) -> Result<Event<'a>, Refusal> {
         self.origins.clear();
-        let mut event = match mappings.plan(mapping) {
-            Some(plan) => plan.read(mapping, text, members, now_us, &mut self.origins)?,
-            None => self.read_named(text, members, mapping)?,
-        };
+        let mut event = Event::new(mapping);
+        match mappings.plan(mapping) {
+            Some(plan) => plan.read(&mut event, text, members, now_us, &mut self.origins)?,
+            None => self.read_named(&mut event, text, members)?,
+        }
         event.attributes.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
         if let Some([(twice, _), _]) =
             event.attributes.array_windows().find(|[left, right]| left.0 == right.0)
@@ -187,22 +188,21 @@ impl Reader {
     #[inline]
     fn read_named<'a>(
         &self,
+        event: &mut Event<'a>,
         text: &'a str,
         members: &[Member],
-        mapping: Mapping,
-    ) -> Result<Event<'a>, Refusal> {
-        let mut event = Event::new(mapping);
+    ) -> Result<(), Refusal> {
         event.attributes.reserve(8);
         let mut has_spares = false;
         for (member, name) in members.iter().zip(&self.names) {
             let name = name.and_then(|name| NAMES.get(name));
-            let target = match mapping {
+            let target = match event.mapping {
                 Mapping::Canonical => name.and_then(|name| name.canonical).map(|at| (at, Use::Plain)),
                 Mapping::Simple => name.and_then(|name| name.simple),
                 Mapping::File(_) => None,
             };
             match target {
-                Some((at, how)) if how != Use::Spare => take(&mut event, text, member, at, how)?,
+                Some((at, how)) if how != Use::Spare => take(event, text, member, at, how)?,
                 spare => {
                     has_spares |= spare.is_some();
                     event.attributes.push((key(text, member), member.value.of(text)));
@@ -210,9 +210,9 @@ impl Reader {
             }
         }
         if has_spares {
-            self.take_spares(&mut event, text, members);
+            self.take_spares(event, text, members);
         }
-        Ok(event)
+        Ok(())
     }
 
     /// Finds the known keys; gives the bits of [`sign`] of those that are not null.

@@ -208,10 +208,12 @@ impl Parser<'_> {
             Ok(mapping) => mapping,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        match mappings.plan(mapping).map_or(Ok(None), |plan| plan.parts(text, members)) {
-            Ok(None) => {}
-            Ok(Some(parts)) => return self.take_parts(&parts, mapping, redactions, position),
-            Err(refusal) => return Ok(Err(refusal)),
+        if let Some(plan) = mappings.plan(mapping) {
+            match plan.parts(text, members) {
+                Ok(None) => {}
+                Ok(Some(parts)) => return self.take_parts(&parts, mapping, redactions, position),
+                Err(refusal) => return Ok(Err(refusal)),
+            }
         }
         match self.reader.read(text, members, mapping, mappings, now_us) {
             Ok(event) => {

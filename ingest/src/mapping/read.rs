@@ -10,7 +10,6 @@ use std::ops::ControlFlow;
 use schemas::limits::{EVENT_KEYS_MAX, MAPPING_PARTS_MAX, PAYLOAD_VALUE_BYTES_MAX, VALUE_BYTES_MAX};
 use schemas::vocabulary::UNKNOWN;
 
-use super::Mapping;
 use super::plan::{
     Condition, Conversion, Filling, Path, Piece, Plan, Rule, Source, Test, Turn, address, column_unit_ns,
     duration, moment_ns, scaled,
@@ -29,15 +28,15 @@ const KEY_OVERHEAD_BYTES: usize = schemas::limits::MAPPING_KEY_OVERHEAD_BYTES;
 pub(crate) type Origin = (usize, usize);
 
 impl Plan {
-    /// Reads the record `text` with these `members`; notes in `origins` which rules filled columns.
+    /// Reads the record `text` with these `members` into `event`; notes in `origins` which rules filled columns.
     pub(crate) fn read<'a>(
         &'a self,
-        mapping: Mapping,
+        event: &mut Event<'a>,
         text: &'a str,
         members: &[Member],
         now_us: i64,
         origins: &mut Vec<Origin>,
-    ) -> Result<Event<'a>, Refusal> {
+    ) -> Result<(), Refusal> {
         let mut walk = Walk {
             plan: self,
             found: vec![None; self.nodes.len()],
@@ -53,11 +52,10 @@ impl Plan {
             return Err(duplicate(&twice));
         }
         let Walk { found, leaf, loose, .. } = walk;
-        let mut event = Event::new(mapping);
         let record = Record { plan: self, found };
         let mut taken: Vec<(usize, Option<&'static str>)> = Vec::new();
         for filling in &self.columns {
-            record.fill(&mut event, filling, now_us, &mut taken, origins)?;
+            record.fill(event, filling, now_us, &mut taken, origins)?;
         }
         if !event.has(place::TIME) {
             return Err(Refusal::new(Code::Unmapped, record.no_time()));
@@ -72,8 +70,7 @@ impl Plan {
                 }
             }
         }
-        check_size(&event)?;
-        Ok(event)
+        check_size(event)
     }
 
     /// The records of which `text` is several; none where it is one.
