@@ -216,11 +216,15 @@ impl GroupBuilder {
         self.section(TAG_CHECKPOINT, |out| out.extend_from_slice(note));
     }
 
-    /// Appends where a source has been read up to.
-    pub fn cursor(&mut self, source: &str, value: &str) {
+    /// Appends where a source had been read up to with the entries of a log below `end`.
+    pub fn cursor(&mut self, origin: &Origin, end: u64, name: &str, value: &str) {
+        let origin = origin.to_string();
         self.section(TAG_CURSOR, |out| {
-            out.extend_from_slice(&u16::try_from(source.len()).unwrap_or(u16::MAX).to_be_bytes());
-            out.extend_from_slice(source.as_bytes());
+            out.extend_from_slice(&u16::try_from(origin.len()).unwrap_or(u16::MAX).to_be_bytes());
+            out.extend_from_slice(origin.as_bytes());
+            out.extend_from_slice(&end.to_be_bytes());
+            out.extend_from_slice(&u16::try_from(name.len()).unwrap_or(u16::MAX).to_be_bytes());
+            out.extend_from_slice(name.as_bytes());
             out.extend_from_slice(value.as_bytes());
         });
     }
@@ -279,12 +283,20 @@ pub enum Section<'a> {
     /// A signed checkpoint note.
     Checkpoint(&'a [u8]),
     /// Where a source has been read up to.
-    Cursor {
-        /// Name of the source.
-        source: &'a str,
-        /// Its position, in the source's own words.
-        value: &'a str,
-    },
+    Cursor(CursorSection<'a>),
+}
+
+/// Where a source had been read up to with the entries of a log below `end`, the last of which is in the same group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CursorSection<'a> {
+    /// The log.
+    pub origin: Origin,
+    /// One past the last entry that was read before this position.
+    pub end: u64,
+    /// Name of the cursor.
+    pub name: &'a str,
+    /// The position, in the collector's own words; empty where the cursor is forgotten.
+    pub value: &'a str,
 }
 
 /// Entries `first..first + count` of one log, with payload records.
@@ -347,7 +359,7 @@ pub fn sections(body: &[u8], count: u32) -> Result<Vec<Section<'_>>> {
         sections.push(match tag {
             TAG_ENTRIES => Section::Entries(entries_section(bytes).ok_or_else(|| wrong("entries section"))?),
             TAG_CHECKPOINT => Section::Checkpoint(bytes),
-            TAG_CURSOR => cursor_section(bytes).ok_or_else(|| wrong("cursor section"))?,
+            TAG_CURSOR => Section::Cursor(cursor_section(bytes).ok_or_else(|| wrong("cursor section"))?),
             _ => return Err(wrong(&format!("unknown section tag {tag}"))),
         });
     }
@@ -365,10 +377,12 @@ fn entries_section(bytes: &[u8]) -> Option<EntriesSection<'_>> {
     Some(EntriesSection { origin, first, count, entries, payloads: reader.0 })
 }
 
-fn cursor_section(bytes: &[u8]) -> Option<Section<'_>> {
+fn cursor_section(bytes: &[u8]) -> Option<CursorSection<'_>> {
     let mut reader = Reader(bytes);
-    let source = reader.short_text()?;
-    Some(Section::Cursor { source, value: std::str::from_utf8(reader.0).ok()? })
+    let origin = reader.short_text()?.parse().ok()?;
+    let end = reader.u64()?;
+    let name = reader.short_text()?;
+    Some(CursorSection { origin, end, name, value: std::str::from_utf8(reader.0).ok()? })
 }
 
 /// Takes fixed-size things off the front of a slice.
@@ -408,7 +422,7 @@ mod tests {
         let mut builder = GroupBuilder::new();
         builder.entries(&origin, 5, 2, b"\0\x03abc\0\x01d", b"\0\0\0\x02xy");
         builder.checkpoint(b"note\n");
-        builder.cursor("kafka/topic/0", "17");
+        builder.cursor(&origin, 7, "kafka/topic/0", "17");
         builder.finish(3, [4; 16], Position { file: 1, offset: 512 }).unwrap()
     }
 
@@ -426,7 +440,13 @@ mod tests {
         assert_eq!(entries.entries().unwrap(), [b"abc".as_slice(), b"d"]);
         assert_eq!(entries.payloads().unwrap(), [b"xy"]);
         assert_eq!(sections[1], Section::Checkpoint(b"note\n"));
-        assert_eq!(sections[2], Section::Cursor { source: "kafka/topic/0", value: "17" });
+        let cursor = CursorSection {
+            origin: "i/t/events/w1".parse().unwrap(),
+            end: 7,
+            name: "kafka/topic/0",
+            value: "17",
+        };
+        assert_eq!(sections[2], Section::Cursor(cursor));
     }
 
     #[test]

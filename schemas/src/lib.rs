@@ -35,6 +35,7 @@ pub mod tree;
 
 pub mod checkpoint;
 pub mod control;
+pub mod cursor;
 pub mod note;
 
 pub mod group;
@@ -47,6 +48,7 @@ pub mod segment;
 mod error;
 
 pub use column::{Column, ColumnType};
+pub use cursor::CursorName;
 pub use error::Error;
 pub use origin::{LogId, Origin};
 pub use stream::Stream;

@@ -3,6 +3,7 @@
 //! A limit is reached by a test (`tests/tidy.rs` lists which). Configurable ones carry their default here;
 //! the others are part of the format and never change within a version.
 
+mod cursor;
 mod detect;
 mod format;
 mod gate;
@@ -17,6 +18,7 @@ mod redact;
 mod store;
 mod verify;
 
+pub use cursor::*;
 pub use detect::*;
 pub use format::*;
 pub use gate::*;
@@ -41,6 +43,9 @@ const _: () = assert!(SEAL_ROWS <= SEGMENT_ROWS_MAX && SMALL_LOG_ROWS <= SEAL_RO
 const _: () = assert!(SEAL_AGE_US <= SEAL_AGE_SMALL_US);
 const _: () = assert!(GROUP_BODY_BYTES_MAX as u64 <= u32::MAX as u64);
 const _: () = assert!(QUEUED_BYTES_MAX < UNSEALED_BYTES_MAX);
+const _: () = assert!(CURSORS_APPEND_MAX <= CURSORS_LOG_MAX);
+const _: () =
+    assert!(CURSORS_LOG_MAX * (3 * CURSOR_PART_BYTES_MAX + CURSOR_VALUE_BYTES_MAX) < NOTE_BYTES_MAX / 2);
 const _: () = assert!(SQL_BYTES_MAX < POSTGRES_MESSAGE_BYTES_MAX);
 const _: () = assert!(POSTGRES_STARTUP_BYTES_MAX < POSTGRES_MESSAGE_BYTES_MAX);
 const _: () = assert!(LOGIN_FAILURES_MAX < LOGIN_NETWORK_FAILURES_MAX);

@@ -301,7 +301,7 @@ fn write_ahead_groups() {
                 b"\0\0\0\x02xy",
             );
             builder.checkpoint(b"note");
-            builder.cursor("source", "value");
+            builder.cursor(&"i/t/events/w1".parse().unwrap(), at as u64 + 2, "source", "value");
         }
         builder.finish(9, [7; 16], Position { file: 1, offset: 512 }).unwrap()
     };

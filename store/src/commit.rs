@@ -108,7 +108,11 @@ pub(crate) fn commit_once(shared: &Shared) -> Result<bool> {
     let carried = carry_forward(shared, &mut group, &mut ends)?;
     for (item, filled) in &batch.ranges {
         group.entries(&item.log.origin, filled.first, filled.count, &filled.bundle, &filled.records);
-        ends.insert(item.log.number, filled.first + u64::from(filled.count));
+        let end = filled.first + u64::from(filled.count);
+        for step in &filled.cursors {
+            group.cursor(&item.log.origin, end, step.name.as_str(), step.to.as_deref().unwrap_or_default());
+        }
+        ends.insert(item.log.number, end);
     }
     for note in batch.notes.iter().flat_map(|(notes, _)| notes) {
         group.checkpoint(note.note.as_bytes());
@@ -229,6 +233,10 @@ fn carry_forward(
             let (bundle, records) = encode_again(log, batch)?;
             let count = u32::try_from(batch.entries.num_rows()).unwrap_or(u32::MAX);
             group.entries(&log.origin, batch.first, count, &bundle, &records);
+        }
+        // A seal may come between: what it took along is in its manifest.
+        for step in lock(&log.view).cursors.steps() {
+            group.cursor(&log.origin, step.end, &step.name, &step.value);
         }
         if !snapshot.checkpoint.is_empty() {
             group.checkpoint(snapshot.checkpoint.as_bytes());

@@ -15,6 +15,15 @@ pub enum Error {
     /// This draft cannot be stored as it is; others can.
     #[error("draft refused: {0}")]
     Refused(#[from] schemas::Error),
+    /// The source has been read past where this append goes on from, or never was read up to there: nothing was
+    /// written. Read the cursor again and go on from it.
+    #[error("cursor {name} is at {found:?}, not where this append goes on from; go on from there")]
+    CursorMoved {
+        /// Its name.
+        name: String,
+        /// Its position in the log.
+        found: Option<String>,
+    },
     /// A write or sync failed: what is on disk is unknown, so nothing more is written. Restart to recover.
     #[error("store stopped writing after a failure: {reason}; restart it to recover")]
     Poisoned {

@@ -22,6 +22,7 @@ pub mod keys;
 
 mod control;
 mod crash;
+mod cursor;
 mod draft;
 mod durable;
 mod error;
@@ -47,17 +48,19 @@ mod power_cut;
 
 pub use clock::Clock;
 pub use crash::PLACES as CRASH_PLACES;
+pub use cursor::Cursor;
 pub use draft::{Draft, Receipt};
 pub use error::{Error, Result};
 pub use keys::{Keys, write_secret};
 pub use options::Options;
 pub use snapshot::{DataFile, LogSnapshot, Segment, Unsealed};
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use schemas::control::Control;
-use schemas::{Origin, Stream, layout};
+use schemas::{CursorName, Origin, Stream, layout};
 
 use disk::{Disk, RealDisk};
 use sequence::{Placed, place};
@@ -271,6 +274,19 @@ impl Log {
     /// [`Error::Busy`], [`Error::DiskFull`]: nothing was written, try later. [`Error::Refused`]: this draft is not
     /// storable. [`Error::Poisoned`], [`Error::Tampered`]: the store takes nothing more.
     pub async fn append(&self, draft: Draft) -> Result<Receipt> {
+        self.append_read(draft, Vec::new()).await
+    }
+
+    /// Appends a draft and says how far its sources have been read with it; returns once both are on stable storage,
+    /// neither without the other.
+    ///
+    /// A position stands only behind an entry: where every row is a duplicate ([`Receipt::count`] is 0), the cursors
+    /// stay as they were.
+    ///
+    /// # Errors
+    /// As [`Log::append`]; [`Error::CursorMoved`] where a cursor is not where the append goes on from, so that what is
+    /// sent twice is recorded once.
+    pub async fn append_read(&self, draft: Draft, cursors: Vec<Cursor>) -> Result<Receipt> {
         let bytes =
             ((draft.entries.get_array_memory_size() + draft.payloads.get_array_memory_size()) / 2) as u64;
         // One that is over the whole budget is told that it is too large, not to try again.
@@ -279,10 +295,11 @@ impl Log {
             return Err(sign::closed());
         }
         let placed = if draft.entries.num_rows() <= INLINE_ROWS_MAX {
-            place(&self.shared, &self.state, &draft, true)?
+            place(&self.shared, &self.state, &draft, &cursors, true)?
         } else {
             let (shared, state) = (Arc::clone(&self.shared), Arc::clone(&self.state));
-            let placed = tokio::task::spawn_blocking(move || place(&shared, &state, &draft, true)).await;
+            let place = move || place(&shared, &state, &draft, &cursors, true);
+            let placed = tokio::task::spawn_blocking(place).await;
             placed.map_err(|error| Error::Poisoned { reason: error.to_string() })??
         };
         let (first_index, count) = (placed.first, placed.count);
@@ -309,6 +326,26 @@ impl Log {
             tokio::task::spawn_blocking(move || sequence::place_control(&shared, &state, &control)).await;
         let placed = placed.map_err(|error| Error::Poisoned { reason: error.to_string() })??;
         durable(&self.shared, placed).await.map(|_| ())
+    }
+
+    /// Where this cursor is: what the next append that moves it goes on from. What was appended and is not durable yet
+    /// counts; if it never becomes durable, neither does anything after it.
+    pub fn cursor(&self, name: &CursorName) -> Option<String> {
+        lock(&self.state.sequencer).cursors.get(name.as_str()).cloned()
+    }
+
+    /// The cursors of one source of a collector, by partition; as [`Log::cursor`].
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for names that no cursor has.
+    pub fn cursors(&self, collector: &str, source: &str) -> Result<BTreeMap<String, String>> {
+        let any = CursorName::new(collector, source, "any")?;
+        let sequencer = lock(&self.state.sequencer);
+        let of_source = sequencer.cursors.range(any.source_prefix().to_string()..);
+        let of_source = of_source.map_while(|(name, value)| {
+            Some((name.strip_prefix(any.source_prefix())?.to_string(), value.clone()))
+        });
+        Ok(of_source.collect())
     }
 
     /// The log as it is now.

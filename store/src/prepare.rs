@@ -15,6 +15,7 @@ use schemas::stream::{INGEST_TIME, LOG_INDEX, PAYLOAD_COMMITMENT, SALT_BYTES};
 use schemas::tree::leaf_hash;
 use schemas::{Error as FormatError, Hash, LogId, Stream};
 
+use crate::cursor::Cursor;
 use crate::draft::Draft;
 use crate::error::Result;
 use crate::keys::random;
@@ -65,6 +66,8 @@ pub(crate) struct Filled {
     pub(crate) entries: RecordBatch,
     /// Schema: the stream's payload schema.
     pub(crate) payloads: RecordBatch,
+    /// How far its sources have been read with it.
+    pub(crate) cursors: Vec<Cursor>,
 }
 
 /// Checks a draft and does all that does not depend on its place in the log.
@@ -144,6 +147,7 @@ impl Prepared {
             leaves,
             entries: self.entry_batch(keep, rows.len(), first, ingest_us)?,
             payloads: self.payload_batch(&payload_rows)?,
+            cursors: Vec::new(),
         })
     }
 

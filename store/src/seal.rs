@@ -1,7 +1,6 @@
 //! Sealing: unsealed rows become Parquet files and tiles, are read again and hashed again, and only then does a
 //! signed manifest make them the log's. One straight function; each comment answers "and if we crash here?".
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -360,7 +359,7 @@ fn publish_manifest(
         snapshot,
         add: live.iter().chain(added).cloned().collect(),
         remove: Vec::new(),
-        cursors: BTreeMap::new(),
+        cursors: lock(&log.view).cursors.at(part.last),
     };
     let note = log.keys.manifest.sign(&manifest.to_text()?);
     let path = format!("{}/{}", layout::origin_dir(&log.origin), layout::manifest(number));
@@ -398,6 +397,7 @@ fn show(shared: &Shared, log: &LogState, part: &Part, added: &[File], number: u6
         left.first().and_then(|batch| times(&batch.entries, "ingest_time").first().copied());
     view.unsealed = left;
     view.sealed = part.last;
+    view.cursors.seal(part.last);
     view.manifest = number;
     view.manifest_digest = digest;
     while view.notes.front().is_some_and(|(size, _)| *size <= part.last) {

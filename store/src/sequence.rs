@@ -12,10 +12,11 @@ use schemas::stream::{PAYLOAD_COMMITMENT, SESSION_ID, TAGS};
 use tokio::sync::oneshot;
 
 use crate::control::control_draft;
+use crate::cursor::{self, Cursor};
 use crate::draft::Draft;
 use crate::error::{Error, Result};
 use crate::lookup::Recorded;
-use crate::prepare::{Prepared, arrow_error, prepare};
+use crate::prepare::{Filled, Prepared, arrow_error, prepare};
 use crate::sign::closed;
 use crate::state::{Item, LogState, Sequencer, Shared, Slot, lock};
 use crate::window::IdKey;
@@ -53,6 +54,7 @@ pub(crate) fn place(
     shared: &Shared,
     log: &Arc<LogState>,
     draft: &Draft,
+    cursors: &[Cursor],
     from_outside: bool,
 ) -> Result<Placed> {
     let mut prepared = prepare(log.origin.stream(), log.origin.tenant(), draft, from_outside)?;
@@ -82,9 +84,10 @@ pub(crate) fn place(
         if from_outside && shared.closing.load(Ordering::SeqCst) {
             return Err(closed());
         }
+        cursor::check(&sequencer.cursors, cursors)?;
         let hits = hits(&sequencer, &rows);
         if hits.is_empty() {
-            return assign(shared, log, &mut sequencer, &prepared, rows);
+            return assign(shared, log, &mut sequencer, &prepared, rows, cursors);
         }
         // Comparing reads the log, which must not keep other appends waiting.
         drop(sequencer);
@@ -209,6 +212,7 @@ fn assign(
     sequencer: &mut Sequencer,
     prepared: &Prepared,
     mut rows: Rows,
+    cursors: &[Cursor],
 ) -> Result<Placed> {
     let count = rows.keep.iter().filter(|keep| **keep).count() as u64;
     if count == 0 {
@@ -220,6 +224,7 @@ fn assign(
     // Refused, it must not have moved the place of the next.
     let (slot, durable) = enqueue(shared, log, prepared.bytes())?;
     sequencer.next += count;
+    cursor::take(&mut sequencer.cursors, cursors);
     let mut index = first;
     for (row, keep) in rows.keep.iter().enumerate() {
         if *keep {
@@ -230,7 +235,7 @@ fn assign(
         }
     }
     let filled = prepared.fill(&rows.keep, &log.keys.log_id, first, ingest_us);
-    fill(shared, &slot, filled)?;
+    fill(shared, &slot, filled.map(|filled| Filled { cursors: cursors.to_vec(), ..filled }))?;
     Ok(Placed { first, count, duplicates: rows.resolved(first), durable: Some(durable) })
 }
 
@@ -285,7 +290,7 @@ fn enqueue(shared: &Shared, log: &Arc<LogState>, bytes: u64) -> Result<Queued> {
 
 /// Fills a place. What was checked before the place was given out cannot fail now; if it does, the log would have
 /// a hole, so the store stops.
-fn fill(shared: &Shared, slot: &Slot, filled: Result<crate::prepare::Filled>) -> Result<()> {
+fn fill(shared: &Shared, slot: &Slot, filled: Result<Filled>) -> Result<()> {
     match filled {
         Ok(filled) => {
             *lock(&slot.0) = Some(filled);

@@ -14,6 +14,7 @@ use schemas::{Hash, Origin, Stream, manifest};
 use tokio::sync::{oneshot, watch};
 
 use crate::clock::Clock;
+use crate::cursor::{Cursors, Positions};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::keys::{Keys, LogKeys};
@@ -141,6 +142,8 @@ pub(crate) struct Sequencer {
     /// Wall and monotonic time at the start of the clock run.
     pub(crate) run: (i64, i64),
     pub(crate) window: Window,
+    /// With all that was placed.
+    pub(crate) cursors: Positions,
 }
 
 /// What readers see.
@@ -159,6 +162,7 @@ pub(crate) struct View {
     pub(crate) unsealed_bytes: u64,
     pub(crate) oldest_unsealed_us: Option<i64>,
     pub(crate) tree: CompactRange,
+    pub(crate) cursors: Cursors,
 }
 
 /// What a seal continues from.
@@ -232,6 +236,9 @@ impl View {
         }
         filled.leaves.iter().for_each(|leaf| self.tree.push(*leaf));
         self.durable += u64::from(filled.count);
+        for step in &filled.cursors {
+            self.cursors.apply(self.durable, step.name.as_str(), step.to.as_deref().unwrap_or_default());
+        }
         self.unsealed_bytes += bundle_bytes + filled.records.len() as u64;
         self.oldest_unsealed_us.get_or_insert(ingest_us);
         self.unsealed.push(Unsealed {

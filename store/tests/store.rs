@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int64Type;
-use schemas::Stream;
 use schemas::rows::{Row, RowsBuilder};
 use schemas::stream::{EVENT_ID, SESSION_ID, SOURCE, TENANT, TIME, payload_ids};
+use schemas::{CursorName, Stream};
 use store::clock::SystemClock;
-use store::{Draft, Error, Keys, LogSnapshot, Options, Store};
+use store::{Cursor, Draft, Error, Keys, LogSnapshot, Options, Store};
 
 fn draft(ids: &[&str], note: &str) -> Draft {
     let mut entries = RowsBuilder::drafts(Stream::Events);
@@ -168,4 +168,50 @@ async fn many_small_appends_from_many_tasks_make_one_contiguous_log() {
     });
     assert_eq!(last, 801);
     store.close().await.unwrap();
+}
+
+fn read_from(from: Option<&str>, to: Option<&str>) -> Vec<Cursor> {
+    let name = CursorName::new("kafka", "orders", "0").unwrap();
+    vec![Cursor { name, from: from.map(str::to_string), to: to.map(str::to_string) }]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_moves_with_its_entries_and_is_found_after_every_kind_of_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut at: Option<String> = None;
+    for (life, ids) in [["a", "b"], ["c", "d"], ["e", "f"]].into_iter().enumerate() {
+        let store = open(dir.path());
+        let log = store.log("default", Stream::Events).await.unwrap();
+        let name = CursorName::new("kafka", "orders", "0").unwrap();
+        assert_eq!(log.cursor(&name), at, "life {life}");
+        for id in ids {
+            let next = format!("{life}-{id}");
+            log.append_read(draft(&[id], "{}"), read_from(at.as_deref(), Some(&next))).await.unwrap();
+            // The same range again, as a collector that was not told sends it: nothing is written.
+            let again = log.append_read(draft(&["x"], "{}"), read_from(at.as_deref(), Some(&next))).await;
+            let Err(Error::CursorMoved { found, .. }) = again else { panic!("taken twice: {again:?}") };
+            assert_eq!(found, Some(next.clone()));
+            at = Some(next);
+        }
+        assert_eq!(log.cursors("kafka", "orders").unwrap(), [("0".to_string(), at.clone().unwrap())].into());
+        assert!(log.cursors("kafka", "order").unwrap().is_empty());
+        if life == 1 {
+            store.seal().await.unwrap();
+        }
+        store.close().await.unwrap();
+    }
+    let store = open(dir.path());
+    let log = store.log("default", Stream::Events).await.unwrap();
+    assert_eq!(log.snapshot().durable, 7, "six events and the log's own entry");
+    // Nothing to stand behind: a range of duplicates moves no cursor.
+    let receipt = log.append_read(draft(&["a"], "{}"), read_from(at.as_deref(), Some("x"))).await.unwrap();
+    assert_eq!((receipt.count, receipt.duplicates.len()), (0, 1));
+    let name = CursorName::new("kafka", "orders", "0").unwrap();
+    assert_eq!(log.cursor(&name), at);
+    log.append_read(draft(&["g"], "{}"), read_from(at.as_deref(), None)).await.unwrap();
+    assert_eq!(log.cursor(&name), None, "forgotten");
+    store.close().await.unwrap();
+    drop((store, log));
+    let log = open(dir.path()).log("default", Stream::Events).await.unwrap();
+    assert_eq!(log.cursor(&name), None, "forgotten for good");
 }

@@ -80,8 +80,7 @@ def decode_sections(body: bytes, count: int) -> list[dict[str, Any]]:
         elif tag == 2:
             sections.append({"checkpoint": section.data.decode("utf-8")})
         else:
-            name = section.take(section.unsigned(2)).decode("utf-8")
-            sections.append({"cursor": name, "value": section.data.decode("utf-8")})
+            sections.append(decode_cursor(section))
     require(len(sections) == count, "another number of sections")
     return sections
 
@@ -99,6 +98,14 @@ def decode_entries(section: Reader) -> dict[str, Any]:
     while section.data:
         payloads.append(section.take(section.unsigned(4)))
     return {"origin": str(origin), "first": first, "entries": entries, "payloads": payloads}
+
+
+def decode_cursor(section: Reader) -> dict[str, Any]:
+    """A cursor section: origin, end, name and value."""
+    origin = parse_origin(section.take(section.unsigned(2)).decode("utf-8"))
+    end = section.unsigned(8)
+    name = section.take(section.unsigned(2)).decode("utf-8")
+    return {"origin": str(origin), "end": end, "cursor": name, "value": section.data.decode("utf-8")}
 
 
 def decode_record(record: bytes) -> tuple[int, bytes, list[tuple[int, bytes]]]:

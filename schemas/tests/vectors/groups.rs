@@ -37,7 +37,7 @@ pub fn group() -> Vec<u8> {
     let mut builder = GroupBuilder::new();
     builder.entries(&origin(Stream::Events), 5, 2, &bundle, &records);
     builder.checkpoint("a note\n\n— x y\n".as_bytes());
-    builder.cursor("kafka/topic/0", "17");
+    builder.cursor(&origin(Stream::Events), 7, "kafka/topic/0", "17");
     builder.finish(9, [0xa5; 16], Position { file: 2, offset: 512 }).unwrap()
 }
 
@@ -63,6 +63,11 @@ fn section(section: &Section<'_>) -> Value {
             "payloads": entries.payloads().unwrap().into_iter().map(hex).collect::<Vec<_>>(),
         }),
         Section::Checkpoint(note) => json!({ "checkpoint": String::from_utf8_lossy(note) }),
-        Section::Cursor { source, value } => json!({ "cursor": source, "value": value }),
+        Section::Cursor(cursor) => json!({
+            "origin": cursor.origin.to_string(),
+            "end": cursor.end,
+            "cursor": cursor.name,
+            "value": cursor.value,
+        }),
     }
 }

@@ -16,6 +16,7 @@ use super::disk::{SimDisk, relative};
 use super::draft::Event;
 use super::image::write_out;
 use super::model::Model;
+use super::rig::numbered;
 use crate::disk::Disk;
 use crate::segment_file::decode;
 use crate::state::{LogState, Shared, lock};
@@ -126,6 +127,7 @@ pub(super) fn check(disk: &SimDisk, shared: &Shared, model: &Model) {
     for log in shared.all_logs() {
         let found = read(disk, &log);
         check_log(&log, &found);
+        check_cursor(&log, &found, model);
         logs.insert((log.origin.tenant().to_string(), log.origin.stream()), found);
     }
     for (name, promised) in &model.logs {
@@ -152,6 +154,31 @@ fn check_once(name: &super::model::Name, found: &Read) {
     if let Some(pair) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
         panic!("{name:?}: {} is recorded twice", pair[0]);
     }
+}
+
+/// Of the numbered source the log has what lies before the cursor, each once and in order: the cursor is never ahead of
+/// its durable records and never behind acknowledged ones; and so at every size that a manifest may name.
+fn check_cursor(log: &LogState, found: &Read, model: &Model) {
+    let cursors = lock(&log.view).cursors.clone();
+    let at = |size: u64| -> u64 {
+        cursors.at(size).get(numbered().as_str()).map_or(0, |value| value.parse().unwrap())
+    };
+    let read: Vec<(u64, &str)> = found
+        .events
+        .iter()
+        .filter_map(|(index, event)| Some((*index, event.id.strip_prefix("n-")?)))
+        .collect();
+    for (number, (index, id)) in (0u64..).zip(&read) {
+        assert_eq!(*id, number.to_string(), "{}: index {index} of the numbered source", log.origin);
+    }
+    let name = (log.origin.tenant().to_string(), log.origin.stream());
+    let durable = lock(&log.view).durable;
+    assert_eq!(at(durable), read.len() as u64, "{}: the cursor and what is durable", log.origin);
+    let promised = model.logs.get(&name).map_or(0, |promised| promised.pulled);
+    assert!(at(durable) >= promised, "{}: cursor {} is behind {promised}", log.origin, at(durable));
+    let sealed = lock(&log.view).sealed;
+    let below = read.iter().filter(|(index, _)| *index < sealed).count() as u64;
+    assert_eq!(at(sealed), below, "{}: the cursor and what is sealed", log.origin);
 }
 
 /// Sizes in order, the signed root that of the entries, entry 0 the log's own, times rising but at a clock run.

@@ -155,7 +155,11 @@ impl Run {
         let choice = self.random.below(100);
         self.trace.push(format!("step {choice} {tenant} {stream}"));
         match choice {
-            0..36 => self.append(rig, tenant, stream),
+            0..28 => self.append(rig, tenant, stream),
+            28..36 => {
+                rig.open_log(tenant, stream)?;
+                rig.pull(tenant, stream, 1 + self.random.below(5))
+            }
             36..58 => rig.commit().map(|_| ()),
             58..70 => rig.sign(self.random.one_in(2)),
             70..76 => rig.rounds(self.random.one_in(2)),

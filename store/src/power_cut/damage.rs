@@ -34,6 +34,7 @@ impl Ended {
         for (first, count) in [(0, 300), (300, 40)] {
             rig.append("default", Stream::Events, &events(first, count)).unwrap();
             rig.append("other", Stream::Events, &events(first, 5)).unwrap();
+            rig.pull("other", Stream::Events, 3).unwrap();
             rig.commit_all().unwrap();
             rig.sign(true).unwrap();
             rig.seal_all().unwrap();
@@ -45,6 +46,7 @@ impl Ended {
             rig.append("default", Stream::Events, &events(1000 + round * 20, 12)).unwrap();
             rig.commit_all().unwrap();
             rig.append("other", Stream::Events, &events(1000 + round * 20, 2)).unwrap();
+            rig.pull("other", Stream::Events, 2).unwrap();
             rig.commit_all().unwrap();
         }
         rig.rounds(true).unwrap();
@@ -87,6 +89,7 @@ impl Ended {
             let signed = promised.shown.last_key_value().map_or(0, |(size, _)| *size);
             let unsigned = promised.acknowledged.split_off(&signed);
             promised.in_flight.extend(unsigned.into_values());
+            promised.pulled = 0;
         }
     }
 }

@@ -32,6 +32,13 @@ impl Event {
     }
 }
 
+impl Event {
+    /// What the numbered source has at a place.
+    pub(super) fn numbered(at: u64, stream: Stream) -> Event {
+        Event { id: format!("n-{at}"), ..Event::new(at, stream) }
+    }
+}
+
 /// The draft of these events.
 pub(super) fn draft(tenant: &str, stream: Stream, events: &[Event]) -> Draft {
     let mut entries = RowsBuilder::drafts(stream);

@@ -35,6 +35,7 @@ fn script(rig: &mut Rig) -> Result<()> {
     for round in 0..4 {
         rig.append("default", Stream::Access, &events(100 + round * 100, 90, Stream::Access))?;
         rig.append("other", Stream::Events, &events(100 + round * 100, 2, Stream::Events))?;
+        rig.pull("other", Stream::Events, 3)?;
         rig.commit_all()?;
     }
     rig.sign(true)?;
@@ -62,7 +63,7 @@ fn check_stopped(rig: &Rig) {
     for log in shared.all_logs() {
         if log.origin.stream() == Stream::Alerts {
             let late = draft(log.origin.tenant(), Stream::Alerts, &events(9000, 1, Stream::Alerts));
-            assert!(matches!(place(shared, &log, &late, true), Err(Error::Poisoned { .. })));
+            assert!(matches!(place(shared, &log, &late, &[], true), Err(Error::Poisoned { .. })));
             assert!(!matches!(commit_once(shared), Ok(true)), "committed after a failure");
         }
         log.seal_wanted.store(true, Ordering::SeqCst);

@@ -17,6 +17,8 @@ pub(super) struct Promised {
     pub(super) acknowledged: BTreeMap<u64, Event>,
     /// Sent, and not acknowledged or not yet.
     pub(super) in_flight: Vec<Event>,
+    /// How far the numbered source was acknowledged.
+    pub(super) pulled: u64,
     /// Checkpoints that were shown.
     pub(super) shown: BTreeMap<u64, Hash>,
 }

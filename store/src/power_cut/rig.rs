@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use schemas::Stream;
 use schemas::checkpoint::Checkpoint;
+use schemas::{CursorName, Stream};
 use tokio::sync::oneshot::Receiver;
 
 use super::check::{check, verify_image};
@@ -13,6 +13,8 @@ use super::draft::{Event, draft};
 use super::model::{Model, Name};
 use crate::clock::ManualClock;
 use crate::commit::commit_once;
+use crate::cursor::Cursor;
+use crate::draft::Draft;
 use crate::error::{Error, Result};
 use crate::keys::Keys;
 use crate::options::Options;
@@ -53,6 +55,13 @@ struct Waiting {
     first: u64,
     duplicates: Vec<(usize, u64)>,
     durable: Receiver<Result<u64>>,
+    /// The position in the numbered source that it comes to.
+    pulled: u64,
+}
+
+/// The cursor of the numbered source of a log.
+pub(super) fn numbered() -> CursorName {
+    CursorName::new("tail", "numbers", "0").unwrap()
 }
 
 /// An open store.
@@ -123,16 +132,45 @@ impl Rig {
             }
         }
         let Placed { first, duplicates, durable, .. } =
-            match place(&shared, &log, &draft(tenant, stream, events), true) {
+            match place(&shared, &log, &draft(tenant, stream, events), &[], true) {
                 // The same event waits for the disk: its second sender is told to come again.
                 Err(Error::Busy { .. }) => return Ok(()),
                 placed => placed?,
             };
         let events = events.to_vec();
         match durable {
-            Some(durable) => self.waiting.push(Waiting { name, events, first, duplicates, durable }),
+            Some(durable) => {
+                self.waiting.push(Waiting { name, events, first, duplicates, durable, pulled: 0 });
+            }
             None => self.acknowledge(&name, &events, first, &duplicates),
         }
+        Ok(())
+    }
+
+    /// Reads the next events of a numbered source from where the log's cursor is; they wait for the next commit. Their
+    /// ids are not looked for: the cursor alone keeps them from being recorded twice.
+    pub(super) fn pull(&mut self, tenant: &str, stream: Stream, count: u64) -> Result<()> {
+        let shared = Arc::clone(&self.opened.shared);
+        shared.admit(0)?;
+        let log = shared.find(tenant, stream).unwrap();
+        let from = lock(&log.sequencer).cursors.get(numbered().as_str()).cloned();
+        let first: u64 = from.as_ref().map_or(0, |from| from.parse().unwrap());
+        let events: Vec<Event> = (first..first + count).map(|at| Event::numbered(at, stream)).collect();
+        let draft = Draft { idempotent: Vec::new(), ..draft(tenant, stream, &events) };
+        let step = Cursor { name: numbered(), from, to: Some((first + count).to_string()) };
+        let Placed { first: index, durable, .. } =
+            place(&shared, &log, &draft, std::slice::from_ref(&step), true)?;
+        // A second reader that goes on from the same place is refused.
+        let again = place(&shared, &log, &draft, std::slice::from_ref(&step), true);
+        assert!(matches!(again, Err(Error::CursorMoved { .. } | Error::Poisoned { .. })), "{again:?}");
+        self.waiting.push(Waiting {
+            name: (tenant.to_string(), stream),
+            events: Vec::new(),
+            first: index,
+            duplicates: Vec::new(),
+            durable: durable.unwrap(),
+            pulled: first + count,
+        });
         Ok(())
     }
 
@@ -153,6 +191,8 @@ impl Rig {
             match waiting.durable.try_recv() {
                 Ok(Ok(_)) => {
                     self.acknowledge(&waiting.name, &waiting.events, waiting.first, &waiting.duplicates);
+                    let promised = self.model.log(&waiting.name);
+                    promised.pulled = promised.pulled.max(waiting.pulled);
                 }
                 Ok(Err(_)) | Err(tokio::sync::oneshot::error::TryRecvError::Closed) => {}
                 Err(tokio::sync::oneshot::error::TryRecvError::Empty) => self.waiting.push(waiting),

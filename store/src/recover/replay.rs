@@ -6,8 +6,8 @@ use std::sync::Arc;
 use schemas::checkpoint::Checkpoint;
 use schemas::entry::EntryView;
 use schemas::group::{
-    EntriesSection, FILE_HEADER_BYTES, FileHeader, GROUP_HEADER_BYTES, GroupHeader, Position, Section,
-    sections,
+    CursorSection, EntriesSection, FILE_HEADER_BYTES, FileHeader, GROUP_HEADER_BYTES, GroupHeader, Position,
+    Section, sections,
 };
 use schemas::limits::GROUP_ALIGN_BYTES;
 use schemas::note::Note;
@@ -202,7 +202,7 @@ impl Replay {
                     apply_reached(log)?;
                     self.note_end(&origin, size);
                 }
-                Section::Cursor { .. } => {}
+                Section::Cursor(cursor) => apply_cursor(log(keys, logs, &cursor.origin)?, &cursor),
             }
         }
         Ok(())
@@ -271,6 +271,14 @@ fn apply_entries(log: &mut Found, section: &EntriesSection<'_>) -> Result<()> {
     log.view.apply(&filled, bytes, ingest_us)?;
     log.last_ingest_us = last_ingest_us(&filled).unwrap_or(log.last_ingest_us);
     apply_reached(log)
+}
+
+/// Takes a cursor in. Below the sealed size the manifest has spoken; past the durable one its entries were passed over,
+/// and it comes again with them.
+fn apply_cursor(log: &mut Found, section: &CursorSection<'_>) {
+    if section.end > log.view.sealed && section.end <= log.view.durable {
+        log.view.cursors.apply(section.end, section.name, section.value);
+    }
 }
 
 /// Whether everything that was passed over has come.
@@ -351,6 +359,8 @@ fn refill(log: &Found, section: &EntriesSection<'_>, skip: usize) -> Result<Fill
         leaves,
         entries: rows.finish()?,
         payloads: payload_batch(stream, &kept)?,
+        // They have sections of their own.
+        cursors: Vec::new(),
     })
 }
 

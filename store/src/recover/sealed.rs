@@ -13,6 +13,7 @@ use schemas::{Origin, Stream};
 
 use super::replay::{Awaited, Noted};
 use super::{Found, tampered};
+use crate::cursor::Cursors;
 use crate::disk::{DirEntry, Disk};
 use crate::durable::{TEMPORARY, failed};
 use crate::error::Result;
@@ -62,6 +63,7 @@ pub(crate) fn empty(keys: &Keys, origin: Origin) -> Result<Found> {
             unsealed_bytes: 0,
             oldest_unsealed_us: None,
             tree: CompactRange::new(),
+            cursors: Cursors::default(),
         },
         seal: SealState { tiles: TileBuilder::new(), live: Vec::new() },
         noted: Noted::at(CompactRange::new()),
@@ -111,6 +113,7 @@ pub(crate) fn load(disk: &Arc<dyn Disk>, keys: &Keys, origin: Origin) -> Result<
     log.view.sealed = newest.size;
     log.view.manifest = newest.number;
     log.view.manifest_digest = digest;
+    log.view.cursors = Cursors::of_manifest(newest.cursors);
     log.view.checkpoint = newest.checkpoint.into();
     log.view.segments = Arc::new(segments(&**disk, &log)?);
     log.seal.tiles = tiles;

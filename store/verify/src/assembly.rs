@@ -300,6 +300,26 @@ impl<'a> Assembly<'a> {
             size += 1;
         }
         self.report.durable = size;
+        self.check_cursors(log);
+    }
+
+    /// Of each cursor that the write-ahead files still tell of, the newest manifest says the same as of S.
+    fn check_cursors(&mut self, log: &WriteAheadLog) {
+        let sealed = self.plan.sealed;
+        // Sealed since the write-ahead files were read: what they said of the rest is not known.
+        if log.end() < sealed {
+            return;
+        }
+        for (name, values) in &log.cursors {
+            let Some((_, value)) = values.range(..=sealed).next_back() else { continue };
+            let said = self.plan.cursors.get(name).map_or("", String::as_str);
+            if said != value {
+                let wrong = format!(
+                    "cursor {name:?} is at {said:?} in the newest manifest, was durable at {value:?}"
+                );
+                self.gathered.find(Finding::new(wrong));
+            }
+        }
     }
 
     /// Says of each wrong root who claims it, and of each differing leaf whether the entry or the tile changed.

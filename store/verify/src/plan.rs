@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use schemas::checkpoint::Checkpoint;
 use schemas::control::LogOpened;
 use schemas::layout::{self, FileKind};
-use schemas::limits::NOTE_BYTES_MAX;
+use schemas::limits::{CURSORS_LOG_MAX, NOTE_BYTES_MAX};
 use schemas::manifest::{self, File, Manifest, NO_PREVIOUS};
 use schemas::note::VerifierKey;
 use schemas::tile::{TileId, partial_tiles};
@@ -112,6 +112,8 @@ pub struct Plan {
     pub manifests: BTreeMap<u64, ManifestSeen>,
     /// S: the size of the newest manifest.
     pub sealed: u64,
+    /// Where sources had been read up to at S.
+    pub cursors: BTreeMap<String, String>,
     /// The ranges to verify, ascending.
     pub ranges: Vec<Range>,
     /// Bytes of the partial tiles that size S has, read at once: the next seal removes them.
@@ -145,6 +147,7 @@ impl Plan {
             files: LogFiles::default(),
             manifests: BTreeMap::new(),
             sealed: 0,
+            cursors: BTreeMap::new(),
             ranges: Vec::new(),
             edge: BTreeMap::new(),
             expected: Vec::new(),
@@ -242,6 +245,10 @@ impl Plan {
             wrong.push(format!("its size {} is below {} before it", opened.size, self.sealed));
         }
         self.sealed = opened.size;
+        self.cursors.clone_from(&opened.cursors);
+        if opened.cursors.len() > CURSORS_LOG_MAX || opened.cursors.values().any(String::is_empty) {
+            wrong.push("its cursors are too many, or one is empty".to_string());
+        }
         match Checkpoint::open(opened.checkpoint.as_bytes(), &self.known.key) {
             Ok(checkpoint) if checkpoint.size == opened.size => {
                 let Checkpoint { size, root, .. } = checkpoint;

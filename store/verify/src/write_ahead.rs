@@ -10,10 +10,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use schemas::checkpoint::Checkpoint;
+use schemas::cursor::check_value;
 use schemas::entry::{EntryView, value};
 use schemas::group::{
-    EntriesSection, FILE_HEADER_BYTES, FileHeader, GROUP_HEADER_BYTES, GroupHeader, Position, Section,
-    padded, sections,
+    CursorSection, EntriesSection, FILE_HEADER_BYTES, FileHeader, GROUP_HEADER_BYTES, GroupHeader, Position,
+    Section, padded, sections,
 };
 use schemas::layout;
 use schemas::limits::{GROUP_ALIGN_BYTES, GROUP_BODY_BYTES_MAX, WAL_FILE_BYTES};
@@ -22,7 +23,7 @@ use schemas::payload::{Committer, RecordView};
 use schemas::rows::RowsBuilder;
 use schemas::stream::{CONTROL, INGEST_TIME, PAYLOAD_COMMITMENT, TENANT};
 use schemas::tree::{Hash, leaf_hash};
-use schemas::{LogId, Origin};
+use schemas::{CursorName, LogId, Origin};
 
 use crate::report::{Finding, Gathered};
 
@@ -42,6 +43,8 @@ pub struct WriteAheadLog {
     pub entries: BTreeMap<u64, WriteAheadEntry>,
     /// Signed checkpoint notes, not verified yet, with their place.
     pub checkpoints: Vec<(String, Vec<u8>)>,
+    /// Cursors by name, their values by end.
+    pub cursors: BTreeMap<String, BTreeMap<u64, String>>,
 }
 
 impl WriteAheadLog {
@@ -179,7 +182,7 @@ impl WriteAhead {
                     let origin = Checkpoint::parse(text.unverified_text())?.origin;
                     self.logs.entry(origin).or_default().checkpoints.push((place.to_string(), note.to_vec()));
                 }
-                Section::Cursor { .. } => {}
+                Section::Cursor(cursor) => self.cursor(place, cursor),
             }
         }
         Ok(())
@@ -238,6 +241,26 @@ impl WriteAhead {
             self.gathered.find(Finding::new(detail).log(section.origin.to_string()).index(index).file(place));
         }
         Ok(())
+    }
+
+    /// A cursor stands behind an entry that is there, and is repeated as it was.
+    fn cursor(&mut self, place: &str, cursor: CursorSection<'_>) {
+        let mut wrong = Vec::new();
+        let log = self.logs.entry(cursor.origin.clone()).or_default();
+        if cursor.end.checked_sub(1).is_none_or(|last| !log.entries.contains_key(&last)) {
+            wrong.push(format!("cursor {:?} is ahead of the entries: it says {}", cursor.name, cursor.end));
+        }
+        if cursor.name.parse::<CursorName>().is_err() || check_value(cursor.value).is_err() {
+            wrong.push(format!("cursor {:?} has a name or value that none has", cursor.name));
+        }
+        let of_name = log.cursors.entry(cursor.name.to_string()).or_default();
+        if of_name.get(&cursor.end).is_some_and(|before| before != cursor.value) {
+            wrong.push(format!("cursor {:?} is somewhere else than in an earlier group", cursor.name));
+        }
+        of_name.insert(cursor.end, cursor.value.to_string());
+        for detail in wrong {
+            self.gathered.find(Finding::new(detail).log(cursor.origin.to_string()).file(place));
+        }
     }
 
     /// What the files say of one another: consecutive groups, nothing unreadable before something readable.

@@ -56,7 +56,7 @@ fn store() -> (Store, Vec<u8>) {
     for (first, last) in [(sealed - 4, sealed + 3), (sealed + 3, sealed + 6), (sealed + 6, sealed + 10)] {
         let mut group = GroupBuilder::new();
         section(&mut group, log, first, last);
-        group.cursor("kafka/topic/0", "17");
+        group.cursor(&log.origin, last as u64, "kafka/topic/0", &last.to_string());
         groups.push(group);
     }
     groups[1].checkpoint(log.checkpoint(sealed + 3).as_bytes());
@@ -209,4 +209,40 @@ fn a_data_directory_without_what_is_signed_and_not_sealed_is_found() {
     fs::remove_file(store.data.path().join("lock")).unwrap();
     let copy = report(store.data.path().to_path_buf());
     assert!(copy.findings.is_empty() && copy.notes.len() == 1, "copied under its name: {copy:?}");
+}
+
+#[test]
+fn a_cursor_that_does_not_stand_behind_its_entries_is_found() {
+    let (mut store, _) = store();
+    let (sealed, origin) = (store.logs[1].sealed, store.logs[1].origin.clone());
+    let cursors = |of: &[(u64, &str, &str)], store: &Store| {
+        let mut group = GroupBuilder::new();
+        section(&mut group, &store.logs[1], sealed - 4, sealed + 10);
+        of.iter().for_each(|(end, name, value)| group.cursor(&origin, *end, name, value));
+        write(store, vec![group]);
+    };
+    let end = sealed as u64 + 10;
+    cursors(&[(end, "tail/a/1-2", "7"), (end - 1, "tail/a/1-2", "6")], &store);
+    assert_clean(&verified(&store));
+    cursors(&[(end + 1, "tail/a/1-2", "7")], &store);
+    found(&store, "is ahead of the entries");
+    cursors(&[(0, "tail/a/1-2", "7")], &store);
+    found(&store, "is ahead of the entries");
+    cursors(&[(end, "tail/a/1-2", "7"), (end, "tail/a/1-2", "8")], &store);
+    found(&store, "somewhere else than in an earlier group");
+    cursors(&[(end, "tail", "7")], &store);
+    found(&store, "a name or value that none has");
+    // What was durable below S is what the manifest says.
+    cursors(&[(sealed as u64, "tail/a/1-2", "7")], &store);
+    found(&store, "in the newest manifest, was durable at");
+    let log = &mut store.logs[1];
+    log.seal_with(&|batch| batch, &|manifest| {
+        manifest.cursors.insert("tail/a/1-2".to_string(), "7".to_string());
+    });
+    store.round();
+    store.logs[0].seal();
+    cursors(&[(sealed as u64, "tail/a/1-2", "7")], &store);
+    assert_clean(&verified(&store));
+    cursors(&[(sealed as u64 + 10, "tail/a/1-2", "8")], &store);
+    found(&store, "in the newest manifest, was durable at");
 }
