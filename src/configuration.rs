@@ -11,7 +11,11 @@ use schemas::limits;
 use toml::Value;
 
 use crate::arguments::{Cli, Command, Keys, Place, Token};
-use crate::identity;
+use crate::{collectors, identity};
+
+mod gates;
+
+use gates::GATES;
 
 /// Where a setting came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,54 +106,6 @@ fn known() -> Vec<(&'static str, Value, &'static str)> {
     known
 }
 
-/// The keys of each gate.
-const GATES: [(Gate, [&str; 3]); 6] = [
-    (
-        Gate::AuthFailureRate,
-        [
-            "gates.auth_failure_rate.window_s",
-            "gates.auth_failure_rate.target",
-            "gates.auth_failure_rate.block",
-        ],
-    ),
-    (
-        Gate::UnapprovedHighRiskWrites,
-        [
-            "gates.unapproved_high_risk_writes.window_s",
-            "gates.unapproved_high_risk_writes.target",
-            "gates.unapproved_high_risk_writes.block",
-        ],
-    ),
-    (
-        Gate::ApprovalQueueP50Minutes,
-        [
-            "gates.approval_queue_p50_minutes.window_s",
-            "gates.approval_queue_p50_minutes.target",
-            "gates.approval_queue_p50_minutes.block",
-        ],
-    ),
-    (
-        Gate::ToolCallP95Ms,
-        ["gates.tool_call_p95_ms.window_s", "gates.tool_call_p95_ms.target", "gates.tool_call_p95_ms.block"],
-    ),
-    (
-        Gate::OutputQuarantineRatio,
-        [
-            "gates.output_quarantine_ratio.window_s",
-            "gates.output_quarantine_ratio.target",
-            "gates.output_quarantine_ratio.block",
-        ],
-    ),
-    (
-        Gate::PolicyDenyRatioToBaseline,
-        [
-            "gates.policy_deny_ratio_to_baseline.window_s",
-            "gates.policy_deny_ratio_to_baseline.target",
-            "gates.policy_deny_ratio_to_baseline.block",
-        ],
-    ),
-];
-
 /// The table whose keys are the detector's own settings.
 const DETECT: &str = "detect";
 /// The table that says what roles may see.
@@ -162,6 +118,7 @@ pub struct Configuration {
     detect: toml::Table,
     policy: toml::Table,
     identity: toml::Table,
+    collectors: toml::Table,
     file: Option<PathBuf>,
 }
 
@@ -175,6 +132,7 @@ impl Configuration {
         configuration.gate_settings()?;
         configuration.policies()?;
         configuration.identity_settings()?;
+        configuration.collector_settings()?;
         Ok(configuration)
     }
 
@@ -185,6 +143,7 @@ impl Configuration {
             detect: toml::Table::new(),
             policy: toml::Table::new(),
             identity: toml::Table::new(),
+            collectors: toml::Table::new(),
             file,
         };
         if let Some(path) = &configuration.file {
@@ -200,6 +159,9 @@ impl Configuration {
         for (name, value) in table {
             let key = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
             match value {
+                value if collectors::TABLES.contains(&key.as_str()) => {
+                    drop(self.collectors.insert(key, value));
+                }
                 value if identity::TABLES.contains(&key.as_str()) => drop(self.identity.insert(key, value)),
                 Value::Table(table) if key == DETECT => self.detect = table,
                 Value::Table(table) if key == POLICY => self.policy = table,
@@ -394,6 +356,11 @@ impl Configuration {
         identity::Settings::parse(&self.identity)
     }
 
+    /// What is read besides what comes in by itself.
+    pub fn collector_settings(&self) -> Result<collectors::Settings> {
+        collectors::Settings::parse(&self.collectors)
+    }
+
     /// The file that was read.
     pub fn file(&self) -> Option<&PathBuf> {
         self.file.as_ref()
@@ -438,6 +405,10 @@ impl Configuration {
         if !identity.is_empty() {
             lines.push(format!("\n# who may come in but by token, file\n{}", identity.trim_end()));
         }
+        let collectors = toml::to_string(&self.collector_settings()?).context("collector settings")?;
+        if !collectors.is_empty() {
+            lines.push(format!("\n# what is read, file\n{}", collectors.trim_end()));
+        }
         Ok(lines)
     }
 }
@@ -454,6 +425,7 @@ mod tests {
         configuration.detect_settings()?;
         configuration.policies()?;
         configuration.identity_settings()?;
+        configuration.collector_settings()?;
         Ok(configuration)
     }
 
@@ -498,6 +470,10 @@ mod tests {
                 "oidc.roles",
             ),
             ("[oidc]\nsecret = 1", "unknown field `secret`"),
+            ("[[tail]]\nname = \"a\"", "missing field `path`"),
+            ("[[tail]]\nname = \"a\"\npath = \"b\"\nformat = \"x\"", "mapping"),
+            ("[[tail]]\nname = \"A/b\"\npath = \"b\"", "A/b"),
+            ("[[tail]]\nname = \"a\"\npath = \"b\"\n[[tail]]\nname = \"a\"\npath = \"c\"", "twice"),
             ("listen", "tacho.toml"),
         ] {
             let error = format!("{:#}", parsed(text).unwrap_err());

@@ -34,6 +34,8 @@ mod suites {
     mod postgres;
     /// Secrets reach no file.
     mod secrets;
+    /// Files that grow, are rotated and truncated, and a service that is killed meanwhile.
+    mod tail;
     /// Every byte of a small store, flipped.
     mod tamper;
 }

@@ -85,10 +85,26 @@ pub enum Error {
     /// The draft does not fit together; a defect of this program.
     #[error("draft: {0}")]
     Draft(#[from] schemas::Error),
+    /// A source cannot be read as it is configured, or as the log left it.
+    #[error("source: {detail}")]
+    Source {
+        /// What is wrong.
+        detail: String,
+    },
     /// A task of this program was stopped.
     #[error("the service is stopping or a worker failed: {reason}; the outcome is unknown, send it again")]
     Worker {
         /// What happened.
         reason: String,
     },
+}
+
+impl Error {
+    /// Whether nothing is wrong but the amount: the same will be taken in a moment.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(
+            self,
+            Error::Busy { .. } | Error::Store(store::Error::Busy { .. } | store::Error::DiskFull { .. })
+        )
+    }
 }

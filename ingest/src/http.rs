@@ -106,25 +106,26 @@ impl fmt::Debug for Options {
 /// The door for events; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Ingest {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
+/// What all doors and collectors of a process share.
 #[derive(Debug)]
-struct Shared {
-    store: Store,
-    options: Options,
-    admission: Admission,
+pub(crate) struct Shared {
+    pub(crate) store: Store,
+    pub(crate) options: Options,
+    pub(crate) admission: Admission,
     rates: Rates,
-    parsers: Turns,
+    pub(crate) parsers: Turns,
     /// One per tenant that has sent something: as many as there are credentials at most.
     tenants: Mutex<HashMap<String, Arc<Tenant>>>,
 }
 
 /// What is kept for a tenant between requests.
 #[derive(Debug)]
-struct Tenant {
-    redactor: Redactor,
-    sessions: Sessions,
+pub(crate) struct Tenant {
+    pub(crate) redactor: Redactor,
+    pub(crate) sessions: Sessions,
 }
 
 /// What a request asks for beside its body.
@@ -166,13 +167,18 @@ impl Ingest {
         Ingest { shared: Arc::new(Shared { store, options, admission, rates, parsers, tenants }) }
     }
 
+    /// The mappings in force.
+    pub fn mappings(&self) -> &Mappings {
+        &self.shared.options.mappings
+    }
+
     /// What is in flight.
     pub fn admission(&self) -> &Admission {
         &self.shared.admission
     }
 
     /// What is kept for `tenant`. Two first requests may both compile its rules; one of them is kept.
-    fn tenant(&self, tenant: &str) -> Arc<Tenant> {
+    pub(crate) fn tenant(&self, tenant: &str) -> Arc<Tenant> {
         let lock = || self.shared.tenants.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = lock().get(tenant) {
             return Arc::clone(known);

@@ -9,14 +9,16 @@
 //! - The tenant is the credential's; what a record says of it is an attribute.
 //! - Lossless: the columns of a row and its `attributes` regenerate every key and value of the record.
 //!
-//! This crate must not know: how a credential is checked, files, the format of the log. Time comes from a
+//! This crate must not know: how a credential is checked, the format of the log, files but those that `tail` follows. Time comes from a
 //! `store::Clock`, randomness from the module `rim` alone.
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod http;
+mod pull;
 mod rim;
+mod tail;
 
 mod admit;
 mod gzip;
@@ -50,3 +52,4 @@ pub use mapping::{About, Mapping, Mappings};
 pub use parse::{Context, Parsed, parse};
 pub use rejected::{Code, Rejected};
 pub use session::Sessions;
+pub use tail::Tail;

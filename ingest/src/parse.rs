@@ -18,6 +18,10 @@ use crate::rejected::{Code, Refusal, Rejected};
 use crate::scan::{Member, Scanner};
 use crate::session::Sessions;
 
+mod parts;
+
+pub(crate) use parts::{Parts, Refused, parse_parts};
+
 /// What a body is read with.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {

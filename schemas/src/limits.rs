@@ -16,6 +16,7 @@ mod program;
 mod query;
 mod redact;
 mod store;
+mod tail;
 mod verify;
 
 pub use cursor::*;
@@ -31,6 +32,7 @@ pub use program::*;
 pub use query::*;
 pub use redact::*;
 pub use store::*;
+pub use tail::*;
 pub use verify::*;
 
 const _: () = assert!(TILE_WIDTH == 1 << TILE_HEIGHT);
@@ -44,6 +46,8 @@ const _: () = assert!(SEAL_AGE_US <= SEAL_AGE_SMALL_US);
 const _: () = assert!(GROUP_BODY_BYTES_MAX as u64 <= u32::MAX as u64);
 const _: () = assert!(QUEUED_BYTES_MAX < UNSEALED_BYTES_MAX);
 const _: () = assert!(CURSORS_APPEND_MAX <= CURSORS_LOG_MAX);
+const _: () = assert!(TAIL_FILES_MAX <= CURSORS_LOG_MAX);
+const _: () = assert!(PULL_BATCH_BYTES <= ADMISSION_TENANT_BYTES && TAIL_LINE_BYTES_MAX <= VALUE_BYTES_MAX);
 const _: () =
     assert!(CURSORS_LOG_MAX * (3 * CURSOR_PART_BYTES_MAX + CURSOR_VALUE_BYTES_MAX) < NOTE_BYTES_MAX / 2);
 const _: () = assert!(SQL_BYTES_MAX < POSTGRES_MESSAGE_BYTES_MAX);

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tower::ServiceExt as _;
 
 use super::print;
+use crate::collectors;
 use crate::configuration::Configuration;
 use crate::door::{self, Door, problem};
 use crate::exit;
@@ -119,6 +120,7 @@ impl Running {
             let served = listen::serve(Socket(listener), Connections::new(), answer, stopped.clone());
             servers.push(tokio::spawn(served));
         }
+        servers.extend(collectors::start(&configuration.collector_settings()?, &node, &stopped)?);
         // Who comes before the store is open waits in the kernel's queue.
         if let Some((listener, _)) = pg {
             servers.push(tokio::spawn(postgres::serve(listener, node.clone(), tls, stopped)));

@@ -165,7 +165,8 @@ fn meaning(error: &Error) -> Meaning {
             new(StatusCode::TOO_MANY_REQUESTS, "too_fast", "the credential sends faster than it may")
         }
         Error::Store(error) => store_meaning(error),
-        Error::Draft(_) | Error::BadMapping { .. } => internal(),
+        // A body comes from no source that is read, and its mapping was read at the start.
+        Error::Draft(_) | Error::Source { .. } | Error::BadMapping { .. } => internal(),
         Error::Worker { .. } => {
             new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the service is stopping or failed")
         }

@@ -1,0 +1,126 @@
+//! Parts of a source that is read piece by piece: lines of a file, records of a topic. Each is a body of its own, so what
+//! is broken in one does not reach into the next.
+
+use std::ops::Range;
+
+use schemas::limits::BODY_VALUES_MAX;
+use store::Draft;
+
+use super::{Context, Parser, ROW_BYTES};
+use crate::body::{Piece, Splitter};
+use crate::draft::Drafter;
+use crate::error::Error;
+use crate::line;
+use crate::mapping::Mapping;
+use crate::normalise::Reader;
+use crate::rejected::{Code, Refusal};
+use crate::scan::Scanner;
+
+/// Bytes, and where the parts lie in them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Parts {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) ranges: Vec<Range<usize>>,
+}
+
+impl Parts {
+    /// Appends a part.
+    pub(crate) fn push(&mut self, part: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(part);
+        self.ranges.push(start..self.bytes.len());
+    }
+
+    /// The part at `at`; empty for none.
+    pub(crate) fn get(&self, at: usize) -> &[u8] {
+        self.ranges.get(at).and_then(|range| self.bytes.get(range.clone())).unwrap_or_default()
+    }
+}
+
+/// A value of a part that is not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refused {
+    /// Which part.
+    pub(crate) part: usize,
+    pub(crate) code: Code,
+    /// For people; what it quotes is redacted and short.
+    pub(crate) detail: String,
+}
+
+/// Parses all parts into one draft, if there is a row, and gives every value that was not taken; behind them come
+/// canonical events of the recorder's own, numbered like parts.
+///
+/// # Errors
+/// [`Error::Draft`] for a defect of this crate.
+pub(crate) fn parse_parts(
+    parts: &Parts,
+    own: &[String],
+    context: &Context<'_>,
+) -> Result<(Option<Draft>, Vec<Refused>), Error> {
+    let canonical = Context { mapping: Some(Mapping::Canonical), ..*context };
+    let mut parser = Parser {
+        context,
+        drafter: Drafter::new(context, (parts.bytes.len() / ROW_BYTES).min(BODY_VALUES_MAX)),
+        reader: Reader::default(),
+        rescanner: Scanner::default(),
+        part_bytes: 0,
+        noted: None,
+    };
+    let mut refused = Vec::new();
+    let mut position = 0;
+    for part in 0..parts.ranges.len() {
+        parser.part(parts.get(part), part, &mut position, &mut refused)?;
+    }
+    parser.context = &canonical;
+    for (part, event) in (parts.ranges.len()..).zip(own) {
+        parser.part(event.as_bytes(), part, &mut position, &mut refused)?;
+    }
+    Ok((parser.drafter.finish()?, refused))
+}
+
+impl Parser<'_> {
+    fn part(
+        &mut self,
+        bytes: &[u8],
+        part: usize,
+        position: &mut usize,
+        refused: &mut Vec<Refused>,
+    ) -> Result<(), Error> {
+        let mut scanner = Scanner::default();
+        let mut splitter = Splitter::new(bytes, 1);
+        let mut values = 0;
+        while let Some(piece) = splitter.next(&mut scanner) {
+            let outcome = match piece {
+                _ if values == BODY_VALUES_MAX => {
+                    let detail =
+                        format!("more than {BODY_VALUES_MAX} values: those after them are not taken");
+                    Err(Refusal::new(Code::TooLarge, detail))
+                }
+                Piece::Bad { start, code, detail } => {
+                    let taken = match line::record(bytes, start).filter(|_| code == Code::BadJson) {
+                        Some(json) => self.line(&json, *position)?,
+                        None => None,
+                    };
+                    taken.unwrap_or(Err(Refusal { code, detail }))
+                }
+                Piece::Object(span) => {
+                    match bytes.get(span).and_then(|bytes| std::str::from_utf8(bytes).ok()) {
+                        Some(text) => self.event(text, scanner.members(), *position)?,
+                        None => {
+                            Err(Refusal::new(Code::BadUtf8, "the value is not UTF-8; send UTF-8 or escapes"))
+                        }
+                    }
+                }
+            };
+            *position += 1;
+            if let Err(Refusal { code, detail }) = outcome {
+                refused.push(Refused { part, code, detail });
+            }
+            if values == BODY_VALUES_MAX {
+                return Ok(());
+            }
+            values += 1;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,448 @@
+//! The files that one tail follows: which there are, where each goes on, and the next lines of any of them.
+//!
+//! Rotation
+//! - Renamed: the file is the same whatever its name; it is read to its end before what took its name.
+//! - Copied and truncated: the copy begins as what was read, and goes on where the file was; the file begins anew.
+//! - Renamed again while nobody looked: files with a rotated name that were written after the newest one known.
+//!
+//! A file that began anew without a copy may have had lines that nobody read: a notice says so.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::PathBuf;
+
+use schemas::CursorName;
+use schemas::limits::{CURSORS_APPEND_MAX, PULL_BATCH_BYTES, TAIL_FILES_MAX, TAIL_LINGER_MS};
+use serde_json::json;
+use store::Cursor;
+
+use super::COLLECTOR;
+use super::directory::{Pattern, Seen};
+use super::lines::{Lines, Reader};
+use super::position::{Head, Identity, Position};
+use crate::error::Error;
+use crate::pull::Notice;
+
+/// One file.
+#[derive(Debug)]
+struct Followed {
+    identity: Identity,
+    path: PathBuf,
+    file: File,
+    position: Position,
+    reader: Reader,
+    /// Whether its name is one that is meant; else it was rotated away.
+    is_named: bool,
+    /// Whether it is in the directory at all.
+    is_there: bool,
+    /// It began anew; what copied it is looked for before its position is forgotten.
+    is_anew: bool,
+    /// Rotated away and read to its end.
+    is_finished: bool,
+    /// Size and time of change when there was nothing more to read.
+    settled: Option<(u64, i64, i64)>,
+    changed_us: i64,
+}
+
+/// The next lines of a file.
+#[derive(Debug)]
+pub(super) struct Batch {
+    identity: Identity,
+    pub(super) path: PathBuf,
+    pub(super) lines: Lines,
+    to: Position,
+}
+
+/// All files of one tail.
+#[derive(Debug)]
+pub(super) struct Files {
+    name: String,
+    pattern: Pattern,
+    line_bytes_max: usize,
+    /// The log's cursors.
+    known: BTreeMap<Identity, String>,
+    followed: Vec<Followed>,
+    /// Copies, and whether they hold nothing that was not read; the others are looked at again when something begins anew.
+    copies: BTreeMap<Identity, bool>,
+    /// Cursors that move with the next append, whichever it is.
+    pending: Vec<(Identity, Option<Position>)>,
+    notices: Vec<Notice>,
+    turn: usize,
+    /// Something began anew: look for its copy at once.
+    is_urgent: bool,
+}
+
+impl Files {
+    pub(super) fn new(name: &str, pattern: Pattern, line_bytes_max: usize) -> Files {
+        Files {
+            name: name.to_string(),
+            pattern,
+            line_bytes_max,
+            known: BTreeMap::new(),
+            followed: Vec::new(),
+            copies: BTreeMap::new(),
+            pending: Vec::new(),
+            notices: Vec::new(),
+            turn: 0,
+            is_urgent: false,
+        }
+    }
+
+    /// Begins from what the log says.
+    ///
+    /// # Errors
+    /// [`Error::Source`] for cursors that no tail wrote.
+    pub(super) fn load(&mut self, cursors: BTreeMap<String, String>) -> Result<(), Error> {
+        let wrong = |text: &str| Error::Source {
+            detail: format!("the log has a cursor {text:?} that no tail wrote"),
+        };
+        self.followed.clear();
+        self.pending.clear();
+        self.known.clear();
+        for (partition, value) in cursors {
+            value.parse::<Position>().map_err(|()| wrong(&value))?;
+            self.known.insert(partition.parse().map_err(|()| wrong(&partition))?, value);
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_urgent(&self) -> bool {
+        self.is_urgent
+    }
+
+    /// Bytes that are there and not read yet.
+    pub(super) fn lag_bytes(&self) -> u64 {
+        let left = |followed: &Followed| {
+            followed
+                .file
+                .metadata()
+                .map_or(0, |metadata| metadata.len().saturating_sub(followed.position.offset))
+        };
+        self.followed.iter().map(left).sum()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.followed.len()
+    }
+
+    /// Looks what is in the directory now.
+    pub(super) fn look(&mut self, now_us: i64) -> io::Result<()> {
+        let seen = self.pattern.list()?;
+        self.is_urgent = false;
+        for followed in &mut self.followed {
+            let names = || seen.iter().filter(|seen| seen.identity == followed.identity);
+            followed.is_there = names().next().is_some();
+            let was_named = followed.is_named;
+            followed.is_named = names().any(|seen| seen.is_meant);
+            if was_named && !followed.is_named {
+                followed.changed_us = now_us;
+            }
+            if let Some(seen) = names().find(|seen| seen.is_meant).or_else(|| names().next()) {
+                followed.path.clone_from(&seen.path);
+            }
+        }
+        // What the log knows comes first: a copy is told by the file that it was made of.
+        self.follow_all(&seen, now_us, |files, seen| {
+            files.known.contains_key(&seen.identity).then_some(Start::Anywhere)
+        })?;
+        let is_any_anew = self.followed.iter().any(|followed| followed.is_anew);
+        if is_any_anew {
+            self.copies.retain(|_, is_spent| *is_spent);
+        }
+        self.follow_all(&seen, now_us, |_, seen| {
+            let is_perhaps_copy = is_any_anew && seen.is_rotated_name;
+            if seen.is_meant { Some(Start::Anywhere) } else { is_perhaps_copy.then_some(Start::Inherited) }
+        })?;
+        // Files that were rotated away while nobody looked: newer than the newest such file that is known.
+        let is_ours = |seen: &&Seen| {
+            let is_followed = self.followed.iter().any(|followed| followed.identity == seen.identity);
+            !seen.is_meant && (is_followed || self.known.contains_key(&seen.identity))
+        };
+        let newest_us = seen.iter().filter(is_ours).map(|seen| seen.modified_us).max();
+        self.follow_all(&seen, now_us, |_, seen| {
+            let is_newer = newest_us.is_some_and(|newest_us| seen.modified_us >= newest_us);
+            (seen.is_rotated_name && is_newer).then_some(Start::Anywhere)
+        })?;
+        self.begin_anew();
+        self.let_go();
+        Ok(())
+    }
+
+    /// Follows the files that `which` names and that are not followed yet.
+    fn follow_all(
+        &mut self,
+        seen: &[Seen],
+        now_us: i64,
+        which: impl Fn(&Files, &Seen) -> Option<Start>,
+    ) -> io::Result<()> {
+        for seen in seen {
+            let is_followed = self.followed.iter().any(|followed| followed.identity == seen.identity);
+            let Some(start) =
+                which(self, seen).filter(|_| !is_followed && !self.copies.contains_key(&seen.identity))
+            else {
+                continue;
+            };
+            if self.followed.len() >= TAIL_FILES_MAX {
+                tracing::warn!(tail = self.name, "more than {TAIL_FILES_MAX} files: the others wait");
+                break;
+            }
+            self.follow(seen, start, now_us)?;
+        }
+        Ok(())
+    }
+
+    fn follow(&mut self, seen: &Seen, start: Start, now_us: i64) -> io::Result<()> {
+        let file = match File::open(&seen.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        // Another file has taken the name since.
+        if Identity::of(&file.metadata()?) != seen.identity {
+            self.is_urgent = true;
+            return Ok(());
+        }
+        // The inode of a file that was let go may have been used again.
+        let known = self.known.get(&seen.identity).filter(|_| !self.is_forgotten(seen.identity));
+        let known = known.and_then(|value| value.parse::<Position>().ok());
+        let position = match known {
+            Some(position) => position,
+            None => match self.inherited(&file, seen.is_meant)? {
+                Inherited::Nothing if start == Start::Inherited => return Ok(()),
+                Inherited::Nothing => Position::default(),
+                Inherited::IsCopy => {
+                    self.copies.insert(seen.identity, false);
+                    return Ok(());
+                }
+                Inherited::IsOldCopy => {
+                    self.copies.insert(seen.identity, true);
+                    return Ok(());
+                }
+                Inherited::From(identity, position) => {
+                    self.pending.push((seen.identity, Some(position)));
+                    if !self.followed.iter().any(|followed| followed.identity == identity) {
+                        self.pending.push((identity, None));
+                    }
+                    position
+                }
+            },
+        };
+        let is_anew = !position.is_in(&file)?;
+        self.followed.push(Followed {
+            identity: seen.identity,
+            path: seen.path.clone(),
+            file,
+            position,
+            reader: Reader::new(self.line_bytes_max),
+            is_named: seen.is_meant,
+            is_there: true,
+            is_anew,
+            is_finished: false,
+            settled: None,
+            changed_us: now_us,
+        });
+        Ok(())
+    }
+
+    fn is_forgotten(&self, identity: Identity) -> bool {
+        self.pending.iter().any(|(other, to)| *other == identity && to.is_none())
+    }
+
+    /// Whether a file that the log does not know goes on where another was: it begins with the same bytes.
+    fn inherited(&self, file: &File, is_meant: bool) -> io::Result<Inherited> {
+        let mut positions: BTreeMap<Identity, Position> = BTreeMap::new();
+        positions
+            .extend(self.known.iter().filter_map(|(identity, value)| Some((*identity, value.parse().ok()?))));
+        positions.extend(self.followed.iter().map(|followed| (followed.identity, followed.position)));
+        for (identity, position) in positions {
+            if !position.head.is_known() || self.is_forgotten(identity) || !position.head.begins(file)? {
+                continue;
+            }
+            let original = self.followed.iter().find(|followed| followed.identity == identity);
+            let intact = match original {
+                Some(original) if position.is_in(&original.file)? => Some(&original.file),
+                _ => None,
+            };
+            match intact {
+                // What has the very name is no copy, however it begins.
+                Some(_) if is_meant && self.pattern.is_one_name() => {}
+                Some(original) if begin_the_same(original, file, position.offset)? => {
+                    return Ok(Inherited::IsCopy);
+                }
+                Some(_) => {}
+                None if position.is_in(file)? => return Ok(Inherited::From(identity, position)),
+                None => return Ok(Inherited::IsOldCopy),
+            }
+        }
+        Ok(Inherited::Nothing)
+    }
+
+    /// Files that are not what was read of them: from their start. Copies have been found by now.
+    fn begin_anew(&mut self) {
+        for followed in self.followed.iter_mut().filter(|followed| followed.is_anew) {
+            let before = followed.position;
+            let has_copy = self.pending.iter().any(|(_, to)| *to == Some(before));
+            if before.offset > 0 && !has_copy {
+                self.notices.push(Notice {
+                    what: "truncated",
+                    target: followed.path.display().to_string(),
+                    more: json!({ "status": "error", "offset": before.offset, "generation": before.generation }),
+                });
+            }
+            followed.position = before.anew();
+            followed.reader = Reader::new(self.line_bytes_max);
+            (followed.is_anew, followed.is_finished, followed.settled) = (false, false, None);
+        }
+    }
+
+    /// Files that were rotated away, read to their end and removed.
+    fn let_go(&mut self) {
+        let pending = &mut self.pending;
+        self.followed.retain(|followed| {
+            let is_over = followed.is_finished && !followed.is_there;
+            if is_over {
+                pending.push((followed.identity, None));
+            }
+            !is_over
+        });
+    }
+
+    /// The next lines: of files that were rotated away first, then of the others in turn.
+    pub(super) fn next(&mut self, now_us: i64) -> io::Result<Option<Batch>> {
+        let count = self.followed.len();
+        let mut order: Vec<usize> = (0..count).map(|at| (self.turn + at) % count.max(1)).collect();
+        order.sort_by_key(|at| self.followed.get(*at).is_some_and(|followed| followed.is_named));
+        for at in order {
+            let Some(followed) = self.followed.get_mut(at) else { continue };
+            let batch = followed.read(now_us)?;
+            self.is_urgent |= followed.is_anew;
+            if batch.is_some() {
+                self.turn = at + 1;
+                return Ok(batch);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The notices that wait.
+    pub(super) fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// The steps of the next append: what is pending, and what `batch` moves.
+    pub(super) fn steps(&self, batch: Option<&Batch>) -> Result<Vec<Cursor>, Error> {
+        let own = batch.map(|batch| (batch.identity, Some(batch.to)));
+        let pending = self
+            .pending
+            .iter()
+            .copied()
+            .filter(|(identity, _)| Some(*identity) != batch.map(|batch| batch.identity));
+        let mut steps: Vec<Cursor> = Vec::new();
+        for (identity, to) in own.into_iter().chain(pending).take(CURSORS_APPEND_MAX) {
+            let name = CursorName::new(COLLECTOR, &self.name, &identity.partition())?;
+            let step =
+                Cursor { name, from: self.known.get(&identity).cloned(), to: to.map(|to| to.to_string()) };
+            if step.from != step.to && !steps.iter().any(|other| other.name == step.name) {
+                steps.push(step);
+            }
+        }
+        Ok(steps)
+    }
+
+    /// Takes steps that are on record, and what they were made of.
+    pub(super) fn recorded(&mut self, steps: &[Cursor]) {
+        for step in steps {
+            let Ok(identity) = step.name.partition().parse::<Identity>() else { continue };
+            match &step.to {
+                Some(to) => drop(self.known.insert(identity, to.clone())),
+                None => drop(self.known.remove(&identity)),
+            }
+            self.pending.retain(|(pending, _)| *pending != identity);
+        }
+    }
+
+    /// Goes on behind a batch.
+    pub(super) fn advance(&mut self, batch: &Batch) {
+        if let Some(followed) = self.followed.iter_mut().find(|followed| followed.identity == batch.identity)
+        {
+            followed.position = batch.to;
+        }
+    }
+}
+
+/// Where a file that the log does not know may begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Start {
+    /// At its start, where it is no copy.
+    Anywhere,
+    /// Only where another was.
+    Inherited,
+}
+
+/// What a file that the log does not know is.
+enum Inherited {
+    /// A new one.
+    Nothing,
+    /// A copy of one that is still there.
+    IsCopy,
+    /// A copy that was made before all of what was read was there, of one that is not.
+    IsOldCopy,
+    /// What is left of one that is gone or began anew.
+    From(Identity, Position),
+}
+
+/// Whether two files begin with the same bytes, as far as was read of one, both go, and one look reads.
+fn begin_the_same(one: &File, other: &File, offset: u64) -> io::Result<bool> {
+    let bytes = offset.min(other.metadata()?.len()).min(PULL_BATCH_BYTES as u64);
+    let mut begins = [(); 2].map(|()| vec![0; usize::try_from(bytes).unwrap_or(PULL_BATCH_BYTES)]);
+    for (file, begin) in [one, other].into_iter().zip(&mut begins) {
+        match file.read_exact_at(begin, 0) {
+            // Shorter by now: it is another file.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+            read => read?,
+        }
+    }
+    let [one, other] = begins;
+    Ok(one == other)
+}
+
+impl Followed {
+    fn read(&mut self, now_us: i64) -> io::Result<Option<Batch>> {
+        let metadata = self.file.metadata()?;
+        let state = (metadata.len(), metadata.mtime(), metadata.mtime_nsec());
+        let has_settled = self.settled == Some(state);
+        let linger_us = i64::try_from(TAIL_LINGER_MS).unwrap_or(i64::MAX) * 1000;
+        let is_final = has_settled && !self.is_named && now_us - self.changed_us >= linger_us;
+        if self.is_anew || (has_settled && (!is_final || self.is_finished)) {
+            return Ok(None);
+        }
+        if !has_settled {
+            (self.changed_us, self.is_finished) = (now_us, false);
+        }
+        if !self.position.is_in(&self.file)? {
+            self.is_anew = true;
+            return Ok(None);
+        }
+        let lines = self.reader.read(&self.file, self.position.offset, is_final)?;
+        if lines.end == self.position.offset {
+            self.settled = Some(state);
+            self.is_finished = is_final;
+            return Ok(None);
+        }
+        let head = Head::of(&self.file, lines.end)?;
+        // Still the file that was read, now that it has been.
+        let Some(head) = head.filter(|_| self.position.is_in(&self.file).is_ok_and(|is_in| is_in)) else {
+            self.is_anew = true;
+            return Ok(None);
+        };
+        if self.file.metadata()?.len() < lines.end {
+            self.is_anew = true;
+            return Ok(None);
+        }
+        self.settled = is_final.then_some(state);
+        let to = Position { offset: lines.end, head, ..self.position };
+        Ok(Some(Batch { identity: self.identity, path: self.path.clone(), lines, to }))
+    }
+}

@@ -1,0 +1,321 @@
+//! A tail over real files and a real store: whatever happens to the files, each line is recorded once and in order.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{Array, AsArray};
+use schemas::Stream;
+use store::{Keys, Store};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::http::Options;
+
+struct Rig {
+    dir: tempfile::TempDir,
+    store: Store,
+    pattern: &'static str,
+    stop: watch::Sender<bool>,
+    task: Option<JoinHandle<Result<(), Error>>>,
+}
+
+fn open(dir: &Path) -> Store {
+    let keys = Keys::load_or_create(&dir.join("keys")).unwrap();
+    let options = store::Options { sign_interval_us: 20_000, ..store::Options::default() };
+    Store::open(&dir.join("data"), keys, options, Arc::new(store::clock::SystemClock::new())).unwrap()
+}
+
+/// A canonical event without an id of its own: nothing but the cursor keeps it from being recorded twice.
+fn line(text: &str) -> String {
+    format!(r#"{{"time":"2026-11-21T10:00:00Z","kind":"call","capability":"{text}"}}"#)
+}
+
+impl Rig {
+    fn new(pattern: &'static str) -> Rig {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("logs")).unwrap();
+        let store = open(dir.path());
+        let mut rig = Rig { dir, store, pattern, stop: watch::Sender::new(false), task: None };
+        rig.start();
+        rig
+    }
+
+    fn start(&mut self) {
+        let ingest = Ingest::new(self.store.clone(), Options::new(Arc::new(|_| [7; 32])));
+        self.stop = watch::Sender::new(false);
+        let tail = Tail { line_bytes_max: 2000, ..Tail::new("agents", "default", self.path(self.pattern)) };
+        self.task = Some(tokio::spawn(tail.run(ingest, self.stop.subscribe())));
+    }
+
+    async fn stop(&mut self) {
+        self.stop.send_replace(true);
+        self.task.take().unwrap().await.unwrap().unwrap();
+    }
+
+    /// The service ends and starts again.
+    async fn restart(&mut self) {
+        self.stop().await;
+        self.store.close().await.unwrap();
+        self.store = open(self.dir.path());
+        self.start();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join("logs").join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let mut file = OpenOptions::new().create(true).append(true).open(self.path(name)).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+
+    fn lines(&self, name: &str, of: &[&str]) {
+        self.write(name, &of.iter().map(|text| line(text) + "\n").collect::<String>());
+    }
+
+    fn rename(&self, from: &str, to: &str) {
+        assert!(
+            std::process::Command::new("mv")
+                .args([self.path(from), self.path(to)])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// Column `column` of the events whose `kind` is `kind`, in log order.
+    fn column(&self, kind: &str, column: &str) -> Vec<String> {
+        let Some(snapshot) = self.store.snapshot("default", Stream::Events) else { return Vec::new() };
+        assert_eq!(snapshot.sealed, 0, "these tests look at what is not sealed");
+        let mut found = Vec::new();
+        for batch in &snapshot.unsealed {
+            let text = |name: &str| batch.entries.column_by_name(name).unwrap().as_string::<i32>().clone();
+            let (kinds, values) = (text("kind"), text(column));
+            found.extend(
+                (0..kinds.len())
+                    .filter(|row| kinds.value(*row) == kind)
+                    .map(|row| values.value(row).to_string()),
+            );
+        }
+        found
+    }
+
+    async fn until(&self, count: usize) -> Vec<String> {
+        for _ in 0..200 {
+            let found = self.column("call", "capability");
+            if found.len() >= count {
+                // Nothing more comes of it.
+                tokio::time::sleep(Duration::from_millis(600)).await;
+                return self.column("call", "capability");
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{count} lines are not there: {:?}", self.column("call", "capability"))
+    }
+
+    fn notices(&self) -> Vec<String> {
+        self.column("integrity", "method")
+    }
+}
+
+/// The store does not stop for these tests: what is sealed at a restart is out of sight, so they look before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_are_recorded_as_they_come() {
+    let mut rig = Rig::new("a.jsonl");
+    rig.lines("a.jsonl", &["1", "2"]);
+    rig.write("a.jsonl", &line("3"));
+    assert_eq!(rig.until(2).await, ["1", "2"], "a line without its end is none yet");
+    rig.write("a.jsonl", "\n\n  \n");
+    rig.lines("a.jsonl", &["4"]);
+    assert_eq!(rig.until(4).await, ["1", "2", "3", "4"]);
+    // A collector that begins again goes on behind what is recorded.
+    rig.stop().await;
+    rig.lines("a.jsonl", &["5"]);
+    rig.start();
+    assert_eq!(rig.until(5).await, ["1", "2", "3", "4", "5"]);
+    assert!(rig.notices().is_empty());
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_of_the_store_loses_and_repeats_nothing() {
+    let mut rig = Rig::new("a.jsonl");
+    rig.lines("a.jsonl", &["1", "2", "3"]);
+    rig.until(3).await;
+    rig.restart().await;
+    rig.lines("a.jsonl", &["4"]);
+    for _ in 0..100 {
+        if rig.store.snapshot("default", Stream::Events).unwrap().durable >= 5 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(rig.store.snapshot("default", Stream::Events).unwrap().durable, 5, "four lines and entry 0");
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renamed_file_is_read_to_its_end_whoever_looks_when() {
+    let mut rig = Rig::new("a.jsonl");
+    rig.lines("a.jsonl", &["1"]);
+    rig.until(1).await;
+    rig.rename("a.jsonl", "a.jsonl.1");
+    // The writer has not noticed yet.
+    rig.lines("a.jsonl.1", &["2"]);
+    rig.lines("a.jsonl", &["3"]);
+    rig.until(3).await;
+    rig.lines("a.jsonl.1", &["4"]);
+    let mut found = rig.until(4).await;
+    found.sort();
+    assert_eq!(found, ["1", "2", "3", "4"]);
+    // Twice while nobody looks.
+    rig.stop().await;
+    rig.lines("a.jsonl", &["5"]);
+    rig.rename("a.jsonl.1", "a.jsonl.2");
+    rig.rename("a.jsonl", "a.jsonl.1");
+    rig.lines("a.jsonl", &["6"]);
+    rig.rename("a.jsonl.2", "a.jsonl.3");
+    rig.rename("a.jsonl.1", "a.jsonl.2");
+    rig.rename("a.jsonl", "a.jsonl.1");
+    rig.lines("a.jsonl", &["7"]);
+    rig.start();
+    let mut found = rig.until(7).await;
+    found.sort();
+    assert_eq!(found, ["1", "2", "3", "4", "5", "6", "7"]);
+    assert!(rig.notices().is_empty(), "{:?}", rig.notices());
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_copied_and_truncated_is_read_once() {
+    let mut rig = Rig::new("a.jsonl*");
+    rig.lines("a.jsonl", &["1", "2"]);
+    rig.until(2).await;
+    for (round, stops) in [(0, false), (1, true)] {
+        let name = |at: usize| format!("{round}-{at}");
+        if stops {
+            rig.stop().await;
+        }
+        rig.lines("a.jsonl", &[&name(0)]);
+        fs::copy(rig.path("a.jsonl"), rig.path(&format!("a.jsonl.{round}"))).unwrap();
+        if !stops {
+            rig.until(3).await;
+        }
+        fs::write(rig.path("a.jsonl"), "").unwrap();
+        rig.lines("a.jsonl", &[&name(1)]);
+        if stops {
+            rig.start();
+        }
+        let mut found = rig.until(4 + 2 * round).await;
+        found.sort();
+        let expected: Vec<String> = (0..=round)
+            .flat_map(|round| [format!("{round}-0"), format!("{round}-1")])
+            .chain(["1".into(), "2".into()])
+            .collect();
+        let mut expected = expected;
+        expected.sort();
+        assert_eq!(found, expected, "round {round}");
+    }
+    assert!(rig.notices().is_empty(), "{:?}", rig.notices());
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_truncation_is_told_and_the_file_begins_anew() {
+    let mut rig = Rig::new("a.jsonl");
+    rig.lines("a.jsonl", &["1", "2"]);
+    rig.until(2).await;
+    fs::write(rig.path("a.jsonl"), line("3") + "\n").unwrap();
+    assert_eq!(rig.until(3).await, ["1", "2", "3"]);
+    assert_eq!(rig.notices(), ["truncated"]);
+    // The same bytes again, while nobody looks: as long as before, and another generation all the same.
+    rig.stop().await;
+    fs::write(rig.path("a.jsonl"), line("4") + "\n").unwrap();
+    rig.start();
+    assert_eq!(rig.until(4).await, ["1", "2", "3", "4"]);
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_taken_is_told_without_its_content() {
+    let mut rig = Rig::new("a.jsonl");
+    rig.lines("a.jsonl", &["1"]);
+    rig.write("a.jsonl", "{\"capability\": \"s3cr3t-value\"\n[1, 2]\n");
+    rig.write("a.jsonl", &format!("{}\n", line(&"x".repeat(3000))));
+    rig.lines("a.jsonl", &["2"]);
+    assert_eq!(rig.until(2).await, ["1", "2"]);
+    assert_eq!(rig.notices(), ["refused"]);
+    let snapshot = rig.store.snapshot("default", Stream::Events).unwrap();
+    let told: Vec<String> = snapshot
+        .unsealed
+        .iter()
+        .flat_map(|batch| {
+            let attributes = batch.payloads.column_by_name("attributes").unwrap().as_map().clone();
+            (0..attributes.len())
+                .filter(|row| attributes.is_valid(*row))
+                .map(|row| {
+                    let pairs = attributes.value(row);
+                    let (keys, values) =
+                        (pairs.column(0).as_string::<i32>(), pairs.column(1).as_string::<i32>());
+                    keys.iter()
+                        .zip(values.iter())
+                        .map(|(key, value)| format!("{key:?} {value:?}\n"))
+                        .collect()
+                })
+                .collect::<Vec<String>>()
+        })
+        .collect();
+    let told = told.join("");
+    // One broken line, two values of one that is no object, one line that is too long.
+    assert!(told.contains("\"refused\") Some(\"4\")"), "{told}");
+    for code in ["bad_json", "not_object", "too_large"] {
+        assert!(told.contains(code), "{code}: {told}");
+    }
+    assert!(!told.contains("s3cr3t"), "{told}");
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_done_is_let_go_and_its_inode_may_come_again() {
+    let mut rig = Rig::new("a.jsonl");
+    rig.lines("a.jsonl", &["1"]);
+    rig.write("a.jsonl", &line("2"));
+    rig.until(1).await;
+    rig.rename("a.jsonl", "b");
+    let log = rig.store.log("default", Stream::Events).await.unwrap();
+    assert_eq!(rig.until(2).await, ["1", "2"], "what is left of a file that grows no more is a line");
+    fs::remove_file(rig.path("b")).unwrap();
+    tokio::time::sleep(Duration::from_millis(TAIL_POLL_MS * 4)).await;
+    rig.lines("a.jsonl", &["3"]);
+    assert_eq!(rig.until(3).await, ["1", "2", "3"]);
+    assert_eq!(log.cursors(COLLECTOR, "agents").unwrap().len(), 1, "of the file that is there");
+    assert!(rig.notices().is_empty(), "{:?}", rig.notices());
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_reader_of_the_same_name_is_refused() {
+    let mut rig = Rig::new("a.jsonl");
+    rig.lines("a.jsonl", &["1"]);
+    rig.until(1).await;
+    let ingest = Ingest::new(rig.store.clone(), Options::new(Arc::new(|_| [7; 32])));
+    let stop = watch::Sender::new(false);
+    let second =
+        tokio::spawn(Tail::new("agents", "default", rig.path("a.jsonl")).run(ingest, stop.subscribe()));
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    rig.lines("a.jsonl", &["2"]);
+    assert_eq!(rig.until(2).await, ["1", "2"], "whoever comes first");
+    rig.lines("a.jsonl", &["3"]);
+    assert_eq!(rig.until(3).await, ["1", "2", "3"]);
+    stop.send_replace(true);
+    rig.stop.send_replace(true);
+    let (first, second) = (rig.task.take().unwrap().await.unwrap(), second.await.unwrap());
+    let moved =
+        |result: &Result<(), Error>| matches!(result, Err(Error::Store(store::Error::CursorMoved { .. })));
+    assert!(moved(&first) != moved(&second), "one of them is told: {first:?} {second:?}");
+}

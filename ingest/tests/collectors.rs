@@ -1,0 +1,30 @@
+//! Collectors in a process of their own that is killed at random: each line, each record is in the log once, and the
+//! files verify after every kill. The whole program is tried in the same way by its own suites.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]
+#![allow(clippy::disallowed_methods, reason = "tests look at the clock to know when to give up")]
+
+#[path = "collectors/child.rs"]
+mod child;
+#[path = "collectors/log.rs"]
+mod log;
+#[path = "collectors/tail.rs"]
+mod tail;
+
+/// Whether everything is to be run, not the seeded subset.
+fn is_full() -> bool {
+    std::env::var_os("TACHO_FULL").is_some()
+}
+
+/// A small deterministic generator.
+struct Seeded(u64);
+
+impl Seeded {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % bound
+    }
+}

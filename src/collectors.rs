@@ -1,0 +1,142 @@
+//! Collectors that read: files that grow, topics. Each runs in a task of its own from the service's start to its end.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use ingest::{Mappings, Tail};
+use schemas::limits;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use toml::Value;
+
+use crate::node::Node;
+
+/// The tables of the configuration that are theirs.
+pub const TABLES: [&str; 1] = ["tail"];
+
+/// What is to be read.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Files that grow.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tail: Vec<TailTable>,
+}
+
+/// `[[tail]]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TailTable {
+    /// Part of column `source`; the place up to which the files were read is kept under it.
+    pub name: String,
+    /// A file; `*` and `?` may stand in its name.
+    pub path: PathBuf,
+    /// Whose events these are.
+    #[serde(default = "default_tenant")]
+    pub tenant: String,
+    /// The mapping; absent to tell it from each record's keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+    /// Bytes of one line; longer ones are refused.
+    #[serde(default = "default_line_bytes_max")]
+    pub line_bytes_max: usize,
+}
+
+fn default_tenant() -> String {
+    "default".to_string()
+}
+
+fn default_line_bytes_max() -> usize {
+    limits::TAIL_LINE_BYTES_MAX
+}
+
+impl Settings {
+    /// Reads the tables.
+    ///
+    /// # Errors
+    /// Names the key that is unknown or wrong.
+    pub fn parse(tables: &toml::Table) -> Result<Settings> {
+        let settings: Settings = Value::Table(tables.clone()).try_into().context("in the configuration")?;
+        let mut names = BTreeSet::new();
+        for table in &settings.tail {
+            check_name("tail", &table.tenant, &table.name, &mut names)?;
+            if table.line_bytes_max == 0 || table.line_bytes_max > limits::VALUE_BYTES_MAX {
+                bail!("tail {}: line_bytes_max is 1 to {}", table.name, limits::VALUE_BYTES_MAX);
+            }
+        }
+        Ok(settings)
+    }
+}
+
+/// A name that can be part of a cursor's and of column `source`, once for its tenant.
+fn check_name(
+    kind: &'static str,
+    tenant: &str,
+    name: &str,
+    names: &mut BTreeSet<(&'static str, String, String)>,
+) -> Result<()> {
+    let is_plain =
+        |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "._-".contains(letter);
+    if name.is_empty() || name.len() > limits::ORIGIN_PART_BYTES_MAX || !name.chars().all(is_plain) {
+        bail!("{kind} {name:?}: a name has 1 to 64 of a-z, 0-9, `.`, `_` and `-`");
+    }
+    if !names.insert((kind, tenant.to_string(), name.to_string())) {
+        bail!("{kind} {name} is there twice: what one has read would count as read by the other");
+    }
+    Ok(())
+}
+
+impl TailTable {
+    fn tail(&self, mappings: &Mappings) -> Result<Tail> {
+        let mapping = self.format.as_deref().map(|format| mappings.find(format)).transpose();
+        let mapping = mapping.with_context(|| format!("tail {}", self.name))?;
+        Ok(Tail {
+            mapping,
+            line_bytes_max: self.line_bytes_max,
+            ..Tail::new(self.name.as_str(), self.tenant.as_str(), self.path.as_path())
+        })
+    }
+}
+
+/// Starts everything that is to be read, where this process takes events in.
+///
+/// # Errors
+/// Names the table whose format is no mapping.
+pub fn start(settings: &Settings, node: &Node, stop: &watch::Receiver<bool>) -> Result<Vec<JoinHandle<()>>> {
+    let mut tasks = Vec::new();
+    let Some(ingest) = &node.ingest else { return Ok(tasks) };
+    for table in &settings.tail {
+        let (tail, ingest, mut stop) = (table.tail(ingest.mappings())?, ingest.clone(), stop.clone());
+        let name = format!("tail {}", table.name);
+        tasks.push(tokio::spawn(async move {
+            let stopped = stop.clone();
+            keep(&name, &mut stop, || tail.clone().run(ingest.clone(), stopped.clone())).await;
+        }));
+    }
+    Ok(tasks)
+}
+
+/// Runs a collector until the service ends; one that fails begins again from what the log has of it.
+async fn keep<F>(name: &str, stop: &mut watch::Receiver<bool>, run: impl Fn() -> F)
+where
+    F: Future<Output = Result<(), ingest::Error>>,
+{
+    loop {
+        match run().await {
+            Ok(()) => return,
+            Err(error) => {
+                tracing::error!(collector = name, %error, "a collector stopped; it begins again in a moment");
+                metrics::counter!("tacho_collector_failures_total", "collector" => name.to_string())
+                    .increment(1);
+            }
+        }
+        let pause = Duration::from_secs(limits::COLLECTOR_RESTART_S);
+        if tokio::time::timeout(pause, stop.wait_for(|stop| *stop)).await.is_ok() {
+            return;
+        }
+    }
+}
