@@ -47,6 +47,8 @@ pub(crate) mod place {
         RISK = 45 "risk",
         DECISION_BASIS = 50 "decision_basis",
         LATENCY_US = 63 "latency_us",
+        DESTINATIONS = 70 "destinations",
+        ARGUMENTS = 71 "arguments",
         ATTRIBUTES = 73 "attributes",
         OVERSIZE = 77 "oversize",
     }

@@ -7,6 +7,8 @@ use schemas::{Error, Stream};
 use store::Draft;
 
 use crate::columns::{Columns, place};
+use crate::destinations;
+use crate::mapping::Mapping;
 use crate::normalise::{Cell, Event};
 use crate::parse::Context;
 use crate::rejected::{Code, Refusal};
@@ -104,6 +106,7 @@ impl<'c> Drafter<'c> {
             // What it was derived from is kept whole already.
             self.columns.text(place::SESSION_ID, &shortened(&id, bytes_max(place::SESSION_ID)))?;
         }
+        self.destinations(event)?;
         self.columns.text(place::TENANT, &self.context.principal.tenant)?;
         self.source(event)?;
         if !redactions.is_empty() {
@@ -131,6 +134,28 @@ impl<'c> Drafter<'c> {
         let (scope, mappings) = (&self.scope, self.context.mappings);
         let source = source.get_or_insert_with(|| format!("{scope}/{}", mappings.name(event.mapping)));
         self.columns.text(place::SOURCE, source)
+    }
+
+    /// Where the call sends things, for records of other programs; an event of our own form says it itself.
+    fn destinations(&mut self, event: &Event<'_>) -> Result<(), Error> {
+        if !matches!(event.mapping, Mapping::File(_)) || event.has(place::DESTINATIONS) {
+            return Ok(());
+        }
+        let (Some(tool), Some(arguments)) = (event.text(place::CAPABILITY), event.text(place::ARGUMENTS))
+        else {
+            return Ok(());
+        };
+        let items = destinations::of(&tool, &arguments, self.context.redactor);
+        let kept = fitting(items.iter().map(String::len), bytes_max(place::DESTINATIONS));
+        if kept == 0 {
+            return Ok(());
+        }
+        if kept < items.len()
+            && let Ok(whole) = serde_json::to_string(&items)
+        {
+            self.cuts.push((name(place::DESTINATIONS), whole));
+        }
+        self.columns.list(place::DESTINATIONS, items.iter().take(kept).map(String::as_str))
     }
 
     /// Tags, and what was cut.

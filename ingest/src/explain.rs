@@ -55,7 +55,7 @@ pub fn explain(body: &[u8], context: &Context<'_>) -> Result<(Vec<Explained>, Ve
                 ("attributes", Cell::Pairs(pairs)) => explained.attributes = pairs,
                 ("redactions", Cell::Items(items)) => explained.redactions = items,
                 (name, cell) => {
-                    explained.columns.push((name, cell.text(), origin(context, noted, place, name)))
+                    explained.columns.push((name, cell.text(), origin(context, noted, place, name)));
                 }
             }
         }

@@ -34,6 +34,7 @@ mod normalise;
 mod session;
 
 mod columns;
+mod destinations;
 mod draft;
 mod explain;
 mod line;

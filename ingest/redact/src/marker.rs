@@ -12,10 +12,14 @@ const MASK_WORDS: &[&[u8]] = &[b"redacted", b"filtered", b"masked", b"removed", 
 
 /// `<redacted:CLASS:FINGERPRINT>`; the fingerprint is keyed BLAKE3 over (class, 0x00, secret), first 12 hexadecimal digits.
 pub(crate) fn marker(key: &[u8; 32], class: &str, secret: &[u8]) -> String {
+    format!("<redacted:{class}:{}>", fingerprint(key, class, secret))
+}
+
+/// Keyed BLAKE3 over (class, 0x00, secret), first 12 hexadecimal digits.
+pub(crate) fn fingerprint(key: &[u8; 32], class: &str, secret: &[u8]) -> String {
     let mut hasher = blake3::Hasher::new_keyed(key);
     hasher.update(class.as_bytes()).update(&[0]).update(secret);
-    let digest = hasher.finalize().to_hex();
-    format!("<redacted:{class}:{}>", &digest[..FINGERPRINT_DIGITS])
+    hasher.finalize().to_hex()[..FINGERPRINT_DIGITS].to_string()
 }
 
 /// The length of our own marker when `bytes` starts with one.

@@ -50,6 +50,11 @@ impl Redactor {
         apply(text, &string_edits(self, text, Level::default()))
     }
 
+    /// The fingerprint of `text` as one of `class`, by the tenant's key: equal values have equal ones.
+    pub fn fingerprint(&self, class: &str, text: &str) -> String {
+        marker::fingerprint(&self.fingerprint_key, class, text.as_bytes())
+    }
+
     pub(crate) fn marker(&self, class: &str, secret: &str) -> String {
         marker::marker(&self.fingerprint_key, class, secret.as_bytes())
     }

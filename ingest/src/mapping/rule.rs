@@ -80,7 +80,7 @@ impl<'t> Rules<'t> {
         for (key, value) in table.iter() {
             match &**key.get_ref() {
                 "from" => {
-                    from.push(Source::Path(self.path(value.span(), file.string(value, "from")?, true)?))
+                    from.push(Source::Path(self.path(value.span(), file.string(value, "from")?, true)?));
                 }
                 "join" => from.push(Source::Join(self.pieces(value)?, String::new())),
                 "between" => match <[Path; 2]>::try_from(self.paths(value)?) {

@@ -221,3 +221,32 @@ fn lines_count_from_where_the_caller_says() {
     let rows = read_with("\nx\n", |context| context.line_first = 100);
     assert_eq!(rows.codes(), [(101, "bad_json")]);
 }
+
+#[test]
+fn destinations_are_found_among_the_arguments_of_other_programs_records() {
+    let record = |tool: &str, arguments: Value| {
+        json!({
+            "timestamp": "2026-06-09T12:45:31Z", "mcp_method": "tools/call", "mcp_server_name": "s",
+            "mcp_tool_name": tool, "mcp_tool_params": arguments.to_string(),
+        })
+        .to_string()
+    };
+    let rows = read(record("send", json!({"to": "a@x.example", "body": "hi"})));
+    let found = rows.cell(0, "destinations");
+    let item = found[0].as_str().unwrap();
+    assert!(item.starts_with("send:to:recipient:") && !item.contains("a@x"), "{found}");
+    assert_eq!(read(record("send", json!({"body": "hi"}))).cell(0, "destinations"), Value::Null);
+    let own = event("\"capability\":\"send\",\"arguments\":{\"to\":\"a\"},\"destinations\":[\"mine\"]");
+    assert_eq!(
+        read(own).cell(0, "destinations"),
+        json!(["mine"]),
+        "an event of our own form says them itself"
+    );
+    // What the column cannot hold is kept whole beside.
+    let paths: Vec<String> = (0..64).map(|n| format!("p{n}")).collect();
+    let rows = read(record(&"t".repeat(500), json!({"path": paths})));
+    assert!(rows.cell(0, "destinations").as_array().unwrap().len() < 64);
+    assert_eq!(rows.cell(0, "cut"), json!(["destinations"]));
+    let whole = rows.cell(0, "oversize")["destinations"].as_str().unwrap().to_string();
+    assert_eq!(serde_json::from_str::<Vec<String>>(&whole).unwrap().len(), 64);
+}

@@ -308,7 +308,7 @@ fn spans_of_a_real_sdk_come_back_and_others_are_not_recorded() {
         assert!(rows.text(0, "source").ends_with("/otel/1"));
         assert_eq!(regenerate(&rows, 0), canonical(span));
     }
-    println!("{tools} spans of tools, {other} others");
+    eprintln!("{tools} spans of tools, {other} others");
     assert!(tools > 10, "{tools} of {}", spans.len());
 }
 
