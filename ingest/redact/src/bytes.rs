@@ -15,6 +15,8 @@ pub(crate) enum Set {
     Hex,
     /// `0-9 a-f A-F`
     HexAnyCase,
+    /// `A-Z a-z 0-9 + / = _ -`
+    Base64,
     /// Any byte.
     Any,
 }
@@ -28,7 +30,27 @@ impl Set {
             Set::Upper => byte.is_ascii_uppercase() || byte.is_ascii_digit(),
             Set::Hex => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
             Set::HexAnyCase => byte.is_ascii_hexdigit(),
+            Set::Base64 => byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'_' | b'-'),
             Set::Any => true,
+        }
+    }
+
+    /// True when the byte, or the same letter in the other case, is in the set.
+    pub const fn contains_either_case(self, byte: u8) -> bool {
+        self.contains(byte.to_ascii_lowercase()) || self.contains(byte.to_ascii_uppercase())
+    }
+
+    /// The set as an expression has it.
+    pub const fn expression(self) -> &'static str {
+        match self {
+            Set::Alphanumeric => "[0-9A-Za-z]",
+            Set::Word => "[0-9A-Za-z_-]",
+            Set::Unreserved => "[0-9A-Za-z_~.-]",
+            Set::Upper => "[0-9A-Z]",
+            Set::Hex => "[0-9a-f]",
+            Set::HexAnyCase => "[0-9a-fA-F]",
+            Set::Base64 => "[0-9A-Za-z+/=_-]",
+            Set::Any => "(?s:.)",
         }
     }
 }

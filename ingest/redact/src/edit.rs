@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use crate::finding::Why;
 use crate::removed::{Redacted, Removed};
 
 /// Replace `start..end` of a text by `replacement`.
@@ -11,11 +12,21 @@ pub(crate) struct Edit {
     pub start: usize,
     pub end: usize,
     pub class: &'static str,
+    pub why: Why,
     pub replacement: String,
 }
 
 /// Applies sorted, disjoint edits.
 pub(crate) fn apply<'a>(text: &'a str, edits: &[Edit]) -> Redacted<'a> {
+    apply_within(text, edits, |_| None)
+}
+
+/// The same, and says by `place` where each was.
+pub(crate) fn apply_within<'a, 'p>(
+    text: &'a str,
+    edits: &[Edit],
+    place: impl Fn(&Edit) -> Option<&'p str>,
+) -> Redacted<'a> {
     let mut removed = Removed::default();
     if edits.is_empty() {
         return Redacted { text: Cow::Borrowed(text), removed };
@@ -25,7 +36,7 @@ pub(crate) fn apply<'a>(text: &'a str, edits: &[Edit]) -> Redacted<'a> {
     for edit in edits {
         out.push_str(&text[at..edit.start]);
         out.push_str(&edit.replacement);
-        removed.count(edit.class);
+        removed.count(edit.class, place(edit));
         at = edit.end;
     }
     out.push_str(&text[at..]);
@@ -66,10 +77,10 @@ pub(crate) fn compose(first: Vec<Edit>, second: Vec<Edit>) -> Vec<Edit> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Edit, apply, compose};
+    use super::{Edit, Why, apply, compose};
 
     fn edit(start: usize, end: usize, replacement: &str) -> Edit {
-        Edit { start, end, class: "x", replacement: replacement.into() }
+        Edit { start, end, class: "x", why: Why::Name, replacement: replacement.into() }
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Removes secrets from JSON and from plain text before anything is hashed or written.
 //!
+//! Two rule sets: secrets, which always go, and personal data, which goes where a tenant's [`Policies`] say so.
+//!
 //! The hot path is [`Redactor::is_clean`]: one pass over the raw bytes that looks for four-byte windows of which every
-//! rule needs at least one, and checks the surroundings of each, and one that looks for the beginnings of base64 that is
-//! text. Only what these cannot clear is parsed.
+//! rule needs at least one, and checks the surroundings of each, and passes that look for the beginnings of base64, of
+//! hexadecimal digits and of percent-encoding that is text. Only what these cannot clear is parsed.
 //!
 //! Invariants
 //! - A secret that a rule knows does not leave this crate (invariant 3 of the product).
@@ -13,16 +15,17 @@
 //!   grow at all with depth inside one level.
 //!
 //! What it cannot see
-//! - A password that neither a name nor a known shape gives away: `mysql -phunter2`, `sshpass -p hunter2`, `-u` and its
-//!   value as two elements of an array, `IDENTIFIED BY 'hunter2'`, `SET PASSWORD FOR u = ...` beyond its line, prose.
+//! - A password that neither a name nor a known form gives away: `-u` and its value as two elements of an array, a password
+//!   without a digit in prose, `SET PASSWORD FOR u = ...` beyond its line.
+//! - A token without letters of its maker's own, without a name beside it: thirty-two hexadecimal digits are a digest as well.
 //! - Items of a YAML list under a secret's name, more than one bare word on the line below it; XML attributes' siblings
 //!   (`<password type="x">hunter2`) and `CDATA`; `pass` without a user beside it.
-//! - URL encoding of more than one round, percent-encoded letters of a name, HTML entities.
+//! - More than three encodings inside each other, HTML entities.
 //! - Base64 of less than 24 characters, without a capital among the first 24, glued to a word before it, of UTF-16 or
-//!   compressed text, inside base64 inside base64; other encodings: hexadecimal, base32, quoted-printable.
-//! - A secret cut in two by the sender, over two strings or two events.
+//!   compressed text; hexadecimal digits of less than 12 characters of plain ASCII; base32, quoted-printable.
+//! - A secret cut in two by the sender, over two strings or two events; the end alone of one whose beginning was cut off.
 //!
-//! It must not know: events, tenants, files, clocks, randomness. Personal data (email, cards) is another rule set.
+//! It must not know: events, tenants, files, clocks, randomness.
 //!
 //! What is replaced becomes `<redacted:CLASS:FINGERPRINT>`, see [`Redactor::new`] for the fingerprint.
 #![warn(missing_docs)]
@@ -31,16 +34,23 @@ mod bytes;
 mod edit;
 mod encoded;
 mod error;
+mod finding;
+mod hexadecimal;
 mod json;
 mod marker;
 mod names;
+mod percent;
+mod personal;
 mod prefilter;
+mod random;
 mod redactor;
 mod removed;
 mod shapes;
 mod text;
 
 pub use error::Error;
+pub use finding::{Finding, Why};
+pub use personal::{Class, Policies, Policy};
 pub use redactor::Redactor;
 pub use removed::{Redacted, Removed};
 

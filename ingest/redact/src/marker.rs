@@ -30,7 +30,14 @@ pub(crate) fn marker_len(bytes: &[u8]) -> Option<usize> {
         .take(CLASS_BYTES_MAX + 1)
         .take_while(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
         .count();
-    if class == 0 || class > CLASS_BYTES_MAX || rest.get(class) != Some(&b':') {
+    if class == 0 || class > CLASS_BYTES_MAX {
+        return None;
+    }
+    // What was dropped has no fingerprint.
+    if rest.get(class) == Some(&b'>') {
+        return Some(PREFIX.len() + class + 1);
+    }
+    if rest.get(class) != Some(&b':') {
         return None;
     }
     let digits = rest.get(class + 1..class + 1 + FINGERPRINT_DIGITS)?;
@@ -99,6 +106,12 @@ mod tests {
         assert_ne!(one[one.len() - 13..], marker(&[1; 32], "token", b"abc")[8 + 8..][..13]);
         let expected = blake3::keyed_hash(&[1; 32], b"jwt\0abc").to_hex();
         assert_eq!(one, format!("<redacted:jwt:{}>", &expected[..12]));
+    }
+
+    #[test]
+    fn a_marker_of_what_was_dropped_has_no_fingerprint() {
+        assert_eq!(marker_len(b"<redacted:email> x"), Some(16));
+        assert_eq!(marker_len(b"<redacted:>"), None);
     }
 
     #[test]

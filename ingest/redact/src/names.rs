@@ -39,13 +39,34 @@ pub(crate) enum Place {
     Parameter,
     /// Only as the whole name of a parameter, or of a member of an object that also names a user.
     BesideUser,
+    /// Everywhere, but only before a value that looks random.
+    Opaque,
+}
+
+/// What a name says of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Given {
+    pub class: &'static str,
+    /// Only if the value looks random.
+    pub opaque: bool,
+}
+
+impl Given {
+    pub(crate) fn surely(class: &'static str) -> Given {
+        Given { class, opaque: false }
+    }
+
+    fn by(name: &Name) -> Option<Given> {
+        let opaque = name.place == Opaque;
+        (opaque || name.place == Everywhere).then_some(Given { class: name.class, opaque })
+    }
 }
 
 const fn name(words: &'static [&'static str], class: &'static str, start: Start, place: Place) -> Name {
     Name { words, class, start, place }
 }
 
-use Place::{BesideUser, Everywhere, Parameter};
+use Place::{BesideUser, Everywhere, Opaque, Parameter};
 use Start::{Anywhere, Word};
 
 /// All names; the first that fits gives the class, so the special stand before the general.
@@ -64,6 +85,11 @@ pub(crate) const NAMES: &[Name] = &[
     name(&["passphrase"], "password", Anywhere, Everywhere),
     name(&["pass", "phrase"], "password", Anywhere, Everywhere),
     name(&["passcode"], "password", Anywhere, Everywhere),
+    name(&["passwort"], "password", Anywhere, Everywhere),
+    name(&["kennwort"], "password", Anywhere, Everywhere),
+    name(&["senha"], "password", Word, Everywhere),
+    name(&["contrasena"], "password", Word, Everywhere),
+    name(&["mot", "de", "passe"], "password", Word, Everywhere),
     name(&["pwd"], "password", Word, Everywhere),
     name(&["dbpwd"], "password", Word, Everywhere),
     name(&["db", "pass"], "password", Word, Everywhere),
@@ -72,6 +98,10 @@ pub(crate) const NAMES: &[Name] = &[
     name(&["root", "pass"], "password", Word, Everywhere),
     name(&["admin", "pass"], "password", Word, Everywhere),
     name(&["mysql", "pass"], "password", Word, Everywhere),
+    name(&["redis", "pass"], "password", Word, Everywhere),
+    name(&["ftp", "pass"], "password", Word, Everywhere),
+    name(&["pg", "pass"], "password", Word, Everywhere),
+    name(&["login", "pass"], "password", Word, Everywhere),
     name(&["pass"], "password", Word, BesideUser),
     name(&["secret", "access", "key"], "aws_secret_access_key", Anywhere, Everywhere),
     name(&["shared", "access", "key"], "azure_account_key", Anywhere, Everywhere),
@@ -90,6 +120,7 @@ pub(crate) const NAMES: &[Name] = &[
     name(&["encryption", "key"], "secret", Anywhere, Everywhere),
     name(&["master", "key"], "secret", Anywhere, Everywhere),
     name(&["session", "key"], "secret", Anywhere, Everywhere),
+    name(&["secret", "key", "base"], "secret", Anywhere, Everywhere),
     name(&["client", "secret"], "client_secret", Anywhere, Everywhere),
     name(&["secret"], "secret", Anywhere, Everywhere),
     name(&["secrets"], "secret", Word, Everywhere),
@@ -108,6 +139,10 @@ pub(crate) const NAMES: &[Name] = &[
     name(&["bearer"], "token", Word, Everywhere),
     name(&["credential"], "credential", Word, Everywhere),
     name(&["credentials"], "credential", Word, Everywhere),
+    name(&["creds"], "credential", Word, Everywhere),
+    name(&["code", "verifier"], "token", Word, Everywhere),
+    name(&["authorization", "code"], "token", Word, Everywhere),
+    name(&["device", "code"], "token", Word, Everywhere),
     name(&["connection", "string"], "connection_string", Anywhere, Everywhere),
     name(&["otp"], "otp", Word, Everywhere),
     name(&["totp"], "otp", Word, Everywhere),
@@ -116,6 +151,68 @@ pub(crate) const NAMES: &[Name] = &[
     name(&["sig"], "signature", Word, Parameter),
     name(&["amz", "signature"], "signature", Word, Parameter),
     name(&["goog", "signature"], "signature", Word, Parameter),
+    name(&["token"], "token", Anywhere, Opaque),
+    name(&["key"], "api_key", Word, Opaque),
+    name(&["auth"], "credential", Word, Opaque),
+    name(&["pat"], "token", Word, Opaque),
+];
+
+/// Words that may follow a name: `api_key_prod`. They tell that a setting is meant and not that it is a secret, so the value
+/// must look random.
+pub(crate) const SUFFIXES: &[&str] =
+    &["prod", "production", "staging", "dev", "test", "live", "base", "value", "primary", "secondary"];
+
+/// What a name with such a word says.
+const SUFFIXED: Name = name(&[], "secret", Anywhere, Opaque);
+
+/// Words before `key` that make it no secret.
+const HARMLESS_BEFORE_KEY: &[&str] = &[
+    "cache",
+    "primary",
+    "foreign",
+    "public",
+    "pub",
+    "partition",
+    "sort",
+    "row",
+    "object",
+    "bucket",
+    "s3",
+    "group",
+    "routing",
+    "dedup",
+    "deduplication",
+    "idempotency",
+    "unique",
+    "index",
+    "hash",
+    "map",
+    "lookup",
+    "issue",
+    "project",
+    "page",
+    "next",
+    "host",
+    "natural",
+    "sequence",
+    "schema",
+    "translation",
+    "message",
+    "storage_object",
+    "composite",
+    "order",
+    "shard",
+    "distribution",
+    "clustering",
+    "surrogate",
+    "business",
+    "external",
+    "resource",
+    "event",
+    "record",
+    "entity",
+    "parent",
+    "registry",
 ];
 
 /// Words before `token` that make it a cursor, a count or part of a vocabulary.
@@ -228,6 +325,22 @@ pub(crate) fn name_start(bytes: &[u8], end: usize) -> usize {
 /// stands before it, finds no less in the raw.
 pub(crate) fn name_ending_at(bytes: &[u8], end: usize) -> Option<&'static Name> {
     let start = name_start(bytes, end);
+    plain_name(bytes, start, end).or_else(|| {
+        let stem = stem_end(bytes, start, end)?;
+        plain_name(bytes, start, stem).filter(|name| name.place == Everywhere).map(|_| &SUFFIXED)
+    })
+}
+
+/// Where the name before one of [`SUFFIXES`] ends.
+fn stem_end(bytes: &[u8], start: usize, end: usize) -> Option<usize> {
+    let name = bytes.get(start..end)?;
+    let separator = name.iter().rposition(|byte| is_separator(*byte))?;
+    let last = name.get(separator + 1..)?;
+    let is_suffix = SUFFIXES.iter().any(|word| last.eq_ignore_ascii_case(word.as_bytes()));
+    is_suffix.then_some(start + separator)
+}
+
+fn plain_name(bytes: &[u8], start: usize, end: usize) -> Option<&'static Name> {
     let last = before(bytes, end)?.to_ascii_lowercase();
     let candidates =
         NAMES.iter().filter(|name| name.words.last().and_then(|word| word.bytes().last()) == Some(last));
@@ -265,11 +378,13 @@ fn begins(bytes: &[u8], floor: usize, begin: usize, start: Start) -> bool {
 
 /// `next_page_token` and its like. A word that follows an escape is not excused: its first letter may belong to the escape.
 fn is_harmless(bytes: &[u8], floor: usize, begin: usize, name: &Name) -> bool {
-    if name.words != ["token"] {
-        return false;
-    }
+    let harmless = match name.words {
+        ["token"] => HARMLESS_BEFORE_TOKEN,
+        ["key"] => HARMLESS_BEFORE_KEY,
+        _ => return false,
+    };
     let end = if before(bytes, begin).is_some_and(is_separator) && begin > floor { begin - 1 } else { begin };
-    HARMLESS_BEFORE_TOKEN.iter().any(|word| {
+    harmless.iter().any(|word| {
         end.checked_sub(word.len()).filter(|start| *start >= floor).is_some_and(|start| {
             bytes.get(start..end).is_some_and(|found| found.eq_ignore_ascii_case(word.as_bytes()))
                 && before(bytes, start) != Some(b'\\')
@@ -277,10 +392,10 @@ fn is_harmless(bytes: &[u8], floor: usize, begin: usize, name: &Name) -> bool {
     })
 }
 
-/// The class of a JSON member's key, decoded. Closing brackets and quotes at its end are passed over.
-pub(crate) fn class_of_key(key: &str) -> Option<&'static str> {
+/// What a JSON member's key, decoded, says. Closing brackets and quotes at its end are passed over.
+pub(crate) fn given_by_key(key: &str) -> Option<Given> {
     let end = key.trim_end_matches(['"', '\'', ']', '`', '\\', ' ', '\t', '\n', '\r']).len();
-    name_ending_at(key.as_bytes(), end).filter(|name| name.place == Everywhere).map(|name| name.class)
+    name_ending_at(key.as_bytes(), end).and_then(Given::by)
 }
 
 /// True for a key that is no word but a value: long, without blanks, a good part of it digits.
@@ -297,7 +412,12 @@ pub(crate) fn name_of_value(value: &str) -> Option<&'static Name> {
     if bytes.len() > NAME_BYTES_MAX || !bytes.iter().copied().all(is_name_byte) {
         return None;
     }
-    name_ending_at(bytes, bytes.len()).filter(|name| name.place == Everywhere)
+    name_ending_at(bytes, bytes.len()).filter(|name| matches!(name.place, Everywhere | Opaque))
+}
+
+/// What such a string says of the value beside it.
+pub(crate) fn given_by_value(value: &str) -> Option<Given> {
+    name_of_value(value).and_then(Given::by)
 }
 
 #[cfg(test)]

@@ -69,6 +69,33 @@ mod tests {
 
     use super::windows;
 
+    /// Blocks of a thousand.
+    const STOPS_MAX: usize = 250;
+
+    /// What the scan costs beside the reading, in numbers that no busy machine changes.
+    #[test]
+    fn ordinary_traffic_seldom_stops_the_scan() {
+        let prefilter = super::Prefilter::new();
+        let options = corpus::Options { events: 2_000, ..corpus::Options::default() };
+        let mut bytes = Vec::new();
+        corpus::generate(&options, &mut bytes).unwrap();
+        let (stops, blocks) = prefilter.scanner.stops(&bytes);
+        let mut targets: BTreeMap<String, usize> = BTreeMap::new();
+        let _whole = prefilter.scanner.scan(&bytes, |target, _| {
+            *targets.entry(format!("{target:?}")).or_default() += 1;
+            std::ops::ControlFlow::Continue(())
+        });
+        let mut targets: Vec<(usize, String)> =
+            targets.into_iter().map(|(target, hits)| (hits, target)).collect();
+        targets.sort_unstable_by(|left, right| right.cmp(left));
+        let hits: usize = targets.iter().map(|(hits, _)| hits).sum();
+        println!(
+            "{stops} of {blocks} blocks, {hits} windows in 2000 events: {:#?}",
+            &targets[..targets.len().min(25)]
+        );
+        assert!(stops * 1000 < blocks * STOPS_MAX, "{stops} of {blocks}");
+    }
+
     #[test]
     fn every_anchor_has_a_window_at_an_even_and_at_an_odd_distance() {
         let mut parities: BTreeMap<String, [bool; 2]> = BTreeMap::new();

@@ -14,9 +14,33 @@ pub const REDACT_NESTED_LEVELS_MAX: usize = 6;
 pub const REDACT_PASSES_MAX: usize = 8;
 /// Characters of base64 by which a run is told from other words: its shortest length.
 pub const REDACT_ENCODED_CHARACTERS_MIN: usize = 24;
-/// Levels of base64 inside base64 that are decoded.
-pub const REDACT_ENCODED_LEVELS_MAX: usize = 2;
+/// Levels of base64, hexadecimal digits and percent-encoding inside each other that are decoded.
+pub const REDACT_ENCODED_LEVELS_MAX: usize = 3;
 /// Shortest key below a secret's name that may itself be the secret, in bytes.
 pub const REDACT_OPAQUE_KEY_BYTES_MIN: usize = 16;
 /// Most white space between two words of a line `login NAME password VALUE`, in bytes.
 pub const REDACT_GAP_BYTES_MAX: usize = 8;
+/// Digits by which hexadecimal text is told from numbers and digests; a run's shortest length.
+pub const REDACT_HEXADECIMAL_CHARACTERS_MIN: usize = 24;
+/// Shortest value that can look random, in bytes.
+pub const REDACT_RANDOM_BYTES_MIN: usize = 16;
+/// Shortest password of a URL that was cut off before its host, in bytes.
+pub const REDACT_CUT_PASSWORD_BYTES_MIN: usize = 5;
+/// Shortest password that prose can tell (`the password is ...`), in bytes.
+pub const REDACT_SAID_PASSWORD_BYTES_MIN: usize = 6;
+/// Longest name of a member that is told in `redactions`, in bytes.
+pub const REDACT_PLACE_BYTES_MAX: usize = 64;
+/// Longest local part of an email address, in bytes (RFC 5321).
+pub const REDACT_EMAIL_LOCAL_BYTES_MAX: usize = 64;
+/// Longest domain of an email address, in bytes (RFC 5321).
+pub const REDACT_EMAIL_DOMAIN_BYTES_MAX: usize = 255;
+/// Longest address of the internet protocol with its port, in bytes.
+pub const REDACT_ADDRESS_BYTES_MAX: usize = 45;
+/// Most digits of a number that is looked at as personal data.
+pub const REDACT_NUMBER_DIGITS_MAX: usize = 24;
+/// Most events of one review's sample.
+pub const REDACT_REVIEW_ROWS_MAX: u64 = 500;
+/// Most bytes of a review's request body: what is recorded of it must fit into the statement of an entry.
+pub const REDACT_REVIEW_BODY_BYTES_MAX: usize = 12 << 10;
+/// Most bytes that `tacho redaction test` reads.
+pub const REDACT_TEST_BYTES_MAX: u64 = 64 << 20;

@@ -66,6 +66,7 @@ pub(super) fn escaped_edits(raw: &str, base: usize, edits: Vec<Edit>) -> impl It
         start: base + cursor.raw_offset(edit.start),
         end: base + cursor.raw_offset(edit.end),
         class: edit.class,
+        why: edit.why,
         replacement: encode(edit.replacement),
     })
 }
@@ -112,6 +113,7 @@ fn encode(replacement: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Edit, decode, escaped_edits};
+    use crate::finding::Why;
 
     #[test]
     fn decodes_as_a_json_parser_does() {
@@ -127,7 +129,7 @@ mod tests {
     fn edits_find_their_raw_range() {
         let raw = r"é\u00e9\ud83d\ude00\nAB\ud800C";
         let text = decode(raw).into_owned();
-        let edit = |start, end| Edit { start, end, class: "x", replacement: "\"r\"".into() };
+        let edit = |start, end| Edit { start, end, class: "x", why: Why::Name, replacement: "\"r\"".into() };
         let (ab, c) = (text.find("AB").unwrap(), text.find('C').unwrap());
         let edits: Vec<Edit> = escaped_edits(raw, 100, vec![edit(ab, ab + 2), edit(c, c + 1)]).collect();
         assert_eq!(&raw[edits[0].start - 100..edits[0].end - 100], "AB");

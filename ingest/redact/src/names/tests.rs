@@ -1,4 +1,8 @@
-use super::{class_of_key, name_of_value};
+use super::{given_by_key, name_of_value};
+
+fn class_of_key(key: &str) -> Option<&'static str> {
+    given_by_key(key).filter(|given| !given.opaque).map(|given| given.class)
+}
 
 #[test]
 fn spellings_of_secret_names() {
@@ -62,7 +66,6 @@ fn names_that_are_no_secrets() {
         "credential_id",
         "credential_expires",
         "auth_method",
-        "auth",
         "policy_hash",
         "approval_id",
         "request_id",
@@ -75,7 +78,6 @@ fn names_that_are_no_secrets() {
         "eos_token",
         "hotp",
         "public_key",
-        "key",
         "cache_key",
         "tokenizer",
         "passwordless",
@@ -84,6 +86,22 @@ fn names_that_are_no_secrets() {
         "_",
     ] {
         assert_eq!(class_of_key(key), None, "{key}");
+    }
+}
+
+#[test]
+fn names_that_are_secrets_if_the_value_looks_random() {
+    for (key, class) in [
+        ("algolia_admin_key", "api_key"),
+        ("stripeKey", "api_key"),
+        ("auth", "credential"),
+        ("API_KEY_PROD", "secret"),
+        ("db-password-staging", "secret"),
+    ] {
+        assert_eq!(given_by_key(key).map(|given| (given.class, given.opaque)), Some((class, true)), "{key}");
+    }
+    for key in ["monkey", "author", "environment_prod", "tokenizer_test", "cacheKey", "idempotency-key"] {
+        assert_eq!(given_by_key(key), None, "{key}");
     }
 }
 

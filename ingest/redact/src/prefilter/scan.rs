@@ -85,6 +85,14 @@ impl Scanner {
         ControlFlow::Continue(())
     }
 
+    /// How many of the blocks of `bytes` are looked at closely, and of how many.
+    #[cfg(test)]
+    pub(super) fn stops(&self, bytes: &[u8]) -> (usize, usize) {
+        let blocks = || (0..bytes.len()).step_by(BLOCK_BYTES);
+        let block = |at: &usize| bytes.get(*at..).and_then(|rest| rest.first_chunk::<REACH_BYTES>());
+        (blocks().filter(|at| block(at).is_some_and(|block| self.may_hold(block))).count(), blocks().count())
+    }
+
     /// Written out, since the compiler does not unroll it.
     #[inline(always)]
     fn may_hold(&self, block: &[u8; REACH_BYTES]) -> bool {

@@ -8,7 +8,8 @@ use super::windows::Target;
 use crate::bytes::{at, before, is_scheme_byte, token_boundary};
 use crate::marker::{inert_len, marker_len};
 use crate::names::{self, Name, Place, TERMINATORS};
-use crate::shapes::{Anchor, SHAPES};
+use crate::random;
+use crate::shapes::{Anchor, RULE_COUNT};
 use crate::text::{assignment, unseparated};
 
 /// The hit that a target's anchor at `start` is, if it stands there and its surroundings fit.
@@ -21,7 +22,7 @@ pub(super) fn hit(bytes: &[u8], target: &Target, start: usize) -> Option<Hit> {
         Target::DiscordBot => {
             let run = rest.iter().take(30).take_while(|byte| is_word(**byte)).count();
             let fits = (23..=28).contains(&run) && rest.get(run) == Some(&b'.');
-            (fits && token_boundary(bytes, start)).then_some(Hit::Shape { rank: SHAPES.len() })
+            (fits && token_boundary(bytes, start)).then_some(Hit::Shape { rank: RULE_COUNT })
         }
         Target::Name { word } => {
             let stands = rest.get(..word.len())?.eq_ignore_ascii_case(word.as_bytes())
@@ -59,24 +60,33 @@ fn anchor_stands(bytes: &[u8], anchor: &Anchor, start: usize) -> bool {
     let same = if anchor.any_case { found.eq_ignore_ascii_case(literal) } else { found == literal };
     same && (!anchor.boundary || token_boundary(bytes, start))
         && bytes.get(start + literal.len()..).is_some_and(|rest| {
-            rest.len() >= anchor.body_bytes_min
-                && rest.iter().take(anchor.body_bytes_min).all(|byte| anchor.body.contains(*byte))
+            let fits = |byte: &u8| {
+                if anchor.any_case {
+                    anchor.body.contains_either_case(*byte)
+                } else {
+                    anchor.body.contains(*byte)
+                }
+            };
+            rest.len() >= anchor.body_bytes_min && rest.iter().take(anchor.body_bytes_min).all(fits)
         })
 }
 
-/// `scheme://user:password@host`: true unless the authority ends before both a colon and an at sign were seen.
+/// `scheme://user:password@host`, perhaps cut before its host: true unless the authority ends before both a colon and an at
+/// sign were seen, and what follows the colon is a port.
 pub(super) fn url_may_hold_password(bytes: &[u8], start: usize) -> bool {
     let Some(authority) = bytes.get(start + 3..) else { return false };
-    let mut colon = false;
-    for byte in authority {
+    let mut colon = None;
+    for (offset, byte) in authority.iter().enumerate() {
         match byte {
-            b':' => colon = true,
-            b'@' if colon => return true,
-            byte if crate::text::ends_authority(*byte) => return false,
+            b':' => colon = colon.or(Some(offset)),
+            b'@' if colon.is_some() => return true,
+            byte if crate::text::ends_authority(*byte) => {
+                return colon.is_some_and(|colon| crate::text::is_no_port(&authority[colon + 1..offset]));
+            }
             _ => {}
         }
     }
-    false
+    colon.is_some_and(|colon| crate::text::is_no_port(&authority[colon + 1..]))
 }
 
 /// A name ends at `end`: true unless what follows shows that no value does, or that there is nothing left to hide in it.
@@ -95,19 +105,40 @@ pub(super) fn name_may_hold_secret(bytes: &[u8], name: &Name, end: usize) -> boo
             Place::Everywhere => true,
             Place::Parameter => equals,
             Place::BesideUser => names::stands_after(bytes, name, end, &names::USER_LEADS),
+            Place::Opaque => may_look_random(bytes, value),
         };
         return counts && !value_is_inert(bytes, value, name);
     }
-    is_flag(bytes, end) || name.place == Place::Everywhere && is_pair(bytes, end, name)
+    is_flag(bytes, end)
+        || matches!(name.place, Place::Everywhere | Place::Opaque) && is_pair(bytes, end, name)
+}
+
+/// A value that looks random may begin at `position`, after quotes, white space and escapes of them.
+fn may_look_random(bytes: &[u8], position: usize) -> bool {
+    let mut start = skip_closers(bytes, position);
+    // The mark of a YAML block.
+    if matches!(at(bytes, start), Some(b'|' | b'>')) {
+        let mark = bytes.get(start..).unwrap_or_default().iter().take(3);
+        start += mark.take_while(|byte| b"|>+-0123456789".contains(byte)).count();
+        start = skip_closers(bytes, start);
+    }
+    // The last letter of an escape may be the value's first.
+    if start > position && before(bytes, start).is_some_and(|byte| byte.is_ascii_alphanumeric()) {
+        start -= 1;
+    }
+    let is_part = |byte: &&u8| random::is_random_byte(**byte) || **byte == b'\\';
+    let value = bytes.get(start..).unwrap_or_default().iter().take_while(is_part);
+    value.count() >= random::BYTES_MIN
 }
 
 /// The name may have a value without a separator: as a flag, an XML element, in SQL or after a login.
 fn may_stand_unseparated(bytes: &[u8], name: &Name, end: usize, next: usize) -> bool {
     match bytes.get(end..) {
-        Some([b'>', ..]) => unseparated::element(bytes, end).is_some_and(|(start, end)| start < end),
+        Some([b'>', ..]) => unseparated::may_be_element(bytes, end),
         Some([b' ' | b'\t', ..] | [b'\\', b'\\' | b't', ..]) => {
             let is_quoted = || bytes.get(end..next).is_some_and(|closers| closers.contains(&b'\''));
             is_flag(bytes, end)
+                || unseparated::is_said(bytes, end).is_some()
                 || name.class == "password"
                     && (is_quoted() || unseparated::may_follow_login(bytes, name, end))
         }

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use crate::bytes::{Set, is_scheme_byte};
-use crate::names::{NAMES, Place, SEPARATORS, TERMINATORS, USER_LEADS};
-use crate::shapes::{Anchor, SHAPES};
+use crate::names::{NAMES, Place, SEPARATORS, SUFFIXES, TERMINATORS, USER_LEADS};
+use crate::shapes::{Anchor, RULES};
 
 /// Bytes a window.
 pub(super) const WINDOW_BYTES: usize = 4;
@@ -28,7 +28,7 @@ pub(super) enum Target {
     Marker,
     /// `\u` with two of its digits: it could hide any literal.
     UnicodeEscape,
-    /// The colon of `://` with a backslash before either slash.
+    /// What stands before two slashes with a backslash before either: the colon of `://`, the digit of a refresh token.
     SlashEscape,
 }
 
@@ -120,8 +120,8 @@ impl Run {
 /// Both windows of every anchor of every rule.
 pub(super) fn all() -> Vec<Window> {
     let mut runs: Vec<Run> = Vec::new();
-    for (rank, shape) in SHAPES.iter().enumerate() {
-        runs.extend(shape.anchors.iter().map(|anchor| anchor_run(rank, *anchor)));
+    for (rank, rule) in RULES.iter().enumerate() {
+        runs.extend(rule.anchors.iter().map(|anchor| anchor_run(rank, *anchor)));
     }
     runs.push(discord_bot_run());
     runs.extend(name_runs());
@@ -140,6 +140,9 @@ pub(super) fn all() -> Vec<Window> {
         let sets = [literal(start), vec![slash; slashes]].concat();
         runs.push(Run { before: scheme, sets, target: Target::SlashEscape });
     }
+    // A refresh token of Google's begins with slashes, and these may have backslashes.
+    let one_slash = [literal("1\\"), vec![slash, any]].concat();
+    runs.push(Run { before: boundary(), sets: one_slash, target: Target::SlashEscape });
     runs.iter().flat_map(|run| run.windows()).flatten().collect()
 }
 
@@ -158,7 +161,9 @@ fn boundary() -> ByteSet {
 
 fn anchor_run(rank: usize, anchor: Anchor) -> Run {
     let mut sets = if anchor.any_case { any_case(anchor.literal) } else { literal(anchor.literal) };
-    let body = ByteSet::of(|byte| anchor.body.contains(byte));
+    let body = ByteSet::of(|byte| {
+        if anchor.any_case { anchor.body.contains_either_case(byte) } else { anchor.body.contains(byte) }
+    });
     sets.extend(vec![body; anchor.body_bytes_min.min(WINDOW_BYTES)]);
     let before = if anchor.boundary { boundary() } else { ByteSet::of(|byte| Set::Any.contains(byte)) };
     Run { before, sets, target: Target::Shape { rank, anchor } }
@@ -189,8 +194,18 @@ fn name_runs() -> Vec<Run> {
         let end = ByteSet::of(|byte| TERMINATORS.contains(&byte));
         Run { before, sets: [any_case(word), vec![end]].concat(), target: Target::Name { word } }
     };
+    let suffixed = SUFFIXES.iter().map(|word| {
+        let before = ByteSet::of(|byte| SEPARATORS.contains(&byte));
+        let end = ByteSet::of(|byte| TERMINATORS.contains(&byte));
+        Run { before, sets: [any_case(word), vec![end]].concat(), target: Target::Name { word } }
+    });
     let beside_user = NAMES.iter().filter(|name| name.place == Place::BesideUser).flat_map(|name| name.words);
-    previous.into_iter().map(run).chain(beside_user.map(|word| whole_name_run(word))).collect()
+    previous
+        .into_iter()
+        .map(run)
+        .chain(suffixed)
+        .chain(beside_user.map(|word| whole_name_run(word)))
+        .collect()
 }
 
 /// A name that counts only as the whole of a member's or a parameter's: these are not to cost what all its endings would.

@@ -66,7 +66,9 @@ fn base64_in_base64_and_json_in_base64_are_looked_into() {
     let twice = STANDARD.encode(format!("{{\"data\":\"{once}\"}}"));
     assert!(redact_text(&redactor, &twice).starts_with("<redacted:"));
     let thrice = STANDARD.encode(format!("{{\"data\":\"{twice}\"}}"));
-    assert_eq!(redact_text(&redactor, &thrice), thrice, "the bound");
+    assert!(redact_text(&redactor, &thrice).starts_with("<redacted:"));
+    let deeper = STANDARD.encode(format!("{{\"data\":\"{thrice}\"}}"));
+    assert_eq!(redact_text(&redactor, &deeper), deeper, "the bound");
     let json = STANDARD.encode(r#"{"user":"somebody","otp":123456}"#);
     assert!(redact_text(&redactor, &json).starts_with("<redacted:otp:"));
     for (_, secret, _) in samples::shapes() {

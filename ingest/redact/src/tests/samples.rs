@@ -1,5 +1,8 @@
 //! Secrets made up for tests: assembled here, so that no scanner of sources takes this file for a leak.
 
+use crate::bytes::Set;
+use crate::shapes::PREFIXES;
+
 const LOWER: &str = "k3x9q7w2m5z8r4t6y1u0pasdfghjlcvbn";
 const MIXED: &str = "aB3dE5fG7hJ9kL2mN4pQ6rS8tU1vW0xYz";
 const UPPER: &str = "Q3ER5TY7UIOP2ASDF6GHJKL4ZXCVBNM";
@@ -9,82 +12,65 @@ fn body(alphabet: &str, len: usize) -> String {
     alphabet.chars().cycle().take(len).collect()
 }
 
-/// (class, the secret, a near-miss of the same shape).
+/// (class, the secret, a near-miss: its first letters alone).
 pub(super) fn shapes() -> Vec<(&'static str, String, String)> {
     let mut all = Vec::new();
-    let mut push = |class, head: &str, alphabet: &str, len: usize| {
-        // One character short of the shape.
-        all.push((
-            class,
-            format!("{head}{}", body(alphabet, len)),
-            format!("{head}{}", body(alphabet, len - 1)),
-        ));
+    let mut push = |class, secret: String| {
+        let near = secret.chars().take(NEAR_CHARACTERS).collect();
+        all.push((class, secret, near));
     };
-    for head in ["AKIA", "ASIA", "ABIA", "ACCA"] {
-        push("aws_access_key_id", head, UPPER, 16);
+    for row in PREFIXES {
+        let alphabet = match row.body {
+            Set::Hex => HEX,
+            Set::Upper => UPPER,
+            _ => MIXED,
+        };
+        for literal in row.literals {
+            push(row.class, format!("{literal}{}", body(alphabet, row.whole)));
+            // Cut off as far as it may be.
+            push(row.class, format!("{literal}{}", body(alphabet, row.cut.max(CUT_CHARACTERS))));
+        }
     }
-    push("gcp_api_key", "AIza", MIXED, 35);
-    push("gcp_client_secret", "GOCSPX-", MIXED, 28);
-    push("gcp_access_token", "ya29.", MIXED, 20);
-    push("azure_client_secret", "abc8Q~", MIXED, 31);
-    for head in ["ghp_", "gho_", "ghu_", "ghs_", "ghr_"] {
-        push("github_token", head, MIXED, 36);
+    let uuid = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9";
+    for (class, secret) in [
+        ("azure_client_secret", format!("abc8Q~{}", body(MIXED, 31))),
+        ("azure_client_secret", format!("abc7Q~{}", body(MIXED, 12))),
+        ("gcp_refresh_token", format!("1//0{}", body(MIXED, 60))),
+        ("cloudflare_key", format!("v1.0-{}-{}", body(HEX, 24), body(HEX, 146))),
+        ("sendgrid_key", format!("SG.{}.{}", body(MIXED, 22), body(MIXED, 43))),
+        ("telegram_bot_token", format!("123456789:AA{}", body(MIXED, 32))),
+        ("twilio_key", format!("SK{}", body(HEX, 32))),
+        ("twilio_key", format!("AC{}", body(HEX, 32))),
+        ("mailchimp_key", format!("{}-us12", body(HEX, 32))),
+        ("resend_key", format!("re_{}_{}", body(MIXED, 8), body(MIXED, 24))),
+        ("braintree_token", format!("access_token$production${}${}", body(HEX, 16), body(HEX, 32))),
+        ("plaid_token", format!("access-production-{uuid}")),
+        ("plaid_token", format!("access-development-{uuid}")),
+        ("plaid_token", format!("access-sandbox-{uuid}")),
+        ("terraform_token", format!("{}.atlasv1.{}", body(MIXED, 14), body(MIXED, 60))),
+        ("harness_token", format!("pat.{}.{}.{}", body(MIXED, 22), body(HEX, 24), body(MIXED, 20))),
+        ("airtable_token", format!("pat{}.{}", body(MIXED, 14), body(HEX, 64))),
+        ("octopus_key", format!("API-{}", body(UPPER, 26))),
+        ("onepassword_key", format!("A3-{}-{}-Q3ER5-TY7UI-OP2AS", body(UPPER, 6), body(UPPER, 11))),
+        ("twitter_token", format!("{}{}", "A".repeat(20), body(MIXED, 60))),
+        ("okta_token", format!("00{}", body(MIXED, 40))),
+        ("jwt", format!("eyJhbGciOiJIUzI1NiJ9.eyJzd{}", body(MIXED, 5))),
+        ("jwt", format!("eyJhbGciOi{}", body(MIXED, 8))),
+        ("jwt", format!("eyJ0eXAiOi{}", body(MIXED, 8))),
+        ("jwt", format!("eyJraWQiOi{}", body(MIXED, 8))),
+        ("jwt", format!("eyJlbmMiOi{}", body(MIXED, 8))),
+        ("jwt", format!("eyJ4NXQiOi{}", body(MIXED, 8))),
+        ("discord_bot_token", format!("MTIzNDU2Nzg5MDEyMzQ1Njc4.{}.{}", body(MIXED, 6), body(MIXED, 27))),
+    ] {
+        push(class, secret);
     }
-    push("github_token", "github_pat_", MIXED, 22);
-    for head in ["glpat-", "gldt-", "glrt-", "glcbt-", "glptt-", "glft-", "glimt-", "glagent-", "gloas-"] {
-        push("gitlab_token", head, MIXED, 20);
-    }
-    for head in ["xoxb-", "xoxp-", "xoxa-", "xoxr-", "xoxs-", "xoxe-", "xoxe.xoxp-", "xoxc-", "xoxd-"] {
-        push("slack_token", head, MIXED, 10);
-    }
-    push("slack_token", "xapp-", MIXED, 20);
-    for head in ["sk_live_", "sk_test_", "rk_live_", "rk_test_"] {
-        push("stripe_key", head, MIXED, 10);
-    }
-    push("stripe_webhook_secret", "whsec_", MIXED, 24);
-    push("anthropic_key", "sk-ant-", MIXED, 20);
-    push("openai_key", "sk-", MIXED, 20);
-    push("openai_key", "sk-proj-", MIXED, 15);
-    push("npm_token", "npm_", MIXED, 36);
-    push("pypi_token", "pypi-", MIXED, 50);
-    push("rubygems_key", "rubygems_", HEX, 48);
-    push("huggingface_token", "hf_", MIXED, 30);
-    push("model_provider_key", "r8_", MIXED, 37);
-    push("model_provider_key", "gsk_", MIXED, 40);
-    push("model_provider_key", "xai-", MIXED, 60);
-    push("model_provider_key", "pplx-", MIXED, 40);
-    for head in ["dop_v1_", "doo_v1_", "dor_v1_"] {
-        push("digitalocean_token", head, HEX, 64);
-    }
-    push("twilio_key", "SK", HEX, 32);
-    push("twilio_key", "AC", HEX, 32);
-    push("sendgrid_key", "SG.aB3dE5fG7hJ9kL2mN4pQ6r.", MIXED, 16);
-    push("mailgun_key", "key-", HEX, 32);
-    push("telegram_bot_token", "123456789:AA", MIXED, 32);
-    push("jwt", "eyJhbGciOiJIUzI1NiJ9.eyJzd", MIXED, 5);
-    push("age_secret_key", "AGE-SECRET-KEY-1", UPPER, 50);
-    for head in ["shpat_", "shpca_", "shppa_", "shpss_"] {
-        push("shopify_token", head, HEX, 32);
-    }
-    push("databricks_token", "dapi", HEX, 32);
-    for head in ["hvs.", "hvb.", "hvr."] {
-        push("vault_token", head, MIXED, 20);
-    }
-    push("tacho_token", "tacho_", MIXED, 40);
-    push("grafana_token", &format!("glsa_{}_", body(MIXED, 32)), HEX, 8);
-    push("grafana_token", "glc_", MIXED, 32);
-    push("postman_key", &format!("PMAK-{}-", body(HEX, 24)), HEX, 34);
-    push("docker_token", "dckr_pat_", MIXED, 20);
-    push("atlassian_token", "ATATT3", MIXED, 60);
-    push("linear_key", "lin_api_", MIXED, 32);
-    push("notion_token", "ntn_", MIXED, 40);
-    push("newrelic_key", "NRAK-", UPPER, 27);
-    push("pulumi_token", "pul-", HEX, 40);
-    push("supabase_token", "sbp_", HEX, 40);
-    push("tailscale_key", "tskey-auth-", MIXED, 12);
-    push("discord_bot_token", &format!("MTIzNDU2Nzg5MDEyMzQ1Njc4.{}.", body(MIXED, 6)), MIXED, 27);
     all
 }
+
+/// Letters that are too few for any shape.
+const NEAR_CHARACTERS: usize = 8;
+/// Letters of [`MIXED`] among which there are digits and both cases.
+const CUT_CHARACTERS: usize = 10;
 
 /// (class, a text around a secret, the secret in it) for shapes of which a part is kept.
 pub(super) fn contexts() -> Vec<(&'static str, String, String)> {
@@ -117,6 +103,36 @@ pub(super) fn contexts() -> Vec<(&'static str, String, String)> {
     push("cookie", "Cookie: ", "a=b; c=d".into(), "");
     push("token", "run --token ", body(LOWER, 12), " --verbose");
     push("password", "{\\\"password\\\": \\\"", body(LOWER, 12), "\\\"}");
+    push(
+        "teams_webhook",
+        "https://x.webhook.office.com/webhookb2/aaaa-bb@cc/IncomingWebhook/",
+        body(HEX, 32),
+        " ok",
+    );
+    push("password", "mysqldump -h db -u root -p", body(LOWER, 9), " orders");
+    push("password", "mysql -p'", body(LOWER, 9), "' orders");
+    push("password", "mysqladmin -p", body(LOWER, 9), " ping");
+    push("password", "mariadb -uroot -p", body(LOWER, 9), " ping");
+    push("password", "mariadb-dump -p", body(LOWER, 9), " ping");
+    push("password", "sshpass -p ", body(LOWER, 9), " ssh h");
+    push("password", "sshpass -v -p'", body(LOWER, 9), "' ssh h");
+    push("password", "CREATE USER u IDENTIFIED BY '", body(LOWER, 9), "' x");
+    push("password", "CREATE USER u IDENTIFIED AS '", body(LOWER, 9), "' x");
+    push("password", "app:", body(LOWER, 9), "@tcp(db:3306)/x");
+    push("password", "app:", body(LOWER, 9), "@unix(/run/x)/x");
+    push("password", "app:", body(LOWER, 9), "@udp(db)/x");
+    push("password", "db:5432:x:app:", body(LOWER, 9), " ok");
+    push("password", "db:5433:x:app:", body(LOWER, 9), " ok");
+    push("password", "*:6432:*:app:", body(LOWER, 9), " ok");
+    push("password", "curl -u a:", body(LOWER, 9), " https://h");
+    push("url_password", "postgres://app:", body(LOWER, 9), "");
+    push("password", "the password is ", body(LOWER, 9), " now");
+    push("token", "your token is ", body(LOWER, 20), ", keep it");
+    push("api_key", "algolia_admin_key = ", body(HEX, 32), "");
+    push("secret", "api_key_prod=", body(LOWER, 20), " x");
+    push("credential", "\"auth\": \"", body(MIXED, 24), "\" }");
+    push("password", "<password>", body(LOWER, 9), "");
+    push("password", "WITH PASSWORD '", body(LOWER, 9), "");
     push("private_key", "", private_key("\n"), " after");
     push("private_key", "", private_key("\\n"), "");
     all

@@ -3,8 +3,12 @@
 use crate::bytes::{at, before, follows_escape};
 use crate::marker::inert_len;
 use crate::names::{self, Name, Place};
+use crate::random;
 use crate::text::quotes::{Quotes, Within, backslashes_before, closing, end_of_line, is_quote, trimmed};
 use crate::text::unseparated;
+
+/// Shortest password that prose can tell, in bytes.
+const PASSWORD_BYTES: usize = schemas::limits::REDACT_SAID_PASSWORD_BYTES_MIN;
 
 /// Schemes of an `Authorization` header of which one word follows.
 const ONE_WORD_SCHEMES: &[&str] = &["bearer", "basic", "token", "bot", "apikey", "api-key", "negotiate"];
@@ -33,6 +37,9 @@ const OTHER_SCHEMES: &[&str] = &[
     "zoho-oauthtoken",
 ];
 
+/// What a document says of the header instead of a value.
+const REMARKS: &[&str] = &["required", "optional", "missing", "none", "yes", "no"];
+
 /// The value that belongs to `name`, which ends at `name_end`: start, end and class.
 pub(crate) fn value(
     bytes: &[u8],
@@ -50,6 +57,8 @@ pub(crate) fn value(
         }
         None => without_separator(bytes, quotes, name, name_end)?,
     };
+    let (start, end) =
+        if name.place == Place::Opaque { random_part(bytes, start, end)? } else { (start, end) };
     (start < end).then_some((start, end, name.class))
 }
 
@@ -57,7 +66,7 @@ pub(crate) fn value(
 fn counts_before(bytes: &[u8], name: &Name, name_end: usize, next: usize) -> bool {
     let is_colon = at(bytes, next) == Some(b':');
     match name.place {
-        Place::Everywhere => true,
+        Place::Everywhere | Place::Opaque => true,
         Place::Parameter => !is_colon,
         Place::BesideUser => !is_colon && names::stands_after(bytes, name, name_end, b"?&"),
     }
@@ -76,6 +85,9 @@ fn without_separator(
     if start == name_end || name.place == Place::BesideUser {
         return None;
     }
+    if let Some(said) = unseparated::is_said(bytes, name_end) {
+        return said_value(bytes, quotes, name, said);
+    }
     if let Some(inside) = unseparated::sql(bytes, quotes, name, start) {
         return Some(inside);
     }
@@ -85,6 +97,31 @@ fn without_separator(
         return extent(bytes, quotes, start, name_end, name);
     }
     None
+}
+
+/// As much of a value as looks random; of one over several lines, all of them as one.
+fn random_part(bytes: &[u8], start: usize, end: usize) -> Option<(usize, usize)> {
+    let value = bytes.get(start..end)?;
+    let has_lines = value.contains(&b'\n');
+    let is_part = |byte: &&u8| {
+        random::is_random_byte(**byte) || has_lines && matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+    };
+    let len = value.iter().take_while(is_part).count();
+    let joined: Vec<u8> =
+        value.get(..len)?.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    random::looks_random(&joined).then_some((start, start + len))
+}
+
+/// The value in `the password is VALUE`: of prose it is told by a digit among letters, or by looking random.
+fn said_value(bytes: &[u8], quotes: &Quotes<'_>, name: &Name, start: usize) -> Option<(usize, usize)> {
+    let (start, end) = quotes.value(start).unwrap_or_else(|| (start, end_of_word(bytes, start)));
+    let value = bytes.get(start..end)?;
+    let is_password = name.class == "password"
+        && value.len() >= PASSWORD_BYTES
+        && value.iter().any(u8::is_ascii_digit)
+        && value.iter().any(u8::is_ascii_alphabetic)
+        && !value.iter().any(u8::is_ascii_whitespace);
+    (is_password || random::looks_random(value)).then_some((start, end))
 }
 
 /// Where the name that ends at `end` begins as a flag: after one or two dashes that follow no word.
@@ -173,19 +210,26 @@ fn extent(
     if literal_len(bytes.get(start..)?, name).is_some() {
         return None;
     }
-    if let Some(quoted) = quotes.value(start) {
-        return Some(quoted);
+    if let Some((start, end)) = quotes.value(start) {
+        // What is left of a call is no value: `input("Password: ")`.
+        let is_rest = bytes.get(start..end)?.iter().all(|byte| b")]};, ".contains(byte));
+        return (!is_rest).then_some((start, end));
     }
     match name.class {
         "cookie" => Some((start, end_of_header(bytes, start, name_end))),
-        "authorization" => Some(authorization(bytes, start, name_end)),
+        "authorization" => {
+            let word = bytes.get(start..end_of_word(bytes, start))?;
+            let is_said = REMARKS.iter().any(|remark| word.eq_ignore_ascii_case(remark.as_bytes()));
+            (!is_said).then(|| authorization(bytes, start, name_end))
+        }
         _ => {
             if let Some(inside) = encoded_quoted(bytes, start) {
                 return Some(inside);
             }
             let end = end_of_word(bytes, start);
             let word = bytes.get(start..end)?;
-            (!is_placeholder(word)).then_some((start, end))
+            let is_code = before(bytes, start) == Some(b' ') && is_code(word);
+            (!is_code && !is_placeholder(word)).then_some((start, end))
         }
     }
 }
@@ -277,9 +321,33 @@ fn is_placeholder(value: &[u8]) -> bool {
     match value {
         [b'?'] | [b'%', b's'] | [b'{' | b'[' | b'(' | b'|' | b'>'] | b"{}" | b"[]" | b"()" => true,
         [b'$', digits @ ..] if !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) => true,
-        [b'$', b'{', inner @ .., b'}'] | [b'{', b'{', inner @ .., b'}', b'}'] => {
+        // A variable of a shell, a stand-in of a manual.
+        [b'$', name @ ..]
+            if name.len() > 2 && name.iter().all(|byte| byte.is_ascii_uppercase() || *byte == b'_') =>
+        {
+            true
+        }
+        [b'<', name @ .., b'>'] => {
+            name.iter().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-' | b' '))
+        }
+        b"{{" | b"${{" => true,
+        [b'$', b'{', inner @ ..] | [b'{', b'{', inner @ .., b'}', b'}'] => {
+            let inner = inner.strip_suffix(b"}").unwrap_or(inner);
             inner.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b' '))
         }
         _ => false,
     }
+}
+
+/// A call or a look-up, after a blank as code has it: `getToken(request)`, `os.environ[`, `input(`; a reference: `&str`.
+fn is_code(word: &[u8]) -> bool {
+    let is_name = |byte: &u8| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'.' | b':');
+    if let Some(kind) = word.strip_prefix(b"&") {
+        return kind.first().is_some_and(u8::is_ascii_alphabetic) && kind.iter().all(is_name);
+    }
+    let len = word.iter().take_while(|byte| is_name(byte)).count();
+    let Some((open, inside)) = word.get(len..).and_then(<[u8]>::split_first) else { return false };
+    len > 0
+        && matches!(open, b'(' | b'[')
+        && inside.iter().all(|byte| is_name(byte) || matches!(byte, b')' | b']' | b'(' | b'[' | b','))
 }

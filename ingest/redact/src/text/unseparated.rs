@@ -3,6 +3,7 @@
 
 use crate::bytes::at;
 use crate::names::{NAME_BYTES_MAX, Name};
+use crate::text::is_cut_off;
 use crate::text::quotes::{Quotes, end_of_line, trimmed};
 
 /// Most white space between two words of a line `login NAME password VALUE`, in bytes.
@@ -12,8 +13,46 @@ const GAP_BYTES: usize = schemas::limits::REDACT_GAP_BYTES_MAX;
 const LOGIN_REACH_BYTES: usize = 2 * GAP_BYTES * (2 << crate::text::NESTED_LEVELS_MAX) + NAME_BYTES_MAX + 16;
 const LOGIN: &[u8] = b"login";
 
-/// `<password>VALUE</password>`, the name ending at `name_end`. It reads the same in raw JSON, but for the white space.
+/// `<password>VALUE</password>`, the name ending at `name_end`; or `<password>VALUE` where the text was cut off.
 pub(crate) fn element(bytes: &[u8], name_end: usize) -> Option<(usize, usize)> {
+    let start = inside_of_element(bytes, name_end)?;
+    let rest = bytes.get(start..)?;
+    let Some(len) = rest.iter().position(|byte| matches!(byte, b'<' | b'>')) else {
+        let len = rest.iter().take_while(|byte| !byte.is_ascii_whitespace()).count();
+        let is_value = is_word_start(rest) && is_cut_off(bytes, start + len);
+        return is_value.then_some((start, start + len));
+    };
+    let end = start + len;
+    let closing = bytes.get(end..)?.strip_prefix(b"<")?.iter().find(|byte| **byte != b'\\');
+    if closing != Some(&b'/') {
+        return None;
+    }
+    let start = start + bytes.get(start..end)?.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    Some((start, trimmed(bytes, start, end)))
+}
+
+/// The same in raw JSON, where it errs to the side of yes.
+pub(crate) fn may_be_element(bytes: &[u8], name_end: usize) -> bool {
+    let Some(rest) = inside_of_element(bytes, name_end).and_then(|start| bytes.get(start..)) else {
+        return false;
+    };
+    match rest.iter().position(|byte| matches!(byte, b'<' | b'>')) {
+        Some(0) => false,
+        Some(len) => {
+            rest.get(len + 1..).is_some_and(|rest| rest.iter().find(|byte| **byte != b'\\') == Some(&b'/'))
+                || is_word_start(rest)
+        }
+        None => is_word_start(rest),
+    }
+}
+
+/// Something that could be a value begins at once.
+fn is_word_start(rest: &[u8]) -> bool {
+    !matches!(rest, [] | [b' ' | b'"' | b',' | b')' | b'.' | b';', ..] | [b'\\', b'"' | b'n', ..])
+}
+
+/// Where the inside of an element begins whose tag is the name that ends at `name_end`.
+fn inside_of_element(bytes: &[u8], name_end: usize) -> Option<usize> {
     if at(bytes, name_end) != Some(b'>') {
         return None;
     }
@@ -22,23 +61,27 @@ pub(crate) fn element(bytes: &[u8], name_end: usize) -> Option<(usize, usize)> {
         .iter()
         .rev()
         .find(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':')));
-    let start = name_end + 1;
-    let len = bytes.get(start..)?.iter().position(|byte| matches!(byte, b'<' | b'>'))?;
-    let end = start + len;
-    let closing = bytes.get(end..)?.strip_prefix(b"<")?.iter().find(|byte| **byte != b'\\');
-    if tag != Some(&b'<') || closing != Some(&b'/') {
-        return None;
-    }
-    let start = start + bytes.get(start..end)?.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-    Some((start, trimmed(bytes, start, end)))
+    (tag == Some(&b'<')).then_some(name_end + 1)
 }
 
-/// `PASSWORD 'VALUE'`: the blanks after the name end at `start`.
+/// `PASSWORD 'VALUE'`: the blanks after the name end at `start`. The quote may be missing where the text was cut off.
 pub(super) fn sql(bytes: &[u8], quotes: &Quotes<'_>, name: &Name, start: usize) -> Option<(usize, usize)> {
     if name.class != "password" || at(bytes, start) != Some(b'\'') {
         return None;
     }
-    quotes.value(start).filter(|(_, end)| at(bytes, *end) == Some(b'\''))
+    let (start, end) = quotes.value(start)?;
+    if at(bytes, end) == Some(b'\'') {
+        return Some((start, end));
+    }
+    let len = bytes.get(start..end)?.iter().take_while(|byte| !byte.is_ascii_whitespace()).count();
+    is_cut_off(bytes, start + len).then_some((start, start + len))
+}
+
+/// Where what is said begins in `the password is VALUE`, the name ending at `name_end`.
+pub(crate) fn is_said(bytes: &[u8], name_end: usize) -> Option<usize> {
+    let verbs: [&[u8]; 5] = [b" is ", b" was ", b" is: ", b" are ", b" is now "];
+    let rest = bytes.get(name_end..)?;
+    verbs.iter().find(|verb| rest.starts_with(verb)).map(|verb| name_end + verb.len())
 }
 
 /// True for the `password` of `login NAME password VALUE`.
@@ -56,7 +99,8 @@ pub(super) fn follows_login(bytes: &[u8], name: &Name, name_end: usize) -> bool 
     let found = back(head, GAP_BYTES, is_space)
         .and_then(|end| back(&head[..end], NAME_BYTES_MAX, is_word))
         .and_then(|end| back(&head[..end], GAP_BYTES, is_space));
-    found.is_some_and(|end| head[..end].ends_with(LOGIN))
+    let login = found.and_then(|end| head.get(end.checked_sub(LOGIN.len())?..end));
+    login.is_some_and(|word| word.eq_ignore_ascii_case(LOGIN))
 }
 
 /// The same in raw JSON, where it errs to the side of yes.
@@ -64,7 +108,7 @@ pub(crate) fn may_follow_login(bytes: &[u8], name: &Name, name_end: usize) -> bo
     name.words == ["password"]
         && bytes
             .get(name_end.saturating_sub(LOGIN_REACH_BYTES)..name_end)
-            .is_some_and(|head| head.windows(LOGIN.len()).any(|word| word == LOGIN))
+            .is_some_and(|head| head.windows(LOGIN.len()).any(|word| word.eq_ignore_ascii_case(LOGIN)))
 }
 
 /// Words that stand alone on the line below a condition.

@@ -52,6 +52,14 @@ const fn made(
 }
 
 impl Kind {
+    /// What all secrets of the kind begin with.
+    pub fn head(&self) -> &'static str {
+        match self.make {
+            Make::Template(template) => template.split('{').next().unwrap_or_default(),
+            Make::With(_) => "eyJhbGciOi",
+        }
+    }
+
     pub fn secret(&self, random: &mut Random) -> String {
         match self.make {
             Make::Template(template) => random.expand(template),

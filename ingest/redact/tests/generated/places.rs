@@ -47,6 +47,8 @@ pub struct Planted {
     pub event: String,
     /// What must not be found in what is left: the secret, and the spelling it was planted in.
     pub spellings: Vec<String>,
+    /// The letters of their maker's that all of its kind begin with, and the names it goes by: these tell nothing.
+    pub public: String,
 }
 
 /// Bytes of a spelling that may not be found on end.
@@ -55,7 +57,15 @@ const TELLING: usize = 8;
 impl Planted {
     /// The first piece of the secret that is still there.
     pub fn leak<'a>(&'a self, left: &str) -> Option<&'a str> {
-        self.spellings.iter().flat_map(|spelling| pieces(spelling)).find(|piece| left.contains(*piece))
+        let tells = |piece: &&str| {
+            let piece = piece.to_ascii_lowercase();
+            !self.public.contains(&piece) && piece.matches('%').count() < 2
+        };
+        self.spellings
+            .iter()
+            .flat_map(|spelling| pieces(spelling))
+            .filter(tells)
+            .find(|piece| left.contains(*piece))
     }
 }
 
@@ -90,6 +100,10 @@ impl Text {
 
     fn before(&self) -> &str {
         &self.text[..self.start]
+    }
+
+    fn after(&self) -> &str {
+        &self.text[self.end..]
     }
 }
 
@@ -127,7 +141,7 @@ pub fn plant(kind: &Kind, place: Place, random: &mut Random) -> Planted {
             let spelled = percent(text.secret());
             spellings.push(spelled.clone());
             let before = format!("{}?q={}", random.word(&ADDRESSES), percent(text.before()));
-            event(json!(format!("{before}{spelled}&lang=en")), random)
+            event(json!(format!("{before}{spelled}{}&lang=en", percent(text.after()))), random)
         }
         Place::Hex => {
             let text = sentence(kind, &secret, random);
@@ -140,7 +154,8 @@ pub fn plant(kind: &Kind, place: Place, random: &mut Random) -> Planted {
             event(value, random)
         }
     };
-    Planted { kind: kind.name, place, event, spellings }
+    let public = format!("{} {}", kind.head(), kind.names.join(" ")).to_ascii_lowercase();
+    Planted { kind: kind.name, place, event, spellings, public }
 }
 
 /// An event with the value in one of the places where payload comes.
@@ -249,7 +264,8 @@ fn url(kind: &Kind, secret: &str, random: &mut Random) -> Text {
         Carry::Form(form) if form.contains("://") => sentence(kind, secret, random),
         Carry::Form(_) => {
             let text = sentence(kind, secret, random);
-            Text::new(&format!("{address}?note={}", percent(text.before())), &percent(secret), "&page=2")
+            let after = format!("{}&page=2", percent(text.after()));
+            Text::new(&format!("{address}?note={}", percent(text.before())), &percent(secret), &after)
         }
         Carry::Bare if random.below(2) == 0 => match random.below(3) {
             0 => Text::new(&format!("{address}?id=7&ref="), &percent(secret), ""),
@@ -384,7 +400,10 @@ fn combined(kind: &Kind, secret: &str, random: &mut Random) -> (Value, String) {
             let once = percent(text.secret());
             let twice = percent(&once);
             let before = percent(&percent(text.before()));
-            (json!(format!("https://h.example/login?next=%252F%253F{before}{twice}%2526page%253D2")), twice)
+            let after = percent(&percent(text.after()));
+            let text =
+                format!("https://h.example/login?next=%252F%253F{before}{twice}{after}%2526page%253D2");
+            (json!(text), twice)
         }
         // Hexadecimal in a JSON string.
         3 => (json!(json!({ "blob": hex(&text.text) }).to_string()), hex(text.secret())),
