@@ -56,6 +56,8 @@ pub(crate) enum Check {
     HasDigit,
     /// It holds letters and a digit, or letters of both cases and nothing between them.
     Random,
+    /// The same, or it is whole.
+    RandomOrWhole,
     /// It holds a digit and letters of both cases: for shapes that begin like words or numbers do.
     Mixed,
     /// It is long or holds a digit: prose ("bearer authentication") is not meant.
@@ -64,7 +66,7 @@ pub(crate) enum Check {
     BasicPair,
 }
 
-use Check::{BasicPair, EndsThere, HasDigit, Mixed, Opaque, Random};
+use Check::{BasicPair, EndsThere, HasDigit, Mixed, Opaque, Random, RandomOrWhole};
 
 /// Class of a Discord bot token; found by the form of its first part, the base64 of the bot's decimal id, not by a literal.
 pub(crate) const DISCORD_BOT_CLASS: &str = "discord_bot_token";
@@ -214,6 +216,7 @@ impl Matcher {
                 EndsThere => tail == 0,
                 HasDigit => has(secret, |byte| byte.is_ascii_digit()),
                 Random => is_random(self.without_literal(secret)),
+                RandomOrWhole => is_random(self.without_literal(secret)) || secret.len() >= self.whole,
                 Mixed => is_mixed(self.without_literal(secret)),
                 Opaque => has(secret, |byte| byte.is_ascii_digit()) || secret.len() >= 24,
                 BasicPair => is_basic_pair(secret),

@@ -126,7 +126,7 @@ pub(super) fn all() -> Vec<Window> {
     runs.push(discord_bot_run());
     runs.extend(name_runs());
     let scheme = ByteSet::of(is_scheme_byte);
-    let any = ByteSet::of(|_| true);
+    let any = any();
     runs.push(Run { before: scheme, sets: [literal("://"), vec![any]].concat(), target: Target::Url });
     runs.push(Run { before: any, sets: literal("<redacted:"), target: Target::Marker });
     let hex = ByteSet::of(|byte| byte.is_ascii_hexdigit());
@@ -144,6 +144,11 @@ pub(super) fn all() -> Vec<Window> {
     let one_slash = [literal("1\\"), vec![slash, any]].concat();
     runs.push(Run { before: boundary(), sets: one_slash, target: Target::SlashEscape });
     runs.iter().flat_map(|run| run.windows()).flatten().collect()
+}
+
+/// What follows a name's end: something does, or there is no value. (The scan fills the end of a text up with zeros.)
+fn any() -> ByteSet {
+    ByteSet::of(|_| true)
 }
 
 fn literal(text: &str) -> Vec<ByteSet> {
@@ -192,12 +197,12 @@ fn name_runs() -> Vec<Run> {
             })
         });
         let end = ByteSet::of(|byte| TERMINATORS.contains(&byte));
-        Run { before, sets: [any_case(word), vec![end]].concat(), target: Target::Name { word } }
+        Run { before, sets: [any_case(word), vec![end, any()]].concat(), target: Target::Name { word } }
     };
     let suffixed = SUFFIXES.iter().map(|word| {
         let before = ByteSet::of(|byte| SEPARATORS.contains(&byte));
         let end = ByteSet::of(|byte| TERMINATORS.contains(&byte));
-        Run { before, sets: [any_case(word), vec![end]].concat(), target: Target::Name { word } }
+        Run { before, sets: [any_case(word), vec![end, any()]].concat(), target: Target::Name { word } }
     });
     let beside_user = NAMES.iter().filter(|name| name.place == Place::BesideUser).flat_map(|name| name.words);
     previous
@@ -212,5 +217,5 @@ fn name_runs() -> Vec<Run> {
 fn whole_name_run(word: &'static str) -> Run {
     let before = ByteSet::of(|byte| USER_LEADS.contains(&byte));
     let end = ByteSet::of(|byte| b"\"\\=".contains(&byte));
-    Run { before, sets: [any_case(word), vec![end]].concat(), target: Target::Name { word } }
+    Run { before, sets: [any_case(word), vec![end, any()]].concat(), target: Target::Name { word } }
 }

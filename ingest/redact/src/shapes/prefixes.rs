@@ -39,8 +39,7 @@ const fn row(
 #[rustfmt::skip]
 pub(crate) const PREFIXES: &[Prefixed] = &[
     // Clouds and what runs in them.
-    row("aws_access_key_id", &["AKIA", "ASIA", "ABIA", "ACCA"], Upper, 16, 16, Whatever),
-    row("aws_access_key_id", &["AKIA", "ASIA", "ABIA", "ACCA"], Upper, 6, 16, Random),
+    row("aws_access_key_id", &["AKIA", "ASIA", "ABIA", "ACCA"], Upper, 6, 16, Check::RandomOrWhole),
     row("aws_session_token", &["IQoJb3JpZ2lu", "FwoGZXIvYXdz", "FQoGZXIvYXdz"], Base64, 40, 100, Random),
     row("aws_bedrock_key", &["ABSKQmVkcm9ja0FQSUtleS"], Base64, 10, 80, Random),
     row("gcp_api_key", &["AIza"], Word, 16, 35, Random),

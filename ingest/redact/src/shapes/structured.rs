@@ -59,7 +59,7 @@ pub(super) const STRUCTURED: &[Shape] = &[
     // Telegram bot token: bot id, colon, secret.
     cased("telegram_bot_token", &[inner(":AA", Word, 10)], "[0-9]{8,10}:AA[0-9A-Za-z_-]{10,33}", Random, 43),
     // Twilio API key and account identifiers.
-    shape("twilio_key", &[exact("SK", Hex, 16), exact("AC", Hex, 16), token("SK", HexAnyCase, 32), token("AC", HexAnyCase, 32)],
+    shape("twilio_key", &[exact("SK", Hex, 16), exact("AC", Hex, 16)],
         "(?:(?:SK|AC)[0-9a-f]{16,32}|(?i:SK|AC)(?:[0-9a-f]{32}|[0-9A-F]{32}))", EndsThere),
     // SendGrid API key.
     cased("sendgrid_key", &[token("SG.", Word, 16)], r"SG\.[0-9A-Za-z_-]{16,32}(?:\.[0-9A-Za-z_-]{0,64})?", Mixed, 60),
