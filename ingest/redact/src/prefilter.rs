@@ -74,6 +74,7 @@ mod tests {
 
     /// What the scan costs beside the reading, in numbers that no busy machine changes.
     #[test]
+    #[allow(clippy::print_stdout, reason = "the figures")]
     fn ordinary_traffic_seldom_stops_the_scan() {
         let prefilter = super::Prefilter::new();
         let options = corpus::Options { events: 2_000, ..corpus::Options::default() };

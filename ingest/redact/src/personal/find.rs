@@ -109,7 +109,8 @@ fn numbered(bytes: &[u8], start: usize, policies: &Policies) -> Option<(Range<us
         return Some((range, Class::IpAddress));
     }
     let digits = Digits::read(bytes, start);
-    let tests: [(Class, fn(&Digits<'_>) -> Option<usize>); 3] =
+    type Test = fn(&Digits<'_>) -> Option<usize>;
+    let tests: [(Class, Test); 3] =
         [(Class::Card, number::card), (Class::NationalId, identity::number), (Class::Phone, number::phone)];
     tests
         .into_iter()
@@ -122,7 +123,8 @@ fn lettered(bytes: &[u8], start: usize, policies: &Policies) -> Option<(Range<us
     if !token_boundary(bytes, start) {
         return None;
     }
-    let tests: [(Class, fn(&[u8], usize) -> Option<Range<usize>>); 3] =
+    type Test = fn(&[u8], usize) -> Option<Range<usize>>;
+    let tests: [(Class, Test); 3] =
         [(Class::Iban, number::iban), (Class::NationalId, identity::lettered), (Class::IpAddress, address)];
     tests
         .into_iter()

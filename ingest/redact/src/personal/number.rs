@@ -48,8 +48,10 @@ impl<'a> Digits<'a> {
         let end = self.start + self.text(count).len();
         let next = at(self.bytes, end);
         let after = at(self.bytes, end + 1);
-        !next.is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-            && !(matches!(next, Some(b'-' | b'.')) && after.is_some_and(|byte| byte.is_ascii_alphanumeric()))
+        let is_glued = next.is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        let goes_on =
+            matches!(next, Some(b'-' | b'.')) && after.is_some_and(|byte| byte.is_ascii_alphanumeric());
+        !is_glued && !goes_on
     }
 
     pub(crate) fn values(&self, count: usize) -> Vec<u8> {

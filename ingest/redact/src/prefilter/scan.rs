@@ -19,7 +19,39 @@ const REACH_BYTES: usize = BLOCK_BYTES + 2;
 /// Windows, and the table that finds where they could be.
 pub(super) struct Scanner {
     table: Box<[u32; PAIRS]>,
-    buckets: [Vec<Window>; BUCKETS],
+    buckets: [Bucket; BUCKETS],
+}
+
+/// The windows of a bucket, and by each byte of a window those that have it there: four look-ups instead of a comparison
+/// with every window.
+#[derive(Debug, Default)]
+struct Bucket {
+    windows: Vec<Window>,
+    /// One bit a window, by place in the window and byte.
+    holders: [Vec<u128>; WINDOW_BYTES],
+}
+
+/// Windows of a bucket: one bit each.
+const BUCKET_WINDOWS: usize = u128::BITS as usize;
+
+impl Bucket {
+    fn new(windows: Vec<Window>) -> Bucket {
+        let holders = std::array::from_fn(|place| {
+            let holds = |byte: u8| {
+                let bits = windows.iter().enumerate().filter(|(_, window)| window.sets[place].contains(byte));
+                bits.fold(0, |bits, (index, _)| bits | 1_u128 << index)
+            };
+            (0..=u8::MAX).map(holds).collect()
+        });
+        Bucket { windows, holders }
+    }
+
+    /// The windows that `bytes` are, one bit each.
+    fn matching(&self, bytes: &[u8]) -> u128 {
+        self.holders.iter().zip(bytes).fold(u128::MAX, |bits, (holders, byte)| {
+            bits & holders.get(usize::from(*byte)).copied().unwrap_or(0)
+        })
+    }
 }
 
 impl Scanner {
@@ -28,7 +60,7 @@ impl Scanner {
         let cost = |window: &Window| half_weight(window, 0) * half_weight(window, 2);
         windows.sort_by(|left, right| cost(right).total_cmp(&cost(left)));
         let mut table: Box<[u32; PAIRS]> = Box::new([0; PAIRS]);
-        let mut buckets: [Vec<Window>; BUCKETS] = Default::default();
+        let mut dealt: [Vec<Window>; BUCKETS] = Default::default();
         let mut weights = [(0.0, 0.0); BUCKETS];
         for window in windows {
             let added: Vec<(f64, f64)> = (0..BUCKETS)
@@ -46,8 +78,11 @@ impl Scanner {
                 let prior = (lead + more_lead) * (trail + more_trail) - lead * trail;
                 new_stops(&table, &window, bucket) as f64 + prior * PRIOR_BYTES
             };
-            let best =
-                (0..BUCKETS).min_by(|left, right| growth(*left).total_cmp(&growth(*right))).unwrap_or(0);
+            let has_room = |bucket: &usize| dealt[*bucket].len() < BUCKET_WINDOWS;
+            let best = (0..BUCKETS)
+                .filter(has_room)
+                .min_by(|left, right| growth(*left).total_cmp(&growth(*right)))
+                .unwrap_or(0);
             weights[best].0 += added[best].0;
             weights[best].1 += added[best].1;
             for pair in pairs(&window, 0) {
@@ -56,9 +91,9 @@ impl Scanner {
             for pair in pairs(&window, 2) {
                 table[usize::from(pair)] |= 1 << (BUCKETS + best);
             }
-            buckets[best].push(window);
+            dealt[best].push(window);
         }
-        Scanner { table, buckets }
+        Scanner { table, buckets: dealt.map(Bucket::new) }
     }
 
     /// Calls `each` with the target of every window found, and the offset of its anchor, in the windows' order.
@@ -136,10 +171,12 @@ impl Scanner {
             while hit != 0 {
                 let bucket = hit.trailing_zeros() as usize;
                 hit &= hit - 1;
-                for window in &self.buckets[bucket] {
-                    let found =
-                        (0..WINDOW_BYTES).all(|index| window.sets[index].contains(block[start + index]));
-                    if found && let Some(anchor) = (position + start).checked_add_signed(window.to_anchor) {
+                let bucket = &self.buckets[bucket];
+                let mut found = bucket.matching(&block[start..start + WINDOW_BYTES]);
+                while found != 0 {
+                    let window = &bucket.windows[found.trailing_zeros() as usize];
+                    found &= found - 1;
+                    if let Some(anchor) = (position + start).checked_add_signed(window.to_anchor) {
                         each(&window.target, anchor)?;
                     }
                 }
