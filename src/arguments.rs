@@ -1,5 +1,6 @@
 //! What may be typed.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -26,6 +27,8 @@ pub enum Command {
     Demo(Demo),
     /// Load events (NDJSON, JSON) into a store or a running service
     Ingest(Ingest),
+    /// Record a stdio MCP server from outside: tacho tap --url URL --token-file FILE -- COMMAND...
+    Tap(Tap),
     /// Ask SQL
     Sql(Sql),
     /// Print a session in order
@@ -139,6 +142,38 @@ pub struct Ingest {
     /// Print the result as one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+/// `tacho tap`.
+#[derive(Debug, Clone, Args)]
+pub struct Tap {
+    /// The service; without --url the one that runs on the data directory.
+    #[command(flatten)]
+    pub target: Target,
+    /// Name of the server [default: what it calls itself]
+    #[arg(long, value_name = "NAME")]
+    pub server: Option<String>,
+    /// On whose behalf the agent acts
+    #[arg(long, value_name = "ID")]
+    pub user: Option<String>,
+    /// The agent
+    #[arg(long, value_name = "ID")]
+    pub agent: Option<String>,
+    /// The session [default: one for each start]
+    #[arg(long, value_name = "ID")]
+    pub session: Option<String>,
+    /// prod, staging, dev or as you say
+    #[arg(long, value_name = "NAME")]
+    pub environment: Option<String>,
+    /// Where events wait, redacted, while the service is away [default: tachograph/tap in the user's state directory]
+    #[arg(long, value_name = "DIR")]
+    pub spool: Option<PathBuf>,
+    /// Bytes of them; beyond, events are dropped and counted
+    #[arg(long, value_name = "BYTES", default_value_t = schemas::limits::TAP_SPOOL_BYTES_MAX)]
+    pub spool_bytes: u64,
+    /// The server and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
 }
 
 /// `tacho sql`.

@@ -15,6 +15,7 @@ pub mod mapping;
 pub mod replay;
 pub mod serve;
 pub mod sql;
+pub mod tap;
 pub mod token;
 
 /// Runs a command; gives its exit code.
@@ -28,6 +29,8 @@ pub fn run(cli: Cli, configuration: Configuration) -> Result<u8> {
         Command::Serve(_) => block_on(serve::run(configuration)),
         Command::Demo(command) => block_on(demo::run(command, configuration)),
         Command::Ingest(command) => block_on(ingest::run(command, configuration)),
+        // Begun before the configuration is read.
+        Command::Tap(_) => Ok(exit::COULD_NOT_RUN),
         Command::Sql(command) => block_on(sql::run(command, configuration)),
         Command::Replay(command) => block_on(replay::run(command, configuration)),
         Command::Gate(command) => block_on(gate::run(command, configuration)),

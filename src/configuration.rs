@@ -230,6 +230,7 @@ impl Configuration {
                 serve.place.clone()
             }
             Command::Ingest(ingest) => ingest.target.place.clone(),
+            Command::Tap(tap) => tap.target.place.clone(),
             Command::Sql(sql) => sql.target.place.clone(),
             Command::Replay(replay) => replay.target.place.clone(),
             Command::Gate(gate) => gate.target.place.clone(),

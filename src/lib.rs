@@ -46,6 +46,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let result = Cli::from_arg_matches(&matches).map_err(anyhow::Error::from).and_then(|cli| {
+        // The wrapped server starts whatever is wrong with our own settings.
+        if let arguments::Command::Tap(tap) = &cli.command {
+            return Ok(command::tap::run(&cli, tap));
+        }
         let configuration = Configuration::load(&cli)?;
         telemetry::start(&configuration, matches!(cli.command, arguments::Command::Serve(_)))?;
         command::run(cli, configuration)

@@ -67,6 +67,14 @@ impl Service {
         Service::here(configuration).await
     }
 
+    /// The running service that a command's target means; none is opened here.
+    pub fn running(target: &Target, configuration: &Configuration) -> Result<Service> {
+        match &target.url {
+            Some(url) => Service::network(url, target),
+            None => Ok(Service::Socket(configuration.data().join(schemas::layout::SOCKET))),
+        }
+    }
+
     /// The directory of the configuration, opened here.
     pub async fn here(configuration: &Configuration) -> Result<Service> {
         let node = Node::open(configuration, Duty::Command).await?;

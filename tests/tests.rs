@@ -38,4 +38,6 @@ mod suites {
     mod tail;
     /// Every byte of a small store, flipped.
     mod tamper;
+    /// A stdio server wrapped: as if nobody watched, and on record.
+    mod tap;
 }

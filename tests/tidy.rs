@@ -17,7 +17,7 @@ mod tidy {
 }
 
 /// Arrows run down, and these are all: package, and what of ours it may depend on.
-const EDGES: [(&str, &[&str]); 10] = [
+const EDGES: [(&str, &[&str]); 11] = [
     (
         "tachograph",
         &[
@@ -26,6 +26,7 @@ const EDGES: [(&str, &[&str]); 10] = [
             "tachograph-store",
             "tacho-verify",
             "tachograph-ingest",
+            "tachograph-tap",
             "tachograph-engine",
             "tachograph-detect",
             "tachograph-query",
@@ -39,6 +40,7 @@ const EDGES: [(&str, &[&str]); 10] = [
     ("tachograph-store", &["tachograph-schemas"]),
     ("tacho-verify", &["tachograph-schemas"]),
     ("tachograph-redact", &["tachograph-schemas"]),
+    ("tachograph-tap", &["tachograph-schemas", "tachograph-redact"]),
     ("tachograph-schemas", &[]),
     ("tachograph-corpus", &[]),
 ];

@@ -17,6 +17,7 @@ mod query;
 mod redact;
 mod store;
 mod tail;
+mod tap;
 mod verify;
 
 pub use cursor::*;
@@ -33,6 +34,7 @@ pub use query::*;
 pub use redact::*;
 pub use store::*;
 pub use tail::*;
+pub use tap::*;
 pub use verify::*;
 
 const _: () = assert!(TILE_WIDTH == 1 << TILE_HEIGHT);
@@ -60,3 +62,6 @@ const _: () =
 const _: () =
     assert!(LOGIN_BEGUN_NETWORK_MAX < LOGIN_BEGUN_MAX && LOGIN_SESSIONS_PERSON_MAX < LOGIN_SESSIONS_MAX);
 const _: () = assert!(LOGIN_SESSION_IDLE_US <= LOGIN_SESSION_US && OIDC_RENEWAL_WAIT_MS < OIDC_TIMEOUT_MS);
+const _: () = assert!(TAP_MESSAGE_BYTES_MAX < TAP_QUEUED_BYTES_MAX && TAP_READ_BYTES < TAP_QUEUED_BYTES_MAX);
+const _: () = assert!(4 * TAP_VALUE_BYTES_MAX <= VALUE_BYTES_MAX && TAP_BATCH_BYTES < BODY_BYTES_MAX);
+const _: () = assert!(TAP_BATCH_EVENTS_MAX < BODY_VALUES_MAX && TAP_RETRY_FIRST_MS < TAP_RETRY_LONGEST_MS);

@@ -1,5 +1,6 @@
 //! `tacho ingest`: files into a store or a running service, in bodies that its limits allow.
 
+mod exchanges;
 mod parts;
 
 use std::fs::File;
@@ -15,6 +16,7 @@ use super::{findings, percent_encoded, print};
 use crate::arguments::Ingest;
 use crate::configuration::Configuration;
 use crate::service::{Service, body, failure};
+use exchanges::Recorded;
 use parts::{Part, Parts};
 
 /// Bytes after which a body is sent.
@@ -70,9 +72,22 @@ async fn load(service: &Service, command: &Ingest, file: &Path, totals: &mut Tot
     };
     let mut parts = Parts::new(input, BODY_BYTES);
     let mut progress = Progress::new(file, bytes);
+    // Joined here and not at the service: a request and its reply may be far apart in a file.
+    let mut recorded = (command.format.as_deref() == Some(exchanges::FORMAT)).then(|| Recorded::new(file));
+    let format = command.format.as_deref().filter(|_| recorded.is_none());
     while let Some(Part { first_line, bytes }) = parts.next().with_context(place)? {
         progress.add(bytes.len() as u64);
-        send(service, command, file, Bytes::from(bytes), first_line, totals).await?;
+        match &mut recorded {
+            None => send(service, format, file, Bytes::from(bytes), first_line, totals).await?,
+            Some(recorded) => {
+                for body in recorded.read(&bytes, first_line, totals) {
+                    send(service, format, file, body, first_line, totals).await?;
+                }
+            }
+        }
+    }
+    for body in recorded.into_iter().flat_map(Recorded::end) {
+        send(service, format, file, body, 1, totals).await?;
     }
     progress.clear();
     Ok(())
@@ -80,13 +95,13 @@ async fn load(service: &Service, command: &Ingest, file: &Path, totals: &mut Tot
 
 async fn send(
     service: &Service,
-    command: &Ingest,
+    format: Option<&str>,
     file: &Path,
     chunk: Bytes,
     first_line: u64,
     totals: &mut Totals,
 ) -> Result<()> {
-    let format = command.format.as_ref().map(|name| format!("?format={}", percent_encoded(name)));
+    let format = format.map(|name| format!("?format={}", percent_encoded(name)));
     let path = format!("/v1/events{}", format.unwrap_or_default());
     // The same part of the same content: a repeated run is found by the ids made from this.
     let key = format!("file-{}", blake3::hash(&chunk).to_hex());

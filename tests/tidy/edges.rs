@@ -1,7 +1,7 @@
 use crate::{files, product, relative};
 
 /// Directory, and crates or modules that no path in it may begin with.
-const FORBIDDEN: [(&str, &[&str]); 8] = [
+const FORBIDDEN: [(&str, &[&str]); 9] = [
     (
         "schemas/src",
         &["store", "ingest", "detect", "engine", "query", "verify", "redact", "tokio", "std::fs", "std::net"],
@@ -10,6 +10,7 @@ const FORBIDDEN: [(&str, &[&str]); 8] = [
         "ingest/redact/src",
         &["store", "ingest", "detect", "engine", "query", "verify", "tokio", "std::fs", "std::net"],
     ),
+    ("ingest/tap/src", &["store", "ingest", "detect", "engine", "query", "verify", "tokio", "std::net"]),
     ("ingest/src", &["detect", "engine", "query", "verify"]),
     ("store/src", &["ingest", "detect", "engine", "query", "verify", "redact"]),
     ("store/verify/src", &["store", "ingest", "detect", "engine", "query", "redact", "datafusion", "tokio"]),

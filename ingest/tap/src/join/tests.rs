@@ -1,0 +1,219 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+fn join() -> Join {
+    let given = Given { transport: "stdio", program: Some("server".into()), ..Given::default() };
+    Join::new(given, b"run", "s-1")
+}
+
+/// The events of messages, each `("c" | "s", JSON)`, a millisecond apart, and of the connection's end.
+fn events(messages: &[(&str, Value)]) -> Vec<Value> {
+    let mut join = join();
+    let mut out = Vec::new();
+    let mut at = Moment::default();
+    for (side, message) in messages {
+        at = Moment { wall_us: at.wall_us + 1000, monotonic_us: at.monotonic_us + 1000 };
+        let side = if *side == "c" { Side::Client } else { Side::Server };
+        join.line(side, message.to_string().as_bytes(), at, &mut out);
+    }
+    join.end(at, &mut out);
+    assert_eq!((join.pending.len(), join.pending_bytes), (0, 0));
+    assert!(join.by_id.is_empty() && join.by_progress.is_empty());
+    assert_eq!(join.made, out.len() as u64);
+    out.iter().map(|event| serde_json::from_str(event).unwrap()).collect()
+}
+
+fn call(id: Value, name: &str) -> Value {
+    json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": name, "arguments": {"x": 1}}})
+}
+
+#[test]
+fn replies_find_their_requests_by_direction_and_id() {
+    let made = events(&[
+        ("c", call(json!(1), "first")),
+        ("c", call(json!("1"), "second")),
+        ("s", json!({"id": 1, "method": "sampling/createMessage", "params": {"messages": []}})),
+        ("s", json!({"id": "1", "result": {"content": []}})),
+        ("c", json!({"id": 1, "result": {"model": "m-1", "role": "assistant"}})),
+        ("s", json!({"id": 1, "error": {"code": -32602, "message": "Unknown tool: first"}})),
+    ]);
+    let short: Vec<_> = made
+        .iter()
+        .map(|event| {
+            (
+                event["method"].clone(),
+                event["capability"].clone(),
+                event["status"].clone(),
+                event["sent_by"].clone(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        json!(short),
+        json!([
+            ["tools/call", "second", "ok", "client"],
+            ["sampling/createMessage", null, "ok", "server"],
+            ["tools/call", "first", "error", "client"],
+        ])
+    );
+    assert_eq!(made[1]["model"], "m-1");
+    assert_eq!(made[2]["error_class"], "unknown_capability");
+    assert_eq!((made[0]["latency_us"].clone(), made[2]["latency_us"].clone()), (json!(2000), json!(5000)));
+    assert_eq!(made[0]["arguments"], json!({"x": 1}));
+    assert_eq!(made[0]["session_id"], "s-1");
+}
+
+#[test]
+fn what_has_no_reply_is_recorded_as_that() {
+    let made = events(&[
+        ("c", call(json!(1), "reused")),
+        ("c", call(json!(1), "answered")),
+        ("s", json!({"id": 1, "result": {}})),
+        ("s", json!({"id": 1, "result": {"twice": true}})),
+        ("c", call(json!(2), "left")),
+    ]);
+    let outcome = |at: usize| (made[at]["capability"].clone(), made[at]["status"].clone());
+    assert_eq!(outcome(0), (json!("reused"), json!("unknown")));
+    assert_eq!(outcome(1), (json!("answered"), json!("ok")));
+    assert_eq!(
+        (made[2]["reply_without_request"].clone(), made[2]["kind"].clone()),
+        (json!(true), json!("unknown"))
+    );
+    assert_eq!(outcome(3), (json!("left"), json!("unknown")));
+    assert_eq!(made[3]["unanswered"], "the connection ended");
+    let mut ids: Vec<_> = made.iter().map(|event| event["event_id"].as_str().unwrap()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 4);
+}
+
+#[test]
+fn a_cancelled_request_is_recorded_once_and_a_late_reply_beside_it() {
+    let cancel = json!({"method": "notifications/cancelled", "params": {"requestId": 1, "reason": "slow"}});
+    let made = events(&[
+        ("c", call(json!(1), "a")),
+        ("c", cancel.clone()),
+        ("c", cancel.clone()),
+        ("s", json!({"id": 1, "result": {}})),
+        ("c", call(json!(2), "b")),
+        ("c", json!({"method": "notifications/cancelled", "params": {"requestId": 2}})),
+    ]);
+    assert_eq!(made[0]["status"], "cancelled");
+    assert_eq!(made[0]["cancel_reason"], "slow");
+    // A second cancellation is a notification like any other.
+    assert_eq!(made[1]["method"], "notifications/cancelled");
+    assert_eq!((made[2]["status"].clone(), made[2]["late_reply"].clone()), (json!("ok"), json!(true)));
+    assert_eq!(made[2]["call_id"], made[0]["call_id"]);
+    assert_eq!(made.len(), 4);
+}
+
+#[test]
+fn progress_belongs_to_its_request() {
+    let mut asked = call(json!(1), "a");
+    asked["params"]["_meta"] = json!({"progressToken": "p", "traceparent": "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01"});
+    let told = |progress: u64| json!({"method": "notifications/progress", "params": {"progressToken": "p", "progress": progress}});
+    let made = events(&[
+        ("c", asked),
+        ("s", told(1)),
+        ("s", told(2)),
+        ("s", json!({"id": 1, "result": {}})),
+        ("s", told(3)),
+    ]);
+    assert_eq!(made[0]["progress_count"], 2);
+    assert_eq!(made[0]["progress_last"]["progress"], 2);
+    assert_eq!(made[0]["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+    assert_eq!(made[0]["span_id"], "00f067aa0ba902b7");
+    assert_eq!((made[1]["method"].clone(), made.len()), (json!("notifications/progress"), 2));
+}
+
+#[test]
+fn a_call_in_rounds_is_one_call() {
+    let mut again = call(json!(2), "deploy");
+    again["params"]["requestState"] = json!("state-1");
+    again["params"]["inputResponses"] = json!({"ok": {"action": "accept"}});
+    let made = events(&[
+        ("c", call(json!(1), "deploy")),
+        (
+            "s",
+            json!({"id": 1, "result": {"resultType": "input_required", "requestState": "state-1", "inputRequests": {}}}),
+        ),
+        ("c", again),
+        ("s", json!({"id": 2, "result": {"resultType": "complete", "content": []}})),
+    ]);
+    assert_eq!((made[0]["status"].clone(), made[0]["attempt"].clone()), (json!("pending"), json!(1)));
+    assert_eq!((made[1]["status"].clone(), made[1]["attempt"].clone()), (json!("ok"), json!(2)));
+    assert_eq!(made[0]["call_id"], made[1]["call_id"]);
+    assert!(made[1]["input_responses"].is_object());
+}
+
+#[test]
+fn batches_are_read_and_their_replies_joined() {
+    let made = events(&[
+        ("c", json!([call(json!(1), "a"), call(json!(2), "b"), {"method": "notifications/initialized"}])),
+        ("s", json!([{"id": 2, "result": {}}, {"id": 1, "result": {}}])),
+    ]);
+    let names: Vec<_> = made.iter().map(|event| event["capability"].clone()).collect();
+    assert_eq!(json!(names), json!([null, "b", "a"]));
+    assert_eq!(made[0]["kind"], "session");
+}
+
+#[test]
+fn both_ends_and_the_tools_are_known_from_what_is_said() {
+    let made = events(&[
+        (
+            "c",
+            json!({"id": 0, "method": "initialize", "params": {"protocolVersion": "2025-11-25", "clientInfo": {"name": "c", "version": "1"}}}),
+        ),
+        (
+            "s",
+            json!({"id": 0, "result": {"protocolVersion": "2025-06-18", "serverInfo": {"name": "srv", "version": "2"}}}),
+        ),
+        ("c", json!({"id": 1, "method": "tools/list"})),
+        (
+            "s",
+            json!({"id": 1, "result": {"tools": [{"name": "rm", "annotations": {"destructiveHint": true}}]}}),
+        ),
+        ("c", call(json!(2), "rm")),
+        ("s", json!({"id": 2, "result": {}})),
+    ]);
+    let [started, listed, defined, called] = made.as_slice() else { panic!("{made:#?}") };
+    assert_eq!((started["client"].clone(), started["server"].clone()), (json!("c/1"), json!("srv")));
+    assert_eq!(started["protocol_version"], "2025-06-18");
+    assert_eq!(listed["method"], "tools/list");
+    assert_eq!(
+        (defined["kind"].clone(), defined["capability"].clone()),
+        (json!("tool_definition"), json!("rm"))
+    );
+    assert_eq!(called["tool_hash"], defined["tool_hash"]);
+    assert_eq!(called["annotations"], json!({"destructiveHint": true}));
+}
+
+#[test]
+fn what_waits_is_bounded_in_number_and_bytes() {
+    let mut join = join();
+    let mut out = Vec::new();
+    for id in 0..TAP_PENDING_MAX + 5 {
+        join.line(Side::Client, call(json!(id), "a").to_string().as_bytes(), Moment::default(), &mut out);
+    }
+    assert_eq!((join.pending.len(), out.len()), (TAP_PENDING_MAX, 5));
+    let mut long = call(json!("long"), "a");
+    long["params"]["arguments"] = json!({"x": "y".repeat(TAP_PENDING_BYTES_MAX)});
+    join.line(Side::Client, long.to_string().as_bytes(), Moment::default(), &mut out);
+    assert!(join.pending_bytes <= TAP_PENDING_BYTES_MAX && join.pending.is_empty());
+    assert!(out.last().unwrap().contains("arguments_left_out"));
+    for at in 0..TAP_KNOWN_MAX + 5 {
+        join.remember_round(format!("s{at}"), "call".into(), 2);
+    }
+    assert_eq!((join.rounds.len(), join.rounds_order.len()), (TAP_KNOWN_MAX, TAP_KNOWN_MAX));
+}
+
+#[test]
+fn junk_is_counted_and_stops_nothing() {
+    let mut join = join();
+    let mut out = Vec::new();
+    for junk in [&b"\x00\xff\xfe"[..], b"Server listening on port 3000", b"{\"id\":1", b"[]", b"[1]"] {
+        join.line(Side::Server, junk, Moment::default(), &mut out);
+    }
+    assert_eq!((join.unparsed, out.len()), (5, 0));
+}

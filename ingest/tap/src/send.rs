@@ -1,0 +1,326 @@
+//! Events from the spool to the service, in order; what ended taps left behind goes first.
+//!
+//! An event leaves the spool when the service has answered for it: on record (200 means stable storage), known already, or
+//! refused with a reason. Everything else is tried again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use schemas::limits::{
+    TAP_ADOPT_INTERVAL_MS, TAP_DRAIN_MS, TAP_RETRY_FIRST_MS, TAP_RETRY_LONGEST_MS, TAP_SYNC_INTERVAL_MS,
+};
+
+use crate::clock::Clock;
+use crate::notice::{Missing, Notices};
+use crate::spool::{Batch, Orphan, Position, Spool};
+
+/// What the service answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// `Retry-After`, seconds.
+    pub retry_after_s: Option<u64>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// A way to the service.
+pub trait Transport: Send {
+    /// Sends events, one a line, to `/v1/events`; gives up after a time of its own.
+    ///
+    /// # Errors
+    /// Why there was no answer, for people.
+    fn send(&mut self, body: Vec<u8>) -> Result<Answer, String>;
+}
+
+/// What became of events.
+#[derive(Debug, Default)]
+pub struct Sent {
+    /// On record.
+    pub durable: AtomicU64,
+    /// On record already.
+    pub duplicates: AtomicU64,
+    /// Refused by the service, with a reason.
+    pub refused: AtomicU64,
+}
+
+/// The service's answer to a batch, understood.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    /// All of it is dealt with.
+    Done { durable: u64, duplicates: u64, refused: u64, reason: Option<String> },
+    /// Too much for one request, or one bad event spoils it: send it in halves.
+    Halve { reason: String },
+    /// Send it again, after so long. A mistake is nothing that passes by itself.
+    Again { wait: Option<Duration>, reason: String, is_mistake: bool },
+}
+
+/// How long is waited.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// Before the second try.
+    first: Duration,
+    /// Between tries, at most.
+    longest: Duration,
+    /// For the service, once nothing more comes.
+    drain: Duration,
+}
+
+/// Sending has to end before everything is sent.
+#[derive(Debug, PartialEq, Eq)]
+struct Stopped;
+
+/// Sends what the spool holds.
+pub struct Sender {
+    spool: Spool,
+    transport: Box<dyn Transport>,
+    sent: Arc<Sent>,
+    notices: Notices,
+    clock: Clock,
+    patience: Patience,
+    retry: Duration,
+    /// When the spool was found closed.
+    closed_us: Option<i64>,
+    synced_us: i64,
+    complained: bool,
+}
+
+impl std::fmt::Debug for Sender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sender").field("spool", &self.spool).finish_non_exhaustive()
+    }
+}
+
+impl Sender {
+    /// From `spool` over `transport`.
+    pub fn new(
+        spool: Spool,
+        transport: Box<dyn Transport>,
+        sent: Arc<Sent>,
+        notices: Notices,
+        clock: Clock,
+    ) -> Sender {
+        let patience = Patience {
+            first: Duration::from_millis(TAP_RETRY_FIRST_MS),
+            longest: Duration::from_millis(TAP_RETRY_LONGEST_MS),
+            drain: Duration::from_millis(TAP_DRAIN_MS),
+        };
+        Sender {
+            spool,
+            transport,
+            sent,
+            notices,
+            clock,
+            patience,
+            retry: patience.first,
+            closed_us: None,
+            synced_us: 0,
+            complained: false,
+        }
+    }
+
+    /// Sends until the spool is closed and empty, or has been closed for [`TAP_DRAIN_MS`].
+    pub fn run(mut self) {
+        if self.all().is_ok() {
+            self.spool.remove_if_done();
+        }
+    }
+
+    fn all(&mut self) -> Result<(), Stopped> {
+        let mut reader = self.spool.reader();
+        let mut adopted_us = None;
+        let interval = Duration::from_millis(TAP_ADOPT_INTERVAL_MS);
+        loop {
+            let now_us = self.clock.now().monotonic_us;
+            if adopted_us.is_none_or(|at| now_us - at >= us(interval)) {
+                self.adopt()?;
+                adopted_us = Some(now_us);
+            }
+            let batch = match reader.next(Some(self.spool.end())) {
+                Ok(batch) => batch,
+                Err(error) => {
+                    self.pause(None, &format!("the spool cannot be read: {error}"))?;
+                    continue;
+                }
+            };
+            if !batch.events.is_empty() {
+                let spool = self.spool.clone();
+                self.deliver(batch, &mut |position| spool.acknowledge(position))?;
+            } else if !self.spool.wait(reader.position(), interval) && self.spool.is_closed() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sends what ended taps left behind.
+    fn adopt(&mut self) -> Result<(), Stopped> {
+        self.spool.look_at_others();
+        for mut orphan in self.spool.orphans() {
+            let mut reader = orphan.reader();
+            loop {
+                match reader.next(None) {
+                    Ok(batch) if batch.events.is_empty() => break,
+                    Ok(batch) => self.deliver(batch, &mut |position| orphan.acknowledge(position))?,
+                    Err(error) => {
+                        let directory = orphan.directory.display();
+                        tracing::warn!(%directory, %error, "what an ended tap left cannot be read");
+                        return Ok(());
+                    }
+                }
+            }
+            self.bury(orphan, reader.broken_bytes());
+        }
+        Ok(())
+    }
+
+    /// Puts on record what an ended tap dropped and did not say, and removes its directory.
+    fn bury(&mut self, mut orphan: Orphan, broken_bytes: u64) {
+        let dropped = orphan.dropped_unreported();
+        let missing = Missing { dropped, broken_bytes, ..Missing::default() };
+        if missing != Missing::default() {
+            let event = self.notices.event(missing, self.clock.now());
+            if !self.spool.append_notice(&event, 0) {
+                return;
+            }
+            orphan.report(dropped);
+        }
+        orphan.remove();
+    }
+
+    fn deliver(&mut self, batch: Batch, acknowledge: &mut dyn FnMut(Position)) -> Result<(), Stopped> {
+        let mut left = vec![batch];
+        while let Some(mut batch) = left.pop() {
+            let Some(end) = batch.end() else { continue };
+            let count = batch.events.len() as u64;
+            match self.ask(&batch) {
+                Verdict::Done { durable, duplicates, refused, reason } => {
+                    acknowledge(end);
+                    self.count(durable, duplicates, refused, reason.as_deref());
+                }
+                Verdict::Halve { .. } if count > 1 => {
+                    let second = batch.split();
+                    left.extend([second, batch]);
+                }
+                Verdict::Halve { reason } => {
+                    acknowledge(end);
+                    self.count(0, 0, count, Some(&reason));
+                }
+                Verdict::Again { wait, reason, is_mistake } => {
+                    self.complain(&reason, is_mistake);
+                    self.pause(wait, &reason)?;
+                    left.push(batch);
+                    continue;
+                }
+            }
+            self.retry = self.patience.first;
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, batch: &Batch) -> Verdict {
+        match self.transport.send(batch.body()) {
+            Ok(answer) => verdict(&answer, batch.events.len() as u64),
+            Err(reason) => Verdict::Again { wait: None, reason, is_mistake: false },
+        }
+    }
+
+    fn count(&self, durable: u64, duplicates: u64, refused: u64, reason: Option<&str>) {
+        self.sent.durable.fetch_add(durable, Ordering::Relaxed);
+        self.sent.duplicates.fetch_add(duplicates, Ordering::Relaxed);
+        self.sent.refused.fetch_add(refused, Ordering::Relaxed);
+        if refused > 0 {
+            tracing::warn!(refused, reason, "the service refused events");
+        }
+    }
+
+    /// Once: the tap works without the service, and its standard error is the server's.
+    fn complain(&mut self, reason: &str, is_mistake: bool) {
+        if is_mistake && !self.complained {
+            self.complained = true;
+            tracing::warn!(reason, "the service does not take events; they are kept");
+        } else {
+            tracing::info!(reason, "the service does not take events yet; they are kept");
+        }
+    }
+
+    /// Waits before the next try; in the meantime what is written is made safe from power cuts.
+    fn pause(&mut self, wait: Option<Duration>, reason: &str) -> Result<(), Stopped> {
+        let was_closed = self.spool.is_closed();
+        if was_closed {
+            let now_us = self.clock.now().monotonic_us;
+            let since_us = *self.closed_us.get_or_insert(now_us);
+            if now_us - since_us >= us(self.patience.drain) {
+                tracing::warn!(reason, "not everything was sent; the next tap sends it");
+                self.spool.sync();
+                return Err(Stopped);
+            }
+        }
+        let mut rest = wait.unwrap_or(self.retry).max(self.retry).min(self.patience.longest);
+        self.retry = (self.retry * 2).min(self.patience.longest);
+        // In short steps: the server may end meanwhile, and after that every step is a try.
+        while !rest.is_zero() {
+            self.make_safe();
+            let step = self.patience.first.min(rest);
+            std::thread::sleep(step);
+            rest = rest.saturating_sub(step);
+            if was_closed || self.spool.is_closed() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Syncs the spool, and looks how much room others leave, now and then.
+    fn make_safe(&mut self) {
+        let now_us = self.clock.now().monotonic_us;
+        if now_us - self.synced_us >= us(Duration::from_millis(TAP_SYNC_INTERVAL_MS)) {
+            self.spool.sync();
+            self.spool.look_at_others();
+            self.synced_us = now_us;
+        }
+    }
+}
+
+fn us(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// What an answer to `count` events means.
+fn verdict(answer: &Answer, count: u64) -> Verdict {
+    let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let number = |name: &str| body.get(name).and_then(serde_json::Value::as_u64);
+    let text = |name: &str| body.get(name).and_then(serde_json::Value::as_str);
+    let reason = format!("{} {}", answer.status, text("detail").or(text("code")).unwrap_or_default());
+    let first_refused = || {
+        let rejected = body.get("rejected").and_then(|rejected| rejected.get(0))?;
+        Some(format!("{}: {}", rejected.get("code")?.as_str()?, rejected.get("detail")?.as_str()?))
+    };
+    match answer.status {
+        200 => match (number("accepted"), number("duplicates"), number("rejected_count")) {
+            (Some(durable), Some(duplicates), Some(refused)) if durable + duplicates + refused == count => {
+                Verdict::Done { durable, duplicates, refused, reason: first_refused() }
+            }
+            // Whoever answers so is not the recorder, and nothing is known to be safe.
+            _ => {
+                let reason = "200 without the counts that the recorder gives".to_string();
+                Verdict::Again { wait: None, reason, is_mistake: true }
+            }
+        },
+        400 if text("code") == Some("nothing_usable") => Verdict::Done {
+            durable: 0,
+            duplicates: 0,
+            refused: count,
+            reason: first_refused().or(Some(reason)),
+        },
+        400 | 413 | 422 => Verdict::Halve { reason },
+        status => {
+            let is_mistake = (300..500).contains(&status) && !matches!(status, 408 | 429);
+            Verdict::Again { wait: answer.retry_after_s.map(Duration::from_secs), reason, is_mistake }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

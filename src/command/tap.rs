@@ -1,0 +1,223 @@
+//! `tacho tap`: this process becomes the wrapped server, and leaves a relay between it and its client that records.
+//!
+//! Nothing here may keep the server from starting: what is wrong with the configuration, the token or the address is said on
+//! standard error, and the events wait in the spool.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use axum::http::{Request, header};
+use bytes::Bytes;
+use schemas::limits::TAP_SEND_TIMEOUT_MS;
+use tap::identity::Given;
+use tap::launch::{self, Part};
+use tap::relay::{self, Ends, Options};
+use tap::send::{Answer, Transport};
+
+use crate::arguments::{Cli, Tap, Target};
+use crate::configuration::Configuration;
+use crate::exit;
+use crate::service::{self, Service};
+use crate::telemetry;
+
+/// What a shell says of a command that is not there.
+const NOT_FOUND: u8 = 127;
+/// What it says of one that cannot be executed.
+const NOT_EXECUTABLE: u8 = 126;
+
+/// Becomes the server, or is the relay.
+pub fn run(cli: &Cli, tap: &Tap) -> u8 {
+    match Part::of_this_process() {
+        Part::Server => become_server(tap),
+        Part::Starter => match launch::detach() {
+            Ok(()) => exit::CLEAN,
+            Err(error) => {
+                eprintln!("tacho tap: {error}");
+                exit::COULD_NOT_RUN
+            }
+        },
+        Part::Relay(meeting) => record(cli, tap, &meeting),
+    }
+}
+
+fn become_server(tap: &Tap) -> u8 {
+    let Some((program, arguments)) = tap.command.split_first() else { return exit::COULD_NOT_RUN };
+    let mut server = Command::new(program);
+    server.args(arguments);
+    let error = launch::become_server(server);
+    eprintln!("tacho tap: cannot run {}: {error}", Path::new(program).display());
+    if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE }
+}
+
+/// Is the relay.
+fn record(cli: &Cli, tap: &Tap, meeting: &Path) -> u8 {
+    ignore_signals();
+    match Ends::meet(meeting) {
+        Ok(ends) => {
+            relay::run(ends, || options(cli, tap));
+            exit::CLEAN
+        }
+        Err(error) => {
+            eprintln!("tacho tap: {error}");
+            exit::COULD_NOT_RUN
+        }
+    }
+}
+
+/// Signals that end a service end the server, and with it this: it must not go before its server has.
+fn ignore_signals() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let taken = runtime().and_then(|runtime| {
+        runtime.block_on(async {
+            for kind in
+                [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup(), SignalKind::quit()]
+            {
+                // The handler stays when its stream goes.
+                drop(signal(kind)?);
+            }
+            Ok(())
+        })
+    });
+    if let Err(error) = taken {
+        eprintln!("tacho tap: signals to this process will break the connection: {error}");
+    }
+}
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// What the relay observes with. Mistakes cost the way to the service, not the server.
+fn options(cli: &Cli, tap: &Tap) -> Options {
+    let configuration = Configuration::load(cli).and_then(|configuration| {
+        telemetry::start(&configuration, false)?;
+        Ok(configuration)
+    });
+    let configuration = configuration.inspect_err(|error| eprintln!("tacho tap: {error:#}")).ok();
+    let program = tap.command.first().and_then(|program| Path::new(program).file_name());
+    let given = Given {
+        server: tap.server.clone(),
+        program: program.map(|name| name.to_string_lossy().into_owned()),
+        user: tap.user.clone(),
+        agent: tap.agent.clone(),
+        session: tap.session.clone(),
+        environment: tap.environment.clone(),
+        transport: "stdio",
+    };
+    let token = token(&tap.target);
+    let home = tap.spool.clone().or_else(state_directory);
+    Options {
+        given,
+        spool_home: home
+            .map(|home| home.join(destination(&tap.target, configuration.as_ref(), token.as_deref()))),
+        spool_bytes_max: tap.spool_bytes,
+        redaction_key: redaction_key(token.as_deref()),
+        transport: Box::new(Http { target: tap.target.clone(), configuration, runtime: None, service: None }),
+    }
+}
+
+fn token(target: &Target) -> Option<String> {
+    let token = match &target.token_file {
+        Some(file) => std::fs::read_to_string(file).ok(),
+        None => std::env::var("TACHO_TOKEN").ok(),
+    };
+    token.map(|token| token.trim().to_string()).filter(|token| !token.is_empty())
+}
+
+/// Of the same secret the same fingerprint wherever the same token is used; without a token, in this run alone. Nobody
+/// learns the token from it.
+fn redaction_key(token: Option<&str>) -> [u8; 32] {
+    let mut random = [0; 32];
+    match token {
+        Some(token) => blake3::derive_key("tachograph 2026 tap redaction fingerprints", token.as_bytes()),
+        None if getrandom::fill(&mut random).is_ok() => random,
+        None => blake3::derive_key("tachograph 2026 tap without randomness", b""),
+    }
+}
+
+/// Name of the directory of what waits for one service and one login: what a tap left is adopted by taps of the same alone,
+/// so that no tenant's events come to another.
+fn destination(target: &Target, configuration: Option<&Configuration>, token: Option<&str>) -> String {
+    let mut hasher = blake3::Hasher::new_derive_key("tachograph 2026 tap destination");
+    let mut part = |part: &[u8]| {
+        hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
+    };
+    match (&target.url, &target.token_file) {
+        (Some(url), Some(file)) => {
+            part(url.as_bytes());
+            part(std::path::absolute(file).as_ref().unwrap_or(file).as_os_str().as_encoded_bytes());
+        }
+        (Some(url), None) => {
+            part(url.as_bytes());
+            part(token.unwrap_or_default().as_bytes());
+        }
+        (None, _) => {
+            let data = configuration.map(Configuration::data).unwrap_or_default();
+            part(std::path::absolute(&data).unwrap_or(data).as_os_str().as_encoded_bytes());
+        }
+    }
+    hasher.finalize().to_hex().chars().take(16).collect()
+}
+
+/// `tachograph/tap` in the user's directory for states.
+fn state_directory() -> Option<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
+    Some(state.join("tachograph/tap"))
+}
+
+/// The way to the service: a request each time, over what was opened before unless that failed.
+struct Http {
+    target: Target,
+    configuration: Option<Configuration>,
+    runtime: Option<tokio::runtime::Runtime>,
+    service: Option<Service>,
+}
+
+impl Transport for Http {
+    fn send(&mut self, body: Vec<u8>) -> Result<Answer, String> {
+        let answer = self.try_send(body).map_err(|error| format!("{error:#}"));
+        // A token that was replaced or a certificate that was renewed is read again.
+        if !matches!(&answer, Ok(answer) if answer.status == 200) {
+            self.service = None;
+        }
+        answer
+    }
+}
+
+impl Http {
+    fn try_send(&mut self, body: Vec<u8>) -> Result<Answer> {
+        let configuration = self.configuration.as_ref().context("the configuration cannot be read")?;
+        let service = match self.service.take() {
+            Some(service) => service,
+            None => Service::running(&self.target, configuration)?,
+        };
+        let runtime = match self.runtime.take() {
+            Some(runtime) => runtime,
+            None => runtime()?,
+        };
+        let request = Request::post("/v1/events")
+            .header(header::CONTENT_TYPE, "application/x-ndjson")
+            .body(Bytes::from(body))?;
+        let patience = Duration::from_millis(TAP_SEND_TIMEOUT_MS);
+        let answer = runtime.block_on(async {
+            tokio::time::timeout(patience, exchange(&service, request))
+                .await
+                .with_context(|| format!("no answer within {} s", patience.as_secs()))?
+        });
+        (self.service, self.runtime) = (Some(service), Some(runtime));
+        answer
+    }
+}
+
+async fn exchange(service: &Service, request: Request<Bytes>) -> Result<Answer> {
+    let response = service.send(request).await?;
+    let status = response.status().as_u16();
+    let retry_after = response.headers().get(header::RETRY_AFTER);
+    let retry_after_s = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
+    let body = service::body(response).await?.to_vec();
+    Ok(Answer { status, retry_after_s, body })
+}

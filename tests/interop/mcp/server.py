@@ -1,0 +1,20 @@
+"""A server of the stateless protocol (2026-07-28) over stdio, with a tool that works and one that fails."""
+
+from mcp.server.mcpserver import MCPServer
+
+server = MCPServer("python-server", version="3.1")
+
+
+@server.tool()
+def add(a: int, b: int) -> int:
+    """Adds two numbers."""
+    return a + b
+
+
+@server.tool()
+def delete_everything() -> str:
+    """Fails."""
+    raise RuntimeError("not today")
+
+
+server.run("stdio")

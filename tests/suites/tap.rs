@@ -1,0 +1,268 @@
+//! `tacho tap`: the wrapped server behaves as if nobody watched, and what passed is on record.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::{Seeded, Service, is_full, signal, tacho, verify};
+
+/// Real clients and real servers.
+mod interop;
+/// Bytes, exit codes, signals and closed pipes, beside the same server unwrapped.
+mod transparent;
+
+/// Answers calls of tools with an empty result, a line at a time.
+const ANSWERING: [&str; 3] = ["sed", "-u", r#"s|"method":"tools/call"|"result":{}|"#];
+
+/// `tacho tap` around a command, with the spool in `<home>/spool` and the service that runs on `<home>/data`, now or later.
+fn tapped(home: &Path, flags: &[&str], command: &[&str]) -> Command {
+    let mut tap = Command::new(tacho());
+    tap.args(["tap", "--data"]).arg(home.join("data")).arg("--spool").arg(home.join("spool"));
+    tap.args(flags).arg("--").args(command);
+    tap.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    tap
+}
+
+/// The relay whose spool is below `home`.
+fn relay(home: &Path) -> Option<u32> {
+    let spool = home.join("spool").display().to_string();
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let is_relay = |id: &u32| {
+        let read = |file: &str| std::fs::read(format!("/proc/{id}/{file}")).unwrap_or_default();
+        let has =
+            |bytes: Vec<u8>, text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        has(read("environ"), "TACHO_TAP_DETACHED=1") && has(read("cmdline"), &spool)
+    };
+    processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).find(is_relay)
+}
+
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < Duration::from_secs(60), "not within 60 s: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Waits until the relay below `home` has ended, and with it all sending.
+fn settled(home: &Path) {
+    until("the relay ends", || relay(home).is_none());
+}
+
+fn call(id: u64) -> String {
+    json!({"jsonrpc": "2.0", "id": id, "method": "tools/call",
+        "params": {"name": "get_thing", "arguments": {"number": id}}})
+    .to_string()
+}
+
+/// A client that calls and waits for each answer.
+struct Caller {
+    child: Child,
+    answers: BufReader<std::process::ChildStdout>,
+    called: u64,
+}
+
+impl Caller {
+    fn start(mut command: Command) -> Caller {
+        let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+        let answers = BufReader::new(child.stdout.take().unwrap());
+        Caller { child, answers, called: 0 }
+    }
+
+    fn call(&mut self, count: u64) {
+        for _ in 0..count {
+            let line = format!("{}\n", call(self.called));
+            self.called += 1;
+            self.child.stdin.as_mut().unwrap().write_all(line.as_bytes()).unwrap();
+            let mut answer = String::new();
+            self.answers.read_line(&mut answer).unwrap();
+            assert!(answer.contains("\"result\""), "{answer}");
+        }
+    }
+
+    /// Closes the server's input and waits for its end.
+    fn end(mut self) -> Option<i32> {
+        drop(self.child.stdin.take());
+        self.child.wait().unwrap().code()
+    }
+}
+
+/// Numbers of the events of a session in the order of the log, which must be that in which they were made.
+fn sequence(service: &Service, session: &str) -> Vec<i64> {
+    let rows = service.sql(&format!(
+        "SELECT source_seq FROM events WHERE session_id = '{session}' AND source_seq IS NOT NULL ORDER BY log_index"
+    ));
+    rows.iter().map(|row| row["source_seq"].as_i64().unwrap()).collect()
+}
+
+fn count(service: &Service, condition: &str) -> u64 {
+    let rows = service.sql(&format!("SELECT count(*) AS n FROM events WHERE {condition}"));
+    rows[0]["n"].as_u64().unwrap()
+}
+
+#[test]
+fn a_service_that_is_away_and_comes_back_gets_everything_in_order() {
+    let home = tempfile::tempdir().unwrap();
+    let mut caller =
+        Caller::start(tapped(home.path(), &["--session", "s", "--server", "things"], &ANSWERING));
+    // Never there yet; there; killed under load; back.
+    caller.call(200);
+    let service = Service::start(home.path(), &[]);
+    until("what waited is on record", || count(&service, "kind = 'call'") == 200);
+    caller.call(200);
+    until("what came since is on record", || count(&service, "kind = 'call'") == 400);
+    std::thread::scope(|scope| {
+        let killing = scope.spawn(move || {
+            std::thread::sleep(Duration::from_millis(100));
+            service.kill()
+        });
+        caller.call(3000);
+        killing.join().unwrap();
+    });
+    let service = Service::start(home.path(), &[]);
+    caller.call(100);
+    let called = caller.called;
+    assert_eq!(caller.end(), Some(0));
+    settled(home.path());
+    let sequence = sequence(&service, "s");
+    assert_eq!(sequence, (1..=called as i64 + 2).collect::<Vec<_>>(), "calls, a start and an end, in order");
+    let answered =
+        count(&service, "kind = 'call' AND status = 'ok' AND server = 'things' AND observer = 'tap'");
+    assert_eq!(answered, called);
+    let left: Vec<_> = std::fs::read_dir(home.path().join("spool")).unwrap().flatten().collect();
+    assert!(left.iter().all(|home| std::fs::read_dir(home.path()).unwrap().next().is_none()), "{left:?}");
+    assert_eq!(service.stop(), Some(0));
+    assert_eq!(verify(home.path()).0, 0);
+}
+
+#[test]
+fn what_a_killed_tap_left_is_sent_by_the_next_and_nothing_twice() {
+    let kills = if is_full() { 25 } else { 4 };
+    let home = tempfile::tempdir().unwrap();
+    let mut seeded = Seeded(7);
+    let mut known = Vec::new();
+    for kill in 0..kills {
+        let session = format!("k{kill}");
+        let mut caller = Caller::start(tapped(home.path(), &["--session", &session], &ANSWERING));
+        // What has rested is observed; what is under way may be seen by nobody.
+        caller.call(100 + seeded.below(200));
+        std::thread::sleep(Duration::from_millis(300));
+        known.push((session, caller.called));
+        let id = relay(home.path()).expect("a relay");
+        std::thread::scope(|scope| {
+            let pause = Duration::from_millis(seeded.below(20));
+            scope.spawn(move || {
+                std::thread::sleep(pause);
+                Command::new("kill").args(["-9", &id.to_string()]).status().unwrap();
+            });
+            // The connection breaks at some point of this.
+            for at in 0..2000 {
+                let line = format!("{}\n", call(caller.called + at));
+                if caller.child.stdin.as_mut().unwrap().write_all(line.as_bytes()).is_err() {
+                    break;
+                }
+                let mut answer = String::new();
+                if caller.answers.read_line(&mut answer).unwrap_or(0) == 0 {
+                    break;
+                }
+            }
+        });
+        caller.end();
+    }
+    let service = Service::start(home.path(), &[]);
+    let mut last = Caller::start(tapped(home.path(), &["--session", "last"], &ANSWERING));
+    last.call(1);
+    last.end();
+    settled(home.path());
+    for (session, called) in known {
+        let sequence = sequence(&service, &session);
+        assert_eq!(
+            sequence,
+            (1..=sequence.len() as i64).collect::<Vec<_>>(),
+            "{session}: a gap or a second record"
+        );
+        assert!(sequence.len() as u64 > called, "{session}: {} of {called}", sequence.len());
+    }
+    let order = service.sql(
+        "SELECT session_id, min(log_index) AS first FROM events WHERE observer = 'tap' GROUP BY 1 ORDER BY 2",
+    );
+    assert_eq!(order.last().unwrap()["session_id"], "last", "what was left goes first: {order:?}");
+    println!("{kills} kills at any moment of a tap, none lost");
+}
+
+#[test]
+fn beyond_the_cap_the_number_dropped_is_on_record_and_right() {
+    let home = tempfile::tempdir().unwrap();
+    let flags = ["--session", "s", "--spool-bytes", "200000"];
+    let mut caller = Caller::start(tapped(home.path(), &flags, &ANSWERING));
+    caller.call(3000);
+    assert_eq!(caller.end(), Some(0));
+    settled(home.path());
+    let service = Service::start(home.path(), &[]);
+    let mut next = Caller::start(tapped(home.path(), &["--session", "next"], &ANSWERING));
+    next.call(1);
+    next.end();
+    settled(home.path());
+    let notice = service.sql(
+        "SELECT source_seq, attributes['events_dropped'] AS dropped FROM events WHERE session_id = 's' AND kind = 'integrity'",
+    );
+    assert_eq!(notice.len(), 1, "{notice:?}");
+    let dropped: u64 = notice[0]["dropped"].as_str().unwrap().parse().unwrap();
+    let kept = count(&service, "session_id = 's'");
+    // Start, calls, end and the notice itself.
+    assert_eq!(kept + dropped, 3003);
+    assert!(kept > 200 && dropped > 1000, "{kept} kept, {dropped} dropped");
+    let sequence = sequence(&service, "s");
+    assert_eq!(
+        sequence[..sequence.len() - 1],
+        (1..sequence.len() as i64).collect::<Vec<_>>(),
+        "the oldest are kept"
+    );
+}
+
+#[test]
+fn no_secret_and_no_token_lies_in_the_spool() {
+    let home = tempfile::tempdir().unwrap();
+    let secret = format!("ghp_{}", "aB3dE5fG7hJ9kL2mN4pQ6rS8tU1vW0xYz123");
+    let token = format!("tacho_{}", "aB3dE5fG7hJ9kL2mN4pQ6rS8tU1vW0xYz1234567");
+    let token_file = home.path().join("token");
+    std::fs::write(&token_file, &token).unwrap();
+    let mut tap = Command::new(tacho());
+    tap.args(["tap", "--url", "http://127.0.0.1:1", "--token-file"]).arg(&token_file);
+    tap.arg("--spool").arg(home.path().join("spool")).args(["--", "cat"]);
+    let mut child = tap.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let line = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call",
+        "params": {"name": "x", "arguments": {"visible": "canary", "key": secret, "password": "hunter2"}}});
+    child.stdin.take().unwrap().write_all(format!("{line}\n").as_bytes()).unwrap();
+    let mut out = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    assert!(out.contains(&secret), "it passes through untouched");
+    child.wait().unwrap();
+    settled(home.path());
+    let mut seen = false;
+    for file in super::main_job::files_below(&home.path().join("spool")) {
+        let bytes = std::fs::read(&file).unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        seen |= text.contains("canary") && text.contains("<redacted:");
+        for forbidden in [&secret, &token, "hunter2"] {
+            assert!(!text.contains(forbidden), "{forbidden} in {}", file.display());
+        }
+    }
+    assert!(seen, "the search sees nothing");
+}
+
+fn answered(rows: &[Value]) -> Vec<(String, String)> {
+    let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_string();
+    rows.iter().map(|row| (text(row, "capability"), text(row, "status"))).collect()
+}
+
+fn interop_file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/mcp").join(name)
+}
+
+fn terminate(child: &Child) {
+    signal(child, "TERM");
+}
