@@ -33,7 +33,8 @@ fn main() -> ExitCode {
         Part::Server => {
             let mut server = Command::new(program);
             server.args(rest);
-            eprintln!("{}", launch::become_server(server));
+            let error = launch::become_server(server);
+            eprintln!("{}: {error}", Path::new(program).display());
             ExitCode::from(127)
         }
         Part::Starter => ExitCode::from(u8::from(launch::detach().is_err())),

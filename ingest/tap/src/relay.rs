@@ -24,6 +24,9 @@ use crate::send::{Sender, Sent, Transport};
 use crate::spool::{self, Spool};
 use crate::watch::{Watched, watch};
 
+/// How much less important observing and sending are than copying, to the scheduler.
+const NICENESS: i32 = 5;
+
 /// What the relay observes with.
 pub struct Options {
     /// Who is at the two ends, as far as flags say.
@@ -131,13 +134,31 @@ pub fn run(ends: Ends, prepare: impl FnOnce() -> Options) -> Summary {
             tracing::error!("copying broke off: a defect of the tap");
         }
     }
+    let_go_of_standard_error();
     observing.join().unwrap_or_else(|_| {
         tracing::error!("observing broke off: a defect of the tap");
         Summary::default()
     })
 }
 
+/// Whoever reads the server's standard error to its end waits for nobody but the server.
+fn let_go_of_standard_error() {
+    let null = OpenOptions::new().write(true).open("/dev/null").map_err(filedescriptor::Error::from);
+    let taken = null.and_then(|null| FileDescriptor::redirect_stdio(&null, StdioDescriptor::Stderr));
+    if let Err(error) = taken {
+        tracing::warn!(%error, "standard error stays open until everything is sent");
+    }
+}
+
+/// Gives way to the copying threads, and to the agent and its server.
+fn be_nice() {
+    if let Err(error) = rustix::process::nice(NICENESS) {
+        tracing::debug!(%error, "the observer is as important as the agent");
+    }
+}
+
 fn observe(options: Options, watched: &Watched, clock: Clock, started: Moment) -> Summary {
+    be_nice();
     let Options { given, spool_home, spool_bytes_max, redaction_key, transport } = options;
     let mut random = [0; 8];
     if let Err(error) = getrandom::fill(&mut random) {
@@ -162,7 +183,10 @@ fn observe(options: Options, watched: &Watched, clock: Clock, started: Moment) -
     let sent = Arc::new(Sent::default());
     let notices = Notices::new(given.clone(), run.as_bytes(), &session);
     let sender = Sender::new(spool.clone(), transport, Arc::clone(&sent), notices, clock);
-    let sending = std::thread::spawn(move || sender.run());
+    let sending = std::thread::spawn(move || {
+        be_nice();
+        sender.run();
+    });
     let observer =
         Observer::new(given, run.as_bytes(), &session, Redactor::new(redaction_key), spool.clone(), clock);
     // The spool is closed even if observing breaks off, so that what was observed is sent.

@@ -1,11 +1,12 @@
+//! Run by two: the suite of the whole program, and the tap's own tests with a program that has nothing else in it.
+
 use std::io::{Read as _, Write as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use super::{Seeded, settled, tapped, terminate, until};
-use crate::support::is_full;
+use super::{Seeded, call, is_full, settled, tapped, until};
 
 /// The same command unwrapped.
 fn bare(command: &[&str]) -> Command {
@@ -15,14 +16,14 @@ fn bare(command: &[&str]) -> Command {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Seen {
-    out: Vec<u8>,
-    error: Vec<u8>,
-    status: ExitStatus,
+pub(super) struct Seen {
+    pub(super) out: Vec<u8>,
+    pub(super) error: Vec<u8>,
+    pub(super) status: ExitStatus,
 }
 
 /// Writes `input`, closes it, and sees what comes.
-fn exchange(mut command: Command, input: &[u8]) -> Seen {
+pub(super) fn exchange(mut command: Command, input: &[u8]) -> Seen {
     let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_vec();
@@ -69,10 +70,10 @@ fn message(seeded: &mut Seeded, at: u64) -> Vec<u8> {
             "[".repeat(200)
         )
         .into_bytes(),
-        _ => super::call(at).into_bytes(),
+        _ => call(at).into_bytes(),
     };
     if at == 5_000 {
-        message = [super::call(at).into_bytes(), vec![b'z'; 10 << 20]].concat();
+        message = [call(at).into_bytes(), vec![b'z'; 10 << 20]].concat();
     }
     message.push(b'\n');
     message
@@ -150,7 +151,7 @@ fn signals_reach_the_server_once_and_alone() {
                 let group = format!("-{}", child.id());
                 assert!(Command::new("kill").args(["-TERM", "--", &group]).status().unwrap().success());
             } else {
-                terminate(&child);
+                assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
             }
             let output = child.wait_with_output().unwrap();
             assert_eq!(
@@ -191,30 +192,5 @@ fn a_client_that_goes_away_is_noticed_as_without_the_tap() {
     let mut rest = Vec::new();
     child.stdout.take().unwrap().read_to_end(&mut rest).unwrap();
     assert!(rest.is_empty());
-    settled(home.path());
-}
-
-#[test]
-fn nothing_of_ours_keeps_a_server_from_running() {
-    let home = tempfile::tempdir().unwrap();
-    let tap = |flags: &[&str], environment: &[(&str, &str)]| {
-        let mut command = Command::new(crate::support::tacho());
-        command.arg("tap").args(flags).args(["--", "cat"]).envs(environment.iter().copied());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        exchange(command, b"{\"id\":1}\n")
-    };
-    let spool = home.path().join("spool").display().to_string();
-    for (flags, environment) in [
-        (vec!["--spool", "/proc/none"], vec![]),
-        (vec!["--spool", &spool, "--url", "nonsense"], vec![]),
-        (vec!["--spool", &spool, "--url", "http://127.0.0.1:1", "--token-file", "/none"], vec![]),
-        (vec!["--spool", &spool], vec![("TACHO_CONFIG", "/none/at/all.toml")]),
-        (vec![], vec![("HOME", ""), ("XDG_STATE_HOME", "")]),
-        (vec!["--spool", &spool], vec![("TMPDIR", "/none/at/all")]),
-    ] {
-        let seen = tap(&flags, &environment);
-        assert_eq!(seen.out, b"{\"id\":1}\n", "{flags:?} {environment:?}");
-        assert_eq!(seen.status.code(), Some(0), "{flags:?} {environment:?}");
-    }
     settled(home.path());
 }
