@@ -217,3 +217,37 @@ fn junk_is_counted_and_stops_nothing() {
     }
     assert_eq!((join.unparsed, out.len()), (5, 0));
 }
+
+#[test]
+fn the_recorded_sample_of_the_stateful_protocol_is_joined() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../../shared/samples/mcp-stdio-tap-2025-11-25.jsonl");
+    let Ok(text) = std::fs::read_to_string(&path) else {
+        println!("SKIPPED: {} is not here", path.display());
+        return;
+    };
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let side = |line: &Value| if line["dir"] == "c2s" { "c" } else { "s" };
+    let messages: Vec<_> = lines.iter().map(|line| (side(line), line["msg"].clone())).collect();
+    let made = events(&messages);
+    // Ten requests, two notifications, two definitions; the third, trimmed one has no name.
+    assert_eq!(made.len(), 14, "{made:#?}");
+    let of = |id: &str| made.iter().find(|event| event["request_id"] == id).unwrap();
+    assert_eq!((of("3")["status"].clone(), of("3")["capability"].clone()), (json!("ok"), json!("echo")));
+    assert_eq!(of("3")["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+    assert_eq!(
+        (of("4")["status"].clone(), of("4")["error_class"].clone()),
+        (json!("error"), json!("unknown_capability"))
+    );
+    assert_eq!(
+        (of("5")["status"].clone(), of("5")["error_class"].clone()),
+        (json!("error"), json!("validation"))
+    );
+    assert_eq!(
+        (of("10")["error_code"].clone(), of("10")["capability"].clone()),
+        (json!("-32602"), json!("demo://no/such"))
+    );
+    assert_eq!(of("9")["error_class"], "unknown_capability");
+    assert_eq!(of("1")["server"], "mcp-servers/everything");
+    assert_eq!(of("3")["client"], "audit-tap-probe/0.1.0");
+}
