@@ -74,7 +74,7 @@ async fn load(service: &Service, command: &Ingest, file: &Path, totals: &mut Tot
     let mut progress = Progress::new(file, bytes);
     // Joined here and not at the service: a request and its reply may be far apart in a file.
     let mut recorded = (command.format.as_deref() == Some(exchanges::FORMAT)).then(|| Recorded::new(file));
-    let format = command.format.as_deref().filter(|_| recorded.is_none());
+    let format = if recorded.is_some() { Some("canonical") } else { command.format.as_deref() };
     while let Some(Part { first_line, bytes }) = parts.next().with_context(place)? {
         progress.add(bytes.len() as u64);
         match &mut recorded {

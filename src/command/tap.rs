@@ -199,7 +199,7 @@ impl Http {
             Some(runtime) => runtime,
             None => runtime()?,
         };
-        let request = Request::post("/v1/events")
+        let request = Request::post("/v1/events?format=canonical")
             .header(header::CONTENT_TYPE, "application/x-ndjson")
             .body(Bytes::from(body))?;
         let patience = Duration::from_millis(TAP_SEND_TIMEOUT_MS);
