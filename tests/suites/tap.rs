@@ -206,11 +206,10 @@ fn beyond_the_cap_the_number_dropped_is_on_record_and_right() {
     next.call(1);
     next.end();
     settled(home.path());
-    let notice = service.sql(
-        "SELECT source_seq, attributes['events_dropped'] AS dropped FROM events WHERE session_id = 's' AND kind = 'integrity'",
-    );
+    let notice = service.sql("SELECT attributes FROM events WHERE session_id = 's' AND kind = 'integrity'");
     assert_eq!(notice.len(), 1, "{notice:?}");
-    let dropped: u64 = notice[0]["dropped"].as_str().unwrap().parse().unwrap();
+    // Attributes are JSON text by name.
+    let dropped: u64 = notice[0]["attributes"]["events_dropped"].as_str().unwrap().parse().unwrap();
     let kept = count(&service, "session_id = 's'");
     // Start, calls, end and the notice itself.
     assert_eq!(kept + dropped, 3003);
