@@ -3,6 +3,8 @@
 //! A name counts by how it ends, so `db_password`, `X-Api-Key`, `clientSecret` and `user[password]` need no entry of their
 //! own, and `token_count` or `credential_id` are none.
 
+use std::sync::LazyLock;
+
 use crate::bytes::{at, before, follows_escape};
 
 /// Longest stretch of a name that is looked at, in bytes, from its end.
@@ -340,11 +342,20 @@ fn stem_end(bytes: &[u8], start: usize, end: usize) -> Option<usize> {
     is_suffix.then_some(start + separator)
 }
 
+/// [`NAMES`] by their last byte, in their order.
+static BY_LAST_BYTE: LazyLock<[Vec<&'static Name>; 128]> = LazyLock::new(|| {
+    std::array::from_fn(|byte| {
+        let ends = |name: &&Name| {
+            name.words.last().and_then(|word| word.bytes().last()).map(usize::from) == Some(byte)
+        };
+        NAMES.iter().filter(ends).collect()
+    })
+});
+
 fn plain_name(bytes: &[u8], start: usize, end: usize) -> Option<&'static Name> {
     let last = before(bytes, end)?.to_ascii_lowercase();
-    let candidates =
-        NAMES.iter().filter(|name| name.words.last().and_then(|word| word.bytes().last()) == Some(last));
-    candidates.into_iter().find(|name| match match_backwards(bytes, start, end, name.words) {
+    let candidates = BY_LAST_BYTE.get(usize::from(last))?;
+    candidates.iter().copied().find(|name| match match_backwards(bytes, start, end, name.words) {
         None => false,
         Some(begin) => begins(bytes, start, begin, name.start) && !is_harmless(bytes, start, begin, name),
     })

@@ -8,6 +8,9 @@
 use crate::bytes::{at, before, follows_escape};
 use crate::hexadecimal::nibble;
 
+/// Bytes passed over at once where there is nothing.
+const STRIDE_BYTES: usize = 64;
+
 /// A decoded run.
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -45,13 +48,18 @@ pub(crate) fn runs(bytes: &[u8]) -> impl Iterator<Item = Run> + '_ {
 /// The next percent sign at or after `from` that two digits follow.
 fn next_percent(bytes: &[u8], from: usize) -> Option<usize> {
     let mut position = from;
-    loop {
-        position += bytes.get(position..)?.iter().position(|byte| *byte == b'%')?;
-        if escaped(bytes, position).is_some() {
-            return Some(position);
+    while let Some(rest) = bytes.get(position..).filter(|rest| !rest.is_empty()) {
+        // Without a branch a byte, as most texts have none.
+        let len = STRIDE_BYTES.min(rest.len());
+        let stride = rest.first_chunk::<STRIDE_BYTES>();
+        let may_hold =
+            stride.is_none_or(|stride| stride.iter().fold(false, |seen, byte| seen | (*byte == b'%')));
+        if may_hold && let Some(found) = (position..position + len).find(|at| escaped(bytes, *at).is_some()) {
+            return Some(found);
         }
-        position += 1;
+        position += len;
     }
+    None
 }
 
 /// The byte that the `%XX` at `position` stands for.

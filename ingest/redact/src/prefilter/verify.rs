@@ -7,7 +7,7 @@ use super::Hit;
 use super::windows::Target;
 use crate::bytes::{at, before, is_scheme_byte, token_boundary};
 use crate::marker::{inert_len, marker_len};
-use crate::names::{self, Name, Place, TERMINATORS};
+use crate::names::{self, Name, Place, SEPARATORS, TERMINATORS};
 use crate::random;
 use crate::shapes::{Anchor, RULE_COUNT};
 use crate::text::{assignment, unseparated};
@@ -24,7 +24,8 @@ pub(super) fn hit(bytes: &[u8], target: &Target, start: usize) -> Option<Hit> {
             let fits = (23..=28).contains(&run) && rest.get(run) == Some(&b'.');
             (fits && token_boundary(bytes, start)).then_some(Hit::Shape { rank: RULE_COUNT })
         }
-        Target::Name { word } => {
+        Target::Suffix { .. } if !before(bytes, start).is_some_and(|byte| SEPARATORS.contains(&byte)) => None,
+        Target::Name { word } | Target::Suffix { word } => {
             let stands = rest.get(..word.len())?.eq_ignore_ascii_case(word.as_bytes())
                 && rest.get(word.len()).is_some_and(|byte| TERMINATORS.contains(byte));
             let end = start + word.len();

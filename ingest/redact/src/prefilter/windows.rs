@@ -22,6 +22,8 @@ pub(super) enum Target {
     DiscordBot,
     /// The last word of a secret's name.
     Name { word: &'static str },
+    /// A word that may follow a secret's name.
+    Suffix { word: &'static str },
     /// The colon of `://`.
     Url,
     /// Our own marker.
@@ -202,7 +204,7 @@ fn name_runs() -> Vec<Run> {
     let suffixed = SUFFIXES.iter().map(|word| {
         let before = ByteSet::of(|byte| SEPARATORS.contains(&byte));
         let end = ByteSet::of(|byte| TERMINATORS.contains(&byte));
-        Run { before, sets: [any_case(word), vec![end, any()]].concat(), target: Target::Name { word } }
+        Run { before, sets: [any_case(word), vec![end, any()]].concat(), target: Target::Suffix { word } }
     });
     let beside_user = NAMES.iter().filter(|name| name.place == Place::BesideUser).flat_map(|name| name.words);
     previous
