@@ -12,6 +12,7 @@ pub mod gate;
 pub mod ingest;
 pub mod keys;
 pub mod mapping;
+pub mod redaction;
 pub mod replay;
 pub mod serve;
 pub mod sql;
@@ -26,6 +27,7 @@ pub fn run(cli: Cli, configuration: Configuration) -> Result<u8> {
         Command::Config(Config::Check) => config::check(&configuration),
         Command::Mapping(command) => mapping::run(&command, &configuration),
         Command::Keys(command) => keys::run(&command, &configuration),
+        Command::Redaction(command) => block_on(redaction::run(command, configuration)),
         Command::Serve(_) => block_on(serve::run(configuration)),
         Command::Demo(command) => block_on(demo::run(command, configuration)),
         Command::Ingest(command) => block_on(ingest::run(command, configuration)),

@@ -10,12 +10,16 @@ use query::{Gate, GateSettings, Policies, PolicySettings, Thresholds, Window};
 use schemas::limits;
 use toml::Value;
 
-use crate::arguments::{Cli, Command, Keys, Place, Token};
+use crate::arguments::{Cli, Command, Keys, Place, Redaction, Token};
 use crate::{collectors, identity};
 
 mod gates;
 
 use gates::GATES;
+
+mod redaction;
+
+pub use redaction::PersonalData;
 
 /// Where a setting came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +114,8 @@ fn known() -> Vec<(&'static str, Value, &'static str)> {
 const DETECT: &str = "detect";
 /// The table that says what roles may see.
 const POLICY: &str = "policy";
+/// The table that says what is done with personal data.
+const REDACTION: &str = "redaction";
 
 /// What is in force.
 #[derive(Debug, Clone)]
@@ -119,6 +125,7 @@ pub struct Configuration {
     policy: toml::Table,
     identity: toml::Table,
     collectors: toml::Table,
+    redaction: toml::Table,
     file: Option<PathBuf>,
 }
 
@@ -133,6 +140,7 @@ impl Configuration {
         configuration.policies()?;
         configuration.identity_settings()?;
         configuration.collector_settings()?;
+        configuration.redaction()?;
         Ok(configuration)
     }
 
@@ -144,6 +152,7 @@ impl Configuration {
             policy: toml::Table::new(),
             identity: toml::Table::new(),
             collectors: toml::Table::new(),
+            redaction: toml::Table::new(),
             file,
         };
         if let Some(path) = &configuration.file {
@@ -165,6 +174,7 @@ impl Configuration {
                 value if identity::TABLES.contains(&key.as_str()) => drop(self.identity.insert(key, value)),
                 Value::Table(table) if key == DETECT => self.detect = table,
                 Value::Table(table) if key == POLICY => self.policy = table,
+                Value::Table(table) if key == REDACTION => self.redaction = table,
                 Value::Table(table) => self.overlay_table(&key, table)?,
                 value => self.set(&key, value, Source::File)?,
             }
@@ -239,7 +249,13 @@ impl Configuration {
                 Token::Create { target, .. } | Token::List { target } | Token::Revoke { target, .. },
             ) => target.place.clone(),
             Command::Keys(Keys::Show { place, .. }) => place.clone(),
-            Command::Demo(_) | Command::Mapping(_) | Command::Config(_) => Place::default(),
+            Command::Redaction(Redaction::Sample { target, .. } | Redaction::Verdict { target, .. }) => {
+                target.place.clone()
+            }
+            Command::Demo(_)
+            | Command::Mapping(_)
+            | Command::Config(_)
+            | Command::Redaction(Redaction::Test { .. }) => Place::default(),
         };
         flag("data", place.data.map(|path| path.display().to_string()));
         flag("keys", place.keys.map(|path| path.display().to_string()));
@@ -344,6 +360,11 @@ impl Configuration {
         Policies::new(&settings).context("in table policy of the configuration")
     }
 
+    /// What is done with personal data.
+    pub fn redaction(&self) -> Result<PersonalData> {
+        PersonalData::parse(&self.redaction).context("in table redaction of the configuration")
+    }
+
     /// The detector's settings.
     pub fn detect_settings(&self) -> Result<engine::Settings> {
         let settings: engine::Settings =
@@ -386,6 +407,12 @@ impl Configuration {
             lines.push("\n# what roles may see, file".to_string());
             lines.extend(toml::to_string(&policy).context("policy")?.lines().map(str::to_string));
         }
+        if !self.redaction.is_empty() {
+            let table =
+                toml::Table::from_iter([(REDACTION.to_string(), Value::Table(self.redaction.clone()))]);
+            lines.push("\n# what is done with personal data, file".to_string());
+            lines.extend(toml::to_string(&table).context(REDACTION)?.lines().map(str::to_string));
+        }
         let detect = toml::to_string(&self.detect_settings()?).context("detector settings")?;
         lines.push(format!("\n# detector, {}", if self.detect.is_empty() { "default" } else { "file" }));
         let mut table = format!("[{DETECT}]");
@@ -415,70 +442,4 @@ impl Configuration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(text: &str) -> Result<Configuration> {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("tacho.toml");
-        std::fs::write(&file, text).unwrap();
-        let configuration = Configuration::from_file(Some(file))?;
-        configuration.detect_settings()?;
-        configuration.policies()?;
-        configuration.identity_settings()?;
-        configuration.collector_settings()?;
-        Ok(configuration)
-    }
-
-    #[test]
-    fn file_environment_and_defaults_have_their_rank() {
-        let mut configuration = parsed("listen = \"127.0.0.1:1\"\n[store]\nseal_rows = 7\n").unwrap();
-        assert_eq!(configuration.number("store.seal_rows").unwrap(), 7);
-        configuration
-            .overlay_environment(|name| (name == "TACHO_STORE_SEAL_ROWS").then(|| "9".to_string()))
-            .unwrap();
-        assert_eq!(configuration.number("store.seal_rows").unwrap(), 9);
-        assert_eq!(configuration.listen().unwrap().port(), 1);
-        assert_eq!(configuration.keys(), PathBuf::from("./tacho-data-keys"));
-        let shown = configuration.lines().unwrap().join("\n");
-        assert!(shown.contains("store.seal_rows = 9  # environment"), "{shown}");
-        assert!(shown.contains("listen = \"127.0.0.1:1\"  # file"), "{shown}");
-    }
-
-    #[test]
-    fn mistakes_are_named() {
-        for (text, named) in [
-            ("seal_rows = 1", "unknown key seal_rows"),
-            ("[store]\nseal_rows = \"x\"", "store.seal_rows is string, expected integer"),
-            ("[detect]\nnonsense = 1", "nonsense"),
-            ("[policy.nobody]\n", "nobody"),
-            ("[policy.auditor.columns]\nuser_id = \"paint\"", "paint"),
-            ("[policy.auditor.columns]\nnothing = \"mask\"", "no table that this role sees has it"),
-            ("[[mtls]]\nsubject = \"CN=a\"\nrole = \"collector\"", "missing field `tenant`"),
-            ("[[mtls]]\nsubject = \"CN=a\"\nrole = \"root\"\ntenant = \"a\"", "unknown variant `root`"),
-            ("[[mtls]]\nsubjekt = \"CN=a\"\nrole = \"collector\"\ntenant = \"a\"", "unknown field `subjekt`"),
-            ("[oidc]\nissuer = \"https://a\"\nrole_claim = \"g\"\n[oidc.roles]", "missing field `audience`"),
-            (
-                "[oidc]\nissuer = \"http://a.example\"\naudience = \"t\"\ntenant = \"a\"\nrole_claim = \"g\"\nroles = {}",
-                "https://",
-            ),
-            (
-                "[oidc]\nissuer = \"https://a\"\naudience = \"t\"\nrole_claim = \"g\"\nroles = {a = \"admin\"}",
-                "one of oidc.tenant",
-            ),
-            (
-                "[oidc]\nissuer = \"https://a\"\naudience = \"t\"\ntenant = \"a\"\nrole_claim = \"g\"\nroles = {}",
-                "oidc.roles",
-            ),
-            ("[oidc]\nsecret = 1", "unknown field `secret`"),
-            ("[[tail]]\nname = \"a\"", "missing field `path`"),
-            ("[[tail]]\nname = \"a\"\npath = \"b\"\nformat = \"x\"", "mapping"),
-            ("[[tail]]\nname = \"A/b\"\npath = \"b\"", "A/b"),
-            ("[[tail]]\nname = \"a\"\npath = \"b\"\n[[tail]]\nname = \"a\"\npath = \"c\"", "twice"),
-            ("listen", "tacho.toml"),
-        ] {
-            let error = format!("{:#}", parsed(text).unwrap_err());
-            assert!(error.contains(named), "{text:?}: {error}");
-        }
-    }
-}
+mod tests;

@@ -21,6 +21,7 @@ mod cookies;
 mod guard;
 mod login;
 mod openapi;
+mod redaction;
 mod tokens;
 
 /// How a request came in, set by the listener that took it.
@@ -46,8 +47,9 @@ struct SessionCookie(String);
 
 /// Everything that can be asked of a node.
 pub fn router(node: &Node) -> Router {
-    let mut guarded =
-        Router::new().route("/metrics", get(metrics)).merge(tokens::router()).with_state(node.clone());
+    let guarded =
+        Router::new().route("/metrics", get(metrics)).merge(tokens::router()).merge(redaction::router());
+    let mut guarded = guarded.with_state(node.clone());
     if let Some(ingest) = &node.ingest {
         guarded = guarded.merge(
             ingest::router(ingest.clone())

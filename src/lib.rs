@@ -21,6 +21,7 @@ mod listen;
 mod mappings;
 mod node;
 mod postgres;
+mod review;
 mod service;
 mod tls;
 

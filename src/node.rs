@@ -141,6 +141,11 @@ impl Node {
         self.access.record(entry).await.context("access log")
     }
 
+    /// Puts an entry on the access log.
+    pub async fn record(&self, entry: Access<'_>) -> Result<()> {
+        self.access.record(entry).await.context("access log")
+    }
+
     /// A new id that joins intent and outcome.
     pub fn new_query_id(&self) -> String {
         self.access.new_query_id()
@@ -304,7 +309,9 @@ fn open_ingest(
     };
     let keys = store.clone();
     let fingerprints: ingest::RedactionKey = Arc::new(move |tenant| keys.keys().fingerprint_key(tenant));
+    let personal_data = configuration.redaction()?;
     let options = ingest::Options {
+        personal_data: Arc::new(move |tenant| personal_data.policies(tenant)),
         body_bytes_max: number("ingest.body_bytes_max")?,
         decompressed_bytes_max: number("ingest.decompressed_bytes_max")?,
         admission_bytes: number("ingest.admission_bytes")?,

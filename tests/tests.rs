@@ -32,6 +32,8 @@ mod suites {
     mod metrics;
     /// The PostgreSQL port, asked by psql, psycopg, SQLAlchemy and pgjdbc.
     mod postgres;
+    /// Generated secrets in every encoding, the policies for personal data, and the review of what was missed.
+    mod redaction;
     /// Secrets reach no file.
     mod secrets;
     /// Files that grow, are rotated and truncated, and a service that is killed meanwhile.

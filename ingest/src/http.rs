@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use axum::routing::post;
 use axum::{Extension, Router};
-use redact::Redactor;
+use redact::{Policies, Redactor};
 use schemas::Stream;
 use schemas::limits;
 use schemas::principal::Principal;
@@ -37,6 +37,9 @@ mod receive;
 /// Gives the redaction key of a tenant, 32 bytes that stay the same for as long as fingerprints are to be compared.
 pub type RedactionKey = Arc<dyn Fn(&str) -> [u8; 32] + Send + Sync>;
 
+/// Gives what is done with a tenant's personal data.
+pub type PersonalData = Arc<dyn Fn(&str) -> Policies + Send + Sync>;
+
 /// How events are taken in.
 #[derive(Clone)]
 pub struct Options {
@@ -44,6 +47,8 @@ pub struct Options {
     pub redaction_key: RedactionKey,
     /// The mappings in force.
     pub mappings: Arc<Mappings>,
+    /// What is done with each tenant's personal data.
+    pub personal_data: PersonalData,
     /// The clock against which times are early or late.
     pub clock: Arc<dyn Clock>,
     /// Bytes of a body as sent.
@@ -67,11 +72,12 @@ pub struct Options {
 }
 
 impl Options {
-    /// The limits of `schemas::limits` and the machine's clock, with these redaction keys.
+    /// The limits of `schemas::limits` and the machine's clock, with these redaction keys; personal data is kept.
     pub fn new(redaction_key: RedactionKey) -> Options {
         Options {
             redaction_key,
             mappings: Arc::clone(Mappings::built_in()),
+            personal_data: Arc::new(|_tenant| Policies::default()),
             clock: Arc::new(SystemClock::new()),
             body_bytes_max: limits::BODY_BYTES_MAX,
             decompressed_bytes_max: limits::DECOMPRESSED_BYTES_MAX,
@@ -177,13 +183,15 @@ impl Ingest {
         &self.shared.admission
     }
 
-    /// What is kept for `tenant`. Two first requests may both compile its rules; one of them is kept.
+    /// What is kept for `tenant`. Two first requests may both make it; one of them is kept.
     pub(crate) fn tenant(&self, tenant: &str) -> Arc<Tenant> {
         let lock = || self.shared.tenants.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = lock().get(tenant) {
             return Arc::clone(known);
         }
-        let redactor = Redactor::new((self.shared.options.redaction_key)(tenant));
+        let options = &self.shared.options;
+        let redactor =
+            Redactor::new((options.redaction_key)(tenant)).with_policies((options.personal_data)(tenant));
         let new = Arc::new(Tenant { redactor, sessions: Sessions::new() });
         Arc::clone(lock().entry(tenant.to_string()).or_insert(new))
     }

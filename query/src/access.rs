@@ -222,7 +222,7 @@ impl AccessLog {
         for (name, text) in [("statement", access.statement), ("detail", access.detail.as_deref())] {
             if let Some(text) = text {
                 let redacted = self.redactor.redact_text(text);
-                removed.merge(&redacted.removed);
+                removed.merge_at(name, &redacted.removed);
                 row.named(name, &redacted.text);
             }
         }

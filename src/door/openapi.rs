@@ -23,6 +23,8 @@ use crate::node::Node;
         super::tokens::list_tokens,
         super::tokens::create_token,
         super::tokens::revoke_token,
+        super::redaction::draw_sample,
+        super::redaction::record_verdict,
     ),
     components(schemas(super::ProblemBody))
 )]
@@ -111,6 +113,7 @@ mod tests {
             include_str!("../door.rs"),
             include_str!("tokens.rs"),
             include_str!("login.rs"),
+            include_str!("redaction.rs"),
             include_str!("../../ingest/src/http.rs"),
             include_str!("../../query/src/http.rs"),
         ];

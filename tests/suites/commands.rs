@@ -8,9 +8,21 @@ fn help_names_what_is_there_and_mistakes_exit_2() {
     let help = run(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
     let text = String::from_utf8(help.stdout).unwrap();
-    for command in
-        ["serve", "demo", "ingest", "sql", "replay", "verify", "gate", "mapping", "token", "keys", "config"]
-    {
+    for command in [
+        "serve",
+        "demo",
+        "ingest",
+        "sql",
+        "replay",
+        "verify",
+        "gate",
+        "mapping",
+        "redaction",
+        "tap",
+        "token",
+        "keys",
+        "config",
+    ] {
         assert!(text.contains(command), "{command}");
     }
     assert_eq!(run(&["serve", "--nonsense"]).status.code(), Some(2));

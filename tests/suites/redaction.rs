@@ -1,0 +1,468 @@
+//! Generated secrets of all kinds, in all places and encodings, through every way in: none of them is in anything that the
+//! process leaves behind, however it is decoded. And the commands by which people try redaction and review it.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use arrow::array::Array as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+
+use super::main_job::files_below;
+use super::tamper::rows;
+use crate::support::{Service, run, tacho, verify};
+
+/// What is planted.
+#[allow(dead_code, reason = "shared with the tests of the rules")]
+#[path = "../../ingest/redact/tests/generated/kinds.rs"]
+mod kinds;
+/// Where.
+#[allow(dead_code, reason = "shared with the tests of the rules")]
+#[path = "../../ingest/redact/tests/generated/places.rs"]
+mod places;
+/// From which seed.
+#[allow(dead_code, reason = "shared with the tests of the rules")]
+#[path = "../../ingest/redact/tests/generated/random.rs"]
+mod random;
+
+use kinds::KINDS;
+use places::{Place, Planted, hex, percent, plant};
+use random::Random;
+
+/// Words that are no secret and stand in the same places and encodings: where a search does not find them, it is wrong.
+const CANARY: &str = "visible canary of the search";
+/// Bytes of a secret that are looked for on end.
+const PROBE: usize = 12;
+/// Levels of encodings that the search undoes.
+const LEVELS: usize = 3;
+/// Bytes of one body.
+const BODY: usize = 256 << 10;
+/// What of a thousand secrets may be missed by the rules, and is then not looked for: see the tests of the rules.
+const MISSED_MAX: usize = 5;
+
+/// Pieces of secrets, all of one length, by hash.
+struct Probes {
+    wanted: BTreeMap<[u8; PROBE], String>,
+    quick: HashSet<u64>,
+}
+
+impl Probes {
+    fn of(planted: &[Planted]) -> Probes {
+        let mut wanted = BTreeMap::new();
+        for planted in planted {
+            // The spelling it was sent in and the secret itself: their last bytes, and some of the middle.
+            for line in planted.spellings.iter().flat_map(|spelling| spelling.split(['\n', '\r'])) {
+                if line.len() < PROBE + 4 || line.contains("-----") || line.contains(": ") {
+                    continue;
+                }
+                for start in [line.len() / 2, line.len() - PROBE] {
+                    if let Some(piece) = line.as_bytes().get(start..).and_then(|rest| rest.first_chunk()) {
+                        wanted.insert(*piece, format!("{} {:?}", planted.kind, planted.place));
+                    }
+                }
+            }
+        }
+        let quick = wanted.keys().map(|piece| head(piece)).collect();
+        Probes { wanted, quick }
+    }
+
+    fn search<'a>(&'a self, bytes: &[u8], found: &mut HashSet<&'a str>) {
+        for window in bytes.windows(PROBE) {
+            if self.quick.contains(&head(window))
+                && let Some(what) =
+                    window.first_chunk().and_then(|piece| self.wanted.get::<[u8; PROBE]>(piece))
+            {
+                found.insert(what);
+            }
+        }
+    }
+}
+
+fn head(bytes: &[u8]) -> u64 {
+    bytes.first_chunk().map_or(0, |word| u64::from_le_bytes(*word))
+}
+
+/// The bytes of a file, and of a Parquet file what its pages decompress to as well.
+fn contents(file: &Path) -> Vec<u8> {
+    let mut bytes = std::fs::read(file).unwrap();
+    if file.extension().is_some_and(|extension| extension == "parquet") {
+        for batch in rows(bytes.clone()).expect("a Parquet file") {
+            for column in batch.columns() {
+                for buffer in column.to_data().buffers() {
+                    bytes.extend_from_slice(buffer.as_slice());
+                }
+                for child in column.to_data().child_data() {
+                    for row in 0..child.len() {
+                        let row = arrow::array::make_array(child.slice(row, 1));
+                        bytes.extend(format!("{row:?}\n").bytes());
+                    }
+                }
+            }
+        }
+    }
+    bytes
+}
+
+/// Everything that the bytes say, with encodings undone level by level.
+fn decodings(bytes: Vec<u8>) -> Vec<Vec<u8>> {
+    let mut all = vec![bytes];
+    let mut from = 0;
+    for _ in 0..LEVELS {
+        let level: Vec<Vec<u8>> = all[from..].iter().flat_map(|bytes| decoded(bytes)).collect();
+        from = all.len();
+        all.extend(level);
+    }
+    all
+}
+
+fn decoded(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
+    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(byte);
+    let (mut in_base64, mut in_hex) = (Vec::new(), Vec::new());
+    for run in bytes.split(|byte| !is_base64(byte)).filter(|run| run.len() >= 16) {
+        let run: Vec<u8> = run.to_vec();
+        let whole = &run[..run.len() - usize::from(run.len() % 4 == 1)];
+        for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
+            if let Ok(text) = engine.decode(&whole[..whole.len() / 4 * 4]) {
+                in_base64.extend(text);
+                in_base64.push(b'\n');
+            }
+        }
+    }
+    for run in bytes.split(|byte| !byte.is_ascii_hexdigit()).filter(|run| run.len() >= 16) {
+        for shift in 0..2 {
+            let digit = |byte: u8| char::from(byte).to_digit(16).unwrap_or(0) as u8;
+            in_hex.extend(run[shift..].chunks_exact(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])));
+            in_hex.push(b'\n');
+        }
+    }
+    found.push(in_base64);
+    found.push(in_hex);
+    if bytes.contains(&b'%') {
+        let mut plain = Vec::with_capacity(bytes.len());
+        let mut rest = bytes;
+        while let Some((first, more)) = rest.split_first() {
+            let pair =
+                more.get(..2).filter(|_| *first == b'%').and_then(|pair| std::str::from_utf8(pair).ok());
+            match pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()) {
+                Some(byte) => {
+                    plain.push(byte);
+                    rest = &more[2..];
+                }
+                None => {
+                    plain.push(*first);
+                    rest = more;
+                }
+            }
+        }
+        found.push(plain);
+    }
+    found.retain(|bytes| bytes.len() >= PROBE);
+    found
+}
+
+/// Searches every file below `home` and what else there is to read; gives how many of them hold the canary in each encoding.
+fn search(home: &Path, beside: &[(&str, Vec<u8>)], probes: &Probes, when: &str) -> [usize; 4] {
+    let mut seen = [0; 4];
+    let mut leaks = Vec::new();
+    let canary = CANARY.as_bytes();
+    let files = files_below(home).into_iter().map(|file| (file.display().to_string(), contents(&file)));
+    for (name, bytes) in files.chain(beside.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.clone()))) {
+        let mut found = HashSet::new();
+        let spellings = [CANARY.to_owned(), STANDARD_NO_PAD.encode(CANARY), hex(CANARY), percent(CANARY)];
+        for (seen, spelling) in seen.iter_mut().zip(&spellings) {
+            *seen += usize::from(bytes.windows(spelling.len()).any(|window| window == spelling.as_bytes()));
+        }
+        let has_encoded = spellings[1..]
+            .iter()
+            .all(|spelling| bytes.windows(spelling.len()).any(|window| window == spelling.as_bytes()));
+        let all = decodings(bytes);
+        if has_encoded {
+            let decoded =
+                all[1..].iter().filter(|bytes| bytes.windows(canary.len()).any(|window| window == canary));
+            assert!(decoded.count() >= 3, "{name}: the search decodes less than it should");
+        }
+        for bytes in &all {
+            probes.search(bytes, &mut found);
+        }
+        if !found.is_empty() {
+            leaks.push(format!("{name}: {found:?}"));
+        }
+    }
+    assert!(leaks.is_empty(), "{when}: {leaks:#?}");
+    seen
+}
+
+/// What the rules find of what is planted; what they do not is counted and left out.
+fn known(planted: Vec<Planted>) -> Vec<Planted> {
+    let redactor = redact::Redactor::new([7; 32]);
+    let all = planted.len();
+    let known: Vec<Planted> = planted
+        .into_iter()
+        .filter(|planted| planted.leak(&redactor.redact_json(&planted.event).unwrap().text).is_none())
+        .collect();
+    assert!((all - known.len()) * 1000 <= all * MISSED_MAX, "{} of {all} are missed", all - known.len());
+    known
+}
+
+#[test]
+fn no_generated_secret_is_left_anywhere() {
+    let mut random = Random::new(20_261_130);
+    let planted: Vec<Planted> =
+        KINDS.iter().flat_map(|kind| Place::ALL.map(|place| plant(kind, place, &mut random))).collect();
+    let planted = known(planted);
+    let probes = Probes::of(&planted);
+    let home = tempfile::tempdir().unwrap();
+    let service = Service::start(home.path(), &[("TACHO_LOG_LEVEL", "debug")]);
+    let canary = json!({
+        "time": "2026-11-21T10:00:00Z", "kind": "call", "decision": "allow", "status": "ok",
+        "arguments": { "a": CANARY, "b": STANDARD_NO_PAD.encode(CANARY), "c": hex(CANARY), "d": percent(CANARY) },
+    });
+    assert_eq!(service.post_events(canary.to_string().as_bytes()).status, 200);
+    let mut body = String::new();
+    for planted in &planted {
+        body.push_str(&planted.event);
+        body.push('\n');
+        if body.len() > BODY {
+            assert_eq!(service.post_events(body.as_bytes()).status, 200);
+            body.clear();
+        }
+    }
+    assert_eq!(service.post_events(body.as_bytes()).status, 200);
+    // Other ways in, with every fifth: questions, what is refused and quoted, credentials, paths, headers.
+    for planted in planted.iter().step_by(5) {
+        let text = planted.event.replace('\'', "''");
+        let asked = json!({ "query": format!("SELECT count(*) FROM events WHERE target = '{text}'") });
+        let kind = [("content-type", "application/json")];
+        service.send("POST", "/api/v1/sql", &kind, asked.to_string().as_bytes());
+        let asked = json!({ "query": format!("SELECT nothing FROM nowhere WHERE a = '{text}'") });
+        service.send("POST", "/api/v1/sql", &kind, asked.to_string().as_bytes());
+        let refused =
+            json!({ "time": planted.event, "kind": "call", (planted.event.clone()): 1 }).to_string();
+        let answer = service.post_events(refused.as_bytes());
+        assert!(planted.leak(&answer.text()).is_none(), "{}: {}", planted.kind, answer.text());
+        let truncated = &planted.event[..planted.event.len() - 2];
+        let answer = service.post_events(truncated.as_bytes());
+        assert!(planted.leak(&answer.text()).is_none(), "{}: {}", planted.kind, answer.text());
+    }
+    for planted in planted.iter().filter(|planted| planted.place == Place::Plain).take(60) {
+        let secret = percent(&planted.spellings[0]);
+        let bearer = format!("Bearer {secret}");
+        let _refused = crate::support::request(
+            &service.address,
+            "GET",
+            &format!("/v1/{secret}?token={secret}"),
+            &[("authorization", bearer.as_str())],
+            b"",
+        );
+        service.send("POST", &format!("/v1/events?format={secret}"), &[("x-api-key", &secret)], b"{}");
+    }
+    let metrics = service.send("GET", "/metrics", &[], b"");
+    assert_eq!(metrics.status, 200);
+    let beside = [("/metrics", metrics.body)];
+    let [plain, ..] = search(home.path(), &beside, &probes, "while the service runs");
+    assert!(plain > 0, "the search does not see the write-ahead files");
+    assert_eq!(service.stop(), Some(0));
+    let sealed = search(home.path(), &[], &probes, "once it is stopped");
+    assert!(sealed.iter().all(|seen| *seen > 0), "the search does not see the sealed files: {sealed:?}");
+    assert_eq!(verify(home.path()).0, 0);
+    println!("{} secrets, {} pieces, none left", planted.len(), probes.wanted.len());
+}
+
+/// Runs the program with something on its standard input.
+fn with_input(arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(tacho())
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn what_would_be_removed_is_shown_and_never_what_it_was() {
+    let mut random = Random::new(7);
+    let secret = random.expand("ghp_{A36}");
+    let event = json!({ "arguments": { "note": format!("use {secret} now") }, "password": "Tr0ub4dor" });
+    let shown = with_input(&["redaction", "test"], &format!("{event}\n{{\"a\":1}}\n"));
+    let out = text(&shown.stdout);
+    assert_eq!(shown.status.code(), Some(1), "{shown:?}");
+    assert!(
+        out.contains("1:") && out.contains("github_token in arguments, 40 bytes: has the form of one"),
+        "{out}"
+    );
+    assert!(out.contains("password in password, 9 bytes: is named as one"), "{out}");
+    assert!(out.contains("{\"a\":1}") && !out.contains(&secret) && !out.contains("Tr0ub4dor"), "{out}");
+
+    let shown = with_input(&["redaction", "test", "--json", "-"], &format!("a\npostgres://u:{secret}x@h/d"));
+    let out: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(out["findings"][0]["line"], 2, "{out}");
+    assert!(!out.to_string().contains(&secret), "{out}");
+    let clean = with_input(&["redaction", "test"], "nothing to see here");
+    assert_eq!((clean.status.code(), text(&clean.stdout).as_str()), (Some(0), "nothing to see here\n"));
+
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("tacho.toml");
+    std::fs::write(&file, "[redaction.tenants.acme]\nemail = \"mask\"\n").unwrap();
+    let config = ["--config", file.to_str().unwrap()];
+    let test = |tenant: &str| {
+        let arguments = [&["redaction", "test", "--tenant", tenant], &config[..]].concat();
+        text(&with_input(&arguments, "to jane.doe@example.com").stdout)
+    };
+    assert!(
+        test("acme").contains("personal data") && test("acme").contains("j***@example.com"),
+        "{}",
+        test("acme")
+    );
+    assert_eq!(test("other"), "to jane.doe@example.com\n");
+    assert_eq!(run(&["redaction", "test", "/nowhere"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_review_is_drawn_at_random_and_its_verdict_is_on_the_access_log() {
+    let home = tempfile::tempdir().unwrap();
+    let (data, keys) = (home.path().join("data"), home.path().join("keys"));
+    let place = ["--data", data.to_str().unwrap(), "--keys", keys.to_str().unwrap()];
+    let with_place = |command: &[&str]| run(&[command, &place].concat());
+    let service = Service::start(home.path(), &[]);
+    let body: Vec<String> = (0..40).map(|at| crate::support::event(&format!("e-{at}"))).collect();
+    assert_eq!(service.post_events(body.join("\n").as_bytes()).status, 200);
+
+    let drawn = with_place(&["redaction", "sample", "--rows", "5", "--json"]);
+    let said = text(&drawn.stderr);
+    assert_eq!(drawn.status.code(), Some(0), "{said}");
+    let events: Vec<Value> =
+        text(&drawn.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(events.len(), 5);
+    let sample = said.split(' ').nth(1).unwrap().to_owned();
+    let index = events[2]["log_index"].as_u64().unwrap();
+
+    // In the name of whoever reviews: of a responder here, of the machine's user there.
+    let made = service.send(
+        "POST",
+        "/api/v1/tokens",
+        &[("content-type", "application/json")],
+        br#"{"role":"responder","tenant":"default"}"#,
+    );
+    let responder = made.json();
+    let bearer = format!("Bearer {}", responder["token"].as_str().unwrap());
+    let post = |bearer: &str, path: &str, body: &Value| {
+        let headers = [("authorization", bearer), ("content-type", "application/json")];
+        crate::support::request(&service.address, "POST", path, &headers, body.to_string().as_bytes())
+            .unwrap()
+    };
+    let path = format!("/api/v1/redaction/samples/{sample}/verdict");
+    let secret = Random::new(3).expand("glpat-{A20}");
+    let missed =
+        json!({ "missed": [{ "log_index": index, "what": "cookie" }], "note": format!("it was {secret}") });
+    assert_eq!(post(&bearer, &path, &missed).status, 201);
+    let clean = with_place(&["redaction", "verdict", &sample, "--clean"]);
+    assert_eq!(text(&clean.stdout), "recorded: clean, 0 of 5 events\n", "{clean:?}");
+
+    let reviews = service.sql(
+        "SELECT principal, statement, redactions FROM access WHERE action = 'redaction_review' ORDER BY log_index",
+    );
+    assert_eq!(reviews.len(), 2, "{reviews:?}");
+    assert_eq!(reviews[0]["principal"], responder["id"]);
+    let statement = reviews[0]["statement"].as_str().unwrap();
+    assert!(statement.contains("\"verdict\":\"missed\"") && statement.contains(&sample), "{statement}");
+    assert!(!statement.contains(&secret) && statement.contains("<redacted:gitlab_token:"), "{statement}");
+    assert_eq!(reviews[0]["redactions"], json!(["gitlab_token:1:statement"]));
+    assert!(reviews[1]["principal"].as_str().unwrap().starts_with("os:"), "{reviews:?}");
+    let drawn = service.sql("SELECT statement FROM access WHERE action = 'redaction_sample'");
+    assert!(drawn[0]["statement"].as_str().unwrap().contains(&sample), "{drawn:?}");
+
+    // What is not a sample, not in it, or not for this role.
+    let other = format!("/api/v1/redaction/samples/{}/verdict", sample.replacen("0-", "1-", 1));
+    assert_eq!(post(&bearer, &other, &json!({ "missed": [] })).status, 404);
+    let outside = json!({ "missed": [{ "log_index": 999_999 }] });
+    assert_eq!(post(&bearer, &path, &outside).json()["code"], "bad_verdict");
+    let unknown = json!({ "missed": [], "verdict": "clean" });
+    assert_eq!(post(&bearer, &path, &unknown).json()["code"], "request");
+    for rows in [0, 501] {
+        let answer = post(&bearer, "/api/v1/redaction/samples", &json!({ "rows": rows }));
+        assert_eq!(answer.json()["code"], "bad_sample", "{rows}");
+    }
+    let long = json!({ "missed": [], "note": "x".repeat(13 << 10) });
+    assert_eq!(post(&bearer, &path, &long).status, 413);
+    let auditor = service.send(
+        "POST",
+        "/api/v1/tokens",
+        &[("content-type", "application/json")],
+        br#"{"role":"auditor","tenant":"default"}"#,
+    );
+    let auditor = format!("Bearer {}", auditor.json()["token"].as_str().unwrap());
+    assert_eq!(post(&auditor, "/api/v1/redaction/samples", &json!({ "rows": 1 })).status, 403);
+    assert_eq!(service.stop(), Some(0));
+    assert_eq!(verify(home.path()).0, 0);
+}
+
+#[test]
+fn personal_data_is_recorded_as_the_tenant_decides() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("tacho.toml");
+    std::fs::write(
+        &file,
+        "[redaction]\nemail = \"pseudonymise\"\ncard = \"mask\"\n[redaction.tenants.acme]\nemail = \"drop\"\n",
+    )
+    .unwrap();
+    let service = Service::start(home.path(), &[("TACHO_CONFIG", file.to_str().unwrap())]);
+    let event = |id: &str| {
+        json!({
+            "event_id": id, "time": "2026-11-21T10:00:00Z", "kind": "call", "decision": "allow", "status": "ok",
+            "user_id": "Jane.Doe@example.com", "arguments": { "to": "jane.doe@example.com", "card": "4111 1111 1111 1111" },
+        })
+    };
+    assert_eq!(service.post_events(event("a").to_string().as_bytes()).status, 200);
+    let rows = service.sql("SELECT user_id, arguments, redactions FROM events WHERE event_id = 'a'");
+    let user = rows[0]["user_id"].as_str().unwrap();
+    let arguments = rows[0]["arguments"].as_str().unwrap();
+    assert!(user.starts_with("email-") && arguments.contains(user), "{rows:?}");
+    assert!(arguments.contains("****1111"), "{arguments}");
+    assert_eq!(rows[0]["redactions"], json!(["card:1:arguments", "email:1:arguments", "email:1:user_id"]));
+    // Another tenant of the same service has its own policy.
+    let place = [home.path().join("data"), home.path().join("keys")];
+    let made = run(&[
+        "token",
+        "create",
+        "--role",
+        "admin",
+        "--tenant",
+        "acme",
+        "--data",
+        place[0].to_str().unwrap(),
+        "--keys",
+        place[1].to_str().unwrap(),
+    ]);
+    let token: Value = serde_json::from_slice(&made.stdout).unwrap();
+    let bearer = format!("Bearer {}", token["token"].as_str().unwrap());
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    let send = |path: &str, body: &Value| {
+        crate::support::request(&service.address, "POST", path, &headers, body.to_string().as_bytes())
+            .unwrap()
+    };
+    assert_eq!(send("/v1/events", &event("b")).status, 200);
+    let asked =
+        json!({ "query": "SELECT user_id, arguments FROM events WHERE event_id = 'b'", "format": "json" });
+    let rows = send("/api/v1/sql", &asked).json();
+    assert_eq!(rows[0]["user_id"], "<redacted:email>", "{rows}");
+    assert!(rows[0]["arguments"].as_str().unwrap().contains("****1111"), "{rows}");
+    assert_eq!(service.stop(), Some(0));
+    for file in files_below(home.path()) {
+        let bytes = contents(&file);
+        for personal in ["jane.doe@", "Jane.Doe@", "4111 1111 1111"] {
+            let found = bytes.windows(personal.len()).any(|window| window == personal.as_bytes());
+            assert!(!found, "{personal} in {}", file.display());
+        }
+    }
+}
