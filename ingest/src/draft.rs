@@ -113,6 +113,9 @@ impl<'c> Drafter<'c> {
             let bytes_max = bytes_max(place::REDACTIONS);
             let kept = fitting(redactions.iter().map(String::len), bytes_max);
             self.columns.list(place::REDACTIONS, redactions.iter().take(kept).map(String::as_str))?;
+            if kept < redactions.len() {
+                self.cuts.push((name(place::REDACTIONS), redactions.join(" ")));
+            }
         }
         self.remarks(time_us, event.is_arrival)?;
         if !event.attributes.is_empty() {

@@ -48,7 +48,7 @@ mod rejected;
 pub use admit::{Admission, Reservation};
 pub use error::Error;
 pub use explain::{Explained, explain};
-pub use http::{Ingest, Options, RedactionKey, openapi, router};
+pub use http::{Ingest, Options, PersonalData, RedactionKey, openapi, router};
 pub use mapping::{About, Mapping, Mappings};
 pub use parse::{Context, Parsed, parse};
 pub use rejected::{Code, Rejected};

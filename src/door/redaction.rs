@@ -29,6 +29,7 @@ pub(super) fn router() -> Router<Node> {
 /// A sample to be drawn.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewRedactionSample)]
 pub(super) struct NewSample {
     /// How many events.
     rows: u64,
@@ -39,6 +40,7 @@ pub(super) struct NewSample {
 
 /// A sample that was drawn.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RedactionSample)]
 pub(super) struct Drawn {
     /// Its name, which a verdict needs.
     sample: String,
@@ -49,6 +51,7 @@ pub(super) struct Drawn {
 /// What a review found.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = RedactionVerdict)]
 pub(super) struct Verdict {
     /// Events in which something was missed; empty where nothing was.
     missed: Vec<Missed>,
@@ -60,6 +63,7 @@ pub(super) struct Verdict {
 /// Something that was missed.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = RedactionMissed)]
 pub(super) struct Missed {
     /// Index of the event in the log.
     log_index: u64,
@@ -70,6 +74,7 @@ pub(super) struct Missed {
 
 /// What is recorded of a verdict.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RedactionReview)]
 pub(super) struct Recorded {
     sample: String,
     /// Events that were looked through.
