@@ -1,10 +1,9 @@
 //! What lies in the directory of a pattern, and which of it is meant.
 
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::position::Identity;
+use super::position::{Identity, modified_us};
 use crate::error::Error;
 
 /// Endings of files that were packed: their lines are in no order that can be read on from.
@@ -22,6 +21,7 @@ pub(super) struct Pattern {
 pub(super) struct Seen {
     pub(super) path: PathBuf,
     pub(super) identity: Identity,
+    pub(super) bytes: u64,
     pub(super) modified_us: i64,
     /// Whether its name is one that the pattern means.
     pub(super) is_meant: bool,
@@ -64,7 +64,8 @@ impl Pattern {
             if metadata.is_file() {
                 found.push(Seen {
                     identity: Identity::of(&metadata),
-                    modified_us: metadata.mtime().saturating_mul(1_000_000) + metadata.mtime_nsec() / 1000,
+                    bytes: metadata.len(),
+                    modified_us: modified_us(&metadata),
                     is_meant: is_match(self.name.as_bytes(), name.as_bytes()),
                     is_rotated_name: self.is_rotated_name(name),
                     path,

@@ -14,14 +14,16 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::PathBuf;
 
 use schemas::CursorName;
-use schemas::limits::{CURSORS_APPEND_MAX, PULL_BATCH_BYTES, TAIL_FILES_MAX, TAIL_LINGER_MS};
+use schemas::limits::{
+    CURSORS_APPEND_MAX, PULL_BATCH_BYTES, TAIL_FILES_MAX, TAIL_HEAD_BYTES, TAIL_LINGER_MS,
+};
 use serde_json::json;
 use store::Cursor;
 
 use super::COLLECTOR;
 use super::directory::{Pattern, Seen};
 use super::lines::{Lines, Reader};
-use super::position::{Head, Identity, Position};
+use super::position::{Head, Identity, Position, modified_us};
 use crate::error::Error;
 use crate::pull::Notice;
 
@@ -35,8 +37,6 @@ struct Followed {
     reader: Reader,
     /// Whether its name is one that is meant; else it was rotated away.
     is_named: bool,
-    /// Whether it is in the directory at all.
-    is_there: bool,
     /// It began anew; what copied it is looked for before its position is forgotten.
     is_anew: bool,
     /// Rotated away and read to its end.
@@ -70,6 +70,9 @@ pub(super) struct Files {
     pending: Vec<(Identity, Option<Position>)>,
     notices: Vec<Notice>,
     turn: usize,
+    /// What was read last at the look before, and what was there.
+    newest_us: Option<i64>,
+    before: BTreeMap<Identity, (u64, i64)>,
     /// Something began anew: look for its copy at once.
     is_urgent: bool,
 }
@@ -86,6 +89,8 @@ impl Files {
             pending: Vec::new(),
             notices: Vec::new(),
             turn: 0,
+            newest_us: None,
+            before: BTreeMap::new(),
             is_urgent: false,
         }
     }
@@ -133,7 +138,6 @@ impl Files {
         self.is_urgent = false;
         for followed in &mut self.followed {
             let names = || seen.iter().filter(|seen| seen.identity == followed.identity);
-            followed.is_there = names().next().is_some();
             let was_named = followed.is_named;
             followed.is_named = names().any(|seen| seen.is_meant);
             if was_named && !followed.is_named {
@@ -155,19 +159,21 @@ impl Files {
             let is_perhaps_copy = is_any_anew && seen.is_rotated_name;
             if seen.is_meant { Some(Start::Anywhere) } else { is_perhaps_copy.then_some(Start::Inherited) }
         })?;
-        // Files that were rotated away while nobody looked: newer than the newest such file that is known.
-        let is_ours = |seen: &&Seen| {
-            let is_followed = self.followed.iter().any(|followed| followed.identity == seen.identity);
-            !seen.is_meant && (is_followed || self.known.contains_key(&seen.identity))
-        };
-        let newest_us = seen.iter().filter(is_ours).map(|seen| seen.modified_us).max();
-        self.follow_all(&seen, now_us, |_, seen| {
-            let is_newer = newest_us.is_some_and(|newest_us| seen.modified_us >= newest_us);
-            (seen.is_rotated_name && is_newer).then_some(Start::Anywhere)
+        // Files that were rotated away while nobody looked: not older than what was read last before the look before this
+        // one, which may have missed a file that was just being renamed; and not growing, as a copy does.
+        let positions = self.positions();
+        let read = positions.values().filter(|position| position.offset > 0);
+        let newest_us = read.map(|position| position.modified_us).max();
+        let from_us = self.newest_us.or(newest_us);
+        self.follow_all(&seen, now_us, |files, seen| {
+            let is_newer = from_us.is_some_and(|from_us| seen.modified_us >= from_us);
+            let is_at_rest = files.before.get(&seen.identity) == Some(&(seen.bytes, seen.modified_us));
+            (seen.is_rotated_name && is_newer && is_at_rest && seen.bytes > 0).then_some(Start::Anywhere)
         })?;
+        self.newest_us = newest_us;
+        self.before = seen.iter().map(|seen| (seen.identity, (seen.bytes, seen.modified_us))).collect();
         self.begin_anew();
-        self.let_go();
-        Ok(())
+        self.let_go(&seen)
     }
 
     /// Follows the files that `which` names and that are not followed yet.
@@ -211,6 +217,8 @@ impl Files {
             Some(position) => position,
             None => match self.inherited(&file, seen.is_meant)? {
                 Inherited::Nothing if start == Start::Inherited => return Ok(()),
+                // Until one of them goes on otherwise.
+                Inherited::IsPerhapsCopy => return Ok(()),
                 Inherited::Nothing => Position::default(),
                 Inherited::IsCopy => {
                     self.copies.insert(seen.identity, false);
@@ -237,7 +245,6 @@ impl Files {
             position,
             reader: Reader::new(self.line_bytes_max),
             is_named: seen.is_meant,
-            is_there: true,
             is_anew,
             is_finished: false,
             settled: None,
@@ -246,18 +253,22 @@ impl Files {
         Ok(())
     }
 
+    /// Where every file is, followed or not.
+    fn positions(&self) -> BTreeMap<Identity, Position> {
+        let known = self.known.iter().filter_map(|(identity, value)| Some((*identity, value.parse().ok()?)));
+        let mut positions: BTreeMap<Identity, Position> = known.collect();
+        positions.extend(self.followed.iter().map(|followed| (followed.identity, followed.position)));
+        positions
+    }
+
     fn is_forgotten(&self, identity: Identity) -> bool {
         self.pending.iter().any(|(other, to)| *other == identity && to.is_none())
     }
 
     /// Whether a file that the log does not know goes on where another was: it begins with the same bytes.
     fn inherited(&self, file: &File, is_meant: bool) -> io::Result<Inherited> {
-        let mut positions: BTreeMap<Identity, Position> = BTreeMap::new();
-        positions
-            .extend(self.known.iter().filter_map(|(identity, value)| Some((*identity, value.parse().ok()?))));
-        positions.extend(self.followed.iter().map(|followed| (followed.identity, followed.position)));
-        for (identity, position) in positions {
-            if !position.head.is_known() || self.is_forgotten(identity) || !position.head.begins(file)? {
+        for (identity, position) in self.positions() {
+            if !position.head.is_known() || self.is_forgotten(identity) {
                 continue;
             }
             let original = self.followed.iter().find(|followed| followed.identity == identity);
@@ -268,12 +279,15 @@ impl Files {
             match intact {
                 // What has the very name is no copy, however it begins.
                 Some(_) if is_meant && self.pattern.is_one_name() => {}
+                // One that is being made may be shorter than what a file is known by.
                 Some(original) if begin_the_same(original, file, position.offset)? => {
-                    return Ok(Inherited::IsCopy);
+                    let compared = position.offset.min(file.metadata()?.len());
+                    let is_sure = compared >= TAIL_HEAD_BYTES;
+                    return Ok(if is_sure { Inherited::IsCopy } else { Inherited::IsPerhapsCopy });
                 }
-                Some(_) => {}
                 None if position.is_in(file)? => return Ok(Inherited::From(identity, position)),
-                None => return Ok(Inherited::IsOldCopy),
+                None if position.head.begins(file)? => return Ok(Inherited::IsOldCopy),
+                _ => {}
             }
         }
         Ok(Inherited::Nothing)
@@ -281,9 +295,13 @@ impl Files {
 
     /// Files that are not what was read of them: from their start. Copies have been found by now.
     fn begin_anew(&mut self) {
+        let positions = self.positions();
         for followed in self.followed.iter_mut().filter(|followed| followed.is_anew) {
             let before = followed.position;
-            let has_copy = self.pending.iter().any(|(_, to)| *to == Some(before));
+            // Found now, or in an earlier run.
+            let has_copy = positions.iter().any(|(identity, other)| {
+                *identity != followed.identity && other.head == before.head && other.offset >= before.offset
+            });
             if before.offset > 0 && !has_copy {
                 self.notices.push(Notice {
                     what: "truncated",
@@ -297,16 +315,29 @@ impl Files {
         }
     }
 
-    /// Files that were rotated away, read to their end and removed.
-    fn let_go(&mut self) {
-        let pending = &mut self.pending;
-        self.followed.retain(|followed| {
-            let is_over = followed.is_finished && !followed.is_there;
-            if is_over {
-                pending.push((followed.identity, None));
+    /// Files that were read to their end and removed. A listing may miss one that is being renamed, so the file itself is
+    /// asked; only where there are too many do others go that are not there.
+    fn let_go(&mut self, seen: &[Seen]) -> io::Result<()> {
+        for at in (0..self.followed.len()).rev() {
+            let Some(followed) = self.followed.get(at).filter(|followed| followed.is_finished) else {
+                continue;
+            };
+            if followed.file.metadata()?.nlink() == 0 {
+                let followed = self.followed.remove(at);
+                self.pending.push((followed.identity, None));
             }
-            !is_over
-        });
+        }
+        if self.known.len() > TAIL_FILES_MAX {
+            for identity in self.known.keys() {
+                let is_followed = self.followed.iter().any(|followed| followed.identity == *identity);
+                let is_there = seen.iter().any(|seen| seen.identity == *identity);
+                let is_pending = self.pending.iter().any(|(pending, _)| pending == identity);
+                if !is_followed && !is_there && !is_pending {
+                    self.pending.push((*identity, None));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The next lines: of files that were rotated away first, then of the others in turn.
@@ -387,6 +418,8 @@ enum Inherited {
     Nothing,
     /// A copy of one that is still there.
     IsCopy,
+    /// So short that it may be one.
+    IsPerhapsCopy,
     /// A copy that was made before all of what was read was there, of one that is not.
     IsOldCopy,
     /// What is left of one that is gone or began anew.
@@ -442,7 +475,8 @@ impl Followed {
             return Ok(None);
         }
         self.settled = is_final.then_some(state);
-        let to = Position { offset: lines.end, head, ..self.position };
+        let modified_us = modified_us(&metadata);
+        let to = Position { offset: lines.end, modified_us, head, ..self.position };
         Ok(Some(Batch { identity: self.identity, path: self.path.clone(), lines, to }))
     }
 }

@@ -1,8 +1,9 @@
 //! Where a file has been read up to, and which file that is: what the log keeps of it.
 //!
-//! The cursor's partition is `<device>-<inode>`. Its value is `<generation> <offset> <head bytes> <head digest>`: bytes
-//! before `offset` have been read, the first bytes of them are known by their digest, and the generation counts how
-//! often the file began anew (truncated, or its inode used again).
+//! The cursor's partition is `<device>-<inode>`. Its value is `<generation> <offset> <modified> <head bytes> <head digest>`:
+//! bytes before `offset` have been read, when the file was last modified at that many microseconds; the first bytes of them
+//! are known by their digest; and the generation counts how often the file began anew (truncated, or its inode used
+//! again).
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -37,6 +38,11 @@ impl FromStr for Identity {
         let number = |text: &str| text.parse().map_err(|_| ());
         Ok(Identity { device: number(device)?, inode: number(inode)? })
     }
+}
+
+/// When a file was last modified, in microseconds.
+pub(super) fn modified_us(metadata: &Metadata) -> i64 {
+    metadata.mtime().saturating_mul(1_000_000).saturating_add(metadata.mtime_nsec() / 1000)
 }
 
 /// The beginning of a file.
@@ -79,6 +85,8 @@ impl Head {
 pub(super) struct Position {
     pub(super) generation: u64,
     pub(super) offset: u64,
+    /// When the file was last modified as it was read.
+    pub(super) modified_us: i64,
     pub(super) head: Head,
 }
 
@@ -96,7 +104,7 @@ impl Position {
 
 impl std::fmt::Display for Position {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {} {} ", self.generation, self.offset, self.head.bytes)?;
+        write!(f, "{} {} {} {} ", self.generation, self.offset, self.modified_us, self.head.bytes)?;
         self.head.digest.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
@@ -106,8 +114,11 @@ impl FromStr for Position {
 
     fn from_str(text: &str) -> Result<Position, ()> {
         let mut words = text.split(' ');
-        let mut number = || words.next().and_then(|word| word.parse::<u64>().ok()).ok_or(());
-        let (generation, offset, bytes) = (number()?, number()?, number()?);
+        let mut number = || words.next().and_then(|word| word.parse::<i128>().ok()).ok_or(());
+        let (generation, offset, modified_us, bytes) = (number()?, number()?, number()?, number()?);
+        let unsigned = |number: i128| u64::try_from(number).map_err(|_| ());
+        let (generation, offset, bytes) = (unsigned(generation)?, unsigned(offset)?, unsigned(bytes)?);
+        let modified_us = i64::try_from(modified_us).map_err(|_| ())?;
         let digits = words.next().ok_or(())?;
         let mut digest = [0; 16];
         if digits.len() != 32 || !digits.is_ascii() || words.next().is_some() {
@@ -117,7 +128,7 @@ impl FromStr for Position {
             let pair = digits.get(at * 2..at * 2 + 2).ok_or(())?;
             *byte = u8::from_str_radix(pair, 16).map_err(|_| ())?;
         }
-        Ok(Position { generation, offset, head: Head { bytes, digest } })
+        Ok(Position { generation, offset, modified_us, head: Head { bytes, digest } })
     }
 }
 
@@ -133,7 +144,8 @@ mod tests {
         let path = dir.path().join("a");
         std::fs::write(&path, "one\ntwo\n").unwrap();
         let file = File::open(&path).unwrap();
-        let position = Position { generation: 0, offset: 4, head: Head::of(&file, 4).unwrap().unwrap() };
+        let head = Head::of(&file, 4).unwrap().unwrap();
+        let position = Position { offset: 4, head, ..Position::default() };
         assert!(position.is_in(&file).unwrap());
         assert!(Position::default().is_in(&file).unwrap(), "nothing was read of it yet");
         std::fs::write(&path, "one\nthree\n").unwrap();
@@ -154,9 +166,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_position_is_read_as_it_was_written(
-            generation: u64, offset: u64, bytes: u64, digest: [u8; 16], device: u64, inode: u64
+            generation: u64, offset: u64, modified_us: i64, bytes: u64, digest: [u8; 16], device: u64, inode: u64
         ) {
-            let position = Position { generation, offset, head: Head { bytes, digest } };
+            let position = Position { generation, offset, modified_us, head: Head { bytes, digest } };
             let text = position.to_string();
             schemas::cursor::check_value(&text).unwrap();
             prop_assert_eq!(text.parse(), Ok(position));
