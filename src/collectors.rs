@@ -16,7 +16,7 @@ use toml::Value;
 use crate::node::Node;
 
 /// The tables of the configuration that are theirs.
-pub const TABLES: [&str; 1] = ["tail"];
+pub const TABLES: [&str; 2] = ["tail", "kafka"];
 
 /// What is to be read.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -25,6 +25,9 @@ pub struct Settings {
     /// Files that grow.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tail: Vec<TailTable>,
+    /// Topics.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kafka: Vec<KafkaTable>,
 }
 
 /// `[[tail]]`.
@@ -44,6 +47,67 @@ pub struct TailTable {
     /// Bytes of one line; longer ones are refused.
     #[serde(default = "default_line_bytes_max")]
     pub line_bytes_max: usize,
+}
+
+/// `[[kafka]]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KafkaTable {
+    /// Part of column `source`; the offsets up to which partitions were read are kept under it.
+    pub name: String,
+    /// `host:port` of brokers to begin with.
+    pub brokers: Vec<String>,
+    /// What is read.
+    pub topics: Vec<String>,
+    /// The consumer group.
+    #[serde(default = "default_group")]
+    pub group: String,
+    /// Whose events these are.
+    #[serde(default = "default_tenant")]
+    pub tenant: String,
+    /// The mapping; absent to tell it from each record's keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+    /// Topic for what cannot be taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dead_letter: Option<String>,
+    /// Over TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<KafkaTls>,
+    /// With a login.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sasl: Option<KafkaSasl>,
+}
+
+/// `[kafka.tls]`: files, PEM.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KafkaTls {
+    /// Certificates that sign the brokers'; absent for those of the machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+    /// Our certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cert: Option<PathBuf>,
+    /// Its key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+}
+
+/// `[kafka.sasl]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KafkaSasl {
+    /// `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`.
+    pub mechanism: String,
+    /// Who.
+    pub username: String,
+    /// File of the password.
+    pub password_file: PathBuf,
+}
+
+fn default_group() -> String {
+    "tachograph".to_string()
 }
 
 fn default_tenant() -> String {
@@ -67,6 +131,13 @@ impl Settings {
             if table.line_bytes_max == 0 || table.line_bytes_max > limits::VALUE_BYTES_MAX {
                 bail!("tail {}: line_bytes_max is 1 to {}", table.name, limits::VALUE_BYTES_MAX);
             }
+        }
+        for table in &settings.kafka {
+            check_name("kafka", &table.tenant, &table.name, &mut names)?;
+            #[cfg(feature = "kafka")]
+            table.kafka(None).check()?;
+            #[cfg(not(feature = "kafka"))]
+            bail!("kafka {}: this program was built without it", table.name);
         }
         Ok(settings)
     }
@@ -102,6 +173,30 @@ impl TailTable {
     }
 }
 
+#[cfg(feature = "kafka")]
+impl KafkaTable {
+    fn kafka(&self, mapping: Option<ingest::Mapping>) -> ingest::Kafka {
+        let tls =
+            |tls: &KafkaTls| ingest::Tls { ca: tls.ca.clone(), cert: tls.cert.clone(), key: tls.key.clone() };
+        let sasl = |sasl: &KafkaSasl| ingest::Sasl {
+            mechanism: sasl.mechanism.clone(),
+            username: sasl.username.clone(),
+            password_file: sasl.password_file.clone(),
+        };
+        ingest::Kafka {
+            name: self.name.clone(),
+            tenant: self.tenant.clone(),
+            brokers: self.brokers.clone(),
+            topics: self.topics.clone(),
+            group: self.group.clone(),
+            mapping,
+            dead_letter: self.dead_letter.clone(),
+            tls: self.tls.as_ref().map(tls),
+            sasl: self.sasl.as_ref().map(sasl),
+        }
+    }
+}
+
 /// Starts everything that is to be read, where this process takes events in.
 ///
 /// # Errors
@@ -115,6 +210,17 @@ pub fn start(settings: &Settings, node: &Node, stop: &watch::Receiver<bool>) -> 
         tasks.push(tokio::spawn(async move {
             let stopped = stop.clone();
             keep(&name, &mut stop, || tail.clone().run(ingest.clone(), stopped.clone())).await;
+        }));
+    }
+    #[cfg(feature = "kafka")]
+    for table in &settings.kafka {
+        let mapping = table.format.as_deref().map(|format| ingest.mappings().find(format)).transpose();
+        let mapping = mapping.with_context(|| format!("kafka {}", table.name))?;
+        let (kafka, ingest, mut stop) = (table.kafka(mapping), ingest.clone(), stop.clone());
+        let name = format!("kafka {}", table.name);
+        tasks.push(tokio::spawn(async move {
+            let stopped = stop.clone();
+            keep(&name, &mut stop, || kafka.clone().run(ingest.clone(), stopped.clone())).await;
         }));
     }
     Ok(tasks)

@@ -22,6 +22,8 @@ mod suites {
     mod identity;
     /// Files of any form and size.
     mod import;
+    /// A real broker, rebalances, poison.
+    mod kafka;
     /// Kills at random and at named points: nothing acknowledged is lost.
     mod loss;
     /// S1's record, the samples, idempotency, redaction, latency of an answer.

@@ -16,6 +16,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod http;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod pull;
 mod rim;
 mod tail;
@@ -49,6 +51,8 @@ pub use admit::{Admission, Reservation};
 pub use error::Error;
 pub use explain::{Explained, explain};
 pub use http::{Ingest, Options, PersonalData, RedactionKey, openapi, router};
+#[cfg(feature = "kafka")]
+pub use kafka::{Kafka, Sasl, Tls};
 pub use mapping::{About, Mapping, Mappings};
 pub use parse::{Context, Parsed, parse};
 pub use rejected::{Code, Rejected};

@@ -4,8 +4,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]
 #![allow(clippy::disallowed_methods, reason = "tests look at the clock to know when to give up")]
 
+#[cfg(feature = "kafka")]
+#[path = "../../tests/suites/kafka/broker.rs"]
+mod broker;
 #[path = "collectors/child.rs"]
 mod child;
+#[cfg(feature = "kafka")]
+#[path = "collectors/kafka.rs"]
+mod kafka;
 #[path = "collectors/log.rs"]
 mod log;
 #[path = "collectors/tail.rs"]

@@ -62,6 +62,11 @@ fn mistakes_are_named() {
         ("[[tail]]\nname = \"a\"", "missing field `path`"),
         ("[[tail]]\nname = \"A/b\"\npath = \"b\"", "A/b"),
         ("[[tail]]\nname = \"a\"\npath = \"b\"\n[[tail]]\nname = \"a\"\npath = \"c\"", "twice"),
+        ("[[kafka]]\nname = \"a\"\nbrokers = []\ntopics = [\"t\"]", "are needed"),
+        (
+            "[[kafka]]\nname = \"a\"\nbrokers = [\"b:1\"]\ntopics = [\"t\"]\npassword = \"x\"",
+            "unknown field `password`",
+        ),
         ("listen", "tacho.toml"),
     ] {
         let error = format!("{:#}", parsed(text).unwrap_err());

@@ -27,7 +27,7 @@ pub fn open(home: &Path) -> Store {
     Store::open(&home.join("data"), keys, options, Arc::new(store::clock::SystemClock::new())).unwrap()
 }
 
-/// Starts it on `<home>`, where `collector` is `tail:<path>`.
+/// Starts it on `<home>`, where `collector` is `tail:<path>` or `kafka:<broker>`.
 pub fn start(home: &Path, collector: &str) -> Child {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(home.join("child.log")).unwrap();
     Command::new(std::env::current_exe().unwrap())
@@ -74,6 +74,8 @@ fn collects_until_it_is_killed() {
             ("tail", path) => {
                 tokio::spawn(Tail::new("agents", "default", path).run(ingest, stop.subscribe()))
             }
+            #[cfg(feature = "kafka")]
+            ("kafka", broker) => tokio::spawn(super::kafka::calls(broker).run(ingest, stop.subscribe())),
             other => panic!("{other:?}"),
         };
         while !task.is_finished() {

@@ -1,0 +1,155 @@
+//! A real broker of one node, its topics, and its own clients to write and read them.
+
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Apache Kafka in KRaft mode.
+pub struct Broker {
+    jars: PathBuf,
+    home: PathBuf,
+    port: u16,
+    child: Option<Child>,
+}
+
+/// A port that is free now.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl Broker {
+    /// Starts one under `home`, if its jars are here.
+    pub fn start(home: &Path) -> Option<Broker> {
+        let Some(jars) = std::env::var_os("TACHO_KAFKA_JARS").map(PathBuf::from) else {
+            println!(
+                "SKIPPED: TACHO_KAFKA_JARS names no jars of Apache Kafka (tests/run gets them with Maven and Java 17)"
+            );
+            return None;
+        };
+        let (port, controller) = (free_port(), free_port());
+        let data = home.join("kafka");
+        let settings = format!(
+            "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.voters=1@127.0.0.1:{controller}\n\
+             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
+             advertised.listeners=PLAINTEXT://127.0.0.1:{port}\ncontroller.listener.names=CONTROLLER\n\
+             inter.broker.listener.name=PLAINTEXT\nlog.dirs={}\noffsets.topic.replication.factor=1\n\
+             offsets.topic.num.partitions=4\ntransaction.state.log.replication.factor=1\n\
+             transaction.state.log.min.isr=1\ngroup.initial.rebalance.delay.ms=0\nauto.create.topics.enable=false\n",
+            data.display()
+        );
+        std::fs::write(home.join("server.properties"), settings).unwrap();
+        let mut broker = Broker { jars, home: home.to_path_buf(), port, child: None };
+        let properties = home.join("server.properties").display().to_string();
+        let id = "AAAAAAAAQACAAAAAAAAAAA";
+        let formatted =
+            broker.java("kafka.tools.StorageTool", &["format", "-t", id, "-c", &properties]).output();
+        assert!(formatted.as_ref().is_ok_and(|output| output.status.success()), "{formatted:?}");
+        broker.run();
+        Some(broker)
+    }
+
+    fn java(&self, class: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new("java");
+        command.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]);
+        command.arg(format!("{}/*", self.jars.display())).arg(class).args(arguments);
+        command
+    }
+
+    /// Starts it and waits until it answers.
+    pub fn run(&mut self) {
+        let log =
+            std::fs::OpenOptions::new().create(true).append(true).open(self.home.join("kafka.log")).unwrap();
+        let properties = self.home.join("server.properties").display().to_string();
+        let mut command = self.java("kafka.Kafka", &[&properties]);
+        self.child = Some(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
+        let started = Instant::now();
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            assert!(started.elapsed() < Duration::from_secs(60), "the broker does not answer");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Ends it as a machine does that loses power.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    pub fn create(&self, topic: &str, partitions: u32) {
+        let (address, partitions) = (self.address(), partitions.to_string());
+        let created = self
+            .java(
+                "org.apache.kafka.tools.TopicCommand",
+                &["--bootstrap-server", &address, "--create", "--topic", topic, "--partitions", &partitions],
+            )
+            .output()
+            .unwrap();
+        assert!(created.status.success(), "{created:?}");
+    }
+
+    /// Writes `key|value` lines to a topic; returns once the broker has them.
+    pub fn produce(&self, topic: &str, lines: &[String]) {
+        let address = self.address();
+        let mut child = self
+            .java(
+                "org.apache.kafka.tools.ConsoleProducer",
+                &[
+                    "--bootstrap-server",
+                    &address,
+                    "--topic",
+                    topic,
+                    "--property",
+                    "parse.key=true",
+                    "--property",
+                    "key.separator=|",
+                ],
+            )
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut input = child.stdin.take().unwrap();
+        input.write_all((lines.join("\n") + "\n").as_bytes()).unwrap();
+        drop(input);
+        assert!(child.wait().unwrap().success());
+    }
+
+    /// Everything in a topic: headers and value of each record.
+    pub fn consume(&self, topic: &str) -> Vec<String> {
+        let address = self.address();
+        let output = self
+            .java(
+                "org.apache.kafka.tools.consumer.ConsoleConsumer",
+                &[
+                    "--bootstrap-server",
+                    &address,
+                    "--topic",
+                    topic,
+                    "--from-beginning",
+                    "--timeout-ms",
+                    "5000",
+                    "--property",
+                    "print.headers=true",
+                ],
+            )
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().map(str::to_string).collect()
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
