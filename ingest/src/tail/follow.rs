@@ -10,20 +10,18 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use schemas::CursorName;
-use schemas::limits::{
-    CURSORS_APPEND_MAX, PULL_BATCH_BYTES, TAIL_FILES_MAX, TAIL_HEAD_BYTES, TAIL_LINGER_MS,
-};
+use schemas::limits::{CURSORS_APPEND_MAX, TAIL_FILES_MAX, TAIL_HEAD_BYTES, TAIL_LINGER_MS};
 use serde_json::json;
 use store::Cursor;
 
 use super::COLLECTOR;
 use super::directory::{Pattern, Seen};
 use super::lines::{Lines, Reader};
-use super::position::{Head, Identity, Position, modified_us};
+use super::position::{Head, Identity, Position, begin_the_same};
 use crate::error::Error;
 use crate::pull::Notice;
 
@@ -70,8 +68,9 @@ pub(super) struct Files {
     pending: Vec<(Identity, Option<Position>)>,
     notices: Vec<Notice>,
     turn: usize,
-    /// What was read last at the look before, and what was there.
-    newest_us: Option<i64>,
+    /// The newest modification in the directory at the look before the last, and at the last.
+    looked_us: [Option<i64>; 2],
+    /// What was there at the last look.
     before: BTreeMap<Identity, (u64, i64)>,
     /// Something began anew: look for its copy at once.
     is_urgent: bool,
@@ -89,7 +88,7 @@ impl Files {
             pending: Vec::new(),
             notices: Vec::new(),
             turn: 0,
-            newest_us: None,
+            looked_us: [None; 2],
             before: BTreeMap::new(),
             is_urgent: false,
         }
@@ -106,8 +105,11 @@ impl Files {
         self.followed.clear();
         self.pending.clear();
         self.known.clear();
+        (self.looked_us, self.before) = ([None; 2], BTreeMap::new());
         for (partition, value) in cursors {
-            value.parse::<Position>().map_err(|()| wrong(&value))?;
+            let position = value.parse::<Position>().map_err(|()| wrong(&value))?;
+            let looked_us = Some(position.looked_us).max(self.looked_us[0]);
+            self.looked_us = [looked_us; 2];
             self.known.insert(partition.parse().map_err(|()| wrong(&partition))?, value);
         }
         Ok(())
@@ -159,18 +161,29 @@ impl Files {
             let is_perhaps_copy = is_any_anew && seen.is_rotated_name;
             if seen.is_meant { Some(Start::Anywhere) } else { is_perhaps_copy.then_some(Start::Inherited) }
         })?;
-        // Files that were rotated away while nobody looked: not older than what was read last before the look before this
-        // one, which may have missed a file that was just being renamed; and not growing, as a copy does.
-        let positions = self.positions();
-        let read = positions.values().filter(|position| position.offset > 0);
-        let newest_us = read.map(|position| position.modified_us).max();
-        let from_us = self.newest_us.or(newest_us);
+        // Files that were rotated away while nobody looked: written since the last look. One that grows may be a copy that is
+        // being made.
+        let from_us = self.looked_us[0];
+        let is_new = |seen: &Seen| {
+            seen.is_rotated_name
+                && seen.bytes > 0
+                && from_us.is_some_and(|from_us| seen.modified_us >= from_us)
+        };
+        let is_at_rest = |files: &Files, seen: &Seen| {
+            files.before.get(&seen.identity) == Some(&(seen.bytes, seen.modified_us))
+        };
         self.follow_all(&seen, now_us, |files, seen| {
-            let is_newer = from_us.is_some_and(|from_us| seen.modified_us >= from_us);
-            let is_at_rest = files.before.get(&seen.identity) == Some(&(seen.bytes, seen.modified_us));
-            (seen.is_rotated_name && is_newer && is_at_rest && seen.bytes > 0).then_some(Start::Anywhere)
+            (is_new(seen) && is_at_rest(files, seen)).then_some(Start::Anywhere)
         })?;
-        self.newest_us = newest_us;
+        let is_complete = seen.iter().all(|seen| {
+            let is_wanted = seen.is_meant || self.known.contains_key(&seen.identity) || is_new(seen);
+            !is_wanted || self.is_settled(seen)
+        });
+        if is_complete {
+            // A listing may miss a file that is just being renamed: what counts is the look before.
+            let newest_us = seen.iter().map(|seen| seen.modified_us).max();
+            self.looked_us = [self.looked_us[1].or(newest_us), newest_us];
+        }
         self.before = seen.iter().map(|seen| (seen.identity, (seen.bytes, seen.modified_us))).collect();
         self.begin_anew();
         self.let_go(&seen)
@@ -184,12 +197,7 @@ impl Files {
         which: impl Fn(&Files, &Seen) -> Option<Start>,
     ) -> io::Result<()> {
         for seen in seen {
-            let is_followed = self.followed.iter().any(|followed| followed.identity == seen.identity);
-            let Some(start) =
-                which(self, seen).filter(|_| !is_followed && !self.copies.contains_key(&seen.identity))
-            else {
-                continue;
-            };
+            let Some(start) = which(self, seen).filter(|_| !self.is_settled(seen)) else { continue };
             if self.followed.len() >= TAIL_FILES_MAX {
                 tracing::warn!(tail = self.name, "more than {TAIL_FILES_MAX} files: the others wait");
                 break;
@@ -219,7 +227,11 @@ impl Files {
                 Inherited::Nothing if start == Start::Inherited => return Ok(()),
                 // Until one of them goes on otherwise.
                 Inherited::IsPerhapsCopy => return Ok(()),
-                Inherited::Nothing => Position::default(),
+                Inherited::Nothing => {
+                    // Known from the next append on, whatever becomes of its name.
+                    self.pending.push((seen.identity, Some(Position::default())));
+                    Position::default()
+                }
                 Inherited::IsCopy => {
                     self.copies.insert(seen.identity, false);
                     return Ok(());
@@ -259,6 +271,12 @@ impl Files {
         let mut positions: BTreeMap<Identity, Position> = known.collect();
         positions.extend(self.followed.iter().map(|followed| (followed.identity, followed.position)));
         positions
+    }
+
+    /// Whether a file is followed, or known to be a copy.
+    fn is_settled(&self, seen: &Seen) -> bool {
+        self.copies.contains_key(&seen.identity)
+            || self.followed.iter().any(|followed| followed.identity == seen.identity)
     }
 
     fn is_forgotten(&self, identity: Identity) -> bool {
@@ -365,16 +383,17 @@ impl Files {
     /// The steps of the next append: what is pending, and what `batch` moves.
     pub(super) fn steps(&self, batch: Option<&Batch>) -> Result<Vec<Cursor>, Error> {
         let own = batch.map(|batch| (batch.identity, Some(batch.to)));
-        let pending = self
-            .pending
-            .iter()
-            .copied()
-            .filter(|(identity, _)| Some(*identity) != batch.map(|batch| batch.identity));
+        let own_id = batch.map(|batch| batch.identity);
+        let pending = self.pending.iter().copied().filter(|(identity, _)| Some(*identity) != own_id);
+        let moves: Vec<_> = own.into_iter().chain(pending).collect();
+        // Where not all that was found at the last look becomes known, the look does not count yet.
+        let is_whole = moves.len() <= CURSORS_APPEND_MAX;
+        let looked_us = if is_whole { self.looked_us[0] } else { None };
         let mut steps: Vec<Cursor> = Vec::new();
-        for (identity, to) in own.into_iter().chain(pending).take(CURSORS_APPEND_MAX) {
+        for (identity, to) in moves.into_iter().take(CURSORS_APPEND_MAX) {
             let name = CursorName::new(COLLECTOR, &self.name, &identity.partition())?;
-            let step =
-                Cursor { name, from: self.known.get(&identity).cloned(), to: to.map(|to| to.to_string()) };
+            let to = to.map(|to| Position { looked_us: looked_us.unwrap_or(to.looked_us), ..to }.to_string());
+            let step = Cursor { name, from: self.known.get(&identity).cloned(), to };
             if step.from != step.to && !steps.iter().any(|other| other.name == step.name) {
                 steps.push(step);
             }
@@ -426,21 +445,6 @@ enum Inherited {
     From(Identity, Position),
 }
 
-/// Whether two files begin with the same bytes, as far as was read of one, both go, and one look reads.
-fn begin_the_same(one: &File, other: &File, offset: u64) -> io::Result<bool> {
-    let bytes = offset.min(other.metadata()?.len()).min(PULL_BATCH_BYTES as u64);
-    let mut begins = [(); 2].map(|()| vec![0; usize::try_from(bytes).unwrap_or(PULL_BATCH_BYTES)]);
-    for (file, begin) in [one, other].into_iter().zip(&mut begins) {
-        match file.read_exact_at(begin, 0) {
-            // Shorter by now: it is another file.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
-            read => read?,
-        }
-    }
-    let [one, other] = begins;
-    Ok(one == other)
-}
-
 impl Followed {
     fn read(&mut self, now_us: i64) -> io::Result<Option<Batch>> {
         let metadata = self.file.metadata()?;
@@ -475,8 +479,7 @@ impl Followed {
             return Ok(None);
         }
         self.settled = is_final.then_some(state);
-        let modified_us = modified_us(&metadata);
-        let to = Position { offset: lines.end, modified_us, head, ..self.position };
+        let to = Position { offset: lines.end, head, ..self.position };
         Ok(Some(Batch { identity: self.identity, path: self.path.clone(), lines, to }))
     }
 }

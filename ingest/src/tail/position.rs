@@ -1,16 +1,16 @@
 //! Where a file has been read up to, and which file that is: what the log keeps of it.
 //!
-//! The cursor's partition is `<device>-<inode>`. Its value is `<generation> <offset> <modified> <head bytes> <head digest>`:
-//! bytes before `offset` have been read, when the file was last modified at that many microseconds; the first bytes of them
-//! are known by their digest; and the generation counts how often the file began anew (truncated, or its inode used
-//! again).
+//! The cursor's partition is `<device>-<inode>`. Its value is `<generation> <offset> <looked> <head bytes> <head digest>`:
+//! bytes before `offset` have been read; the first of them are known by their digest; the generation counts how often the
+//! file began anew (truncated, or its inode used again); and `looked` is the newest modification in the directory, in
+//! microseconds, when it was last looked through: what is not known and was written later has not been seen.
 
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::str::FromStr;
 
-use schemas::limits::TAIL_HEAD_BYTES;
+use schemas::limits::{PULL_BATCH_BYTES, TAIL_HEAD_BYTES};
 
 /// Which file, as the kernel has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,13 +80,28 @@ impl Head {
     }
 }
 
+/// Whether two files begin with the same bytes, as far as was read of one, both go, and one look reads.
+pub(super) fn begin_the_same(one: &File, other: &File, offset: u64) -> io::Result<bool> {
+    let bytes = offset.min(other.metadata()?.len()).min(PULL_BATCH_BYTES as u64);
+    let mut begins = [(); 2].map(|()| vec![0; usize::try_from(bytes).unwrap_or(PULL_BATCH_BYTES)]);
+    for (file, begin) in [one, other].into_iter().zip(&mut begins) {
+        match file.read_exact_at(begin, 0) {
+            // Shorter by now: it is another file.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+            read => read?,
+        }
+    }
+    let [one, other] = begins;
+    Ok(one == other)
+}
+
 /// How far a file has been read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Position {
     pub(super) generation: u64,
     pub(super) offset: u64,
-    /// When the file was last modified as it was read.
-    pub(super) modified_us: i64,
+    /// The newest modification in the directory as of the last look.
+    pub(super) looked_us: i64,
     pub(super) head: Head,
 }
 
@@ -104,7 +119,7 @@ impl Position {
 
 impl std::fmt::Display for Position {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {} {} {} ", self.generation, self.offset, self.modified_us, self.head.bytes)?;
+        write!(f, "{} {} {} {} ", self.generation, self.offset, self.looked_us, self.head.bytes)?;
         self.head.digest.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
@@ -115,10 +130,10 @@ impl FromStr for Position {
     fn from_str(text: &str) -> Result<Position, ()> {
         let mut words = text.split(' ');
         let mut number = || words.next().and_then(|word| word.parse::<i128>().ok()).ok_or(());
-        let (generation, offset, modified_us, bytes) = (number()?, number()?, number()?, number()?);
+        let (generation, offset, looked_us, bytes) = (number()?, number()?, number()?, number()?);
         let unsigned = |number: i128| u64::try_from(number).map_err(|_| ());
         let (generation, offset, bytes) = (unsigned(generation)?, unsigned(offset)?, unsigned(bytes)?);
-        let modified_us = i64::try_from(modified_us).map_err(|_| ())?;
+        let looked_us = i64::try_from(looked_us).map_err(|_| ())?;
         let digits = words.next().ok_or(())?;
         let mut digest = [0; 16];
         if digits.len() != 32 || !digits.is_ascii() || words.next().is_some() {
@@ -128,7 +143,7 @@ impl FromStr for Position {
             let pair = digits.get(at * 2..at * 2 + 2).ok_or(())?;
             *byte = u8::from_str_radix(pair, 16).map_err(|_| ())?;
         }
-        Ok(Position { generation, offset, modified_us, head: Head { bytes, digest } })
+        Ok(Position { generation, offset, looked_us, head: Head { bytes, digest } })
     }
 }
 
@@ -166,9 +181,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_position_is_read_as_it_was_written(
-            generation: u64, offset: u64, modified_us: i64, bytes: u64, digest: [u8; 16], device: u64, inode: u64
+            generation: u64, offset: u64, looked_us: i64, bytes: u64, digest: [u8; 16], device: u64, inode: u64
         ) {
-            let position = Position { generation, offset, modified_us, head: Head { bytes, digest } };
+            let position = Position { generation, offset, looked_us, head: Head { bytes, digest } };
             let text = position.to_string();
             schemas::cursor::check_value(&text).unwrap();
             prop_assert_eq!(text.parse(), Ok(position));

@@ -67,6 +67,11 @@ fn each_line_is_recorded_once_whatever_is_rotated_and_killed() {
     let collector = format!("tail:{}", logs.join("a.jsonl").display());
     let mut writer = Writer::new(&logs);
     let mut seeded = Seeded(9);
+    // What was rotated away before anything was ever read is not meant.
+    writer.write();
+    let first = child::start(home.path(), &collector);
+    child::until(home.path(), 2, Duration::from_secs(20));
+    child::kill(first);
     for round in 0..rounds {
         let child = child::start(home.path(), &collector);
         let until = Instant::now() + Duration::from_millis(50 + seeded.below(1200));
