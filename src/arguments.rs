@@ -94,6 +94,12 @@ pub struct Serve {
     /// Address of the PostgreSQL port, such as 127.0.0.1:7432; port 0 takes a free one [default: none]
     #[arg(long, value_name = "ADDR")]
     pub pg: Option<SocketAddr>,
+    /// Address of a port for OTLP/HTTP, which the HTTP port takes too, such as 127.0.0.1:4318 [default: none]
+    #[arg(long, value_name = "ADDR")]
+    pub otlp: Option<SocketAddr>,
+    /// Address of a port for OTLP/gRPC, such as 127.0.0.1:4317 [default: none]
+    #[arg(long, value_name = "ADDR")]
+    pub otlp_grpc: Option<SocketAddr>,
     /// What this process does: ingest, detect, query [default: all]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub roles: Option<Vec<String>>,

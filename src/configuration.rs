@@ -56,6 +56,8 @@ fn known() -> Vec<(&'static str, Value, &'static str)> {
         ("keys", text(""), "directory of the keys; empty for <data>-keys"),
         ("listen", text("127.0.0.1:7420"), "address of the HTTP port"),
         ("pg", text(""), "address of the PostgreSQL port, such as 127.0.0.1:7432; empty for none"),
+        ("otlp", text(""), "address of a port for OTLP/HTTP alone, such as 127.0.0.1:4318; empty for none"),
+        ("otlp_grpc", text(""), "address of a port for OTLP/gRPC, such as 127.0.0.1:4317; empty for none"),
         ("allow_plaintext", text(""), "address beyond loopback to listen on without TLS"),
         ("tls.cert", text(""), "file of the certificate and its chain, PEM; empty for no TLS"),
         ("tls.key", text(""), "file of its key, PEM"),
@@ -231,7 +233,9 @@ impl Configuration {
         let place = match &cli.command {
             Command::Serve(serve) => {
                 flag("listen", serve.listen.map(|addr| addr.to_string()));
-                flag("pg", serve.pg.map(|addr| addr.to_string()));
+                for (key, port) in [("pg", serve.pg), ("otlp", serve.otlp), ("otlp_grpc", serve.otlp_grpc)] {
+                    flag(key, port.map(|addr| addr.to_string()));
+                }
                 flag("allow_plaintext", serve.allow_plaintext.map(|addr| addr.to_string()));
                 let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
                 flag("tls.cert", path(&serve.tls.tls_cert));
@@ -324,13 +328,12 @@ impl Configuration {
         text.parse().with_context(|| format!("listen: {text:?} is no address such as 127.0.0.1:7420"))
     }
 
-    /// The address of the PostgreSQL port, if there is to be one.
-    pub fn pg(&self) -> Result<Option<SocketAddr>> {
-        let text = self.text("pg");
-        if text.is_empty() {
-            return Ok(None);
+    /// The address of a port that is only there when asked for: `pg`, `otlp`, `otlp_grpc`.
+    pub fn port(&self, key: &str) -> Result<Option<SocketAddr>> {
+        match self.text(key) {
+            "" => Ok(None),
+            text => text.parse().map(Some).with_context(|| format!("{key}: {text:?} is not IP:PORT")),
         }
-        text.parse().map(Some).with_context(|| format!("pg: {text:?} is no address such as 127.0.0.1:7432"))
     }
 
     /// What this process does.

@@ -53,6 +53,7 @@ pub fn router(node: &Node) -> Router {
     if let Some(ingest) = &node.ingest {
         guarded = guarded.merge(
             ingest::router(ingest.clone())
+                .merge(ingest::otlp_router(ingest.clone()))
                 .layer(middleware::from_fn_with_state(node.clone(), record_forbidden)),
         );
     }
@@ -68,13 +69,27 @@ pub fn router(node: &Node) -> Router {
     let open = open
         .route("/api/v1/openapi.json", get(async move || Json(document.clone())))
         .with_state(node.clone());
+    behind_door(node, guarded).merge(open)
+}
+
+/// What a port for telemetry alone answers: the services of OTLP/gRPC, or the routes of OTLP/HTTP.
+pub fn otlp_router(node: &Node, is_grpc: bool) -> Router {
+    let routes = node.ingest.clone().map(|ingest| match is_grpc {
+        true => ingest::otlp_grpc_router(ingest),
+        false => ingest::otlp_router(ingest),
+    });
+    let recorded = middleware::from_fn_with_state(node.clone(), record_forbidden);
+    behind_door(node, routes.unwrap_or_default().layer(recorded))
+}
+
+/// Only for whoever is let in, and with an answer to everything.
+fn behind_door(node: &Node, guarded: Router) -> Router {
     guarded
         .fallback(|| async {
             problem(StatusCode::NOT_FOUND, "not_found", "there is nothing under this path")
         })
         .method_not_allowed_fallback(not_asked_so)
         .layer(middleware::from_fn_with_state(node.clone(), authenticate))
-        .merge(open)
 }
 
 async fn not_asked_so() -> Response {

@@ -1,4 +1,4 @@
-//! Accepting connections: how many at once, how long a client may take to say what it wants, and how they end.
+//! Accepting connections, for HTTP/1 or HTTP/2: how many at once, how long a client may take to say what it wants, and how they end.
 //!
 //! A connection is a file descriptor, and a store that gets none for its write-ahead file stops: the cap is well below
 //! the process's limit, and an idle connection does not last.
@@ -19,6 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+mod http2;
 mod secure;
 
 pub(crate) use secure::Secure;
@@ -47,6 +48,7 @@ pub(crate) trait Listener: Send + 'static {
 pub(crate) struct Connections {
     places: Arc<Semaphore>,
     head_timeout: Duration,
+    is_http2: bool,
 }
 
 impl Connections {
@@ -58,12 +60,21 @@ impl Connections {
         Connections::of(quarter.clamp(1, limits::HTTP_CONNECTIONS_MAX), HEAD_TIMEOUT)
     }
 
+    /// As many, and HTTP/2 is spoken on them.
+    pub(crate) fn http2() -> Connections {
+        Connections { is_http2: true, ..Connections::new() }
+    }
+
+    pub(crate) fn is_http2(&self) -> bool {
+        self.is_http2
+    }
+
     fn of(places: usize, head_timeout: Duration) -> Connections {
-        Connections { places: Arc::new(Semaphore::new(places)), head_timeout }
+        Connections { places: Arc::new(Semaphore::new(places)), head_timeout, is_http2: false }
     }
 }
 
-/// Serves HTTP/1 on a listener until `stopped`, then lets the requests in flight end.
+/// Serves HTTP on a listener until `stopped`, then lets the requests in flight end.
 ///
 /// Dropping the returned future ends every connection at once.
 pub(crate) async fn serve<L, F>(
@@ -92,13 +103,16 @@ pub(crate) async fn serve<L, F>(
             }
         };
         let (answer, mut stopped) = (answer.clone(), stopped.clone());
-        let head_timeout = connections.head_timeout;
+        let Connections { head_timeout, is_http2, .. } = connections;
         running.spawn(async move {
             let greeted = tokio::select! {
                 greeted = tokio::time::timeout(head_timeout, L::greet(raw)) => greeted,
                 () = until(&mut stopped) => return,
             };
             match greeted {
+                Ok(Ok((stream, peer))) if is_http2 => {
+                    http2::connection(stream, peer, head_timeout, answer, stopped).await;
+                }
                 Ok(Ok((stream, peer))) => connection(stream, peer, head_timeout, answer, stopped).await,
                 // A client that cannot or will not greet is its own affair, but many of them are an operator's.
                 Ok(Err(_)) | Err(_) => {

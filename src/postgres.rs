@@ -21,7 +21,7 @@ const ALPN: &[u8] = b"postgresql";
 
 /// Takes the port that the configuration asks for, if it asks for one.
 pub(crate) async fn bind(configuration: &Configuration) -> Result<Option<(TcpListener, SocketAddr)>> {
-    let Some(address) = configuration.pg()? else { return Ok(None) };
+    let Some(address) = configuration.port("pg")? else { return Ok(None) };
     let listener = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
     let address = listener.local_addr()?;
     Ok(Some((listener, address)))

@@ -47,6 +47,8 @@ pub struct Service {
     pub scheme: String,
     /// Of its PostgreSQL port, if it has one.
     pub postgres: Option<String>,
+    /// Of all its ports, by what `ready` calls them.
+    pub ports: HashMap<String, String>,
     pub token: String,
 }
 
@@ -103,9 +105,18 @@ impl Service {
         let Some((scheme, address)) = ports.next() else {
             return Err(child.wait().unwrap());
         };
-        let postgres = ports.find(|(name, _)| *name == "pg").map(|(_, address)| address.to_string());
+        let ports: HashMap<String, String> =
+            ports.map(|(name, address)| (name.to_string(), address.to_string())).collect();
+        let postgres = ports.get("pg").cloned();
         let token = std::fs::read_to_string(home.join("keys/admin.token")).unwrap().trim().to_string();
-        Ok(Service { child, address: address.to_string(), scheme: scheme.to_string(), postgres, token })
+        Ok(Service {
+            child,
+            address: address.to_string(),
+            scheme: scheme.to_string(),
+            postgres,
+            ports,
+            token,
+        })
     }
 
     /// What `tacho config show` says of `<home>/tacho.toml`.

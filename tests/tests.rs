@@ -32,6 +32,8 @@ mod suites {
     mod mapping;
     /// What the metrics say is what the senders were told.
     mod metrics;
+    /// What exporters of OpenTelemetry send, over HTTP and gRPC.
+    mod otlp;
     /// The PostgreSQL port, asked by psql, psycopg, SQLAlchemy and pgjdbc.
     mod postgres;
     /// Generated secrets in every encoding, the policies for personal data, and the review of what was missed.

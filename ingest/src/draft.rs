@@ -45,6 +45,8 @@ pub(crate) struct Drafter<'c> {
     scratch: String,
     /// Columns cut in the current row, and their whole values.
     cuts: Vec<(&'static str, String)>,
+    /// The id of the record at hand where it names none itself, but can be told again by all of it.
+    known_id: Option<String>,
 }
 
 impl<'c> Drafter<'c> {
@@ -60,7 +62,13 @@ impl<'c> Drafter<'c> {
             random: blake3::Hasher::new_keyed(&context.seed).update(b"event ids").finalize_xof(),
             scratch: String::new(),
             cuts: Vec::new(),
+            known_id: None,
         }
+    }
+
+    /// Gives the events of the next record this id, where the record names none itself.
+    pub(crate) fn know(&mut self, id: String) {
+        self.known_id = Some(id);
     }
 
     /// Appends `event`, read from the record at `position` in the body.
@@ -123,7 +131,8 @@ impl<'c> Drafter<'c> {
             self.columns.map(place::ATTRIBUTES, attributes)?;
         }
         self.columns.end_row();
-        self.idempotent.push(has_id || self.context.idempotency_key.is_some());
+        let is_told_again = self.known_id.is_some() || self.context.idempotency_key.is_some();
+        self.idempotent.push(has_id || is_told_again);
         Ok(())
     }
 
@@ -214,8 +223,12 @@ impl<'c> Drafter<'c> {
         self.columns.list(at, items.iter().take(kept).map(Cow::as_ref))
     }
 
-    /// An id for a record that has none: of the request's key, so that a retry has the same, else a new UUIDv7.
+    /// An id for a record that has none: the one that is known, or of the request's key, so that a retry has the same, else a
+    /// new UUIDv7.
     fn made_id(&mut self, position: Position) -> String {
+        if let Some(id) = &self.known_id {
+            return if position.part == 0 { id.clone() } else { format!("{id}-{}", position.part) };
+        }
         if let Some(key) = self.context.idempotency_key {
             let mut hasher = blake3::Hasher::new();
             hasher.update(&(key.len() as u64).to_be_bytes()).update(key.as_bytes());

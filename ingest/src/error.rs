@@ -22,7 +22,7 @@ pub enum Error {
         limit: usize,
     },
     /// The content encoding is none that is read here.
-    #[error("content encoding {encoding} is not known; send gzip or identity")]
+    #[error("content encoding {encoding} is not known; send gzip, zstd or identity")]
     UnknownEncoding {
         /// The encoding, quoted.
         encoding: String,
@@ -34,6 +34,42 @@ pub enum Error {
         at: usize,
         /// What the decoder said.
         reason: String,
+    },
+    /// The same of zstd.
+    #[error(
+        "the zstd body is damaged, cut short or needs too much memory, at byte {at} of what it decompresses to: {reason}"
+    )]
+    BadZstd {
+        /// Bytes that came out before.
+        at: usize,
+        /// What the decoder said.
+        reason: String,
+    },
+    /// The content type is none that is read here.
+    #[error("content type {kind} is not known; send application/x-protobuf or application/json")]
+    UnknownType {
+        /// The type, quoted.
+        kind: String,
+    },
+    /// The body is not what its content type says.
+    #[error("the body is no OTLP export request: {reason}")]
+    BadTelemetry {
+        /// What is wrong and where; quotes nothing of the body.
+        reason: String,
+    },
+    /// No record of the request could be taken.
+    #[error("none of {count} records can be recorded; the first: {first}")]
+    NothingUsable {
+        /// How many there were.
+        count: u64,
+        /// Code and detail of the first.
+        first: String,
+    },
+    /// A signal that is not recorded here.
+    #[error("{signal} are not recorded; point only the exporters of traces and logs here")]
+    UnknownSignal {
+        /// What was sent.
+        signal: &'static str,
     },
     /// The body could not be read to its end.
     #[error("the body broke off: {reason}")]

@@ -21,8 +21,8 @@ use store::clock::SystemClock;
 use store::{Clock, Receipt, Store};
 
 use crate::admit::{Admission, Reservation};
+use crate::encoding::Encoding;
 use crate::error::Error;
-use crate::gzip::Encoding;
 use crate::mapping::{Mapping, Mappings};
 use crate::measure::{self, Outcome};
 use crate::parse::{Context, Parsed, parse};
@@ -31,8 +31,8 @@ use crate::rim;
 use crate::session::Sessions;
 use crate::turns::Turns;
 
-mod answer;
-mod receive;
+pub(crate) mod answer;
+pub(crate) mod receive;
 
 /// Gives the redaction key of a tenant, 32 bytes that stay the same for as long as fingerprints are to be compared.
 pub type RedactionKey = Arc<dyn Fn(&str) -> [u8; 32] + Send + Sync>;
@@ -121,7 +121,7 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) options: Options,
     pub(crate) admission: Admission,
-    rates: Rates,
+    pub(crate) rates: Rates,
     pub(crate) parsers: Turns,
     /// One per tenant that has sent something: as many as there are credentials at most.
     tenants: Mutex<HashMap<String, Arc<Tenant>>>,
@@ -155,7 +155,9 @@ struct Document;
 
 /// The paths and schemas of this door; errors that every path can give are for whoever serves it to add.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    <Document as utoipa::OpenApi>::openapi()
+    let mut document = <Document as utoipa::OpenApi>::openapi();
+    document.merge(<crate::otlp::Document as utoipa::OpenApi>::openapi());
+    document
 }
 
 /// The routes; the door before them puts a [`Principal`] into the extensions of each request.
@@ -209,28 +211,36 @@ impl Ingest {
                 Ok(Taken { receipt: None, rejected, rejected_count })
             };
         };
-        let rows = draft.entries.num_rows() as u64;
-        let appended =
-            async { self.shared.store.log(&tenant, Stream::Events).await?.append(draft).await }.await;
+        let others = Outcome { refused: rejected_count, ..Outcome::default() };
+        let receipt = self.append(&tenant, draft, others).await;
         drop(reservation);
-        let outcome = match &appended {
-            Ok(receipt) => Outcome {
-                durable: receipt.count,
-                duplicate: receipt.duplicates.len() as u64,
-                refused: rejected_count,
-            },
-            Err(_) => Outcome { refused: rows + rejected_count, ..Outcome::default() },
-        };
-        measure::events(outcome);
-        Ok(Taken { receipt: Some(appended?), rejected, rejected_count })
+        Ok(Taken { receipt: Some(receipt?), rejected, rejected_count })
     }
 
-    /// Parses here what is short, and elsewhere what would hold up other requests.
+    /// Appends a draft and counts what became of it, and of `others` beside it; answers once it is on stable storage.
+    pub(crate) async fn append(
+        &self,
+        tenant: &str,
+        draft: store::Draft,
+        others: Outcome,
+    ) -> Result<Receipt, Error> {
+        let rows = draft.entries.num_rows() as u64;
+        let appended =
+            async { self.shared.store.log(tenant, Stream::Events).await?.append(draft).await }.await;
+        let outcome = match &appended {
+            Ok(receipt) => {
+                Outcome { durable: receipt.count, duplicate: receipt.duplicates.len() as u64, ..others }
+            }
+            Err(_) => Outcome { refused: rows + others.refused, ..others },
+        };
+        measure::events(outcome);
+        Ok(appended?)
+    }
+
     async fn parse(&self, request: Request, body: Vec<u8>) -> Result<Parsed, Error> {
         let ingest = self.clone();
         let tenant = request.principal.tenant.clone();
-        let is_short = body.len() <= self.shared.options.inline_bytes_max;
-        let work = move || {
+        self.work(&tenant, body.len(), move || {
             let tenant = ingest.tenant(&request.principal.tenant);
             let context = Context {
                 collector: request.principal.door,
@@ -245,17 +255,27 @@ impl Ingest {
                 sessions: &tenant.sessions,
             };
             parse(&body, &context)
-        };
-        if is_short {
+        })
+        .await
+    }
+
+    /// Does the work of a body of `bytes` bytes: here if that is short, and elsewhere if it would hold up other requests.
+    pub(crate) async fn work<T: Send + 'static>(
+        &self,
+        tenant: &str,
+        bytes: usize,
+        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        if bytes <= self.shared.options.inline_bytes_max {
             return work();
         }
         let stopped = |reason: String| Error::Worker { reason };
-        let turn = self.shared.parsers.take(&tenant).await;
+        let turn = self.shared.parsers.take(tenant).await;
         // The parser holds its turn: it goes on when this future is dropped.
         let work = move || {
-            let parsed = work();
+            let done = work();
             drop(turn);
-            parsed
+            done
         };
         tokio::task::spawn_blocking(work).await.map_err(|error| stopped(error.to_string()))?
     }
@@ -274,7 +294,7 @@ struct Taken {
 #[utoipa::path(post, path = "/v1/events", tag = "ingest", params(
         Parameters,
         ("idempotency-key" = Option<String>, Header, description = "Makes the whole body one that is taken once."),
-        ("content-encoding" = Option<String>, Header, description = "gzip or identity."),
+        ("content-encoding" = Option<String>, Header, description = "gzip, zstd or identity."),
     ),
     request_body(content((String = "application/x-ndjson"), (serde_json::Value = "application/json"))),
     responses(
@@ -330,7 +350,7 @@ async fn handle(
     task.await.map_err(|error| Error::Worker { reason: error.to_string() })?
 }
 
-fn encoding(headers: &HeaderMap) -> Result<Encoding, Error> {
+pub(crate) fn encoding(headers: &HeaderMap) -> Result<Encoding, Error> {
     let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
     let first = values.next().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     if values.next().is_some() {

@@ -1,4 +1,5 @@
-//! Events in, nothing lost, nothing secret: bodies of JSON to drafts of the events log, and the HTTP door for them.
+//! Events in, nothing lost, nothing secret: bodies of JSON and of OpenTelemetry to drafts of the events log, and the doors for
+//! them.
 //!
 //! The order per event is fixed: authenticate (before this crate), admit by bytes, parse once, redact, normalise, append,
 //! acknowledge. Nothing reaches a column, a message or a metric before redaction.
@@ -18,12 +19,13 @@
 mod http;
 #[cfg(feature = "kafka")]
 mod kafka;
+mod otlp;
 mod pull;
 mod rim;
 mod tail;
 
 mod admit;
-mod gzip;
+mod encoding;
 mod rate;
 mod turns;
 
@@ -54,6 +56,8 @@ pub use http::{Ingest, Options, PersonalData, RedactionKey, openapi, router};
 #[cfg(feature = "kafka")]
 pub use kafka::{Kafka, Sasl, Tls};
 pub use mapping::{About, Mapping, Mappings};
+pub use otlp::Dialect;
+pub use otlp::{grpc_router as otlp_grpc_router, router as otlp_router};
 pub use parse::{Context, Parsed, parse};
 pub use rejected::{Code, Rejected};
 pub use session::Sessions;

@@ -1,4 +1,4 @@
-//! Counters. For events `received = durable + duplicate + refused` holds once every request is answered.
+//! Counters. For events `received = durable + duplicate + refused + not recorded` holds once every request is answered.
 
 use metrics::counter;
 
@@ -11,14 +11,18 @@ pub(crate) struct Outcome {
     pub(crate) duplicate: u64,
     /// Not taken: bad values, or good ones that the store did not take.
     pub(crate) refused: u64,
+    /// Telemetry that is no tool activity: acknowledged, and meant to go no further.
+    pub(crate) not_recorded: u64,
 }
 
 /// Counts the events of one request.
-pub(crate) fn events(Outcome { durable, duplicate, refused }: Outcome) {
-    counter!("tacho_ingest_events_received_total").increment(durable + duplicate + refused);
+pub(crate) fn events(Outcome { durable, duplicate, refused, not_recorded }: Outcome) {
+    counter!("tacho_ingest_events_received_total").increment(durable + duplicate + refused + not_recorded);
     counter!("tacho_ingest_events_durable_total").increment(durable);
     counter!("tacho_ingest_events_duplicate_total").increment(duplicate);
     counter!("tacho_ingest_events_refused_total").increment(refused);
+    counter!("tacho_ingest_events_not_recorded_total", "reason" => "no_tool_activity")
+        .increment(not_recorded);
 }
 
 /// Counts a body, as sent and unwrapped.

@@ -79,20 +79,13 @@ pub fn parse(body: &[u8], context: &Context<'_>) -> Result<Parsed, Error> {
 }
 
 /// The same; notes for every row where it came from.
-pub(crate) fn parse_noting(
+pub(crate) fn parse_noting<'c>(
     body: &[u8],
-    context: &Context<'_>,
-    noted: Option<&mut Vec<Noted>>,
+    context: &'c Context<'c>,
+    noted: Option<&'c mut Vec<Noted>>,
 ) -> Result<Parsed, Error> {
     let text = std::str::from_utf8(body).ok();
-    let mut parser = Parser {
-        context,
-        drafter: Drafter::new(context, (body.len() / ROW_BYTES).min(BODY_VALUES_MAX)),
-        reader: Reader::default(),
-        rescanner: Scanner::default(),
-        part_bytes: 0,
-        noted,
-    };
+    let mut parser = Parser::new(context, (body.len() / ROW_BYTES).min(BODY_VALUES_MAX), noted);
     let mut scanner = Scanner::default();
     let mut splitter = Splitter::new(body, context.line_first);
     let (mut rejected, mut rejected_count, mut position) = (Vec::new(), 0, 0);
@@ -135,15 +128,34 @@ pub(crate) fn parse_noting(
 /// Bytes of a usual record, to size the builders.
 const ROW_BYTES: usize = 512;
 
-struct Parser<'c> {
+/// Takes records one by one.
+pub(crate) struct Parser<'c> {
     context: &'c Context<'c>,
-    drafter: Drafter<'c>,
+    pub(crate) drafter: Drafter<'c>,
     reader: Reader,
     rescanner: Scanner,
     /// Bytes of records that were taken apart into several events: each has what they share again.
     part_bytes: usize,
     /// Where rows came from, if anybody asks.
     noted: Option<&'c mut Vec<Noted>>,
+}
+
+impl<'c> Parser<'c> {
+    /// With room for `rows` rows.
+    pub(crate) fn new(
+        context: &'c Context<'c>,
+        rows: usize,
+        noted: Option<&'c mut Vec<Noted>>,
+    ) -> Parser<'c> {
+        Parser {
+            context,
+            drafter: Drafter::new(context, rows),
+            reader: Reader::default(),
+            rescanner: Scanner::default(),
+            part_bytes: 0,
+            noted,
+        }
+    }
 }
 
 impl Parser<'_> {
@@ -166,7 +178,7 @@ impl Parser<'_> {
     }
 
     /// Redacts, reads and appends one record. The outer error is a defect, the inner one the record's.
-    fn event(
+    pub(crate) fn event(
         &mut self,
         text: &str,
         members: &[Member],
@@ -269,4 +281,4 @@ impl Parser<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

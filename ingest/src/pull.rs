@@ -159,7 +159,12 @@ impl Puller {
         let Some(draft) = draft else { return Ok(false) };
         let receipt = self.append(draft, cursors).await?;
         let duplicate = receipt.duplicates.len() as u64;
-        measure::events(Outcome { durable: rows.saturating_sub(duplicate), duplicate, refused });
+        measure::events(Outcome {
+            durable: rows.saturating_sub(duplicate),
+            duplicate,
+            refused,
+            not_recorded: 0,
+        });
         if receipt.count == 0 {
             let notice = Notice {
                 what: "duplicates",

@@ -30,6 +30,10 @@ pub enum Code {
     BadType,
     /// A time that is no time.
     BadTime,
+    /// Not the protobuf message that it should be.
+    BadProtobuf,
+    /// An id of OpenTelemetry that is none.
+    BadId,
     /// Redaction could not read it, so it must not be kept.
     Unredactable,
 }
@@ -49,6 +53,8 @@ impl Code {
             Code::DuplicateKey => "duplicate_key",
             Code::BadType => "bad_type",
             Code::BadTime => "bad_time",
+            Code::BadProtobuf => "bad_protobuf",
+            Code::BadId => "bad_id",
             Code::Unredactable => "unredactable",
         }
     }

@@ -32,6 +32,8 @@ use crate::postgres;
 use crate::service::operating_system_user;
 use crate::tls::Tls;
 
+mod otlp;
+
 /// How long requests in flight may take once the service is told to end.
 const DRAIN: Duration = Duration::from_secs(30);
 /// Bytes in the path of a Unix socket.
@@ -43,7 +45,8 @@ pub async fn run(configuration: Configuration) -> Result<u8> {
     let mut interrupted = signal(SignalKind::interrupt())?;
     let running = Running::start(&configuration).await?;
     let pg = running.postgres.map_or_else(String::new, |address| format!(" pg={address}"));
-    print(format!("ready {}={}{pg}\n", running.scheme, running.address).as_bytes())?;
+    let otlp = running.otlp.to_string();
+    print(format!("ready {}={}{pg}{otlp}\n", running.scheme, running.address).as_bytes())?;
     tokio::select! {
         _ = terminated.recv() => tracing::info!("terminated: sealing"),
         _ = interrupted.recv() => tracing::info!("interrupted: sealing"),
@@ -59,6 +62,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// The address of the PostgreSQL port, if there is one.
     pub postgres: Option<SocketAddr>,
+    /// The addresses of the ports for telemetry alone.
+    pub otlp: otlp::Addresses,
     /// `http`, or `https` where it speaks TLS.
     pub scheme: &'static str,
     /// What answers behind it.
@@ -83,13 +88,15 @@ impl Running {
         let scheme = if tls.is_some() { "https" } else { "http" };
         let listener = TcpListener::bind(listen).await.with_context(|| format!("listen on {listen}"))?;
         let address = listener.local_addr()?;
-        if let Some(pg) = configuration.pg()?
+        if let Some(pg) = configuration.port("pg")?
             && tls.is_none()
         {
             check_plaintext(pg, configuration)?;
         }
         let pg = postgres::bind(configuration).await?;
         let postgres = pg.as_ref().map(|(_, address)| *address);
+        let telemetry = otlp::Ports::bind(configuration, tls.is_some()).await?;
+        let otlp = telemetry.addresses()?;
         let (stop, stopped) = watch::channel(false);
         let opening = Opening::default();
         let behind = opening.clone();
@@ -111,6 +118,7 @@ impl Running {
                 servers.push(tokio::spawn(listen::serve(port, Connections::new(), answer, stopped.clone())));
             }
         }
+        let telemetry = telemetry.serve(tls.as_ref(), &stopped, &mut servers);
         let node = Node::open(configuration, Duty::Service).await?;
         let socket = bind_socket(&configuration.data())?;
         let path = socket.as_ref().map(|(path, _)| path.clone());
@@ -126,8 +134,9 @@ impl Running {
             servers.push(tokio::spawn(postgres::serve(listener, node.clone(), tls, stopped)));
         }
         opening.0.set(door::router(&node)).ok();
+        telemetry.open(&node);
         tracing::info!(%address, "ready");
-        Ok(Running { address, scheme, postgres, node, stop, servers, socket: path })
+        Ok(Running { address, scheme, postgres, otlp, node, stop, servers, socket: path })
     }
 
     /// Takes no more requests, lets those in flight end, seals and signs everything.
@@ -253,8 +262,13 @@ impl Opening {
 
     async fn answer(&self, request: Request<Body>) -> Response {
         let is_gate = gates::is_gate(request.uri().path());
+        let dialect = ingest::Dialect::of(&request);
         let response = self.answer_as_it_is(request).await;
-        if is_gate { gates::fail_closed(response).await } else { response }
+        match dialect {
+            _ if is_gate => gates::fail_closed(response).await,
+            Some(dialect) => dialect.translate(response).await,
+            None => response,
+        }
     }
 
     async fn answer_as_it_is(&self, request: Request<Body>) -> Response {

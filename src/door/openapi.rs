@@ -14,7 +14,8 @@ use crate::node::Node;
     info(
         title = "Tachograph",
         description = "The sealed recorder beside AI agents. Errors are problems (RFC 9457) with a stable code, but for \
-            /metrics/{gate}, where every answer that is no number has the body 2147483647."
+            /metrics/{gate}, where every answer that is no number has the body 2147483647, and /v1/traces and /v1/logs, where \
+            they are google.rpc.Status in the encoding of the request."
     ),
     paths(
         super::health,
@@ -66,7 +67,7 @@ pub(super) fn document(node: &Node) -> Description {
     for (path, item) in &mut document.paths.paths {
         let operations = [&mut item.get, &mut item.post, &mut item.delete];
         for operation in operations.into_iter().flatten().filter(|_| !is_open(path)) {
-            complete(operation, path.starts_with("/metrics/"), people.is_some());
+            complete(operation, Errors::of(path), people.is_some());
         }
     }
     let schemes = document.components.get_or_insert_with(Components::new);
@@ -85,21 +86,44 @@ pub(super) fn document(node: &Node) -> Description {
     document
 }
 
+/// What an operation says errors in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Errors {
+    Problem,
+    NoNumber,
+    Status,
+}
+
+impl Errors {
+    fn of(path: &str) -> Errors {
+        match path {
+            "/v1/traces" | "/v1/logs" => Errors::Status,
+            path if path.starts_with("/metrics/") => Errors::NoNumber,
+            _ => Errors::Problem,
+        }
+    }
+}
+
 /// Adds the credentials that an operation takes and the errors that it shares with all others.
-fn complete(operation: &mut Operation, is_gate: bool, has_people: bool) {
+fn complete(operation: &mut Operation, errors: Errors, has_people: bool) {
     let names = ["bearer", "basic"].into_iter().chain(has_people.then_some(SESSION));
     let either = names.map(|name| SecurityRequirement::new(name, Vec::<String>::new()));
     operation.security.get_or_insert_with(|| either.collect());
     for (status, description) in COMMON {
-        let (kind, schema) = match is_gate {
-            true => ("text/plain", openapi::Ref::from_schema_name("NoAnswer")),
-            false => ("application/problem+json", openapi::Ref::from_schema_name("ServiceProblem")),
+        let described = |schema: Option<&str>| {
+            ContentBuilder::new().schema(schema.map(openapi::Ref::from_schema_name)).build()
         };
-        let mut content = ContentBuilder::new();
-        if !is_gate {
-            content = content.schema(Some(schema));
-        }
-        let response = ResponseBuilder::new().description(description).content(kind, content.build()).build();
+        let response = ResponseBuilder::new().description(description);
+        let response = match errors {
+            Errors::NoNumber => response.content("text/plain", described(None)),
+            Errors::Problem => {
+                response.content("application/problem+json", described(Some("ServiceProblem")))
+            }
+            Errors::Status => response
+                .content("application/json", described(Some("OtlpStatus")))
+                .content("application/x-protobuf", described(None)),
+        };
+        let response = response.build();
         operation.responses.responses.entry(status.to_string()).or_insert(RefOr::T(response));
     }
 }
@@ -115,6 +139,7 @@ mod tests {
             include_str!("login.rs"),
             include_str!("redaction.rs"),
             include_str!("../../ingest/src/http.rs"),
+            include_str!("../../ingest/src/otlp/door.rs"),
             include_str!("../../query/src/http.rs"),
         ];
         let mut routes: Vec<&str> = sources

@@ -36,12 +36,19 @@ async fn not_encrypted(mut stream: TcpStream) -> io::Result<io::Error> {
 pub(crate) struct Secure {
     listener: TcpListener,
     tls: Tls,
+    /// What is spoken behind it, by the name that TLS has for it; none for HTTP/1.
+    protocol: Option<&'static [u8]>,
 }
 
 impl Secure {
     /// TLS on `listener`, each connection with what is in force when it comes.
     pub(crate) fn new(listener: TcpListener, tls: Tls) -> Secure {
-        Secure { listener, tls }
+        Secure { listener, tls, protocol: None }
+    }
+
+    /// The same for HTTP/2.
+    pub(crate) fn http2(listener: TcpListener, tls: Tls) -> Secure {
+        Secure { listener, tls, protocol: Some(b"h2") }
     }
 }
 
@@ -53,7 +60,11 @@ impl Listener for Secure {
     async fn accept(&mut self) -> io::Result<Self::Raw> {
         let (stream, peer) = self.listener.accept().await?;
         stream.set_nodelay(true)?;
-        Ok((stream, peer, self.tls.config()))
+        let mut config = self.tls.config();
+        if let Some(protocol) = self.protocol {
+            Arc::make_mut(&mut config).alpn_protocols = vec![protocol.to_vec()];
+        }
+        Ok((stream, peer, config))
     }
 
     async fn greet((stream, peer, config): Self::Raw) -> io::Result<(Self::Stream, Self::Peer)> {

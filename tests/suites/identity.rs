@@ -11,13 +11,13 @@ use std::path::Path;
 use crate::support::{Service, eventually};
 
 /// Certificates for one test: an authority, and what it signed.
-struct Authority {
+pub(super) struct Authority {
     certificate: rcgen::Certificate,
     issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
 }
 
 impl Authority {
-    fn new() -> Authority {
+    pub(super) fn new() -> Authority {
         let key = rcgen::KeyPair::generate().unwrap();
         let mut params = rcgen::CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
@@ -39,7 +39,7 @@ impl Authority {
     }
 
     /// Writes `ca.pem`, and `cert.pem` and `key.pem` for a service on loopback.
-    fn equip(&self, home: &Path) {
+    pub(super) fn equip(&self, home: &Path) {
         std::fs::write(home.join("ca.pem"), self.certificate.pem()).unwrap();
         self.renew(home);
     }
@@ -59,7 +59,7 @@ fn put_secret(path: &Path, text: &str) {
 }
 
 /// The environment of a service with TLS from the files of [`Authority::equip`].
-fn with_tls(home: &Path) -> Vec<(&'static str, String)> {
+pub(super) fn with_tls(home: &Path) -> Vec<(&'static str, String)> {
     let path = |name: &str| home.join(name).display().to_string();
     vec![("TACHO_TLS_CERT", path("cert.pem")), ("TACHO_TLS_KEY", path("key.pem"))]
 }

@@ -3,10 +3,11 @@ use std::collections::BTreeMap;
 use crate::{product, root};
 
 /// Statuses by their name in the code.
-const STATUSES: [(&str, u16); 11] = [
+const STATUSES: [(&str, u16); 12] = [
     ("BAD_REQUEST", 400),
     ("UNAUTHORIZED", 401),
     ("FORBIDDEN", 403),
+    ("NOT_FOUND", 404),
     ("REQUEST_TIMEOUT", 408),
     ("PAYLOAD_TOO_LARGE", 413),
     ("UNSUPPORTED_MEDIA_TYPE", 415),

@@ -96,7 +96,7 @@ pub(super) fn taken(taken: Taken) -> Response {
 }
 
 /// The answer to a request that failed as a whole.
-pub(super) fn problem(error: &Error) -> Response {
+pub(crate) fn problem(error: &Error) -> Response {
     let Meaning { status, code, title, detail } = meaning(error);
     if status.is_server_error() {
         tracing::error!(code, %error, "events were not taken");
@@ -126,7 +126,7 @@ pub(super) fn problem(error: &Error) -> Response {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, identity"));
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd, identity"));
         }
         _ => {}
     }
@@ -154,6 +154,19 @@ fn meaning(error: &Error) -> Meaning {
             new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unknown_encoding", "the content encoding is not known")
         }
         Error::BadGzip { .. } => new(StatusCode::BAD_REQUEST, "bad_gzip", "the compressed body is damaged"),
+        Error::BadZstd { .. } => new(StatusCode::BAD_REQUEST, "bad_zstd", "the compressed body is damaged"),
+        Error::UnknownType { .. } => {
+            new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unknown_type", "the content type is not known")
+        }
+        Error::BadTelemetry { .. } => {
+            new(StatusCode::BAD_REQUEST, "bad_telemetry", "the body is no OTLP export request")
+        }
+        Error::NothingUsable { .. } => {
+            new(StatusCode::BAD_REQUEST, "nothing_usable", "nothing in the body is usable")
+        }
+        Error::UnknownSignal { .. } => {
+            new(StatusCode::NOT_FOUND, "unknown_signal", "this signal is not recorded")
+        }
         Error::BrokenBody { .. } => new(StatusCode::BAD_REQUEST, "broken_body", "the body broke off"),
         Error::Slow => new(StatusCode::REQUEST_TIMEOUT, "slow", "the body did not arrive in time"),
         Error::UnknownMapping { .. } => {

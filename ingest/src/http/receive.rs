@@ -6,18 +6,18 @@ use http_body_util::BodyExt;
 
 use super::Options;
 use crate::admit::{Admission, Reservation};
+use crate::encoding::{Collector, Encoding};
 use crate::error::Error;
-use crate::gzip::{Collector, Encoding};
 use crate::measure;
 
 /// Bytes of the body as the client declares them, 0 for an unknown number.
-pub(super) fn declared_bytes(headers: &HeaderMap) -> usize {
+pub(crate) fn declared_bytes(headers: &HeaderMap) -> usize {
     let value = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     value.and_then(|value| value.parse().ok()).unwrap_or(0)
 }
 
 /// The whole body, unwrapped, and what is reserved for it.
-pub(super) async fn body(
+pub(crate) async fn body(
     admission: &Admission,
     tenant: &str,
     encoding: Encoding,
@@ -40,7 +40,7 @@ async fn read(
     mut body: Body,
     options: &Options,
 ) -> Result<(Vec<u8>, Reservation), Error> {
-    let mut collector = Collector::new(encoding, declared, options.decompressed_bytes_max);
+    let mut collector = Collector::new(encoding, declared, options.decompressed_bytes_max)?;
     let (mut sent, mut unwrapped) = (0usize, 0);
     loop {
         let frame =

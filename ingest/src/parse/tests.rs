@@ -20,9 +20,9 @@ mod samples;
 mod secrets;
 
 /// 2026-06-09T13:00:00Z.
-const NOW_US: i64 = 1_781_010_000_000_000;
+pub(crate) const NOW_US: i64 = 1_781_010_000_000_000;
 
-fn principal() -> Principal {
+pub(crate) fn principal() -> Principal {
     Principal {
         id: "t-0123456789ab".to_string(),
         role: Role::Collector,
@@ -33,7 +33,7 @@ fn principal() -> Principal {
 }
 
 /// Rows by column name, and what was refused.
-struct Rows {
+pub(crate) struct Rows {
     draft: Option<Draft>,
     rejected: Vec<Rejected>,
     rejected_count: u64,
@@ -88,12 +88,20 @@ fn check_draft(draft: &Draft) {
 }
 
 impl Rows {
-    fn count(&self) -> usize {
+    /// Of another reader than [`read`].
+    pub(crate) fn of(draft: Option<Draft>) -> Rows {
+        if let Some(draft) = &draft {
+            check_draft(draft);
+        }
+        Rows { draft, rejected: Vec::new(), rejected_count: 0 }
+    }
+
+    pub(crate) fn count(&self) -> usize {
         self.draft.as_ref().map_or(0, |draft| draft.entries.num_rows())
     }
 
     /// The cell as JSON; null where there is none.
-    fn cell(&self, row: usize, column: &str) -> Value {
+    pub(crate) fn cell(&self, row: usize, column: &str) -> Value {
         let draft = self.draft.as_ref().expect("no row was taken");
         let batch: &RecordBatch =
             if draft.entries.column_by_name(column).is_some() { &draft.entries } else { &draft.payloads };
@@ -123,11 +131,11 @@ impl Rows {
         }
     }
 
-    fn text(&self, row: usize, column: &str) -> String {
+    pub(crate) fn text(&self, row: usize, column: &str) -> String {
         self.cell(row, column).as_str().unwrap_or_default().to_string()
     }
 
-    fn attributes(&self, row: usize) -> BTreeMap<String, String> {
+    pub(crate) fn attributes(&self, row: usize) -> BTreeMap<String, String> {
         match self.cell(row, "attributes") {
             Value::Object(map) => {
                 map.into_iter().map(|(k, v)| (k, v.as_str().unwrap().to_string())).collect()
@@ -154,7 +162,7 @@ fn event(more: &str) -> String {
 }
 
 /// A file of the sample folder beside the project, if it is there.
-fn shared(path: &str) -> Option<Vec<u8>> {
+pub(crate) fn shared(path: &str) -> Option<Vec<u8>> {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared").join(path);
     std::fs::read(path).ok()
 }
