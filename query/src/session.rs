@@ -107,7 +107,7 @@ impl Engine {
             .with_runtime_env(runtime);
         let budget = Arc::new(Budget::new(Arc::clone(stop)));
         let builder = self.functions.register(builder, &budget);
-        let state = match client {
+        let mut state = match client {
             Some(client) => {
                 let past = shared.snapshot.is_of_the_past();
                 let sight = Sight::new(documented(role, shared.policy.as_deref(), past), client);
@@ -120,6 +120,8 @@ impl Engine {
         };
         let name = client.map_or(CATALOG, |client| &client.database);
         state.catalog_list().register_catalog(name.to_string(), Arc::new(catalog));
+        // What now() is while the statement is planned; without it no plan with now() can be run.
+        state.mark_start_execution();
         Ok(Session { state, budget, stop: Arc::clone(stop) })
     }
 

@@ -100,6 +100,8 @@ async fn nothing_but_one_query_is_answered() {
         ("SELECT CAST(user_id AS INT) FROM events", "execution"),
         ("TABLE checkpoints", "statement_not_allowed"),
         ("VALUES (1), (2)", "2 rows"),
+        ("SELECT 1 FROM events WHERE time < now() + INTERVAL '1 day' LIMIT 1", "1 rows"),
+        ("SELECT now(), current_timestamp, current_date", "1 rows"),
         ("(SELECT 1) UNION ALL (SELECT 2)", "2 rows"),
     ] {
         assert_eq!(code(&query, sql).await, expected, "{sql}");
