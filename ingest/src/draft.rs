@@ -125,7 +125,7 @@ impl<'c> Drafter<'c> {
                 self.cuts.push((name(place::REDACTIONS), redactions.join(" ")));
             }
         }
-        self.remarks(time_us, event.is_arrival)?;
+        self.remarks(time_us, event)?;
         if !event.attributes.is_empty() {
             let attributes = event.attributes.iter().map(|(key, value)| (key.as_ref(), *value));
             self.columns.map(place::ATTRIBUTES, attributes)?;
@@ -171,12 +171,16 @@ impl<'c> Drafter<'c> {
     }
 
     /// Tags, and what was cut.
-    fn remarks(&mut self, time_us: i64, is_arrival: bool) -> Result<(), Error> {
+    fn remarks(&mut self, time_us: i64, event: &Event<'_>) -> Result<(), Error> {
         let now_us = self.context.now_us;
         let skewed = time_us > now_us.saturating_add(SKEW_US);
         let late = time_us < now_us.saturating_sub(LATE_US);
         let tags = [(skewed, "clock_skew"), (late, "late"), (!self.cuts.is_empty(), "oversize")];
-        let tags = tags.into_iter().chain([(is_arrival, "arrival_time")]);
+        let tags = tags.into_iter().chain([
+            (event.is_arrival, "arrival_time"),
+            (event.is_ambiguous, "ambiguous"),
+            (event.is_contradicted, "contradiction"),
+        ]);
         let mut tags = tags.filter(|(holds, _)| *holds).map(|(_, tag)| tag).peekable();
         if tags.peek().is_some() {
             self.columns.list(place::TAGS, tags)?;

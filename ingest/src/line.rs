@@ -1,7 +1,8 @@
 //! A log line of `key=value` pairs to the JSON object that mappings read.
 //!
 //! Words before the first pair are `head`; a first word that is a time is `time`. Values are texts; in quotes they may hold
-//! spaces and escapes. A line with a bare word behind a pair is none, so that nothing of a line is left out.
+//! spaces and escapes. Bare words behind a pair are the rest of its value, with the space between: producers write names as they
+//! are, and who names a tool with a space in it must not get its line refused. Nothing of a line is left out.
 
 use std::borrow::Cow;
 
@@ -22,6 +23,8 @@ pub(crate) fn record(body: &[u8], start: usize) -> Option<String> {
 
 fn pairs(line: &str) -> Option<String> {
     let (mut head, mut members, mut rest) = (Vec::new(), Vec::new(), line.trim_start());
+    // Where the last value begins in the line, if it can go on.
+    let mut open: Option<usize> = None;
     while !rest.is_empty() {
         let end = rest.find([' ', '\t']).unwrap_or(rest.len());
         let (word, after) = rest.split_at_checked(end)?;
@@ -36,11 +39,18 @@ fn pairs(line: &str) -> Option<String> {
                     return None;
                 }
                 rest = rest.trim_start();
+                open = None;
                 members.push((key, value));
             }
-            Some((key, value)) => members.push((key, Cow::Borrowed(value))),
+            Some((key, value)) => {
+                open = Some(line.len() - after.len() - value.len());
+                members.push((key, Cow::Borrowed(value)));
+            }
             None if members.is_empty() => head.push(word),
-            None => return None,
+            None => {
+                let whole = line.get(open?..line.len() - after.len())?;
+                members.last_mut()?.1 = Cow::Borrowed(whole);
+            }
         }
     }
     if members.is_empty() || members.len() + 2 > EVENT_KEYS_MAX {
@@ -103,11 +113,16 @@ mod tests {
         });
         assert_eq!(found, wanted);
         assert_eq!(of("INFO request ... p=mcp").unwrap()["head"], "INFO request ...");
+        assert_eq!(
+            of("i a=x  y z b=\"c d\" e= f").unwrap(),
+            serde_json::json!({"head": "i", "a": "x  y z", "b": "c d", "e": " f"})
+        );
     }
 
     #[test]
     fn other_lines_are_none() {
-        for line in ["", "plain words", "a=b bare", "{\"a\":\"b=c\"}", "a=\"open", "a=\"b\"c", "=x", "[a=b]"]
+        for line in
+            ["", "plain words", "a=\"b\" bare", "{\"a\":\"b=c\"}", "a=\"open", "a=\"b\"c", "=x", "[a=b]"]
         {
             assert_eq!(of(line), None, "{line}");
         }

@@ -2,16 +2,19 @@
 //!
 //! `canonical/1` and `simple/1` are read by a table of names, without detours (`names`). Every other mapping is a file
 //! (`schemas/mappings/*.toml`, and the user's own): `file` and `rule` read it once into a `plan`, `read` carries it out.
-//! A record is canonical, else simple, else of the one mapping whose signs it bears: the user's are asked first, then those
-//! built in, then the generic ones; where two of one rank fit, the record is refused rather than guessed at.
+//! A record is of the one mapping from a file whose signs it bears: the user's are asked first, then those built in. Else it is
+//! canonical, else simple, else of a generic mapping. Where two of one rank fit, the record is refused rather than guessed at.
+//! Files stand before the names of columns because their signs are those of the recording program, while who makes the traffic
+//! often chooses some keys of its records.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, LazyLock};
 
 use schemas::limits::MAPPINGS_MAX;
 
 use crate::error::Error;
-use crate::normalise::key;
+use crate::normalise::{Looked, key};
 use crate::scan::{Kind, Member, Scanner};
 
 mod file;
@@ -80,7 +83,16 @@ pub struct Mappings {
     needs: Vec<Vec<u128>>,
     /// Bit of every top-level key that a sign names; the 129th and further have none.
     bits: HashMap<String, u128>,
+    /// Where the hashes of these keys fall, to pass over other keys quickly.
+    slots: [u64; names::SLOTS / 64],
+    /// For each set of signs whose keys are all names of columns, bits of the numbers of these names.
+    named: Vec<[u64; 4]>,
 }
+
+/// All mappings from files.
+pub(crate) const ALL_RANKS: RangeInclusive<u8> = 0..=2;
+/// Those that read not whatever no other does.
+pub(crate) const OWN_SIGNS: RangeInclusive<u8> = 0..=1;
 
 static BUILT_IN: LazyLock<Arc<Mappings>> = LazyLock::new(|| {
     #[expect(clippy::expect_used, reason = "constant text, which a test reads")]
@@ -139,7 +151,28 @@ impl Mappings {
             }
             needs.push(sets);
         }
-        Mappings { plans, needs, bits }
+        let mut slots = [0; names::SLOTS / 64];
+        for key in bits.keys() {
+            let slot = names::hash(key.as_bytes());
+            if let Some(word) = slots.get_mut(slot / 64) {
+                *word |= 1 << (slot % 64);
+            }
+        }
+        let named = plans.iter().flat_map(|plan| &plan.signs).filter_map(|signs| named(signs)).collect();
+        Mappings { plans, needs, bits, slots, named }
+    }
+
+    /// Whether a record with these `members` can be of a mapping from a file. Costs next to nothing where all keys are names of
+    /// columns.
+    pub(crate) fn may_read(&self, text: &str, members: &[Member], looked: &Looked) -> bool {
+        let has_all = |named: &[u64; 4]| named.iter().zip(&looked.seen).all(|(need, seen)| need & !seen == 0);
+        let is_sign = |key: &str| {
+            let slot = names::hash(key.as_bytes());
+            let is_near = self.slots.get(slot / 64).is_some_and(|word| word >> (slot % 64) & 1 == 1);
+            is_near && self.bits.contains_key(key)
+        };
+        self.named.iter().any(has_all)
+            || looked.has_others(members.len()) && members.iter().any(|member| is_sign(&key(text, member)))
     }
 
     /// The mapping called `name`, with or without version.
@@ -189,7 +222,7 @@ impl Mappings {
     pub fn is_activity(&self, json: &str) -> bool {
         let mut scanner = Scanner::default();
         let is_object = scanner.value(json.as_bytes()).is_ok_and(|scanned| scanned.kind == Kind::Object);
-        is_object && self.recognise(json, scanner.members()) != Recognised::None
+        is_object && self.recognise(json, scanner.members(), ALL_RANKS) != Recognised::None
     }
 
     /// The plan of a mapping from a file.
@@ -200,12 +233,12 @@ impl Mappings {
         }
     }
 
-    /// Which mapping from a file the record `text` with these `members` is of.
-    pub(crate) fn recognise(&self, text: &str, members: &[Member]) -> Recognised {
+    /// Which mapping from a file, of these `ranks`, the record `text` with these `members` is of.
+    pub(crate) fn recognise(&self, text: &str, members: &[Member], ranks: RangeInclusive<u8>) -> Recognised {
         let there = members.iter().filter(|member| member.kind != Kind::Null);
         let there =
             there.filter_map(|member| self.bits.get(&*key(text, member))).fold(0, |all, bit| all | bit);
-        for rank in 0..=2 {
+        for rank in ranks {
             let mut found: Vec<usize> = Vec::new();
             for (at, (plan, needs)) in self.plans.iter().zip(&self.needs).enumerate() {
                 let holds = |(signs, need): (&Vec<plan::Sign>, &u128)| {
@@ -231,6 +264,16 @@ impl Mappings {
         }
         Recognised::None
     }
+}
+
+/// Bits of the names of columns that a set of signs needs; none where it needs another key.
+fn named(signs: &[plan::Sign]) -> Option<[u64; 4]> {
+    let mut bits = [0; 4];
+    for sign in signs.iter().filter(|sign| !sign.test.passes_nothing()) {
+        let name = NAMES.find(sign.path.first()?)?;
+        *bits.get_mut(usize::from(name / 64))? |= 1 << (name % 64);
+    }
+    Some(bits)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use schemas::Stream;
 
 use crate::columns::{COLUMNS, place};
 use crate::mapping::read::Origin;
-use crate::mapping::{Mapping, Mappings, NAMES, Recognised, Use, sign};
+use crate::mapping::{ALL_RANKS, Mapping, Mappings, NAMES, OWN_SIGNS, Recognised, Use, sign};
 use crate::rejected::{Code, Refusal, quoted};
 use crate::scan::{Kind, Member, Value};
 use crate::unescape::unescape;
@@ -58,6 +58,10 @@ pub(crate) struct Event<'a> {
     made: Vec<String>,
     /// Whether the time is that of the recorder's clock.
     pub(crate) is_arrival: bool,
+    /// Whether a column is left open because a key that it would be read from stands twice.
+    pub(crate) is_ambiguous: bool,
+    /// Whether the source says both that it was denied and that it went well.
+    pub(crate) is_contradicted: bool,
 }
 
 impl<'a> Event<'a> {
@@ -70,6 +74,8 @@ impl<'a> Event<'a> {
             attributes: Vec::new(),
             made: Vec::new(),
             is_arrival: false,
+            is_ambiguous: false,
+            is_contradicted: false,
         }
     }
 
@@ -122,6 +128,22 @@ impl<'a> Event<'a> {
     }
 }
 
+/// What the keys of a record tell.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Looked {
+    /// Bits of [`sign`].
+    signs: u8,
+    /// Bits of the numbers of the known keys.
+    pub(crate) seen: [u64; 4],
+}
+
+impl Looked {
+    /// Whether a record of so many `keys` has one that is not known.
+    pub(crate) fn has_others(&self, keys: usize) -> bool {
+        self.seen.iter().map(|word| word.count_ones() as usize).sum::<usize>() < keys
+    }
+}
+
 /// Reads records; keeps its memory between them.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
@@ -140,22 +162,28 @@ impl Reader {
         asked: Option<Mapping>,
         mappings: &Mappings,
     ) -> Result<Mapping, Refusal> {
-        let signs = self.look_up(text, members)?;
+        let looked = self.look_up(text, members)?;
         if let Some(mapping @ Mapping::File(_)) = asked {
             return Ok(mapping);
         }
-        if let Some(mapping) = detect(signs, asked) {
-            return Ok(mapping);
-        }
-        let recognised = if asked.is_none() { mappings.recognise(text, members) } else { Recognised::None };
-        match recognised {
-            Recognised::One(mapping) => Ok(mapping),
-            Recognised::Several(names) => {
+        let named = detect(looked.signs, asked);
+        let recognised = match (named, asked) {
+            (None, None) => mappings.recognise(text, members, ALL_RANKS),
+            (Some(_), None) if mappings.may_read(text, members, &looked) => {
+                mappings.recognise(text, members, OWN_SIGNS)
+            }
+            _ => Recognised::None,
+        };
+        match (recognised, named) {
+            (Recognised::One(mapping), _) | (Recognised::None, Some(mapping)) => Ok(mapping),
+            (Recognised::Several(names), _) => {
                 let detail =
                     format!("both {names} read this record; name the one that is meant with ?format=");
                 Err(Refusal::new(Code::Unmapped, detail))
             }
-            Recognised::None => Err(Refusal::new(Code::Unmapped, unmapped(signs, asked, text, members))),
+            (Recognised::None, None) => {
+                Err(Refusal::new(Code::Unmapped, unmapped(looked.signs, asked, text, members)))
+            }
         }
     }
 
@@ -215,8 +243,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Finds the known keys; gives the bits of [`sign`] of those that are not null.
-    fn look_up(&mut self, text: &str, members: &[Member]) -> Result<u8, Refusal> {
+    /// Finds the known keys; of those that are null there are no signs.
+    fn look_up(&mut self, text: &str, members: &[Member]) -> Result<Looked, Refusal> {
         self.names.clear();
         let mut seen = [0u64; 4];
         let mut signs = 0;
@@ -243,7 +271,7 @@ impl Reader {
             }
             self.names.push(known);
         }
-        Ok(signs)
+        Ok(Looked { signs, seen })
     }
 
     /// Lets spare keys fill columns that nothing else filled, where their values fit.
@@ -319,6 +347,7 @@ fn detect(signs: u8, asked: Option<Mapping>) -> Option<Mapping> {
     let fits = |mapping: &Mapping| missing(*mapping, signs).is_empty();
     match asked {
         Some(mapping) => Some(mapping).filter(fits),
+        None if signs & sign::MESSAGE != 0 => None,
         None => [Mapping::Canonical, Mapping::Simple].into_iter().find(fits),
     }
 }
@@ -346,8 +375,11 @@ fn missing(mapping: Mapping, signs: u8) -> &'static str {
 fn unmapped(signs: u8, asked: Option<Mapping>, text: &str, members: &[Member]) -> String {
     let mappings =
         Mapping::NAMED.into_iter().filter(|(mapping, _)| asked.is_none_or(|asked| asked == *mapping));
-    let lacks: Vec<String> =
-        mappings.map(|(mapping, name)| format!("for {name} it lacks {}", missing(mapping, signs))).collect();
+    let lacks = |(mapping, name)| match missing(mapping, signs) {
+        "" => format!("for {name} it has `jsonrpc`, as messages have and events have not"),
+        lacks => format!("for {name} it lacks {lacks}"),
+    };
+    let lacks: Vec<String> = mappings.map(lacks).collect();
     let keys: Vec<Cow<'_, str>> = members.iter().take(16).map(|member| key(text, member)).collect();
     let others = if asked.is_none() { ", and it bears the signs of no other" } else { "" };
     format!(

@@ -1,6 +1,7 @@
 //! A body to a draft: split, redact, normalise, append, value by value, in one pass.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use redact::Redactor;
 use schemas::limits::{BODY_VALUES_MAX, DECOMPRESSED_BYTES_MAX, REJECTED_LISTED_MAX};
@@ -8,12 +9,13 @@ use schemas::principal::Principal;
 use store::Draft;
 
 use crate::body::{Piece, Splitter};
+use crate::columns::place;
 use crate::draft::{Drafter, Position, check_size};
 use crate::error::Error;
 use crate::explain::Noted;
 use crate::line;
-use crate::mapping::{Mapping, Mappings, Recognised};
-use crate::normalise::Reader;
+use crate::mapping::{ALL_RANKS, Mapping, Mappings, Recognised};
+use crate::normalise::{Event, Reader};
 use crate::rejected::{Code, Refusal, Rejected};
 use crate::scan::{Member, Scanner};
 use crate::session::Sessions;
@@ -162,13 +164,20 @@ impl Parser<'_> {
     /// Takes a line of pairs as the record `json`, if it is one of a mapping.
     fn line(&mut self, json: &str, position: usize) -> Result<Option<Result<(), Refusal>>, schemas::Error> {
         let mut scanner = Scanner::default();
-        let is_read = scanner.value(json.as_bytes()).is_ok_and(|scanned| scanned.end == json.len());
-        let asked = matches!(self.context.mapping, Some(Mapping::File(_)));
-        if is_read && (asked || self.context.mappings.recognise(json, scanner.members()) != Recognised::None)
-        {
-            return self.event(json, scanner.members(), position).map(Some);
+        if !scanner.value(json.as_bytes()).is_ok_and(|scanned| scanned.end == json.len()) {
+            return Ok(None);
         }
-        Ok(None)
+        let mapping = match self.context.mapping {
+            Some(asked @ Mapping::File(_)) => Some(asked),
+            // Lines of pairs are other programs'.
+            Some(Mapping::Canonical | Mapping::Simple) => return Ok(None),
+            None => match self.context.mappings.recognise(json, scanner.members(), ALL_RANKS) {
+                Recognised::None => return Ok(None),
+                Recognised::One(mapping) => Some(mapping),
+                Recognised::Several(_) => None,
+            },
+        };
+        self.event_of(mapping, json, scanner.members(), position).map(Some)
     }
 
     fn note(&mut self, mapping: Mapping) {
@@ -184,21 +193,32 @@ impl Parser<'_> {
         members: &[Member],
         position: usize,
     ) -> Result<Result<(), Refusal>, schemas::Error> {
+        self.event_of(self.context.mapping, text, members, position)
+    }
+
+    /// The same for a record of `mapping`, if that is known.
+    fn event_of(
+        &mut self,
+        mapping: Option<Mapping>,
+        text: &str,
+        members: &[Member],
+        position: usize,
+    ) -> Result<Result<(), Refusal>, schemas::Error> {
         if self.context.redactor.is_clean(text.as_bytes()) {
-            return self.take(text, members, &[], position);
+            return self.take(mapping, text, members, &[], position);
         }
         let redacted = match self.context.redactor.redact_json(text) {
             Ok(redacted) => redacted,
             Err(error) => return Ok(Err(Refusal::new(Code::Unredactable, error.to_string()))),
         };
         let Cow::Owned(clean) = &redacted.text else {
-            return self.take(text, members, &[], position);
+            return self.take(mapping, text, members, &[], position);
         };
         // The members point into the text that is gone: they are found anew in what is left of it.
         let mut scanner = std::mem::take(&mut self.rescanner);
         let outcome = match scanner.value(clean.as_bytes()) {
             Ok(scanned) if scanned.end == clean.len() && !scanned.has_lone_surrogate => {
-                self.take(clean, scanner.members(), &redacted.removed.items(), position)
+                self.take(mapping, clean, scanner.members(), &redacted.removed.items(), position)
             }
             _ => Ok(Err(Refusal::new(
                 Code::Unredactable,
@@ -211,6 +231,7 @@ impl Parser<'_> {
 
     fn take(
         &mut self,
+        mapping: Option<Mapping>,
         text: &str,
         members: &[Member],
         redactions: &[String],
@@ -219,7 +240,7 @@ impl Parser<'_> {
         if let Err(refusal) = check_size(text, members.len()) {
             return Ok(Err(refusal));
         }
-        let Context { mapping, mappings, now_us, .. } = *self.context;
+        let Context { mappings, now_us, .. } = *self.context;
         let mapping = match self.reader.recognise(text, members, mapping, mappings) {
             Ok(mapping) => mapping,
             Err(refusal) => return Ok(Err(refusal)),
@@ -258,12 +279,14 @@ impl Parser<'_> {
         }
         let mut scanner = Scanner::default();
         let (mut events, mut origins) = (Vec::with_capacity(parts.len()), Vec::new());
+        let mut ids = HashSet::new();
         for part in parts {
             if scanner.value(part.as_bytes()).is_err() {
                 return Ok(Err(Refusal::new(Code::BadJson, "a part of the record is no JSON value")));
             }
             match self.reader.read(part, scanner.members(), mapping, mappings, now_us) {
-                Ok(event) => {
+                Ok(mut event) => {
+                    own_id(&mut event, events.len(), &mut ids);
                     origins.push(self.reader.origins.clone());
                     events.push(event);
                 }
@@ -278,6 +301,18 @@ impl Parser<'_> {
         }
         Ok(Ok(()))
     }
+}
+
+/// Gives part number `part` of a record an id of its own where another part has the one that it has.
+fn own_id(event: &mut Event<'_>, part: usize, ids: &mut HashSet<String>) {
+    let Some(id) = event.text(place::EVENT_ID).map(Cow::into_owned) else { return };
+    if !ids.contains(&id) {
+        ids.insert(id);
+        return;
+    }
+    let id = format!("{id}#{part}");
+    let made = event.make(id);
+    event.put(place::EVENT_ID, made);
 }
 
 #[cfg(test)]

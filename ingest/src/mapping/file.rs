@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use schemas::Stream;
-use schemas::limits::MAPPING_FILE_BYTES_MAX;
+use schemas::limits::{JSON_DEPTH_MAX, MAPPING_FILE_BYTES_MAX};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -125,7 +125,15 @@ impl File<'_> {
             let what = "a path is a JSON pointer, such as \"/attributes/tool.name\", and may go on behind # in the JSON text of a string";
             self.error(at.clone(), format!("{text:?}: {what}"))
         };
-        Ok((keys(outer).ok_or_else(bad)?, inner.map(|inner| keys(inner).ok_or_else(bad)).transpose()?))
+        let keys = |text: &str| match keys(text).ok_or_else(bad)? {
+            // No record is deeper.
+            keys if keys.len() > JSON_DEPTH_MAX => {
+                let what = format!("a path has at most {JSON_DEPTH_MAX} keys, this one has {}", keys.len());
+                Err(self.error(at.clone(), what))
+            }
+            keys => Ok(keys),
+        };
+        Ok((keys(outer)?, inner.map(keys).transpose()?))
     }
 
     pub(super) fn test(self, value: &At<'_>) -> Result<Test, Error> {

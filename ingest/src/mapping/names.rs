@@ -18,6 +18,8 @@ pub(crate) mod sign {
     pub(crate) const SIMPLE_SUBJECT: u8 = 8;
     /// A subject, unless its value is a method of HTTP.
     pub(crate) const METHOD: u8 = 16;
+    /// A message of the wire, whose author chooses its keys: no event, unless the sender says so.
+    pub(crate) const MESSAGE: u8 = 32;
 }
 
 /// How a value becomes a cell.
@@ -59,7 +61,7 @@ pub(crate) const RESERVED: [&str; 12] = [
     "raw",
 ];
 
-const SLOTS: usize = 1024;
+pub(super) const SLOTS: usize = 1024;
 
 /// All known keys, found by an open-addressing table over [`hash`].
 #[derive(Debug)]
@@ -102,6 +104,7 @@ impl Names {
             ("timestamp", sign::TIMESTAMP),
             ("server", sign::SIMPLE_SUBJECT),
             ("capabilityName", sign::SIMPLE_SUBJECT),
+            ("jsonrpc", sign::MESSAGE),
         ] {
             names.name(key).signs |= sign;
         }
@@ -151,7 +154,7 @@ impl Names {
 
 /// A place in the table: the ends and the length of a key tell the known ones well apart.
 #[inline]
-fn hash(key: &[u8]) -> usize {
+pub(super) fn hash(key: &[u8]) -> usize {
     let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
     let (head, tail) = match (key.first_chunk::<8>(), key.last_chunk::<8>()) {
         (Some(head), Some(tail)) => (word(head), word(tail)),

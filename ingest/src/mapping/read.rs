@@ -14,7 +14,7 @@ use super::plan::{
     Condition, Conversion, Filling, Path, Piece, Plan, Rule, Source, Test, Turn, address, column_unit_ns,
     duration, moment_ns, scaled,
 };
-use super::walk::{Walk, find, inside};
+use super::walk::{Found, Walk, find, inside};
 use crate::columns::place;
 use crate::normalise::time::{self, from_text};
 use crate::normalise::{Cell, Event, STRING_MARK, Shape, convert_plain, duplicate, is_decimal, key, shape};
@@ -37,21 +37,13 @@ impl Plan {
         now_us: i64,
         origins: &mut Vec<Origin>,
     ) -> Result<(), Refusal> {
-        let mut walk = Walk {
-            plan: self,
-            found: vec![None; self.nodes.len()],
-            leaf: vec![false; self.nodes.len()],
-            loose: Vec::with_capacity(16),
-            twice: None,
-        };
-        let root = self.nodes.first().ok_or_else(|| Refusal::new(Code::Unmapped, "an empty mapping"))?;
-        for member in members {
-            walk.member(root, key(text, member), member.value(text), false);
+        let Walk { found, leaf, loose, twice, .. } = self.walk(text, members);
+        if loose.len() > EVENT_KEYS_MAX {
+            return Err(too_many_keys());
         }
-        if let Some(twice) = walk.twice {
+        if let Some(twice) = twice {
             return Err(duplicate(&twice));
         }
-        let Walk { found, leaf, loose, .. } = walk;
         let record = Record { plan: self, found };
         let mut taken: Vec<(usize, Option<&'static str>)> = Vec::new();
         for filling in &self.columns {
@@ -62,7 +54,7 @@ impl Plan {
         }
         event.attributes = loose;
         for (at, (node, value)) in self.nodes.iter().zip(&record.found).enumerate() {
-            if let Some(value) = value.filter(|_| leaf.get(at) == Some(&true)) {
+            if let (Found::One(value), Some(true)) = (value, leaf.get(at)) {
                 match taken.iter().find(|(node, _)| *node == at) {
                     Some((_, None)) => {}
                     Some((_, Some(mark))) => event.attributes.push((Cow::Borrowed(&node.name), *mark)),
@@ -71,6 +63,30 @@ impl Plan {
             }
         }
         check_size(event)
+    }
+
+    fn walk<'a>(&'a self, text: &'a str, members: &[Member]) -> Walk<'a> {
+        let mut walk = Walk {
+            plan: self,
+            found: vec![Found::Nothing; self.nodes.len()],
+            leaf: vec![false; self.nodes.len()],
+            loose: Vec::with_capacity(16),
+            twice: None,
+        };
+        let Some(root) = self.nodes.first() else { return walk };
+        for member in members {
+            walk.member(root, key(text, member), member.value(text), false);
+            if walk.goes_on().is_break() {
+                break;
+            }
+        }
+        walk
+    }
+
+    /// How many attributes without a name in the mapping the walk over a record keeps.
+    #[cfg(test)]
+    pub(crate) fn walked(&self, text: &str, members: &[Member]) -> usize {
+        self.walk(text, members).loose.len()
     }
 
     /// The records of which `text` is several; none where it is one.
@@ -109,9 +125,7 @@ impl Plan {
 /// Refuses what could not be stored as one value.
 fn check_size(event: &Event<'_>) -> Result<(), Refusal> {
     if event.attributes.len() > EVENT_KEYS_MAX {
-        let detail =
-            format!("the record has over {EVENT_KEYS_MAX} keys that no column takes; nest some of them");
-        return Err(Refusal::new(Code::TooManyKeys, detail));
+        return Err(too_many_keys());
     }
     let bytes = event
         .attributes
@@ -123,6 +137,18 @@ fn check_size(event: &Event<'_>) -> Result<(), Refusal> {
         return Err(Refusal::new(Code::TooLarge, detail));
     }
     Ok(())
+}
+
+fn too_many_keys() -> Refusal {
+    let detail = format!("the record has over {EVENT_KEYS_MAX} keys that no column takes; nest some of them");
+    Refusal::new(Code::TooManyKeys, detail)
+}
+
+/// Why a column has no value by any rule.
+enum Stop {
+    /// What a rule asks for stands twice inside what is kept whole: which of the two holds is anybody's guess.
+    Twice,
+    Refused(Refusal),
 }
 
 /// A value, or one from inside the JSON text of a string.
@@ -156,11 +182,12 @@ impl<'a> Outcome<'a> {
 /// What the walk found.
 struct Record<'a> {
     plan: &'a Plan,
-    found: Vec<Option<Value<'a>>>,
+    found: Vec<Found<'a>>,
 }
 
 impl<'a> Record<'a> {
-    /// Fills one column by the first rule that gives a value.
+    /// Fills one column by the first rule that gives a value. One that cannot be told whether it does leaves the column open:
+    /// a later one must not speak in its place.
     fn fill(
         &self,
         event: &mut Event<'a>,
@@ -170,10 +197,19 @@ impl<'a> Record<'a> {
         origins: &mut Vec<Origin>,
     ) -> Result<(), Refusal> {
         for (number, rule) in filling.rules.iter().enumerate() {
-            if !rule.when.iter().all(|condition| self.holds(condition)) {
-                continue;
-            }
-            let Some(outcome) = self.outcome(event, filling.place, rule, now_us)? else { continue };
+            let outcome = match self.result(event, filling.place, rule, now_us) {
+                Ok(Some(outcome)) => outcome,
+                Ok(None) => continue,
+                Err(Stop::Refused(refusal)) => return Err(refusal),
+                Err(Stop::Twice) => {
+                    event.is_ambiguous = true;
+                    if let Shape::Word(_) = shape(filling.place) {
+                        event.put(filling.place, Cell::Text(UNKNOWN));
+                    }
+                    origins.push((filling.place, number));
+                    break;
+                }
+            };
             event.put(filling.place, outcome.cell);
             origins.push((filling.place, number));
             if let (true, true, Some(node)) = (filling.takes, outcome.is_exact, rule.taken_node()) {
@@ -184,17 +220,38 @@ impl<'a> Record<'a> {
         Ok(())
     }
 
-    fn holds(&self, condition: &Condition) -> bool {
-        let fetched = self.fetch(&condition.path);
+    /// What `rule` gives.
+    fn result(
+        &self,
+        event: &mut Event<'a>,
+        at: usize,
+        rule: &'a Rule,
+        now_us: i64,
+    ) -> Result<Option<Outcome<'a>>, Stop> {
+        for condition in &rule.when {
+            if !self.holds(condition)? {
+                return Ok(None);
+            }
+        }
+        self.outcome(event, at, rule, now_us)
+    }
+
+    fn holds(&self, condition: &Condition) -> Result<bool, Stop> {
+        let fetched = self.fetch(&condition.path)?;
         let value = fetched.as_ref().map(Fetched::value);
-        match &condition.test {
+        Ok(match &condition.test {
             Test::Same(other) => {
-                let other = self.fetch(other);
+                let other = self.fetch(other)?;
                 let other = other.as_ref().and_then(|other| other.value().text());
                 other.is_some() && value.and_then(Value::text) == other
             }
             test => test.passes(value),
-        }
+        })
+    }
+
+    /// The text of what stands at `path`.
+    fn text(&self, path: &Path) -> Result<Option<String>, Stop> {
+        Ok(self.fetch(path)?.and_then(|fetched| fetched.value().text().map(Cow::into_owned)))
     }
 
     fn outcome(
@@ -203,7 +260,7 @@ impl<'a> Record<'a> {
         at: usize,
         rule: &'a Rule,
         now_us: i64,
-    ) -> Result<Option<Outcome<'a>>, Refusal> {
+    ) -> Result<Option<Outcome<'a>>, Stop> {
         let text = match &rule.from {
             Source::Constant(text) => {
                 return Ok(match (shape(at), text.parse::<i64>()) {
@@ -219,10 +276,12 @@ impl<'a> Record<'a> {
                 return Ok(Some(Outcome::of(Cell::Int(now_us))));
             }
             Source::Between(start, end) => {
-                let moment = |path| moment_ns(&self.fetch(path)?.value().text()?, rule.turn.kind);
-                let us = moment(start).zip(moment(end)).filter(|(start, end)| start <= end);
+                // A start of 0 is one that nobody set.
+                let moment = |text: Option<String>| moment_ns(&text?, rule.turn.kind).filter(|ns| *ns > 0);
+                let (start, end) = (moment(self.text(start)?), moment(self.text(end)?));
+                let ns = start.zip(end).filter(|(start, end)| start <= end);
                 let target_ns = column_unit_ns(at).map(i128::from);
-                let span = us
+                let span = ns
                     .zip(target_ns)
                     .and_then(|((start, end), ns)| i64::try_from((end - start).div_euclid(ns)).ok());
                 return Ok(span.map(|span| Outcome::of(Cell::Int(span))));
@@ -232,9 +291,7 @@ impl<'a> Record<'a> {
                 for piece in pieces {
                     let text = match piece {
                         Piece::Literal(text) => Some(text.clone()),
-                        Piece::Path(path) => {
-                            self.fetch(path).and_then(|it| it.value().text().map(Cow::into_owned))
-                        }
+                        Piece::Path(path) => self.text(path)?,
                     };
                     is_there |= text.is_some() && matches!(piece, Piece::Path(_));
                     texts.extend(text);
@@ -245,7 +302,7 @@ impl<'a> Record<'a> {
                 Cow::Owned(texts.join(with.as_str()))
             }
             Source::Path(path) => {
-                let Some(fetched) = self.fetch(path) else { return Ok(None) };
+                let Some(fetched) = self.fetch(path)? else { return Ok(None) };
                 if let (Fetched::Here(value), true) = (&fetched, rule.turn.is_plain())
                     && let Some(outcome) = plain(at, *value, rule.turn.kind)
                 {
@@ -264,26 +321,33 @@ impl<'a> Record<'a> {
         let cell = turned(event, at, &rule.turn, text);
         if cell.is_none() && at == place::TIME {
             let detail = format!("mapping {}: no time comes of {}", self.plan.name, rule.text);
-            return Err(Refusal::new(Code::BadTime, detail));
+            return Err(Stop::Refused(Refusal::new(Code::BadTime, detail)));
         }
         Ok(cell.map(Outcome::of))
     }
 
     /// What stands at `path`, if it is something.
-    fn fetch(&self, path: &Path) -> Option<Fetched<'a>> {
-        let outer = self.found.get(path.node).copied().flatten()?;
-        let Some(keys) = &path.inside else {
-            return self.is_something(outer).then_some(Fetched::Here(outer));
+    fn fetch(&self, path: &Path) -> Result<Option<Fetched<'a>>, Stop> {
+        let outer = match self.found.get(path.node) {
+            Some(Found::One(outer)) => *outer,
+            Some(Found::Twice) => return Err(Stop::Twice),
+            Some(Found::Nothing) | None => return Ok(None),
         };
-        let text = outer.text().filter(|_| outer.kind == Kind::String)?;
+        let Some(keys) = &path.inside else {
+            return Ok(self.is_something(outer).then_some(Fetched::Here(outer)));
+        };
+        let Some(text) = outer.text().filter(|_| outer.kind == Kind::String) else { return Ok(None) };
         let json = text.trim();
-        if !scan::is_json(json) {
-            return None;
+        let Some(whole) = scan::value(json).filter(|_| scan::is_json(json)) else { return Ok(None) };
+        match inside(whole, keys) {
+            Found::One(value) if self.is_something(value) => Ok(Some(Fetched::Inside {
+                json: value.json.to_string(),
+                kind: value.kind,
+                escaped: value.escaped,
+            })),
+            Found::One(_) | Found::Nothing => Ok(None),
+            Found::Twice => Err(Stop::Twice),
         }
-        let value = scan::value(json)
-            .and_then(|value| inside(value, keys))
-            .filter(|value| self.is_something(*value))?;
-        Some(Fetched::Inside { json: value.json.to_string(), kind: value.kind, escaped: value.escaped })
     }
 
     fn is_something(&self, value: Value<'_>) -> bool {

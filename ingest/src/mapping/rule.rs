@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use schemas::vocabulary::UNKNOWN;
 use toml::de::{DeTable, DeValue};
 
 use super::file::{At, File, check_constant, conversion};
@@ -204,12 +205,22 @@ fn count(file: File<'_>, value: &At<'_>, what: &str) -> Result<usize, Error> {
     number.ok_or_else(|| file.error(value.span(), format!("{what} counts from 0")))
 }
 
+/// Whether the column says how a call went, or whether it was let through.
+fn is_verdict(place: usize) -> bool {
+    [place::STATUS, place::DECISION].contains(&place)
+}
+
 fn words(file: File<'_>, place: usize, value: &At<'_>) -> Result<Vec<(String, String)>, Error> {
     let mut words = Vec::new();
     for (word, value) in file.table(value, "words")?.iter() {
         let text = file.string(value, "a word's meaning")?;
         if !matches!(shape(place), Shape::Time) {
             check_constant(file, value.span(), place, text)?;
+        }
+        if word.get_ref() == "*" && is_verdict(place) && text != UNKNOWN {
+            let what =
+                "whatever nobody has seen yet would be read as this; say \"unknown\", or name the words";
+            return Err(file.error(value.span(), format!("\"*\" = {text:?}: {what}")));
         }
         words.push((word.get_ref().to_string(), text.to_string()));
     }

@@ -2,6 +2,7 @@
 
 use super::plan::{address, duration, scaled};
 use super::*;
+use schemas::limits::JSON_DEPTH_MAX;
 
 fn bad(text: &str) -> (usize, String) {
     match Mappings::with(&[("mine.toml".to_string(), text.to_string())]) {
@@ -69,6 +70,23 @@ fn mistakes_are_named_with_their_line() {
             6,
             "min, max",
         ),
+        (
+            columns(&format!(
+                "{time}status = {{ from = \"/s\", words = {{ bad = \"error\", \"*\" = \"ok\" }} }}"
+            )),
+            6,
+            "whatever nobody has seen yet",
+        ),
+        (
+            columns(&format!("{time}user_id = \"{}\"", "/u".repeat(JSON_DEPTH_MAX + 1))),
+            6,
+            "at most 64 keys, this one has 65",
+        ),
+        (
+            columns(&format!("{time}user_id = \"/a#{}\"", "/u".repeat(JSON_DEPTH_MAX + 1))),
+            6,
+            "at most 64 keys",
+        ),
         (columns(time) + &columns(time), 1, "is there twice"),
         (format!("#{}\n", "x".repeat(schemas::limits::MAPPING_FILE_BYTES_MAX)), 1, "split it"),
     ] {
@@ -82,6 +100,15 @@ fn mistakes_are_named_with_their_line() {
         .map(|at| format!("[[mapping]]\nname=\"m{at}/1\"\nwhen={{\"/a\"=true}}\ncolumns={{time=\"/t\"}}\n"))
         .collect();
     assert!(bad(&many).1.contains("more than"));
+}
+
+#[test]
+fn paths_go_as_deep_as_records_and_words_may_leave_open_what_is_not_known() {
+    let file = columns(&format!(
+        "time = \"/t\"\nuser_id = \"{}\"\nstatus = {{ from = \"/s\", words = {{ \"*\" = \"unknown\" }} }}",
+        "/u".repeat(JSON_DEPTH_MAX)
+    ));
+    assert!(Mappings::with(&[("mine.toml".to_string(), file)]).is_ok());
 }
 
 #[test]

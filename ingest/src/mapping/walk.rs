@@ -3,21 +3,32 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
+use schemas::limits::EVENT_KEYS_MAX;
+
 use super::plan::{Node, Plan};
 use crate::normalise::key;
 use crate::scan::{self, Kind, Member, Value};
 use crate::unescape::unescape;
 
+/// What stands at a path.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Found<'a> {
+    Nothing,
+    One(Value<'a>),
+    /// A key on the way stands twice, inside what is kept whole.
+    Twice,
+}
+
 /// Finds what the paths of a plan name.
 pub(super) struct Walk<'a> {
     pub(super) plan: &'a Plan,
     /// For each node what stands there.
-    pub(super) found: Vec<Option<Value<'a>>>,
+    pub(super) found: Vec<Found<'a>>,
     /// Whether it is an attribute, unless a column takes it over.
     pub(super) leaf: Vec<bool>,
-    /// Attributes that no path names.
+    /// Attributes that no path names; ends where there are more than a record may have.
     pub(super) loose: Vec<(Cow<'a, str>, &'a str)>,
-    /// A key that stands twice.
+    /// A key that stands twice where the record is taken apart: what is kept by its name could be kept once only.
     pub(super) twice: Option<String>,
 }
 
@@ -39,8 +50,8 @@ impl<'a> Walk<'a> {
             return;
         };
         match self.found.get_mut(at) {
-            Some(slot) if slot.is_none() => *slot = Some(value),
-            _ if only_looks => return,
+            Some(slot) if *slot == Found::Nothing => *slot = Found::One(value),
+            _ if only_looks => return self.twice(at),
             _ => {
                 self.twice.get_or_insert(key.into_owned());
                 return;
@@ -67,14 +78,30 @@ impl<'a> Walk<'a> {
         if node.is_array {
             scan::items(value.json, |at, item| {
                 self.member(node, at.to_string().into(), item, looks);
-                ControlFlow::Continue(())
+                self.goes_on()
             });
         } else {
             scan::members(value.json, |key, escaped, value| {
                 let key = if escaped { unescape(key) } else { Cow::Borrowed(key) };
                 self.member(node, key, value, looks);
-                ControlFlow::Continue(())
+                self.goes_on()
             });
+        }
+    }
+
+    /// Whether the record can still be kept: one with too many keys is refused, and is not worth the memory before.
+    pub(super) fn goes_on(&self) -> ControlFlow<()> {
+        if self.loose.len() > EVENT_KEYS_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// Leaves open what stands at the node `at` and inside it. No deeper than a path is long.
+    fn twice(&mut self, at: usize) {
+        if let Some(slot) = self.found.get_mut(at) {
+            *slot = Found::Twice;
+        }
+        let plan = self.plan;
+        for (_, inner) in plan.nodes.get(at).map(|node| node.inside.as_slice()).unwrap_or_default() {
+            self.twice(*inner);
         }
     }
 }
@@ -89,37 +116,45 @@ pub(super) fn escaped(key: &str) -> Cow<'_, str> {
     if key.contains(['~', '/']) { key.replace('~', "~0").replace('/', "~1").into() } else { key.into() }
 }
 
-/// What stands at `path` in the record `text`.
+/// What stands at `path` in the record `text`; of keys that stand twice, the first.
 pub(crate) fn find<'a>(text: &'a str, members: &[Member], path: &[String]) -> Option<Value<'a>> {
     let (first, rest) = path.split_first()?;
     let member = members.iter().find(|member| key(text, member) == first.as_str())?;
-    inside(member.value(text), rest)
+    rest.iter().try_fold(member.value(text), |value, key| step(value, key).0)
 }
 
 /// What stands at `path` in `value`.
-pub(super) fn inside<'a>(value: Value<'a>, path: &[String]) -> Option<Value<'a>> {
-    let Some((first, rest)) = path.split_first() else { return Some(value) };
-    let mut found = None;
+pub(super) fn inside<'a>(mut value: Value<'a>, path: &[String]) -> Found<'a> {
+    for key in path {
+        value = match step(value, key) {
+            (_, true) => return Found::Twice,
+            (Some(inner), false) => inner,
+            (None, false) => return Found::Nothing,
+        };
+    }
+    Found::One(value)
+}
+
+/// What stands first at `key` in `value`, and whether something stands there again.
+fn step<'a>(value: Value<'a>, wanted: &str) -> (Option<Value<'a>>, bool) {
+    let (mut found, mut is_twice) = (None, false);
     match value.kind {
         Kind::Object => scan::members(value.json, |key, escaped, value| {
-            let is_it = if escaped { unescape(key) == first.as_str() } else { key == first };
+            let is_it = if escaped { unescape(key) == wanted } else { key == wanted };
+            is_twice |= is_it && found.is_some();
             if is_it {
+                found.get_or_insert(value);
+            }
+            ControlFlow::Continue(())
+        }),
+        Kind::Array => scan::items(value.json, |at, value| {
+            if wanted.parse() == Ok(at) {
                 found = Some(value);
                 return ControlFlow::Break(());
             }
             ControlFlow::Continue(())
         }),
-        Kind::Array => {
-            let wanted = first.parse::<usize>().ok()?;
-            scan::items(value.json, |at, value| {
-                if at == wanted {
-                    found = Some(value);
-                    return ControlFlow::Break(());
-                }
-                ControlFlow::Continue(())
-            });
-        }
         _ => {}
     }
-    inside(found?, rest)
+    (found, is_twice)
 }

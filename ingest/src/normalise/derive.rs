@@ -1,9 +1,11 @@
 //! What an event says without saying it: kind, action, risk, decision, status.
 //!
-//! Only empty columns are filled; nothing of the source is replaced.
+//! Only empty columns are filled; nothing of the source is replaced. One thing excepted: where a mapping from a file makes of a
+//! record that it was denied and went well, it was denied; such a record's own words are in `attributes`.
 
 use super::{Cell, Event};
 use crate::columns::place;
+use crate::mapping::Mapping;
 
 /// Verbs of capability names, and what they do. The first known word of a name decides.
 const VERBS: [(&str, &[&str]); 5] = [
@@ -101,6 +103,11 @@ pub(super) fn fill(event: &mut Event<'_>) {
     if !event.has(place::RISK) {
         event.put(place::RISK, Cell::Text(risk(event.cell(place::ACTION))));
     }
+    let is_deny = event.cell(place::DECISION) == Cell::Text("deny");
+    if is_deny && event.cell(place::STATUS) == Cell::Text("ok") && matches!(event.mapping, Mapping::File(_)) {
+        event.put(place::STATUS, Cell::Text("denied"));
+        event.is_contradicted = true;
+    }
     let denied = event.cell(place::STATUS) == Cell::Text("denied");
     let basis = match (event.has(place::DECISION), denied) {
         (true, _) => Some("explicit"),
@@ -114,8 +121,7 @@ pub(super) fn fill(event: &mut Event<'_>) {
         event.put(place::DECISION_BASIS, Cell::Text(basis));
     }
     if !event.has(place::STATUS) {
-        let deny = event.cell(place::DECISION) == Cell::Text("deny");
-        event.put(place::STATUS, Cell::Text(if deny { "denied" } else { "unknown" }));
+        event.put(place::STATUS, Cell::Text(if is_deny { "denied" } else { "unknown" }));
     }
 }
 
