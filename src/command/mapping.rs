@@ -121,16 +121,22 @@ fn line(record: &Explained) -> String {
     format!("{object}\n")
 }
 
+/// The text without what a terminal would obey: records are other people's.
+fn printable(text: &str) -> String {
+    let escaped = |c: char| if c.is_control() { c.escape_default().collect() } else { vec![c] };
+    text.chars().flat_map(escaped).collect()
+}
+
 /// One record for people.
 fn shown(number: usize, record: &Explained, is_wanted: bool) -> String {
     let note = if is_wanted { "" } else { ", which is not the one under test" };
     let mut text = format!("event {number}: {}{note}\n", record.mapping);
     for (name, value, from) in &record.columns {
-        text.push_str(&format!("  {name:<20} {value:<40} from {from}\n"));
+        text.push_str(&format!("  {name:<20} {:<40} from {from}\n", printable(value)));
     }
     text.push_str("  stays in attributes\n");
     for (name, json) in &record.attributes {
-        text.push_str(&format!("    {name} = {json}\n"));
+        text.push_str(&format!("    {} = {}\n", printable(name), printable(json)));
     }
     let redactions =
         if record.redactions.is_empty() { "nothing".to_string() } else { record.redactions.join(", ") };
