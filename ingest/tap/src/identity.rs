@@ -1,7 +1,7 @@
 //! Who is at the two ends, as far as flags and messages say.
 
 use crate::definition::Tools;
-use crate::event::Event;
+use crate::event::{Event, Short};
 use crate::message::{Members, Params};
 
 /// Key of the client's name and version in the `_meta` of a request.
@@ -33,13 +33,17 @@ pub struct Given {
 /// What one connection knows.
 #[derive(Debug)]
 pub struct Identity {
-    given: Given,
-    session: String,
-    client: Option<String>,
-    server: Option<String>,
-    server_version: Option<String>,
-    protocol_version: Option<String>,
-    seen_with: Vec<(&'static str, String)>,
+    /// Columns that flags set.
+    given: Vec<(&'static str, Short)>,
+    transport: &'static str,
+    is_session_given: bool,
+    is_server_given: bool,
+    session: Short,
+    client: Option<Short>,
+    server: Option<Short>,
+    server_version: Option<Short>,
+    protocol_version: Option<Short>,
+    seen_with: Vec<(&'static str, Short)>,
     /// What the server's tools are.
     pub tools: Tools,
 }
@@ -47,12 +51,18 @@ pub struct Identity {
 impl Identity {
     /// Nothing yet but what is given; the session is called `session` unless that is given too.
     pub fn new(given: Given, session: &str) -> Identity {
-        let session = given.session.clone().unwrap_or_else(|| session.to_string());
+        let columns =
+            [("user_id", &given.user), ("agent_id", &given.agent), ("environment", &given.environment)];
+        let columns =
+            columns.into_iter().filter_map(|(key, value)| Some((key, Short::new(value.as_deref()?))));
         Identity {
-            given,
-            session,
+            given: columns.collect(),
+            transport: given.transport,
+            is_session_given: given.session.is_some(),
+            is_server_given: given.server.is_some(),
+            session: Short::new(given.session.as_deref().unwrap_or(session)),
             client: None,
-            server: None,
+            server: given.server.as_deref().or(given.program.as_deref()).map(Short::new),
             server_version: None,
             protocol_version: None,
             seen_with: Vec::new(),
@@ -68,9 +78,10 @@ impl Identity {
             (params.meta.object(CLIENT_INFO), params.meta.text(PROTOCOL_VERSION))
         };
         if let Some((name, version)) = info.and_then(|info| name_and_version(&info)) {
-            self.client = Some(version.map_or_else(|| name.clone(), |version| format!("{name}/{version}")));
+            let whole = version.map_or_else(|| name.clone(), |version| format!("{name}/{version}"));
+            self.client = Some(Short::new(&whole));
         }
-        self.protocol_version = version.or(self.protocol_version.take());
+        self.protocol_version = version.as_deref().map(Short::new).or(self.protocol_version.take());
     }
 
     /// From a result.
@@ -81,48 +92,48 @@ impl Identity {
             (result.object("_meta").and_then(|meta| meta.object(SERVER_INFO)), None)
         };
         if let Some((name, version)) = info.and_then(|info| name_and_version(&info)) {
-            self.server = Some(name);
-            self.server_version = version;
+            if !self.is_server_given {
+                self.server = Some(Short::new(&name));
+            }
+            self.server_version = version.as_deref().map(Short::new);
         }
-        self.protocol_version = version.or(self.protocol_version.take());
+        self.protocol_version = version.as_deref().map(Short::new).or(self.protocol_version.take());
     }
 
     /// Names the session, where the transport knows it.
     pub fn in_session(&mut self, session: &str) {
-        if self.given.session.is_none() {
-            self.session = session.to_string();
+        if !self.is_session_given {
+            self.session = Short::new(session);
         }
     }
 
     /// The protocol's version, where the transport says it.
     pub fn in_version(&mut self, version: &str) {
-        self.protocol_version = Some(version.to_string());
+        self.protocol_version = Some(Short::new(version));
     }
 
     /// Columns and attributes of what is seen from now on, where the transport gives them.
     pub fn seen_with(&mut self, seen: Vec<(&'static str, String)>) {
-        self.seen_with = seen;
+        self.seen_with = seen.into_iter().map(|(key, value)| (key, Short::new(&value))).collect();
     }
 
     /// Writes it into an event.
     pub fn write(&self, event: &mut Event) {
-        let Given { server, program, user, agent, environment, transport, .. } = &self.given;
-        event.text("observer", "tap").text("transport", transport);
-        event.optional("session_id", Some(self.session.as_str()).filter(|session| !session.is_empty()));
-        let server = server.as_ref().or(self.server.as_ref()).or(program.as_ref());
+        event.text("observer", "tap").text("transport", self.transport);
+        let session = Some(&self.session).filter(|session| !session.as_str().is_empty());
         for (key, value) in [
-            ("server", server),
+            ("session_id", session),
+            ("server", self.server.as_ref()),
             ("server_version", self.server_version.as_ref()),
             ("client", self.client.as_ref()),
             ("protocol_version", self.protocol_version.as_ref()),
-            ("user_id", user.as_ref()),
-            ("agent_id", agent.as_ref()),
-            ("environment", environment.as_ref()),
         ] {
-            event.optional(key, value.map(String::as_str));
+            if let Some(value) = value {
+                event.short(key, value);
+            }
         }
-        for (key, value) in &self.seen_with {
-            event.text(key, value);
+        for (key, value) in self.given.iter().chain(&self.seen_with) {
+            event.short(key, value);
         }
     }
 }

@@ -14,6 +14,22 @@ pub const TAP_VALUE_BYTES_MAX: usize = 4 << 20;
 pub const TAP_PENDING_MAX: usize = 4096;
 /// Bytes that such requests may hold.
 pub const TAP_PENDING_BYTES_MAX: usize = 16 << 20;
+/// Bytes of one event; over them its largest values are left out, and the event says so.
+pub const TAP_EVENT_BYTES_MAX: usize = 12 << 20;
+/// Bytes of a field at which it is among those that may be left out for that.
+pub const TAP_LARGE_FIELD_BYTES: usize = 64 << 10;
+/// Bytes of a name or a version of either end, as JSON; of a longer one the beginning is recorded, and the event says so.
+pub const TAP_IDENTITY_BYTES_MAX: usize = 1 << 10;
+/// Bytes of an id, a token or a name that is held to be found again; a longer one is held as its hash.
+pub const TAP_KEY_BYTES_MAX: usize = 256;
+/// Bytes of the last progress of a request, held while it waits; longer ones are left out, and the event says so.
+pub const TAP_PROGRESS_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a tool's annotations that are held; longer ones are left out, and the event says so.
+pub const TAP_ANNOTATIONS_BYTES_MAX: usize = 4 << 10;
+/// Messages of one batch that are read; those beyond are counted.
+pub const TAP_BATCH_MESSAGES_MAX: usize = 4096;
+/// Tools of one list that are read; those beyond are counted.
+pub const TAP_LISTED_TOOLS_MAX: usize = 4096;
 /// Tool definitions known at once, and states of calls in several rounds.
 pub const TAP_KNOWN_MAX: usize = 4096;
 /// Bytes of a spool directory, all taps in it together.
