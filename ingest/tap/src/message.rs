@@ -4,9 +4,10 @@
 //! server and another to the record. That it stood twice is said.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
+use schemas::limits::{TAP_BATCH_MESSAGES_MAX, TAP_KEY_BYTES_MAX};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -31,6 +32,11 @@ impl<'a> Members<'a> {
     /// The value under `key`, if it is a string.
     pub fn text(&self, key: &str) -> Option<String> {
         self.get(key).and_then(text)
+    }
+
+    /// Each key once, with its last value, in the order of the keys.
+    pub fn last_values(&self) -> BTreeMap<&str, &'a str> {
+        self.members.iter().map(|(key, value)| (key.as_ref(), value.get())).collect()
     }
 
     /// The object under `key`.
@@ -129,6 +135,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     }
 }
 
+/// What stands for `text` where it is held to be found again: itself, or the hash of a long one.
+pub fn key(text: &str) -> Cow<'_, str> {
+    if text.len() <= TAP_KEY_BYTES_MAX {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(format!("blake3:{}", blake3::hash(text.as_bytes()).to_hex()))
+}
+
 /// The id of a request: a string and a number of the same characters are two ids.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Id {
@@ -136,12 +150,17 @@ pub enum Id {
     Text(String),
     /// A number, as it is written.
     Number(String),
+    /// The hash of a long one, as it is written.
+    Long(String),
 }
 
 impl Id {
     /// Of the JSON text `json`.
     pub fn of(json: &str) -> Option<Id> {
         match json.bytes().next()? {
+            b'"' | b'-' | b'0'..=b'9' if json.len() > TAP_KEY_BYTES_MAX => {
+                Some(Id::Long(key(json).into_owned()))
+            }
             b'"' => text(json).map(Id::Text),
             b'-' | b'0'..=b'9' => Some(Id::Number(json.to_string())),
             _ => None,
@@ -151,8 +170,16 @@ impl Id {
     /// As an event says it.
     pub fn as_text(&self) -> &str {
         match self {
-            Id::Text(text) | Id::Number(text) => text,
+            Id::Text(text) | Id::Number(text) | Id::Long(text) => text,
         }
+    }
+
+    /// The number that some peers make of it: `"1"`, `1` and `1.0` are one id to who converts ids before looking them up.
+    pub fn number(&self) -> Option<f64> {
+        let (Id::Text(text) | Id::Number(text)) = self else { return None };
+        let is_decimal =
+            text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'-' | b'+' | b'e' | b'E'));
+        text.parse().ok().filter(|number: &f64| is_decimal && number.is_finite())
     }
 }
 
@@ -181,6 +208,8 @@ pub enum Message<'a> {
         id: Option<Id>,
         /// What came of it.
         outcome: Outcome<'a>,
+        /// Whether a key of the message or of its result stands twice.
+        has_repeated: bool,
     },
 }
 
@@ -206,25 +235,35 @@ pub enum Outcome<'a> {
     Error(&'a str),
 }
 
-/// The messages of a line: one, or those of a batch. None if the line, or a part of it, is no JSON-RPC; what is in the
-/// vector then came before that part.
-pub fn parse(line: &str) -> (Vec<(Message<'_>, usize)>, bool) {
+/// The messages of a line.
+#[derive(Debug, Default)]
+pub struct Parsed<'a> {
+    /// One, or those of a batch up to the limit of one batch, each with its bytes.
+    pub messages: Vec<(Message<'a>, usize)>,
+    /// Whether all of the line that was read is JSON-RPC.
+    pub is_whole: bool,
+    /// Parts of a batch beyond its limit, which were not read.
+    pub beyond: usize,
+}
+
+/// Reads a line.
+pub fn parse(line: &str) -> Parsed<'_> {
     let line = line.trim();
     if !line.starts_with('[') {
         let message = one(line).map(|message| (message, line.len()));
         let is_whole = message.is_some();
-        return (message.into_iter().collect(), is_whole);
+        return Parsed { messages: message.into_iter().collect(), is_whole, beyond: 0 };
     }
-    let Ok(batch) = serde_json::from_str::<Vec<&RawValue>>(line) else { return (Vec::new(), false) };
-    let mut messages = Vec::with_capacity(batch.len());
-    let mut is_whole = !batch.is_empty();
-    for part in batch {
+    let Ok(batch) = serde_json::from_str::<Vec<&RawValue>>(line) else { return Parsed::default() };
+    let beyond = batch.len().saturating_sub(TAP_BATCH_MESSAGES_MAX);
+    let mut parsed = Parsed { messages: Vec::new(), is_whole: !batch.is_empty(), beyond };
+    for part in batch.into_iter().take(TAP_BATCH_MESSAGES_MAX) {
         match one(part.get()) {
-            Some(message) => messages.push((message, part.get().len())),
-            None => is_whole = false,
+            Some(message) => parsed.messages.push((message, part.get().len())),
+            None => parsed.is_whole = false,
         }
     }
-    (messages, is_whole)
+    parsed
 }
 
 fn one(json: &str) -> Option<Message<'_>> {
@@ -248,7 +287,9 @@ fn one(json: &str) -> Option<Message<'_>> {
         (None, None) if members.members.iter().any(|(key, _)| key == "result") => Outcome::Result("null"),
         (None, None) => return None,
     };
-    Some(Message::Reply { id, outcome })
+    let inner = members.object("result").unwrap_or_default();
+    let has_repeated = members.has_repeated() || inner.has_repeated();
+    Some(Message::Reply { id, outcome, has_repeated })
 }
 
 #[cfg(test)]
@@ -256,7 +297,7 @@ mod tests {
     use super::*;
 
     fn kinds(line: &str) -> (Vec<&'static str>, bool) {
-        let (messages, is_whole) = parse(line);
+        let Parsed { messages, is_whole, .. } = parse(line);
         let kind = |message: &Message<'_>| match message {
             Message::Request { .. } => "request",
             Message::Notification { .. } => "notification",
@@ -288,7 +329,7 @@ mod tests {
 
     #[test]
     fn the_last_of_two_equal_keys_holds_and_odd_texts_are_read() {
-        let (messages, _) =
+        let Parsed { messages, .. } =
             parse(r#"{"id":1,"method":"a","m\u0065thod":"tools/call","params":{"x":1,"x":2}}"#);
         let [(Message::Request { method, params, .. }, _)] = messages.as_slice() else { panic!() };
         assert_eq!((method.as_str(), params.members.get("x")), ("tools/call", Some("2")));
@@ -298,5 +339,27 @@ mod tests {
         assert_eq!(text("1"), None);
         assert_ne!(Id::of("1"), Id::of("\"1\""));
         assert_eq!(Id::of("\"\\u0031\""), Id::of("\"1\""));
+        for line in [r#"{"id":1,"id":2,"result":{}}"#, r#"{"id":1,"result":{"a":1,"a":2}}"#] {
+            let Parsed { messages, .. } = parse(line);
+            assert!(
+                matches!(messages.as_slice(), [(Message::Reply { has_repeated: true, .. }, _)]),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn ids_are_one_number_only_where_they_are_decimal() {
+        let number = |json: &str| Id::of(json).unwrap().number();
+        for json in ["1", "\"1\"", "1.0", "1e0", "\"1.0\""] {
+            assert_eq!(number(json), Some(1.0), "{json}");
+        }
+        for json in ["\"\"", "\"inf\"", "\"NaN\"", "\"a1\"", "1e999", "\" 1\""] {
+            assert_eq!(number(json), None, "{json}");
+        }
+        let long = format!("\"{}\"", "x".repeat(TAP_KEY_BYTES_MAX));
+        let id = Id::of(&long).unwrap();
+        assert!(matches!(&id, Id::Long(hash) if hash.len() < 100) && id == Id::of(&long).unwrap());
+        assert_ne!(Some(id), Id::of(&long.replacen('x', "y", 1)));
     }
 }

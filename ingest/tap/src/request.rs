@@ -1,13 +1,15 @@
 //! What a request asks for, as an event's columns have it.
 
-use crate::event::Event;
-use crate::message::{Id, Params};
+use crate::event::{Event, quote};
+use crate::message::{Id, Members, Params, key, text};
 
 /// A request that has no reply yet.
 #[derive(Debug)]
 pub struct Request {
     /// Its id.
     pub id: Id,
+    /// The number that it is to some peers.
+    pub id_number: Option<f64>,
     /// What is asked for.
     pub method: String,
     /// Columns that its method and parameters give.
@@ -32,13 +34,14 @@ impl Request {
     /// Reads a request of `bytes` bytes.
     pub fn new(id: Id, method: String, params: &Params<'_>, bytes: usize) -> Request {
         let mut request = Request {
+            id_number: id.number(),
             id,
             columns: Vec::new(),
             arguments: None,
             others: Vec::new(),
             tool: None,
-            progress_token: params.meta.get("progressToken").map(str::to_string),
-            request_state: params.members.text("requestState"),
+            progress_token: params.meta.get("progressToken").map(|token| key(token).into_owned()),
+            request_state: params.members.text("requestState").map(|state| key(&state).into_owned()),
             bytes,
             has_repeated: params.has_repeated,
             method,
@@ -57,9 +60,10 @@ impl Request {
                 self.column("capability_type", Some("tool".to_string()));
                 self.column("capability", name.clone());
                 self.arguments = members.get("arguments").map(str::to_string);
-                self.tool = name;
+                self.tool = name.map(|name| key(&name).into_owned());
                 self.other("input_responses", members.get("inputResponses"));
                 self.other("task", members.get("task"));
+                self.rest(members, &["name"], &["arguments", "inputResponses", "task"]);
             }
             "resources/read" | "resources/subscribe" | "resources/unsubscribe" => {
                 self.column("capability_type", Some("resource".to_string()));
@@ -69,12 +73,14 @@ impl Request {
                 }
                 self.column("target", uri);
                 self.other("input_responses", members.get("inputResponses"));
+                self.rest(members, &["uri"], &["inputResponses"]);
             }
             "prompts/get" => {
                 self.column("capability_type", Some("prompt".to_string()));
                 self.column("capability", members.text("name"));
                 self.arguments = members.get("arguments").map(str::to_string);
                 self.other("input_responses", members.get("inputResponses"));
+                self.rest(members, &["name"], &["arguments", "inputResponses"]);
             }
             "completion/complete" => {
                 let reference = members.object("ref").unwrap_or_default();
@@ -128,11 +134,37 @@ impl Request {
         self.others.extend(json.map(|json| (name, json.to_string())));
     }
 
-    /// Bytes that it holds while it waits.
+    /// Keeps what has no column and no name of its own here: all but these texts and these values.
+    fn rest(&mut self, members: &Members<'_>, texts: &[&str], values: &[&str]) {
+        let mut rest = members.last_values();
+        rest.retain(|key, json| {
+            let is_kept = (texts.contains(key) && text(json).is_some()) || values.contains(key);
+            !is_kept && *json != "null"
+        });
+        if rest.is_empty() {
+            return;
+        }
+        let mut json = String::from("{");
+        for (key, value) in rest {
+            if json.len() > 1 {
+                json.push(',');
+            }
+            quote(&mut json, key);
+            json.push(':');
+            json.push_str(value);
+        }
+        json.push('}');
+        self.other("params_other", Some(&json));
+    }
+
+    /// Bytes that it holds while it waits: every text of it, what finds it by its id and its token, and itself.
     pub fn held_bytes(&self) -> usize {
+        let keys = [&self.progress_token, &self.request_state, &self.tool];
+        let keys: usize = keys.into_iter().flatten().map(String::len).sum();
         let columns: usize = self.columns.iter().map(|(_, value)| value.len()).sum();
         let others: usize = self.others.iter().map(|(_, value)| value.len()).sum();
-        self.method.len() + columns + others + self.arguments.as_ref().map_or(0, String::len)
+        let texts = self.method.len() + self.arguments.as_ref().map_or(0, String::len);
+        size_of::<Request>() + texts + columns + others + 2 * (self.id.as_text().len() + keys)
     }
 
     /// What kind of record it makes; none to leave that to the recorder, which tells it from the method.
@@ -160,5 +192,6 @@ impl Request {
         event.count("request_bytes", self.bytes as u64);
         event.flag("request_has_repeated_keys", self.has_repeated);
         event.flag("request_id_is_number", matches!(self.id, Id::Number(_)));
+        event.flag("request_id_is_hash", matches!(self.id, Id::Long(_)));
     }
 }

@@ -208,6 +208,151 @@ fn what_waits_is_bounded_in_number_and_bytes() {
     assert_eq!((join.rounds.len(), join.rounds_order.len()), (TAP_KNOWN_MAX, TAP_KNOWN_MAX));
 }
 
+/// Bytes of every text that a connection holds, as far as a peer chooses their length.
+fn held_texts(join: &Join) -> usize {
+    let ids: usize = join.by_id.keys().map(|(_, id)| id.as_text().len()).sum();
+    let tokens: usize = join.by_progress.keys().map(|(_, token)| token.len()).sum();
+    let rounds: usize = join.rounds.iter().map(|(state, (call, _))| state.len() + call.len()).sum();
+    let order: usize = join.rounds_order.iter().map(String::len).sum();
+    let pending = join.pending.values().map(|pending| {
+        let request = &pending.request;
+        let columns: usize = request.columns.iter().map(|(_, value)| value.len()).sum();
+        let others: usize = request.others.iter().map(|(_, value)| value.len()).sum();
+        let texts = [&request.arguments, &request.tool, &request.progress_token, &request.request_state];
+        let texts: usize = texts.into_iter().flatten().map(String::len).sum();
+        let progress = pending.progress_last.as_ref().map_or(0, String::len);
+        request.method.len() + request.id.as_text().len() + columns + others + texts + progress
+    });
+    ids + tokens + rounds + order + pending.sum::<usize>()
+}
+
+#[test]
+fn long_ids_tokens_states_and_progress_are_not_held_at_their_length() {
+    let mut join = join();
+    let long = |at: usize| format!("{at}{}", "i".repeat(50_000));
+    let at = Moment::default();
+    for number in 0..1000 {
+        let mut out = Vec::new();
+        let asked = json!({"id": long(number), "method": "tools/call", "params": {"name": "t",
+            "_meta": {"progressToken": long(number)}, "requestState": long(number)}});
+        join.line(Side::Client, asked.to_string().as_bytes(), at, &mut out);
+        let told = json!({"method": "notifications/progress", "params": {"progressToken": long(number), "message": long(0)}});
+        join.line(Side::Server, told.to_string().as_bytes(), at, &mut out);
+        assert!(join.pending_bytes <= TAP_PENDING_BYTES_MAX);
+        if number % 3 == 0 {
+            let pending = json!({"id": long(number), "result": {"resultType": "input_required", "requestState": long(number)}});
+            join.line(Side::Server, pending.to_string().as_bytes(), at, &mut out);
+        }
+    }
+    // Everything that waits is within what is counted; what is known of rounds is short.
+    let rounds = TAP_KNOWN_MAX * 2 * (2 * schemas::limits::TAP_KEY_BYTES_MAX);
+    assert!(held_texts(&join) <= TAP_PENDING_BYTES_MAX + rounds, "{}", held_texts(&join));
+    assert!(held_texts(&join) <= join.pending_bytes + rounds);
+    // And a reply still finds its request by such an id, in the same call as the round before.
+    let mut out = Vec::new();
+    join.line(Side::Client, json!({"id": long(7), "method": "x"}).to_string().as_bytes(), at, &mut out);
+    let before = out.len();
+    join.line(Side::Server, json!({"id": long(7), "result": {}}).to_string().as_bytes(), at, &mut out);
+    let event: Value = serde_json::from_str(&out[before]).unwrap();
+    assert_eq!((event["method"].clone(), event["status"].clone()), (json!("x"), json!("ok")));
+    assert_eq!(event["request_id_is_hash"], true);
+}
+
+#[test]
+fn a_batch_beyond_its_limit_is_read_up_to_it_and_the_rest_is_counted() {
+    /// Holds one event at a time.
+    #[derive(Default)]
+    struct Counted(usize);
+    impl Out for Counted {
+        fn event(&mut self, _event: String) {
+            self.0 += 1;
+        }
+    }
+    let mut join = join();
+    let mut out = Counted::default();
+    let max = schemas::limits::TAP_BATCH_MESSAGES_MAX;
+    let batch = format!("[{}]", vec![r#"{"method":"x"}"#; max + 7].join(","));
+    join.line(Side::Client, batch.as_bytes(), Moment::default(), &mut out);
+    assert_eq!((out.0, join.batched_over, join.unparsed), (max, 7, 0));
+}
+
+#[test]
+fn a_reply_whose_id_has_another_type_is_joined_if_one_request_alone_can_be_meant() {
+    let made = events(&[
+        ("c", call(json!(1), "number")),
+        ("s", json!({"id": "1", "result": {}})),
+        ("c", call(json!("2"), "text")),
+        ("s", json!({"id": 2.0, "result": {}})),
+        ("c", call(json!(3), "one")),
+        ("c", call(json!("3"), "two")),
+        ("s", json!({"id": 3.0, "result": {}})),
+        ("s", json!({"id": "3", "result": {}})),
+        ("c", call(json!("a"), "word")),
+        ("s", json!({"id": "b", "result": {}})),
+    ]);
+    let of = |name: &str| made.iter().find(|event| event["capability"] == name).unwrap();
+    for (name, id) in [("number", "1"), ("text", "2.0")] {
+        assert_eq!((of(name)["status"].clone(), of(name)["reply_id"].clone()), (json!("ok"), json!(id)));
+        assert_eq!(of(name)["reply_id_differs"], true);
+    }
+    assert_eq!((of("one")["status"].clone(), of("two")["status"].clone()), (json!("unknown"), json!("ok")));
+    assert_eq!(
+        (of("two")["reply_id_differs"].clone(), of("word")["status"].clone()),
+        (Value::Null, json!("unknown"))
+    );
+    assert_eq!(made.iter().filter(|event| event["reply_without_request"] == true).count(), 2);
+}
+
+#[test]
+fn what_a_client_lists_is_no_tool_of_the_server() {
+    let tools = |hint: bool| json!({"tools": [{"name": "rm", "annotations": {"destructiveHint": hint}}]});
+    let made = events(&[
+        ("c", json!({"id": 1, "method": "tools/list"})),
+        ("s", json!({"id": 1, "result": tools(true)})),
+        ("s", json!({"id": 1, "method": "tools/list"})),
+        ("c", json!({"id": 1, "result": tools(false)})),
+        ("c", call(json!(2), "rm")),
+        ("s", json!({"id": 2, "result": {}})),
+    ]);
+    assert_eq!(made.iter().filter(|event| event["kind"] == "tool_definition").count(), 1, "{made:#?}");
+    assert_eq!(made.last().unwrap()["annotations"], json!({"destructiveHint": true}));
+}
+
+#[test]
+fn parameters_without_a_column_are_kept_and_repeated_keys_of_a_reply_are_said() {
+    let mut join = join();
+    let mut out = Vec::new();
+    let asked = r#"{"id":1,"method":"tools/call","params":{"name":7,"arguments":{},"new":1,"new":[2],"_meta":{"k":"v"}}}"#;
+    join.line(Side::Client, asked.as_bytes(), Moment::default(), &mut out);
+    let reply = r#"{"id":1,"result":{"content":[],"content":[1]}}"#;
+    join.line(Side::Server, reply.as_bytes(), Moment::default(), &mut out);
+    let event: Value = serde_json::from_str(&out[0]).unwrap();
+    assert_eq!(event["params_other"], json!({"name": 7, "new": [2], "_meta": {"k": "v"}}));
+    assert_eq!(
+        (event["reply_has_repeated_keys"].clone(), event["request_has_repeated_keys"].clone()),
+        (json!(true), json!(true))
+    );
+}
+
+#[test]
+fn long_names_of_either_end_do_not_swell_events() {
+    let long = "\u{1}".repeat(1 << 20);
+    let made = events(&[
+        (
+            "c",
+            json!({"id": 0, "method": "x", "params": {"_meta": {"io.modelcontextprotocol/clientInfo": {"name": long, "version": long}}}}),
+        ),
+        ("s", json!({"id": 0, "result": {"_meta": {"io.modelcontextprotocol/serverInfo": {"name": long}}}})),
+        ("c", json!({"method": "notifications/initialized"})),
+    ]);
+    let last = made.last().unwrap();
+    assert!(last.to_string().len() < 8 << 10, "{}", last.to_string().len());
+    assert_eq!(
+        (last["server_cut_from_bytes"].clone(), last["client_cut_from_bytes"].clone()),
+        (json!(1 << 20), json!((2 << 20) + 1))
+    );
+}
+
 #[test]
 fn junk_is_counted_and_stops_nothing() {
     let mut join = join();
