@@ -32,6 +32,7 @@ pub mod join;
 pub mod notice;
 
 mod observe;
+mod redacted;
 
 pub mod exchange;
 

@@ -8,9 +8,10 @@ use schemas::limits::{TAP_GATHER_MS, TAP_NOTICE_INTERVAL_US};
 
 use crate::clock::{Clock, Moment};
 use crate::identity::Given;
-use crate::join::Join;
+use crate::join::{Join, Out};
 use crate::lines::Lines;
 use crate::notice::Missing;
+use crate::redacted::redacted;
 use crate::spool::Spool;
 use crate::watch::{Piece, Seen, Side, Watched};
 
@@ -28,42 +29,62 @@ pub struct Observer {
     join: Join,
     client: Sent,
     server: Sent,
-    redactor: Redactor,
-    spool: Spool,
+    keeper: Keeper,
     clock: Clock,
-    unredactable: u64,
     /// What is on record as missing, drops apart, which the spool counts.
     told: Missing,
     told_us: i64,
-    events: Vec<String>,
+}
+
+/// Redacts events as soon as they are made, and gives them to the spool: however many a line makes, one is held.
+#[derive(Debug)]
+struct Keeper {
+    redactor: Redactor,
+    spool: Spool,
+    unredactable: u64,
+}
+
+impl Out for Keeper {
+    fn event(&mut self, event: String) {
+        match redacted(&self.redactor, event) {
+            Some(event) => drop(self.spool.append(&event)),
+            None => self.unredactable += 1,
+        }
+    }
+}
+
+/// What an observer made.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Made {
+    /// Events.
+    pub events: u64,
+    /// Those of them that could not be redacted.
+    pub unredactable: u64,
 }
 
 impl Observer {
-    /// Of one connection.
+    /// Of one connection; ids of its events come from `secret`.
     pub fn new(
         given: Given,
-        run: &[u8],
+        secret: &[u8],
         session: &str,
         redactor: Redactor,
         spool: Spool,
         clock: Clock,
     ) -> Observer {
         Observer {
-            join: Join::new(given, run, session),
+            join: Join::new(given, secret, session),
             client: Sent::default(),
             server: Sent::default(),
-            redactor,
-            spool,
+            keeper: Keeper { redactor, spool, unredactable: 0 },
             clock,
-            unredactable: 0,
             told: Missing::default(),
             told_us: 0,
-            events: Vec::new(),
         }
     }
 
-    /// Observes what is watched since `started` until both sides have ended; how many events it made.
-    pub fn run(mut self, watched: &Watched, started: Moment) -> u64 {
+    /// Observes what is watched since `started` until both sides have ended; what it made.
+    pub fn run(mut self, watched: &Watched, started: Moment) -> Made {
         self.session("start", started);
         let patience = Duration::from_micros(TAP_NOTICE_INTERVAL_US.unsigned_abs());
         loop {
@@ -80,19 +101,19 @@ impl Observer {
             std::thread::sleep(Duration::from_millis(TAP_GATHER_MS));
         }
         let at = self.clock.now();
-        self.join.end(at, &mut self.events);
+        self.join.end(at, &mut self.keeper);
         self.session("end", at);
         self.notice(true);
-        self.join.made
+        Made { events: self.join.made, unredactable: self.keeper.unredactable }
     }
 
     fn take(&mut self, seen: Seen) {
-        let Observer { join, client, server, events, .. } = self;
+        let Observer { join, client, server, keeper, .. } = self;
         let sent = if seen.side == Side::Client { client } else { server };
         let Sent { messages, bytes, lines } = sent;
         let mut line = |line: &[u8]| {
             *messages += 1;
-            join.line(seen.side, line, seen.at, events);
+            join.line(seen.side, line, seen.at, keeper);
         };
         match seen.piece {
             Piece::Bytes(piece) => {
@@ -105,7 +126,6 @@ impl Observer {
             }
             Piece::End => lines.end(&mut line),
         }
-        self.keep();
     }
 
     /// Puts a beginning or an end of the session on record.
@@ -119,18 +139,7 @@ impl Observer {
             event.count("bytes_from_server", self.server.bytes);
             event.count("duration_us", u64::try_from(at.monotonic_us).unwrap_or(0));
         }
-        self.join.emit(event, &mut self.events);
-        self.keep();
-    }
-
-    /// Redacts what was made, and gives it to the spool.
-    fn keep(&mut self) {
-        for event in self.events.drain(..) {
-            match redacted(&self.redactor, event) {
-                Some(event) => drop(self.spool.append(&event)),
-                None => self.unredactable += 1,
-            }
-        }
+        self.join.emit(event, &mut self.keeper);
     }
 
     fn missing(&self) -> Missing {
@@ -139,7 +148,8 @@ impl Observer {
             unobserved: client.unobserved + server.unobserved,
             too_long: client.too_long + server.too_long,
             unparsed: self.join.unparsed,
-            unredactable: self.unredactable,
+            batched_over: self.join.batched_over,
+            unredactable: self.keeper.unredactable,
             ..Missing::default()
         }
     }
@@ -147,12 +157,14 @@ impl Observer {
     /// Puts on record what is missing and not yet told of: now and then, and at the end, for which there is always room.
     fn notice(&mut self, is_end: bool) {
         let at = self.clock.now();
-        if !is_end && (at.monotonic_us - self.told_us < TAP_NOTICE_INTERVAL_US || !self.spool.has_room()) {
+        if !is_end
+            && (at.monotonic_us - self.told_us < TAP_NOTICE_INTERVAL_US || !self.keeper.spool.has_room())
+        {
             return;
         }
         self.told_us = at.monotonic_us;
         let now = self.missing();
-        let dropped = self.spool.dropped_unreported();
+        let dropped = self.keeper.spool.dropped_unreported();
         let missing = Missing { dropped, ..now.since(self.told) };
         if missing == Missing::default() {
             return;
@@ -162,7 +174,8 @@ impl Observer {
         let mut made = Vec::with_capacity(1);
         self.join.emit(event, &mut made);
         for event in made {
-            if self.spool.append_notice(&event, dropped) {
+            let event = redacted(&self.keeper.redactor, event);
+            if event.is_some_and(|event| self.keeper.spool.append_notice(&event, dropped)) {
                 self.told = now;
             } else {
                 self.join.made -= 1;
@@ -171,40 +184,41 @@ impl Observer {
     }
 }
 
-/// The event without secrets, and with a note of what was removed; none if it cannot be redacted.
-fn redacted(redactor: &Redactor, event: String) -> Option<String> {
-    if redactor.is_clean(event.as_bytes()) {
-        return Some(event);
-    }
-    let (text, removed) = {
-        let redacted = redactor.redact_json(&event).ok()?;
-        (redacted.text.into_owned(), redacted.removed.items())
-    };
-    if removed.is_empty() {
-        return Some(text);
-    }
-    let mut text = text;
-    text.pop().filter(|last| *last == '}')?;
-    text.push_str(",\"redacted_by_tap\":");
-    text.push_str(&serde_json::to_string(&removed).ok()?);
-    text.push('}');
-    Some(text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::watch::watch;
+
+    /// What is in the spool once `lines` were seen from the server and the connection has ended.
+    fn spooled(lines: &[&str]) -> String {
+        let home = tempfile::tempdir().unwrap();
+        let options =
+            crate::spool::Options { home: home.path().into(), bytes_max: 1 << 24, file_bytes: 1 << 20 };
+        let spool = Spool::create(options, "run").unwrap();
+        let given = Given { transport: "stdio", ..Given::default() };
+        let clock = Clock::start();
+        let redactor = Redactor::new([7; 32]);
+        let observer = Observer::new(given, b"secret", "s", redactor, spool.clone(), clock);
+        let (mut client, mut server, watched) = watch(1 << 20, 100);
+        client.see(clock.now(), b"{\"id\":1,\"method\":\"initialize\"}\n");
+        for line in lines {
+            server.see(clock.now(), format!("{line}\n").as_bytes());
+        }
+        client.end(clock.now());
+        server.end(clock.now());
+        observer.run(&watched, clock.now());
+        let batch = spool.reader().next(None).unwrap();
+        String::from_utf8(batch.body()).unwrap()
+    }
 
     #[test]
-    fn secrets_do_not_reach_the_spool_and_what_was_removed_is_said() {
-        let redactor = Redactor::new([7; 32]);
+    fn a_secret_in_the_name_of_a_server_is_in_no_event_and_in_no_notice() {
         let secret = format!("ghp_{}", "aB3dE5fG7hJ9kL2mN4pQ6rS8tU1vW0xYz123");
-        let event = format!(r#"{{"kind":"call","arguments":{{"note":"use {secret}"}}}}"#);
-        let text = redacted(&redactor, event).unwrap();
+        let hello = format!(r#"{{"id":1,"result":{{"serverInfo":{{"name":"key {secret}"}}}}}}"#);
+        let text = spooled(&[&hello, "no JSON"]);
+        assert!(text.contains("\"lines_unparsed\":1"), "{text}");
         assert!(!text.contains(&secret), "{text}");
-        let parsed: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert!(parsed["redacted_by_tap"][0].as_str().unwrap().starts_with("github_token:1"), "{text}");
-        let clean = r#"{"kind":"call"}"#.to_string();
-        assert_eq!(redacted(&redactor, clean.clone()), Some(clean));
+        let notice = text.lines().find(|line| line.contains("drop_notice")).unwrap();
+        assert!(notice.contains("redacted_by_tap"), "{notice}");
     }
 }

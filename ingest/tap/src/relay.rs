@@ -48,11 +48,13 @@ impl std::fmt::Debug for Options {
     }
 }
 
-/// What became of what was observed: `made = durable + duplicates + refused + dropped + left`.
+/// What became of what was observed: `made + adopted = durable + duplicates + refused + dropped + unredactable + left`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Events made.
+    /// Events made here, notices among them.
     pub made: u64,
+    /// Events that ended taps left behind, and that were sent here.
+    pub adopted: u64,
     /// On record at the service.
     pub durable: u64,
     /// On record there before.
@@ -61,6 +63,8 @@ pub struct Summary {
     pub refused: u64,
     /// For which there was no room.
     pub dropped: u64,
+    /// That could not be redacted, and so not be kept.
+    pub unredactable: u64,
 }
 
 /// The four ends.
@@ -160,8 +164,9 @@ fn be_nice() {
 fn observe(options: Options, watched: &Watched, clock: Clock, started: Moment) -> Summary {
     be_nice();
     let Options { given, spool_home, spool_bytes_max, redaction_key, transport } = options;
-    let mut random = [0; 8];
-    if let Err(error) = getrandom::fill(&mut random) {
+    // Ids of events come from the secret; the run's name is for everybody to see, and tells nothing of it.
+    let (mut random, mut secret) = ([0; 8], [0; 32]);
+    if let Err(error) = getrandom::fill(&mut random).and_then(|()| getrandom::fill(&mut secret)) {
         tracing::error!(%error, "no randomness: the server runs unobserved");
         return Summary::default();
     }
@@ -181,14 +186,14 @@ fn observe(options: Options, watched: &Watched, clock: Clock, started: Moment) -
     };
     let session = format!("tap-{run}");
     let sent = Arc::new(Sent::default());
-    let notices = Notices::new(given.clone(), run.as_bytes(), &session);
+    let notices = Notices::new(given.clone(), &secret, &session, Redactor::new(redaction_key));
     let sender = Sender::new(spool.clone(), transport, Arc::clone(&sent), notices, clock);
     let sending = std::thread::spawn(move || {
         be_nice();
         sender.run();
     });
     let observer =
-        Observer::new(given, run.as_bytes(), &session, Redactor::new(redaction_key), spool.clone(), clock);
+        Observer::new(given, &secret, &session, Redactor::new(redaction_key), spool.clone(), clock);
     // The spool is closed even if observing breaks off, so that what was observed is sent.
     let closing = Closing(spool.clone());
     let made = observer.run(watched, started);
@@ -198,11 +203,13 @@ fn observe(options: Options, watched: &Watched, clock: Clock, started: Moment) -
     }
     let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     let summary = Summary {
-        made,
+        made: made.events + count(&sent.noticed),
+        adopted: count(&sent.adopted),
         durable: count(&sent.durable),
         duplicates: count(&sent.duplicates),
         refused: count(&sent.refused),
         dropped: spool.dropped(),
+        unredactable: made.unredactable,
     };
     tracing::info!(?summary, "the tap has ended");
     summary

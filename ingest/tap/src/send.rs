@@ -1,14 +1,16 @@
 //! Events from the spool to the service, in order; what ended taps left behind goes first.
 //!
 //! An event leaves the spool when the service has answered for it: on record (200 means stable storage), known already, or
-//! refused with a reason. Everything else is tried again.
+//! refused with a reason. Everything else is tried again, whatever a proxy on the way says of it. How many were refused is put
+//! on record.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use schemas::limits::{
-    TAP_ADOPT_INTERVAL_MS, TAP_DRAIN_MS, TAP_RETRY_FIRST_MS, TAP_RETRY_LONGEST_MS, TAP_SYNC_INTERVAL_MS,
+    TAP_ADOPT_INTERVAL_MS, TAP_DRAIN_MS, TAP_NOTICE_INTERVAL_US, TAP_RETRY_FIRST_MS, TAP_RETRY_LONGEST_MS,
+    TAP_SYNC_INTERVAL_MS,
 };
 
 use crate::clock::Clock;
@@ -44,6 +46,10 @@ pub struct Sent {
     pub duplicates: AtomicU64,
     /// Refused by the service, with a reason.
     pub refused: AtomicU64,
+    /// Of all these, events that ended taps left behind.
+    pub adopted: AtomicU64,
+    /// Notices that were made here.
+    pub noticed: AtomicU64,
 }
 
 /// The service's answer to a batch, understood.
@@ -51,7 +57,7 @@ pub struct Sent {
 enum Verdict {
     /// All of it is dealt with.
     Done { durable: u64, duplicates: u64, refused: u64, reason: Option<String> },
-    /// Too much for one request, or one bad event spoils it: send it in halves.
+    /// Too much for one request, or one bad event spoils it: send it in halves. One event alone is refused by this.
     Halve { reason: String },
     /// Send it again, after so long. A mistake is nothing that passes by itself.
     Again { wait: Option<Duration>, reason: String, is_mistake: bool },
@@ -85,6 +91,10 @@ pub struct Sender {
     closed_us: Option<i64>,
     synced_us: i64,
     complained: bool,
+    /// Refused events that are on record as that, and since when.
+    refused_told: u64,
+    refused_told_us: i64,
+    has_told_all: bool,
 }
 
 impl std::fmt::Debug for Sender {
@@ -118,6 +128,9 @@ impl Sender {
             closed_us: None,
             synced_us: 0,
             complained: false,
+            refused_told: 0,
+            refused_told_us: 0,
+            has_told_all: false,
         }
     }
 
@@ -148,6 +161,8 @@ impl Sender {
             if !batch.events.is_empty() {
                 let spool = self.spool.clone();
                 self.deliver(batch, &mut |position| spool.acknowledge(position))?;
+            } else if self.tell_refused(reader.position()) {
+                continue;
             } else if !self.spool.wait(reader.position(), interval) && self.spool.is_closed() {
                 return Ok(());
             }
@@ -162,7 +177,11 @@ impl Sender {
             loop {
                 match reader.next(None) {
                     Ok(batch) if batch.events.is_empty() => break,
-                    Ok(batch) => self.deliver(batch, &mut |position| orphan.acknowledge(position))?,
+                    Ok(batch) => {
+                        let count = batch.events.len() as u64;
+                        self.deliver(batch, &mut |position| orphan.acknowledge(position))?;
+                        self.sent.adopted.fetch_add(count, Ordering::Relaxed);
+                    }
                     Err(error) => {
                         let directory = orphan.directory.display();
                         tracing::warn!(%directory, %error, "what an ended tap left cannot be read");
@@ -180,13 +199,41 @@ impl Sender {
         let dropped = orphan.dropped_unreported();
         let missing = Missing { dropped, broken_bytes, ..Missing::default() };
         if missing != Missing::default() {
-            let event = self.notices.event(missing, self.clock.now());
-            if !self.spool.append_notice(&event, 0) {
+            let run = orphan.directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let event = self.notices.of_ended_run(missing, &run, self.clock.now());
+            if !self.append_notice(event) {
                 return;
             }
             orphan.report(dropped);
         }
         orphan.remove();
+    }
+
+    fn append_notice(&self, event: Option<String>) -> bool {
+        let is_kept = event.is_some_and(|event| self.spool.append_notice(&event, 0));
+        self.sent.noticed.fetch_add(u64::from(is_kept), Ordering::Relaxed);
+        is_kept
+    }
+
+    /// Puts on record how many events were refused: now and then, and once when nothing else is left to send, so that a notice
+    /// that is refused as well is the last. True if there is a new notice to send.
+    fn tell_refused(&mut self, sent_to: Position) -> bool {
+        let refused = self.sent.refused.load(Ordering::Relaxed);
+        let missing = Missing { refused: refused - self.refused_told, ..Missing::default() };
+        // Once it is closed, its end moves no more but by notices.
+        let (now, is_last) = (self.clock.now(), self.spool.is_closed() && sent_to >= self.spool.end());
+        let is_time = is_last || now.monotonic_us - self.refused_told_us >= TAP_NOTICE_INTERVAL_US;
+        if missing.refused == 0 || !is_time || self.has_told_all {
+            return false;
+        }
+        self.has_told_all = is_last;
+        self.refused_told_us = now.monotonic_us;
+        let event = self.notices.of_this_run(missing, now);
+        let is_kept = self.append_notice(event);
+        if is_kept {
+            self.refused_told = refused;
+        }
+        is_kept
     }
 
     fn deliver(&mut self, batch: Batch, acknowledge: &mut dyn FnMut(Position)) -> Result<(), Stopped> {
@@ -293,12 +340,15 @@ fn verdict(answer: &Answer, count: u64) -> Verdict {
     let number = |name: &str| body.get(name).and_then(serde_json::Value::as_u64);
     let text = |name: &str| body.get(name).and_then(serde_json::Value::as_str);
     let reason = format!("{} {}", answer.status, text("detail").or(text("code")).unwrap_or_default());
+    // Whatever stands between answers as it likes: only the recorder's own word makes an event go.
+    let of_recorder = |code: &&str| text("type") == Some(&format!("urn:tachograph:problem:{code}"));
+    let code = text("code").filter(of_recorder);
     let first_refused = || {
         let rejected = body.get("rejected").and_then(|rejected| rejected.get(0))?;
         Some(format!("{}: {}", rejected.get("code")?.as_str()?, rejected.get("detail")?.as_str()?))
     };
-    match answer.status {
-        200 => match (number("accepted"), number("duplicates"), number("rejected_count")) {
+    match (answer.status, code) {
+        (200, _) => match (number("accepted"), number("duplicates"), number("rejected_count")) {
             (Some(durable), Some(duplicates), Some(refused)) if durable + duplicates + refused == count => {
                 Verdict::Done { durable, duplicates, refused, reason: first_refused() }
             }
@@ -308,14 +358,16 @@ fn verdict(answer: &Answer, count: u64) -> Verdict {
                 Verdict::Again { wait: None, reason, is_mistake: true }
             }
         },
-        400 if text("code") == Some("nothing_usable") => Verdict::Done {
+        (400, Some("nothing_usable")) => Verdict::Done {
             durable: 0,
             duplicates: 0,
             refused: count,
             reason: first_refused().or(Some(reason)),
         },
-        400 | 413 | 422 => Verdict::Halve { reason },
-        status => {
+        (413, Some("too_large")) | (422, Some("refused")) => Verdict::Halve { reason },
+        // A proxy may take less in one request than the recorder does; halves lose nothing, and one event is tried again.
+        (413, None) if count > 1 => Verdict::Halve { reason },
+        (status, _) => {
             let is_mistake = (300..500).contains(&status) && !matches!(status, 408 | 429);
             Verdict::Again { wait: answer.retry_after_s.map(Duration::from_secs), reason, is_mistake }
         }

@@ -2,6 +2,7 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 
 use proptest::prelude::*;
+use redact::Redactor;
 
 use super::*;
 use crate::identity::Given;
@@ -18,6 +19,8 @@ enum Mood {
     Broken,
     NotTheService,
     WrongToken,
+    /// Something between answers 400, 413 or 422.
+    Between(u16),
 }
 
 /// A service that remembers what it took.
@@ -44,24 +47,28 @@ impl Service {
             Mood::Broken => return answer(500, serde_json::json!({"code": "internal"})),
             Mood::NotTheService => return answer(200, serde_json::json!("hello")),
             Mood::WrongToken => return answer(401, serde_json::json!({"code": "unauthenticated"})),
+            Mood::Between(status) => {
+                return answer(status, serde_json::json!({"code": "refused", "detail": "no"}));
+            }
             Mood::Takes | Mood::Mute => {}
         }
         let text = std::str::from_utf8(body).unwrap();
         let events: Vec<u64> =
             text.lines().map(|line| line.split('"').nth(3).unwrap().parse().unwrap_or(u64::MAX)).collect();
         if events.len() > self.events_max {
-            return answer(413, serde_json::json!({"code": "too_large"}));
+            return answer(413, problem("too_large"));
         }
-        if text.contains("poison") {
-            return answer(422, serde_json::json!({"code": "refused"}));
+        if text.contains("\"poison\"") {
+            return answer(422, problem("refused"));
         }
-        let bad = text.lines().filter(|line| line.contains("bad")).count();
+        let is_bad = |line: &str| line.contains("\"bad\"");
+        let bad = text.lines().filter(|line| is_bad(line)).count();
         if bad == events.len() {
-            return answer(400, serde_json::json!({"code": "nothing_usable", "rejected_count": bad}));
+            return answer(400, problem("nothing_usable"));
         }
         let (mut accepted, mut duplicates) = (0, 0);
         for (event, line) in events.iter().zip(text.lines()) {
-            if line.contains("bad") {
+            if is_bad(line) {
             } else if self.known.insert(*event) {
                 self.order.push(*event);
                 accepted += 1;
@@ -80,6 +87,10 @@ impl Service {
     }
 }
 
+fn problem(code: &str) -> serde_json::Value {
+    serde_json::json!({"type": format!("urn:tachograph:problem:{code}"), "code": code})
+}
+
 struct Wire(Arc<Mutex<Service>>);
 
 impl Transport for Wire {
@@ -93,7 +104,8 @@ fn options(home: &std::path::Path) -> Options {
 }
 
 fn sender(spool: &Spool, service: &Arc<Mutex<Service>>, sent: &Arc<Sent>) -> Sender {
-    let notices = Notices::new(Given { transport: "stdio", ..Given::default() }, b"run", "s");
+    let given = Given { transport: "stdio", ..Given::default() };
+    let notices = Notices::new(given, b"run", "s", Redactor::new([1; 32]));
     let wire = Box::new(Wire(Arc::clone(service)));
     let mut sender = Sender::new(spool.clone(), wire, Arc::clone(sent), notices, Clock::start());
     let ms = Duration::from_millis(1);
@@ -124,6 +136,9 @@ fn moods() -> impl Strategy<Value = Vec<Mood>> {
         1 => Just(Mood::Broken),
         1 => Just(Mood::NotTheService),
         1 => Just(Mood::WrongToken),
+        1 => Just(Mood::Between(400)),
+        1 => Just(Mood::Between(413)),
+        1 => Just(Mood::Between(422)),
     ];
     proptest::collection::vec(mood, 0..60)
 }
@@ -148,11 +163,17 @@ proptest! {
         spool.close();
         sending.join().unwrap();
         let expected: Vec<u64> = (0..count).filter(is_good).collect();
-        prop_assert_eq!(&service.lock().unwrap().order, &expected);
+        let mut order = service.lock().unwrap().order.clone();
+        let notices = order.iter().filter(|number| **number == u64::MAX).count();
+        order.retain(|number| *number != u64::MAX);
+        prop_assert_eq!(&order, &expected);
         let count_of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (durable, duplicates) = (count_of(&sent.durable), count_of(&sent.duplicates));
-        prop_assert_eq!(durable + duplicates, expected.len() as u64);
-        prop_assert_eq!(durable + duplicates + count_of(&sent.refused), count);
+        let (refused, noticed) = (count_of(&sent.refused), count_of(&sent.noticed));
+        prop_assert_eq!(durable + duplicates, expected.len() as u64 + noticed);
+        prop_assert_eq!(refused, count - expected.len() as u64, "what only seems refused is none");
+        prop_assert_eq!((notices > 0, noticed > 0), (refused > 0, refused > 0), "refusals are on record");
+        prop_assert_eq!(durable + duplicates + refused, count + noticed);
         prop_assert!(!home.path().join("run").exists(), "the directory stays");
     }
 
@@ -254,10 +275,23 @@ fn answers_mean_what_they_say() {
         Verdict::Done { durable: 1, duplicates: 1, refused: 0, .. }
     ));
     assert!(matches!(of(200, r#"{"accepted":1,"duplicates":0,"rejected_count":0}"#), Verdict::Again { .. }));
-    assert!(matches!(of(400, r#"{"code":"nothing_usable"}"#), Verdict::Done { refused: 2, .. }));
-    for status in [400, 413, 422] {
-        assert!(matches!(of(status, "{}"), Verdict::Halve { .. }), "{status}");
+    assert!(matches!(of(400, &problem("nothing_usable").to_string()), Verdict::Done { refused: 2, .. }));
+    for (status, code) in [(413, "too_large"), (422, "refused")] {
+        assert!(matches!(of(status, &problem(code).to_string()), Verdict::Halve { .. }), "{status}");
     }
+    // From whatever stands between, or of another kind: nothing is given up.
+    let other_type = r#"{"type":"urn:other:problem:refused","code":"refused"}"#;
+    for status in [400, 422] {
+        for body in ["", "{}", "<html>", r#"{"code":"nothing_usable"}"#, r#"{"code":"refused"}"#, other_type]
+        {
+            let verdict = of(status, body);
+            assert!(matches!(verdict, Verdict::Again { is_mistake: true, .. }), "{status} {body}");
+        }
+    }
+    assert!(matches!(of(400, &problem("broken_body").to_string()), Verdict::Again { is_mistake: true, .. }));
+    let one = |body: &str| verdict(&Answer { status: 413, retry_after_s: None, body: body.into() }, 1);
+    assert!(matches!(of(413, "<html>"), Verdict::Halve { .. }));
+    assert!(matches!(one("<html>"), Verdict::Again { is_mistake: true, .. }));
     for (status, mistake) in
         [(301, true), (401, true), (403, true), (404, true), (408, false), (429, false), (503, false)]
     {
