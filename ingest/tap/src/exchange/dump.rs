@@ -152,8 +152,10 @@ impl HarEntry {
         };
         let address = self.request.url.split(['?', '#']).next().unwrap_or_default();
         let address = address.split_once("://").map_or(address, |(_, rest)| rest);
-        // Credentials in the address are no part of a server's name.
-        let server = address.rsplit_once('@').map_or(address, |(_, rest)| rest).to_string();
+        // Credentials in the address are no part of a server's name; they end before its path begins.
+        let (host, path) = address.split_at(address.find('/').unwrap_or(address.len()));
+        let host = host.rsplit_once('@').map_or(host, |(_, rest)| rest);
+        let server = format!("{host}{path}");
         let time: jiff::Timestamp =
             self.started_date_time.parse().map_err(|error| format!("startedDateTime: {error}"))?;
         Ok(Exchange {
@@ -197,6 +199,15 @@ fn us(value: f64) -> Option<i64> {
     (value.is_finite() && value.abs() < 9e15).then_some(value.round() as i64)
 }
 
+/// The scheme of an `authorization`, if it is one that is known and a credential follows it: what stands alone may be a
+/// credential itself.
+fn scheme(value: &str) -> Option<String> {
+    let (scheme, credential) = value.trim().split_once(' ')?;
+    let scheme = scheme.to_ascii_lowercase();
+    let known = ["basic", "bearer", "digest", "dpop", "hoba", "mutual", "negotiate", "ntlm"];
+    (known.contains(&scheme.as_str()) && !credential.trim().is_empty()).then_some(scheme)
+}
+
 impl Exchange {
     /// A header of the request.
     pub fn header(&self, name: &str) -> Option<String> {
@@ -211,15 +222,12 @@ impl Exchange {
         if let Some(version) = self.header("mcp-protocol-version") {
             identity.in_version(&version);
         }
-        // The scheme alone: what follows it is a credential.
-        let authorization = self.header("authorization");
-        let scheme =
-            authorization.as_deref().and_then(|value| value.split(' ').next()).map(str::to_ascii_lowercase);
+        let scheme = self.header("authorization").and_then(|value| scheme(&value));
         let mut seen = vec![("http_status", self.status.to_string())];
         for (name, value) in [
             ("source_ip", self.client_address.clone()),
             ("user_agent", self.header("user-agent")),
-            ("auth_method", scheme.filter(|scheme| scheme.len() < 16)),
+            ("auth_method", scheme),
             ("mcp_method_header", self.header("mcp-method")),
             ("mcp_name_header", self.header("mcp-name")),
         ] {

@@ -89,6 +89,36 @@ fn what_http_refuses_is_recorded_and_what_it_does_not_answer_too() {
 }
 
 #[test]
+fn a_credential_without_a_scheme_is_recorded_nowhere() {
+    for (value, method) in [
+        ("hunter2", Value::Null),
+        ("Bearer", Value::Null),
+        ("hunter2 x", Value::Null),
+        ("BASIC hunter2", json!("basic")),
+        ("DPoP hunter2", json!("dpop")),
+    ] {
+        let all = made(&[exchange(json!({"Authorization": value}), &call(1), 403, "", "")]);
+        assert_eq!(all[0]["auth_method"], method, "{value}");
+        assert!(!format!("{all:?}").contains("hunter2"), "{value}");
+    }
+}
+
+#[test]
+fn an_at_in_a_path_names_no_other_server() {
+    for (url, server) in [
+        ("https://u:p@tools.example/mcp", "tools.example/mcp"),
+        ("https://tools.example/mcp@bank.example", "tools.example/mcp@bank.example"),
+        ("https://u:p@tools.example/x@y/mcp", "tools.example/x@y/mcp"),
+        ("https://tools.example", "tools.example"),
+    ] {
+        let entry = json!({"startedDateTime": "2026-11-20T19:00:59.5+00:00", "time": 1,
+            "request": {"url": url, "postData": {"text": call(1).to_string()}}, "response": {"status": 403}});
+        let all = made(&[json!({"log": {"entries": [entry]}})]);
+        assert_eq!(all[0]["server"], server);
+    }
+}
+
+#[test]
 fn a_har_is_read_and_what_is_neither_is_named() {
     let entry = json!({"startedDateTime": "2026-11-20T19:00:59.5+00:00", "time": 2.5,
         "request": {"method": "POST", "url": "https://u:p@tools.example/mcp?k=v", "headers": [{"name": "Host", "value": "x"}],
