@@ -3,7 +3,7 @@
 //! Nothing here may keep the server from starting: what is wrong with the configuration, the token or the address is said on
 //! standard error, and the events wait in the spool.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -11,7 +11,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use axum::http::{Request, header};
 use bytes::Bytes;
-use schemas::limits::TAP_SEND_TIMEOUT_MS;
+use http_body_util::BodyExt as _;
+use schemas::limits::{TAP_ANSWER_BYTES_MAX, TAP_SEND_TIMEOUT_MS};
 use tap::identity::Given;
 use tap::launch::{self, Part};
 use tap::relay::{self, Ends, Options};
@@ -20,7 +21,7 @@ use tap::send::{Answer, Transport};
 use crate::arguments::{Cli, Tap, Target};
 use crate::configuration::Configuration;
 use crate::exit;
-use crate::service::{self, Service};
+use crate::service::Service;
 use crate::telemetry;
 
 /// What a shell says of a command that is not there.
@@ -35,7 +36,7 @@ pub fn run(cli: &Cli, tap: &Tap) -> u8 {
         Part::Starter => match launch::detach() {
             Ok(()) => exit::CLEAN,
             Err(error) => {
-                eprintln!("tacho tap: {error}");
+                say(format_args!("{error}"));
                 exit::COULD_NOT_RUN
             }
         },
@@ -46,9 +47,10 @@ pub fn run(cli: &Cli, tap: &Tap) -> u8 {
 fn become_server(tap: &Tap) -> u8 {
     let Some((program, arguments)) = tap.command.split_first() else { return exit::COULD_NOT_RUN };
     let mut server = Command::new(program);
-    server.args(arguments);
+    // The server is not the recorder's: the credential of the one is no business of the other.
+    server.args(arguments).env_remove("TACHO_TOKEN");
     let error = launch::become_server(server);
-    eprintln!("tacho tap: cannot run {}: {error}", Path::new(program).display());
+    say(format_args!("cannot run {}: {error}", Path::new(program).display()));
     if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE }
 }
 
@@ -61,10 +63,15 @@ fn record(cli: &Cli, tap: &Tap, meeting: &Path) -> u8 {
             exit::CLEAN
         }
         Err(error) => {
-            eprintln!("tacho tap: {error}");
+            say(format_args!("{error}"));
             exit::COULD_NOT_RUN
         }
     }
+}
+
+/// Says something on standard error, if somebody takes it: that nobody does must not end the relay.
+fn say(what: std::fmt::Arguments<'_>) {
+    writeln!(io::stderr(), "tacho tap: {what}").ok();
 }
 
 /// Signals that end a service end the server, and with it this: it must not go before its server has.
@@ -82,7 +89,7 @@ fn ignore_signals() {
         })
     });
     if let Err(error) = taken {
-        eprintln!("tacho tap: signals to this process will break the connection: {error}");
+        say(format_args!("signals to this process will break the connection: {error}"));
     }
 }
 
@@ -96,7 +103,7 @@ fn options(cli: &Cli, tap: &Tap) -> Options {
         telemetry::start(&configuration, false)?;
         Ok(configuration)
     });
-    let configuration = configuration.inspect_err(|error| eprintln!("tacho tap: {error:#}")).ok();
+    let configuration = configuration.inspect_err(|error| say(format_args!("{error:#}"))).ok();
     let program = tap.command.first().and_then(|program| Path::new(program).file_name());
     let given = Given {
         server: tap.server.clone(),
@@ -130,11 +137,16 @@ fn token(target: &Target) -> Option<String> {
 /// Of the same secret the same fingerprint wherever the same token is used; without a token, in this run alone. Nobody
 /// learns the token from it.
 fn redaction_key(token: Option<&str>) -> [u8; 32] {
-    let mut random = [0; 32];
     match token {
         Some(token) => blake3::derive_key("tachograph 2026 tap redaction fingerprints", token.as_bytes()),
-        None if getrandom::fill(&mut random).is_ok() => random,
-        None => blake3::derive_key("tachograph 2026 tap without randomness", b""),
+        None => {
+            let mut random = [0; 32];
+            if let Err(error) = getrandom::fill(&mut random) {
+                // Without randomness the relay makes no event, so that this key is the key of nothing.
+                say(format_args!("no randomness: {error}"));
+            }
+            random
+        }
     }
 }
 
@@ -218,6 +230,8 @@ async fn exchange(service: &Service, request: Request<Bytes>) -> Result<Answer> 
     let status = response.status().as_u16();
     let retry_after = response.headers().get(header::RETRY_AFTER);
     let retry_after_s = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
-    let body = service::body(response).await?.to_vec();
+    let body = http_body_util::Limited::new(response.into_body(), TAP_ANSWER_BYTES_MAX);
+    let body =
+        body.collect().await.map_err(|error| anyhow::anyhow!("the answer: {error}"))?.to_bytes().to_vec();
     Ok(Answer { status, retry_after_s, body })
 }

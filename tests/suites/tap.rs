@@ -254,6 +254,15 @@ fn no_secret_and_no_token_lies_in_the_spool() {
 }
 
 #[test]
+fn the_server_does_not_get_the_credential() {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = tapped(home.path(), &[], &["sh", "-c", "echo token=${TACHO_TOKEN-none}"]);
+    command.env("TACHO_TOKEN", "tacho_secret");
+    assert_eq!(transparent::exchange(command, b"").out, b"token=none\n");
+    settled(home.path());
+}
+
+#[test]
 fn nothing_of_ours_keeps_a_server_from_running() {
     let home = tempfile::tempdir().unwrap();
     let tap = |flags: &[&str], environment: &[(&str, &str)]| {

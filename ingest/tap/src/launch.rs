@@ -8,7 +8,7 @@
 //! Where the relay cannot be started the server runs all the same, unobserved, and that is said on standard error.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ use std::time::Duration;
 use rustix::fs::{CWD, FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, mknodat};
 use schemas::limits::TAP_START_TIMEOUT_MS;
 
+use crate::clock::Clock;
 use crate::error::Error;
 
 /// Name of the pipe from client to server, in the meeting place.
@@ -59,7 +60,8 @@ pub fn become_server(mut server: Command) -> io::Error {
         Ok((input, output)) => {
             server.stdin(Stdio::from(input)).stdout(Stdio::from(output));
         }
-        Err(error) => eprintln!("tacho tap: {error}: the server runs unobserved"),
+        // Where nobody takes it, the server runs all the same.
+        Err(error) => drop(writeln!(io::stderr(), "tacho tap: {error}: the server runs unobserved")),
     }
     server.exec()
 }
@@ -111,13 +113,16 @@ fn meet() -> Result<(File, File), Error> {
 /// The writing end of `pipe`, once the relay is reading it; it has the writing end of the other pipe by then.
 fn reader_is_there(pipe: &Path, nonblocking: i32) -> io::Result<File> {
     let pause = Duration::from_micros(200);
-    let mut patience = Duration::from_millis(TAP_START_TIMEOUT_MS);
+    let (clock, patience_us) = (Clock::start(), i128::from(TAP_START_TIMEOUT_MS) * 1000);
     loop {
         match OpenOptions::new().write(true).custom_flags(nonblocking).open(pipe) {
             Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => {}
             opened => return opened,
         }
-        patience = patience.checked_sub(pause).ok_or(io::ErrorKind::TimedOut)?;
+        // The time itself: on a busy machine a sleep takes much longer than it was asked for.
+        if i128::from(clock.now().monotonic_us) >= patience_us {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
         std::thread::sleep(pause);
     }
 }

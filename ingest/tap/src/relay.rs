@@ -1,6 +1,7 @@
 //! The relay: the process between client and server. It copies first, and prepares to observe after that.
 
 use std::fs::{File, OpenOptions};
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -128,10 +129,14 @@ pub fn run(ends: Ends, prepare: impl FnOnce() -> Options) -> Summary {
         std::thread::spawn(move || copy(client_in, server_in, client, clock)),
         std::thread::spawn(move || copy(server_out, client_out, server, clock)),
     ];
-    // Whatever happens there, the copying goes on.
-    let observing = std::thread::spawn({
-        let options = prepare();
-        move || observe(options, &watched, clock, started)
+    // Whatever happens there, the copying goes on: this thread waits for the copies, and ends the process after them alone.
+    let prepared = std::panic::catch_unwind(std::panic::AssertUnwindSafe(prepare));
+    let observing = std::thread::spawn(move || match prepared {
+        Ok(options) => observe(options, &watched, clock, started),
+        Err(_) => {
+            tracing::error!("preparing broke off: a defect of the tap; the server runs unobserved");
+            Summary::default()
+        }
     });
     for copy in copies {
         if copy.join().is_err() {
@@ -152,6 +157,11 @@ fn let_go_of_standard_error() {
     if let Err(error) = taken {
         tracing::warn!(%error, "standard error stays open until everything is sent");
     }
+}
+
+/// Says something on standard error, if somebody takes it: that nobody does must not end the relay.
+fn say(what: &str) {
+    writeln!(std::io::stderr(), "tacho tap: {what}").ok();
 }
 
 /// Gives way to the copying threads, and to the agent and its server.
@@ -180,7 +190,7 @@ fn observe(options: Options, watched: &Watched, clock: Clock, started: Moment) -
     let (spool, _scratch) = match open_spool(spool_home, spool_bytes_max, &run) {
         Ok(opened) => opened,
         Err(error) => {
-            eprintln!("tacho tap: {error}: the server runs unobserved");
+            say(&format!("{error}: the server runs unobserved"));
             return Summary::default();
         }
     };
@@ -239,6 +249,6 @@ fn open_spool(
     let scratch = tempfile::Builder::new().prefix("tacho-tap-").tempdir();
     let scratch = scratch.map_err(Error::spool("make a directory in", std::env::temp_dir()))?;
     let spool = Spool::create(options(scratch.path().to_path_buf()), run)?;
-    eprintln!("tacho tap: {failed}: what cannot be sent before the tap ends is lost");
+    say(&format!("{failed}: what cannot be sent before the tap ends is lost"));
     Ok((spool, Some(scratch)))
 }

@@ -48,6 +48,8 @@ pub const TAP_RETRY_FIRST_MS: u64 = 100;
 pub const TAP_RETRY_LONGEST_MS: u64 = 15_000;
 /// Milliseconds that one request may take.
 pub const TAP_SEND_TIMEOUT_MS: u64 = 30_000;
+/// Bytes of an answer of the service that are read.
+pub const TAP_ANSWER_BYTES_MAX: usize = 4 << 20;
 /// Milliseconds that the tap goes on sending once the server has ended.
 pub const TAP_DRAIN_MS: u64 = 10_000;
 /// Milliseconds that the server's start waits for the relay; then it runs unobserved.
