@@ -163,7 +163,22 @@ impl Sender {
                 self.deliver(batch, &mut |position| spool.acknowledge(position))?;
             } else if self.tell_refused(reader.position()) {
                 continue;
-            } else if !self.spool.wait(reader.position(), interval) && self.spool.is_closed() {
+            } else if self.spool.wait(reader.position(), interval) {
+                // A frame that is there and cannot be read: damaged, or its file was removed by somebody else.
+                let end = self.spool.end();
+                let batch = reader.next(Some(end));
+                match batch {
+                    Ok(batch) if batch.events.is_empty() && reader.position() < end => {
+                        self.pause(None, "what was written to the spool is not there any more")?;
+                    }
+                    Ok(batch) if batch.events.is_empty() => {}
+                    Ok(batch) => {
+                        let spool = self.spool.clone();
+                        self.deliver(batch, &mut |position| spool.acknowledge(position))?;
+                    }
+                    Err(error) => self.pause(None, &format!("the spool cannot be read: {error}"))?,
+                }
+            } else if self.spool.is_closed() {
                 return Ok(());
             }
         }
@@ -172,7 +187,7 @@ impl Sender {
     /// Sends what ended taps left behind.
     fn adopt(&mut self) -> Result<(), Stopped> {
         self.spool.look_at_others();
-        for mut orphan in self.spool.orphans() {
+        'orphans: for mut orphan in self.spool.orphans() {
             let mut reader = orphan.reader();
             loop {
                 match reader.next(None) {
@@ -185,7 +200,8 @@ impl Sender {
                     Err(error) => {
                         let directory = orphan.directory.display();
                         tracing::warn!(%directory, %error, "what an ended tap left cannot be read");
-                        return Ok(());
+                        // The others are sent all the same; this one stays, and is tried again later.
+                        continue 'orphans;
                     }
                 }
             }

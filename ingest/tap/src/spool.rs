@@ -16,7 +16,7 @@
 
 use std::collections::VecDeque;
 use std::fs::{DirBuilder, File};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -331,6 +331,14 @@ pub struct Orphan {
 }
 
 impl Orphan {
+    /// The directory, unless its run lives.
+    fn adopt(directory: &Path) -> Result<Option<Orphan>, Error> {
+        is_own(directory).map_err(Error::spool("trust", directory))?;
+        let Some(lock) = Lock::take(directory)? else { return Ok(None) };
+        let marks = Marks::open(directory)?;
+        Ok(Some(Orphan { directory: directory.to_path_buf(), marks, _lock: lock }))
+    }
+
     /// A reader from where the service had acknowledged.
     pub fn reader(&self) -> Reader {
         Reader::new(self.directory.clone(), self.marks.acknowledged())
@@ -362,14 +370,23 @@ impl Orphan {
 
 /// Directories below `home` of runs that have ended, oldest first.
 pub fn orphans(home: &Path, except: Option<&Path>) -> Vec<Orphan> {
-    let entries = std::fs::read_dir(home).into_iter().flatten().flatten();
-    let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+    let entries = match std::fs::read_dir(home) {
+        Ok(entries) => entries,
+        Err(error) => {
+            tracing::warn!(home = %home.display(), %error, "what ended taps left cannot be looked for");
+            return Vec::new();
+        }
+    };
+    let is_directory = |entry: &std::fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+    let mut found: Vec<PathBuf> = entries.flatten().filter(is_directory).map(|entry| entry.path()).collect();
     found.retain(|path| Some(path.as_path()) != except);
     found.sort();
-    let adopt = |directory: PathBuf| {
-        let lock = Lock::take(&directory).ok().flatten()?;
-        let marks = Marks::open(&directory).ok()?;
-        Some(Orphan { directory, marks, _lock: lock })
+    let adopt = |directory: PathBuf| match Orphan::adopt(&directory) {
+        Ok(orphan) => orphan,
+        Err(error) => {
+            tracing::warn!(%error, "what an ended tap left is not adopted");
+            None
+        }
     };
     found.into_iter().filter_map(adopt).collect()
 }
@@ -399,7 +416,24 @@ fn bytes_below(directory: &Path) -> u64 {
 
 fn make_directory(path: &Path) -> Result<(), Error> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(Error::spool("make", path))
+    made.map_err(Error::spool("make", path))?;
+    is_own(path).map_err(Error::spool("trust", path))
+}
+
+/// Whoever may write here could have events sent with our credential, or read them: a directory, no link to one, of this user's,
+/// into which nobody else may write.
+fn is_own(path: &Path) -> std::io::Result<()> {
+    let found = path.symlink_metadata()?;
+    let why = if !found.is_dir() {
+        "it is no directory, or a link to one"
+    } else if found.uid() != rustix::process::geteuid().as_raw() {
+        "it belongs to another user"
+    } else if found.mode() & 0o022 != 0 {
+        "others may write into it"
+    } else {
+        return Ok(());
+    };
+    Err(std::io::Error::new(std::io::ErrorKind::PermissionDenied, why))
 }
 
 /// Removes a directory of the spool; one that stays is adopted and found empty.

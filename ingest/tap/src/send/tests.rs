@@ -268,6 +268,24 @@ fn a_service_that_stays_away_keeps_nobody_and_what_is_left_waits() {
 }
 
 #[test]
+fn one_directory_that_cannot_be_read_does_not_stop_the_others() {
+    let home = tempfile::tempdir().unwrap();
+    for (run, number) in [("00", 0), ("01", 1)] {
+        Spool::create(options(home.path()), run).unwrap().append(&event(number));
+    }
+    // A directory in the place of a file: it opens and cannot be read.
+    let file = home.path().join("00/0000000001.events");
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    let spool = Spool::create(options(home.path()), "02").unwrap();
+    spool.append(&event(2));
+    spool.close();
+    let service = Arc::new(Mutex::new(Service { events_max: 7, ..Service::default() }));
+    sender(&spool, &service, &Arc::new(Sent::default())).run();
+    assert_eq!(service.lock().unwrap().order, [1, 2]);
+}
+
+#[test]
 fn answers_mean_what_they_say() {
     let of = |status, body: &str| verdict(&Answer { status, retry_after_s: Some(3), body: body.into() }, 2);
     assert!(matches!(

@@ -4,11 +4,16 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 
 use crate::error::Error;
 
 const NAME: &str = "lock";
+
+/// Opens no link that somebody put in the place of a file of the spool.
+pub(super) fn no_follow() -> i32 {
+    i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or(0)
+}
 
 /// Held while it lives.
 #[derive(Debug)]
@@ -20,7 +25,9 @@ impl Lock {
     /// The lock of `directory`; none if another process has it, or has just removed the directory.
     pub(super) fn take(directory: &Path) -> Result<Option<Lock>, Error> {
         let path = directory.join(NAME);
-        let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
+        let mut options = OpenOptions::new();
+        options.create(true).append(true).mode(0o600).custom_flags(no_follow());
+        let opened = options.open(&path);
         let file = opened.map_err(Error::spool("open", &path))?;
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             return Ok(None);

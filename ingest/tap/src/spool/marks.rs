@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use super::Position;
+use super::lock::no_follow;
 use crate::error::Error;
 
 const NAME: &str = "marks";
@@ -28,8 +29,9 @@ pub struct Marks {
 impl Marks {
     pub(super) fn open(directory: &Path) -> Result<Marks, Error> {
         let path = directory.join(NAME);
-        let opened =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let opened = options.custom_flags(no_follow()).open(&path);
         let file = opened.map_err(Error::spool("open", &path))?;
         let (number, offset) = read(&file, ACKNOWLEDGED_AT).unwrap_or((1, 0));
         let (dropped, reported) = read(&file, DROPPED_AT).unwrap_or_default();

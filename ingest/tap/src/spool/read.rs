@@ -1,11 +1,13 @@
 //! Reading a directory of frames in order.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
 use schemas::limits::{TAP_BATCH_BYTES, TAP_BATCH_EVENTS_MAX};
 
+use super::lock::no_follow;
 use super::{Position, file_name, files, frames};
 
 /// Events to send together.
@@ -91,7 +93,8 @@ impl Reader {
     fn frame(&mut self, bytes_max: u64) -> io::Result<Option<(String, u64)>> {
         let number = self.position.file;
         if self.file.as_ref().is_none_or(|(open, _)| *open != number) {
-            match File::open(self.directory.join(file_name(number))) {
+            let path = self.directory.join(file_name(number));
+            match OpenOptions::new().read(true).custom_flags(no_follow()).open(path) {
                 Ok(file) => self.file = Some((number, file)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 Err(error) => return Err(error),

@@ -132,6 +132,31 @@ fn a_directory_belongs_to_whoever_lives() {
 }
 
 #[test]
+fn what_others_may_write_into_is_not_trusted_and_a_link_is_not_followed() {
+    let home = tempfile::tempdir().unwrap();
+    let open = home.path().join("open");
+    std::fs::create_dir(&open).unwrap();
+    std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let error = Spool::create(options(&open, 1 << 20), "run").unwrap_err().to_string();
+    assert!(error.contains("others may write"), "{error}");
+    // Of what lies in a directory of one's own, the same.
+    let own = home.path().join("own");
+    let spool = Spool::create(options(&own, 1 << 20), "run").unwrap();
+    let planted = own.join("planted");
+    std::fs::create_dir(&planted).unwrap();
+    std::fs::set_permissions(&planted, std::fs::Permissions::from_mode(0o777)).unwrap();
+    std::os::unix::fs::symlink(&open, own.join("link")).unwrap();
+    assert!(spool.orphans().is_empty());
+    let linked = own.join("linked");
+    std::fs::create_dir(&linked).unwrap();
+    std::fs::set_permissions(&linked, std::fs::Permissions::from_mode(0o700)).unwrap();
+    std::fs::write(home.path().join("target"), b"kept").unwrap();
+    std::os::unix::fs::symlink(home.path().join("target"), linked.join("marks")).unwrap();
+    assert!(spool.orphans().is_empty(), "a link in the place of a file");
+    assert_eq!(std::fs::read(home.path().join("target")).unwrap(), b"kept");
+}
+
+#[test]
 fn marks_that_were_torn_count_as_none() {
     let home = tempfile::tempdir().unwrap();
     let position = Position { file: 7, offset: 4242 };
