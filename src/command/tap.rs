@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 use axum::http::{Request, header};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use schemas::limits::{TAP_ANSWER_BYTES_MAX, TAP_SEND_TIMEOUT_MS};
+use schemas::limits::TAP_ANSWER_BYTES_MAX;
 use tap::identity::Given;
 use tap::launch::{self, Part};
 use tap::relay::{self, Ends, Options};
@@ -190,8 +190,8 @@ struct Http {
 }
 
 impl Transport for Http {
-    fn send(&mut self, body: Vec<u8>) -> Result<Answer, String> {
-        let answer = self.try_send(body).map_err(|error| format!("{error:#}"));
+    fn send(&mut self, body: Vec<u8>, patience: Duration) -> Result<Answer, String> {
+        let answer = self.try_send(body, patience).map_err(|error| format!("{error:#}"));
         // A token that was replaced or a certificate that was renewed is read again.
         if !matches!(&answer, Ok(answer) if answer.status == 200) {
             self.service = None;
@@ -201,7 +201,7 @@ impl Transport for Http {
 }
 
 impl Http {
-    fn try_send(&mut self, body: Vec<u8>) -> Result<Answer> {
+    fn try_send(&mut self, body: Vec<u8>, patience: Duration) -> Result<Answer> {
         let configuration = self.configuration.as_ref().context("the configuration cannot be read")?;
         let service = match self.service.take() {
             Some(service) => service,
@@ -214,11 +214,10 @@ impl Http {
         let request = Request::post("/v1/events?format=canonical")
             .header(header::CONTENT_TYPE, "application/x-ndjson")
             .body(Bytes::from(body))?;
-        let patience = Duration::from_millis(TAP_SEND_TIMEOUT_MS);
         let answer = runtime.block_on(async {
             tokio::time::timeout(patience, exchange(&service, request))
                 .await
-                .with_context(|| format!("no answer within {} s", patience.as_secs()))?
+                .with_context(|| format!("no answer within {} ms", patience.as_millis()))?
         });
         (self.service, self.runtime) = (Some(service), Some(runtime));
         answer

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 use tap::identity::Given;
 use tap::launch::{self, Part};
@@ -15,7 +16,7 @@ use tap::send::{Answer, Transport};
 struct Directory(PathBuf);
 
 impl Transport for Directory {
-    fn send(&mut self, body: Vec<u8>) -> Result<Answer, String> {
+    fn send(&mut self, body: Vec<u8>, _patience: Duration) -> Result<Answer, String> {
         let name = blake3::hash(&body).to_hex();
         let order = std::fs::read_dir(&self.0).map_err(|error| error.to_string())?.count();
         let file = self.0.join(format!("{order:06}-{}", name.get(..16).unwrap_or_default()));

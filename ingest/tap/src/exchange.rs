@@ -62,7 +62,10 @@ impl Exchanges {
         join.identify(&exchange.digest);
         exchange.describe(join.identity(), session.as_deref());
         let before = join.next_request();
-        join.line(Side::Client, exchange.request.as_bytes(), asked, out);
+        // A GET that opens a stream and a DELETE that ends a session have no body, and so no message.
+        if !exchange.request.trim().is_empty() {
+            join.line(Side::Client, exchange.request.as_bytes(), asked, out);
+        }
         for message in stream::messages(exchange) {
             join.line(Side::Server, message.as_bytes(), answered, out);
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use schemas::limits::{
     TAP_ADOPT_INTERVAL_MS, TAP_DRAIN_MS, TAP_NOTICE_INTERVAL_US, TAP_RETRY_FIRST_MS, TAP_RETRY_LONGEST_MS,
-    TAP_SYNC_INTERVAL_MS,
+    TAP_SEND_TIMEOUT_MS, TAP_SYNC_INTERVAL_MS,
 };
 
 use crate::clock::Clock;
@@ -30,11 +30,11 @@ pub struct Answer {
 
 /// A way to the service.
 pub trait Transport: Send {
-    /// Sends events, one a line, to `/v1/events`; gives up after a time of its own.
+    /// Sends events, one a line, to `/v1/events`; gives up after `patience`.
     ///
     /// # Errors
     /// Why there was no answer, for people.
-    fn send(&mut self, body: Vec<u8>) -> Result<Answer, String>;
+    fn send(&mut self, body: Vec<u8>, patience: Duration) -> Result<Answer, String>;
 }
 
 /// What became of events.
@@ -70,6 +70,8 @@ struct Patience {
     first: Duration,
     /// Between tries, at most.
     longest: Duration,
+    /// For one answer.
+    answer: Duration,
     /// For the service, once nothing more comes.
     drain: Duration,
 }
@@ -87,8 +89,6 @@ pub struct Sender {
     clock: Clock,
     patience: Patience,
     retry: Duration,
-    /// When the spool was found closed.
-    closed_us: Option<i64>,
     synced_us: i64,
     complained: bool,
     /// Refused events that are on record as that, and since when.
@@ -115,6 +115,7 @@ impl Sender {
         let patience = Patience {
             first: Duration::from_millis(TAP_RETRY_FIRST_MS),
             longest: Duration::from_millis(TAP_RETRY_LONGEST_MS),
+            answer: Duration::from_millis(TAP_SEND_TIMEOUT_MS),
             drain: Duration::from_millis(TAP_DRAIN_MS),
         };
         Sender {
@@ -125,7 +126,6 @@ impl Sender {
             clock,
             patience,
             retry: patience.first,
-            closed_us: None,
             synced_us: 0,
             complained: false,
             refused_told: 0,
@@ -283,10 +283,17 @@ impl Sender {
     }
 
     fn ask(&mut self, batch: &Batch) -> Verdict {
-        match self.transport.send(batch.body()) {
+        match self.transport.send(batch.body(), self.patience_now()) {
             Ok(answer) => verdict(&answer, batch.events.len() as u64),
             Err(reason) => Verdict::Again { wait: None, reason, is_mistake: false },
         }
+    }
+
+    /// For one answer: once nothing more comes, no longer than is left of the time for all of them.
+    fn patience_now(&self) -> Duration {
+        let Patience { first, answer, drain, .. } = self.patience;
+        let Some(since_us) = self.spool.closed_since_us() else { return answer };
+        drain.saturating_sub(Duration::from_micros(since_us.unsigned_abs())).clamp(first, answer)
     }
 
     fn count(&self, durable: u64, duplicates: u64, refused: u64, reason: Option<&str>) {
@@ -310,16 +317,13 @@ impl Sender {
 
     /// Waits before the next try; in the meantime what is written is made safe from power cuts.
     fn pause(&mut self, wait: Option<Duration>, reason: &str) -> Result<(), Stopped> {
-        let was_closed = self.spool.is_closed();
-        if was_closed {
-            let now_us = self.clock.now().monotonic_us;
-            let since_us = *self.closed_us.get_or_insert(now_us);
-            if now_us - since_us >= us(self.patience.drain) {
-                tracing::warn!(reason, "not everything was sent; the next tap sends it");
-                self.spool.sync();
-                return Err(Stopped);
-            }
+        let since_us = self.spool.closed_since_us();
+        if since_us.is_some_and(|since_us| since_us >= us(self.patience.drain)) {
+            tracing::warn!(reason, "not everything was sent; the next tap sends it");
+            self.spool.sync();
+            return Err(Stopped);
         }
+        let was_closed = since_us.is_some();
         let mut rest = wait.unwrap_or(self.retry).max(self.retry).min(self.patience.longest);
         self.retry = (self.retry * 2).min(self.patience.longest);
         // In short steps: the server may end meanwhile, and after that every step is a try.

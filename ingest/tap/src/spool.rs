@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use schemas::limits::TAP_SPOOL_RESERVE_BYTES;
 
+use crate::clock::Clock;
 use crate::error::Error;
 
 mod frames;
@@ -94,7 +95,8 @@ struct State {
     /// Where the last whole frame ends.
     end: Position,
     marks: Marks,
-    is_closed: bool,
+    /// Started when nothing more was to come.
+    closed: Option<Clock>,
     /// Held until the directory is gone or this process is.
     _lock: Lock,
 }
@@ -122,7 +124,7 @@ impl Spool {
             others_bytes: 0,
             end: Position { file: 1, offset: 0 },
             marks,
-            is_closed: false,
+            closed: None,
             _lock: lock,
         };
         let shared = Shared { directory, options, state: Mutex::new(state), changed: Condvar::new() };
@@ -166,7 +168,7 @@ impl Spool {
         let Shared { directory, options, .. } = &*self.shared;
         let mut state = self.state();
         let size = frames::framed_bytes(event);
-        let is_over = state.is_closed && !even_closed;
+        let is_over = state.closed.is_some() && !even_closed;
         if is_over || state.bytes.saturating_add(state.others_bytes).saturating_add(size) > bytes_max {
             return (false, state);
         }
@@ -196,19 +198,24 @@ impl Spool {
 
     /// Nothing more will be appended.
     pub fn close(&self) {
-        self.state().is_closed = true;
+        self.state().closed.get_or_insert_with(Clock::start);
         self.shared.changed.notify_all();
     }
 
     /// Whether nothing more will be appended.
     pub fn is_closed(&self) -> bool {
-        self.state().is_closed
+        self.state().closed.is_some()
+    }
+
+    /// Microseconds since nothing more was to come.
+    pub fn closed_since_us(&self) -> Option<i64> {
+        self.state().closed.map(|clock| clock.now().monotonic_us)
     }
 
     /// Waits until there is something behind `position`, or nothing more can come. True if there is something.
     pub fn wait(&self, position: Position, patience: Duration) -> bool {
         let state = self.state();
-        let has_none = |state: &mut State| state.end <= position && !state.is_closed;
+        let has_none = |state: &mut State| state.end <= position && state.closed.is_none();
         let waited = self.shared.changed.wait_timeout_while(state, patience, has_none);
         let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         state.end > position

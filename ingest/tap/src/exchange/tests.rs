@@ -119,6 +119,16 @@ fn an_at_in_a_path_names_no_other_server() {
 }
 
 #[test]
+fn a_request_without_a_body_is_no_message_and_no_junk() {
+    let headers = json!({"Mcp-Session-Id": "s"});
+    for method in ["GET", "DELETE"] {
+        let mut asked = exchange(headers.clone(), &json!(null), 405, "", "");
+        (asked["method"], asked["req_body"]) = (json!(method), json!(""));
+        assert_eq!(made(&[asked]), Vec::<Value>::new(), "{method}");
+    }
+}
+
+#[test]
 fn a_har_is_read_and_what_is_neither_is_named() {
     let entry = json!({"startedDateTime": "2026-11-20T19:00:59.5+00:00", "time": 2.5,
         "request": {"method": "POST", "url": "https://u:p@tools.example/mcp?k=v", "headers": [{"name": "Host", "value": "x"}],

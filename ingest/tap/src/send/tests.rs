@@ -94,7 +94,7 @@ fn problem(code: &str) -> serde_json::Value {
 struct Wire(Arc<Mutex<Service>>);
 
 impl Transport for Wire {
-    fn send(&mut self, body: Vec<u8>) -> Result<Answer, String> {
+    fn send(&mut self, body: Vec<u8>, _patience: Duration) -> Result<Answer, String> {
         self.0.lock().unwrap().take(&body)
     }
 }
@@ -109,7 +109,8 @@ fn sender(spool: &Spool, service: &Arc<Mutex<Service>>, sent: &Arc<Sent>) -> Sen
     let wire = Box::new(Wire(Arc::clone(service)));
     let mut sender = Sender::new(spool.clone(), wire, Arc::clone(sent), notices, Clock::start());
     let ms = Duration::from_millis(1);
-    sender.patience = Patience { first: ms, longest: 2 * ms, drain: Duration::from_secs(20) };
+    let (answer, drain) = (Duration::from_secs(30), Duration::from_secs(20));
+    sender.patience = Patience { first: ms, longest: 2 * ms, answer, drain };
     sender.retry = ms;
     sender
 }
@@ -265,6 +266,34 @@ fn a_service_that_stays_away_keeps_nobody_and_what_is_left_waits() {
     drop(spool);
     let left = crate::spool::orphans(home.path(), None);
     assert_eq!(left[0].reader().next(None).unwrap().events.len(), 10);
+}
+
+/// A service that says nothing for as long as it is waited for.
+struct Silent;
+
+impl Transport for Silent {
+    fn send(&mut self, _body: Vec<u8>, patience: Duration) -> Result<Answer, String> {
+        std::thread::sleep(patience);
+        Err("no answer".into())
+    }
+}
+
+#[test]
+fn a_service_that_says_nothing_is_waited_for_no_longer_than_the_drain() {
+    let home = tempfile::tempdir().unwrap();
+    let spool = Spool::create(options(home.path()), "run").unwrap();
+    spool.append(&event(0));
+    let service = Arc::new(Mutex::new(Service::default()));
+    let mut sender = sender(&spool, &service, &Arc::new(Sent::default()));
+    sender.transport = Box::new(Silent);
+    sender.patience.drain = Duration::from_millis(500);
+    let clock = Clock::start();
+    spool.close();
+    // The time counts from the closing, not from the first failure after it.
+    std::thread::sleep(Duration::from_millis(200));
+    sender.run();
+    let waited_ms = clock.now().monotonic_us / 1000;
+    assert!((500..1500).contains(&waited_ms), "{waited_ms} ms");
 }
 
 #[test]
