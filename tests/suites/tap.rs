@@ -206,7 +206,7 @@ fn beyond_the_cap_the_number_dropped_is_on_record_and_right() {
     next.call(1);
     next.end();
     settled(home.path());
-    let notice = service.sql("SELECT attributes FROM events WHERE session_id = 's' AND kind = 'integrity'");
+    let notice = service.sql("SELECT p.attributes FROM events e JOIN payloads p ON p.log_index = e.log_index WHERE e.session_id = 's' AND e.kind = 'integrity'");
     assert_eq!(notice.len(), 1, "{notice:?}");
     // Attributes are JSON text by name.
     let dropped: u64 = notice[0]["attributes"]["events_dropped"].as_str().unwrap().parse().unwrap();

@@ -9,7 +9,7 @@ use store::Draft;
 use super::{Form, Origin, Signal, Telemetry, json, record, wire};
 use crate::admit::Reservation;
 use crate::error::Error;
-use crate::mapping::Recognised;
+use crate::mapping::{ALL_RANKS, Recognised};
 use crate::parse::{self, Context};
 use crate::rejected::{Code, Refusal};
 use crate::scan::Scanner;
@@ -129,7 +129,7 @@ impl Parser<'_> {
             return Ok(Fate::Refused(refusal));
         }
         let members = scanner.members();
-        if self.context.mappings.recognise(text, members) == Recognised::None {
+        if self.context.mappings.recognise(text, members, ALL_RANKS) == Recognised::None {
             return Ok(Fate::NotRecorded);
         }
         let id = match telemetry {

@@ -149,8 +149,9 @@ fn run(service: &Service, home: &std::path::Path, node: &str, peer: &Peer) {
     let session = peer.session;
     // In the order of the requests, which is that of their plan.
     let rows = service.sql(&format!(
-        "SELECT capability, status, server, client, protocol_version, user_id, arguments, tool_hash FROM events \
-         WHERE session_id = '{session}' AND method = 'tools/call' ORDER BY time, source_seq"
+        "SELECT e.capability, e.status, e.server, e.client, e.protocol_version, e.user_id, p.arguments, e.tool_hash \
+         FROM events e JOIN payloads p ON p.log_index = e.log_index \
+         WHERE e.session_id = '{session}' AND e.method = 'tools/call' ORDER BY e.time, e.source_seq"
     ));
     // Each call with its arguments and its outcome: a reply joined to the wrong request is seen.
     let canonical = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap().to_string();
