@@ -85,11 +85,24 @@ impl World {
         browser.get(&callback)
     }
 
+    /// From another network: the browsers' own may be locked out.
     fn logins(&self) -> Vec<Value> {
-        self.service.sql(
-            "SELECT action, decision, error_code, principal, role, source_ip, detail FROM access \
-             WHERE action IN ('login', 'logout', 'cross_site')",
+        let query = "SELECT action, decision, error_code, principal, role, source_ip, detail FROM access \
+                     WHERE action IN ('login', 'logout', 'cross_site')";
+        let body = serde_json::json!({"query": query, "format": "json"}).to_string();
+        let bearer = format!("Bearer {}", self.service.token);
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+        let answer = request_from(
+            "127.0.0.7",
+            &self.service.address,
+            "POST",
+            "/api/v1/sql",
+            &headers,
+            body.as_bytes(),
         )
+        .unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json().as_array().unwrap().clone()
     }
 }
 

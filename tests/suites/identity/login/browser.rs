@@ -48,6 +48,8 @@ impl Browser {
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
+            // A service that is started again does not know the connections of the one before.
+            .pool_max_idle_per_host(0)
             .build()
             .unwrap();
         Browser { runtime, http, jar: Jar::new() }
