@@ -4,6 +4,7 @@
 //! standard error, and the events wait in the spool.
 
 use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -115,11 +116,17 @@ fn options(cli: &Cli, tap: &Tap) -> Options {
         transport: "stdio",
     };
     let token = token(&tap.target);
-    let home = tap.spool.clone().or_else(state_directory);
+    let state = tap.spool.clone().or_else(state_directory);
+    let home = state.map(|state| {
+        let home = state.join(destination(cli, &tap.target, configuration.as_ref(), token.as_deref()));
+        // What is wrong with the directory is said when the spool is made in it.
+        note_destination(&home, &for_people(&tap.target, configuration.as_ref())).ok();
+        say_what_waits_beside(&state, &home);
+        home
+    });
     Options {
         given,
-        spool_home: home
-            .map(|home| home.join(destination(&tap.target, configuration.as_ref(), token.as_deref()))),
+        spool_home: home,
         spool_bytes_max: tap.spool_bytes,
         redaction_key: redaction_key(token.as_deref()),
         transport: Box::new(Http { target: tap.target.clone(), configuration, runtime: None, service: None }),
@@ -152,7 +159,12 @@ fn redaction_key(token: Option<&str>) -> [u8; 32] {
 
 /// Name of the directory of what waits for one service and one login: what a tap left is adopted by taps of the same alone,
 /// so that no tenant's events come to another.
-fn destination(target: &Target, configuration: Option<&Configuration>, token: Option<&str>) -> String {
+fn destination(
+    cli: &Cli,
+    target: &Target,
+    configuration: Option<&Configuration>,
+    token: Option<&str>,
+) -> String {
     let mut hasher = blake3::Hasher::new_derive_key("tachograph 2026 tap destination");
     let mut part = |part: &[u8]| {
         hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
@@ -167,11 +179,70 @@ fn destination(target: &Target, configuration: Option<&Configuration>, token: Op
             part(token.unwrap_or_default().as_bytes());
         }
         (None, _) => {
-            let data = configuration.map(Configuration::data).unwrap_or_default();
-            part(std::path::absolute(&data).unwrap_or(data).as_os_str().as_encoded_bytes());
+            let data = data_directory(target, configuration);
+            // A file that cannot be read today may name another directory tomorrow: its own name stands for it.
+            let path = data.or_else(|| cli.config.clone()).unwrap_or_default();
+            part(std::path::absolute(&path).unwrap_or(path).as_os_str().as_encoded_bytes());
         }
     }
     hasher.finalize().to_hex().chars().take(16).collect()
+}
+
+/// The data directory, also where the rest of the configuration is broken; none if only that says it.
+fn data_directory(target: &Target, configuration: Option<&Configuration>) -> Option<PathBuf> {
+    let given = target.place.data.clone().or_else(|| std::env::var_os("TACHO_DATA").map(PathBuf::from));
+    configuration.map(Configuration::data).or(given)
+}
+
+/// Name of the file that says what a directory of waiting events is for.
+const NOTE: &str = "destination";
+
+/// What the events are for, without a credential.
+fn for_people(target: &Target, configuration: Option<&Configuration>) -> String {
+    let Some(url) = &target.url else {
+        let data = data_directory(target, configuration);
+        return data.map_or_else(
+            || "the service of a configuration that could not be read".to_string(),
+            |data| format!("the service on {}", std::path::absolute(&data).unwrap_or(data).display()),
+        );
+    };
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    match &target.token_file {
+        Some(file) => format!("{scheme}://{host} with the token in {}", file.display()),
+        None => format!("{scheme}://{host} with a token of TACHO_TOKEN"),
+    }
+}
+
+/// Writes the note, unless it is there.
+fn note_destination(home: &Path, text: &str) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(home)?;
+    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(home.join(NOTE));
+    match file {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        file => file?.write_all(format!("{text}\n").as_bytes()),
+    }
+}
+
+/// Says what ended taps left for another service or login, such as a token that was replaced since: no tap of this one sends it.
+fn say_what_waits_beside(state: &Path, own: &Path) {
+    let entries = std::fs::read_dir(state).into_iter().flatten().flatten();
+    for directory in entries.map(|entry| entry.path()).filter(|path| path != own) {
+        // Without a note it is none of ours.
+        let Ok(note) = std::fs::read_to_string(directory.join(NOTE)) else { continue };
+        let left = tap::spool::orphans(&directory, None);
+        let has_events = |orphan: &tap::spool::Orphan| {
+            orphan.reader().next(None).is_ok_and(|batch| !batch.events.is_empty())
+        };
+        let count = left.iter().filter(|orphan| has_events(orphan)).count();
+        if count > 0 {
+            let (directory, note) = (directory.display(), note.trim());
+            say(format_args!(
+                "events of {count} ended taps wait in {directory} for {note}; start one for it to send them"
+            ));
+        }
+    }
 }
 
 /// `tachograph/tap` in the user's directory for states.

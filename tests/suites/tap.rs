@@ -133,7 +133,11 @@ fn a_service_that_is_away_and_comes_back_gets_everything_in_order() {
         count(&service, "kind = 'call' AND status = 'ok' AND server = 'things' AND observer = 'tap'");
     assert_eq!(answered, called);
     let left: Vec<_> = std::fs::read_dir(home.path().join("spool")).unwrap().flatten().collect();
-    assert!(left.iter().all(|home| std::fs::read_dir(home.path()).unwrap().next().is_none()), "{left:?}");
+    let is_empty = |home: &std::fs::DirEntry| {
+        let mut entries = std::fs::read_dir(home.path()).unwrap().flatten();
+        entries.all(|entry| entry.file_name() == "destination")
+    };
+    assert!(left.iter().all(is_empty), "{left:?}");
     assert_eq!(service.stop(), Some(0));
     assert_eq!(verify(home.path()).0, 0);
 }
@@ -259,6 +263,27 @@ fn the_server_does_not_get_the_credential() {
     let mut command = tapped(home.path(), &[], &["sh", "-c", "echo token=${TACHO_TOKEN-none}"]);
     command.env("TACHO_TOKEN", "tacho_secret");
     assert_eq!(transparent::exchange(command, b"").out, b"token=none\n");
+    settled(home.path());
+}
+
+#[test]
+fn what_waits_for_a_token_that_was_replaced_is_said() {
+    let home = tempfile::tempdir().unwrap();
+    let tap = |token: &str, command: &[&str]| {
+        let mut tap = Command::new(tacho());
+        tap.args(["tap", "--url", "http://user:hidden@127.0.0.1:1", "--spool"])
+            .arg(home.path().join("spool"));
+        tap.env("TACHO_TOKEN", token).arg("--").args(command);
+        tap.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        transparent::exchange(tap, b"{\"id\":1,\"method\":\"x\"}\n")
+    };
+    tap("tacho_old", &["cat"]);
+    settled(home.path());
+    let seen = tap("tacho_new", &["sleep", "3"]);
+    let said = String::from_utf8_lossy(&seen.error);
+    assert!(said.contains("events of 1 ended taps wait in"), "{said}");
+    assert!(said.contains("http://127.0.0.1:1 with a token of TACHO_TOKEN"), "{said}");
+    assert!(!said.contains("tacho_old") && !said.contains("hidden"), "{said}");
     settled(home.path());
 }
 
