@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use schemas::limits::TAP_SPOOL_RESERVE_BYTES;
+use schemas::limits::{TAP_SPOOL_NAMES_MAX, TAP_SPOOL_RESERVE_BYTES};
 
 use crate::clock::Clock;
 use crate::error::Error;
@@ -102,19 +102,29 @@ struct State {
 }
 
 impl Spool {
-    /// Makes the directory of the run `run`.
+    /// Makes the directory of the run `run`, or one of a name like it: before it is locked another tap may take it for one that an
+    /// ended tap left, and remove it.
     ///
     /// # Errors
-    /// When it cannot be made, or another process has one of that name.
+    /// When it cannot be made, or others have all of these names.
     pub fn create(options: Options, run: &str) -> Result<Spool, Error> {
         make_directory(&options.home)?;
-        let directory = options.home.join(run);
-        make_directory(&directory)?;
-        let lock = Lock::take(&directory)?.ok_or_else(|| Error::Spool {
-            what: "lock",
-            path: directory.clone(),
-            source: std::io::ErrorKind::WouldBlock.into(),
-        })?;
+        let mut failed = std::io::Error::from(std::io::ErrorKind::WouldBlock);
+        for attempt in 0..TAP_SPOOL_NAMES_MAX {
+            let name = if attempt == 0 { run.to_string() } else { format!("{run}-{attempt}") };
+            let directory = options.home.join(name);
+            make_directory(&directory)?;
+            match Lock::take(&directory) {
+                Ok(Some(lock)) => return Spool::locked(options, directory, lock),
+                Ok(None) => {}
+                Err(Error::Spool { source, .. }) => failed = source,
+                Err(other) => return Err(other),
+            }
+        }
+        Err(Error::spool("lock a directory in", options.home)(failed))
+    }
+
+    fn locked(options: Options, directory: PathBuf, lock: Lock) -> Result<Spool, Error> {
         let marks = Marks::open(&directory)?;
         let state = State {
             files: VecDeque::new(),

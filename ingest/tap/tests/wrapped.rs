@@ -184,6 +184,13 @@ fn beyond_the_cap_the_count_is_right_and_the_oldest_are_kept() {
     // Start, calls, end, and the notice itself.
     assert_eq!(events.len() as u64 + dropped, 1003, "{notice}");
     assert!(dropped > 500, "{dropped}");
+    let summary = std::fs::read_to_string(home.path().join("spool.summary")).unwrap();
+    let number = |name: &str| -> u64 {
+        let after = summary.split(&format!("{name}: ")).nth(1).unwrap();
+        after.split([',', ' ']).next().unwrap().parse().unwrap()
+    };
+    let sum = ["durable", "duplicates", "refused", "dropped", "unredactable"].map(number).iter().sum::<u64>();
+    assert_eq!((number("made") + number("adopted"), number("made")), (sum, 1003), "{summary}");
     // The oldest; where no call has room, the shorter end of the session may.
     let kept = events.iter().filter(|event| event["method"] == "tools/call");
     let kept: Vec<i64> = kept.filter_map(|event| event["source_seq"].as_i64()).collect();

@@ -36,6 +36,8 @@ pub const TAP_KNOWN_MAX: usize = 4096;
 pub const TAP_SPOOL_BYTES_MAX: u64 = 256 << 20;
 /// Bytes beyond them that are kept for saying what was dropped.
 pub const TAP_SPOOL_RESERVE_BYTES: u64 = 64 << 10;
+/// Names that a run tries for its directory.
+pub const TAP_SPOOL_NAMES_MAX: u32 = 4;
 /// Bytes at which a file of the spool is followed by the next.
 pub const TAP_SPOOL_FILE_BYTES: u64 = 1 << 20;
 /// Bytes after which a request to the service is full.

@@ -118,7 +118,19 @@ fn a_directory_belongs_to_whoever_lives() {
     let home = tempfile::tempdir().unwrap();
     let first = Spool::create(options(home.path(), 1 << 20), "a").unwrap();
     let second = Spool::create(options(home.path(), 1 << 20), "b").unwrap();
-    assert!(Spool::create(options(home.path(), 1 << 20), "a").is_err());
+    // Where one of that name lives, the next name is taken, and after the last none.
+    let others: Vec<Spool> = (1..TAP_SPOOL_NAMES_MAX)
+        .map(|attempt| {
+            let other = Spool::create(options(home.path(), 1 << 20), "a").unwrap();
+            assert!(home.path().join(format!("a-{attempt}/lock")).is_file());
+            other
+        })
+        .collect();
+    let error = Spool::create(options(home.path(), 1 << 20), "a").unwrap_err().to_string();
+    assert!(error.contains("lock a directory in"), "{error}");
+    for other in others {
+        other.remove_if_done();
+    }
     first.append("of a");
     assert!(second.orphans().is_empty());
     let clone = first.clone();
