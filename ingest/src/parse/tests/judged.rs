@@ -36,7 +36,7 @@ fn a_message_is_no_event_whatever_its_author_adds() {
     });
     check(&message, wanted.clone());
     // The signs of any other format change nothing, and cannot get it refused.
-    for fixture in super::mappings::fixtures() {
+    for fixture in mappings::fixtures() {
         let mut both: serde_json::Map<String, Value> = serde_json::from_str(&fixture.record).unwrap();
         both.extend(message.as_object().unwrap().clone());
         check(&both.into(), json!({"source": "jsonrpc-message/1", "capability": "delete_rows"}));
@@ -109,7 +109,7 @@ fn a_key_that_stands_twice_inside_leaves_columns_open() {
         let message = format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{result}}}");
         let rows = read(&message);
         hold(&rows, &message, &json!({"status": "unknown", "tags": ["arrival_time", "ambiguous"]}));
-        assert_eq!(super::inverse::regenerate(&rows, 0), super::inverse::canonical(&message));
+        assert_eq!(inverse::regenerate(&rows, 0), inverse::canonical(&message));
     }
     let message = "{\"jsonrpc\":\"2.0\",\"result\":{\"_meta\":{\"io.modelcontextprotocol/serverInfo\":{\"name\":\"a\"}},\"_meta\":{\"io.modelcontextprotocol/serverInfo\":{\"name\":\"b\"}}}}";
     hold(&read(message), message, &json!({"server": null, "tags": ["arrival_time", "ambiguous"]}));
