@@ -39,6 +39,15 @@ fn relay(home: &Path) -> Option<u32> {
     processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).find(is_relay)
 }
 
+/// Texts of the event files of each run in the spool below `home`.
+fn spooled(home: &Path) -> Vec<String> {
+    let below =
+        |path: PathBuf| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    let runs = below(home.join("spool")).flat_map(below);
+    let text = |path: PathBuf| String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned();
+    runs.map(|run| below(run).map(text).collect()).collect()
+}
+
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let started = Instant::now();
     while !is_so() {
@@ -153,7 +162,11 @@ fn what_a_killed_tap_left_is_sent_by_the_next_and_nothing_twice() {
         let mut caller = Caller::start(tapped(home.path(), &["--session", &session], &ANSWERING));
         // What has rested is observed; what is under way may be seen by nobody.
         caller.call(100 + seeded.below(200));
-        std::thread::sleep(Duration::from_millis(300));
+        let (own, last) = (format!("\"{session}\""), format!("\"number\":{}", caller.called - 1));
+        until("what has rested is in the spool", || {
+            let texts = spooled(home.path());
+            texts.iter().any(|text| text.contains(&own) && text.contains(&last))
+        });
         known.push((session, caller.called));
         let id = relay(home.path()).expect("a relay");
         std::thread::scope(|scope| {

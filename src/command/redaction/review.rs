@@ -13,8 +13,8 @@ use crate::exit;
 use crate::service::{Service, body, failure};
 
 /// Columns in which a source's own words stand, and what tells the event from others.
-const COLUMNS: &str = "log_index, event_id, time, server, capability, target, arguments, result, attributes, error_message, \
-                       reason, decision_reason, redactions";
+const COLUMNS: &str = "e.log_index, e.event_id, e.time, e.server, e.capability, e.target, p.arguments, p.result, p.attributes, \
+                       p.error_message, p.reason, p.decision_reason, e.redactions";
 
 /// A sample as the service drew it.
 #[derive(Debug, Deserialize)]
@@ -67,7 +67,8 @@ async fn draw(service: &Service, rows: u64, days: u32) -> Result<(Drawn, Vec<Val
     let drawn: Drawn = serde_json::from_slice(&answer).context("the answer is not that of a Tachograph")?;
     let indices: Vec<String> = drawn.indices.iter().map(u64::to_string).collect();
     let query = format!(
-        "SELECT {COLUMNS} FROM events WHERE log_index IN ({}) ORDER BY log_index",
+        "SELECT {COLUMNS} FROM events e LEFT JOIN payloads p ON p.log_index = e.log_index WHERE e.log_index IN ({}) \
+         ORDER BY e.log_index",
         indices.join(", ")
     );
     let events = ask(service, &query).await?;
