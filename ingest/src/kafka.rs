@@ -114,10 +114,10 @@ impl Reader {
         let received = tokio::time::timeout(wait, self.consumer.recv()).await;
         // What changed before this message was given out is known before it.
         let changed =
-            buffer.change(self.consumer.context().take_changes()).map_err(|detail| self.failed(detail))?;
+            buffer.change(self.consumer.context().take_changes()).map_err(|detail| self.failed(&detail))?;
         match received {
             Ok(Ok(message)) => buffer.push(&message),
-            Ok(Err(KafkaError::MessageConsumptionFatal(code))) => return Err(self.failed(code.to_string())),
+            Ok(Err(KafkaError::MessageConsumptionFatal(code))) => return Err(self.failed(&code.to_string())),
             Ok(Err(error)) => {
                 // It reconnects by itself.
                 tracing::warn!(kafka = self.kafka.name, %error, "nothing comes for now");
@@ -130,7 +130,7 @@ impl Reader {
         Ok(changed)
     }
 
-    fn failed(&self, detail: String) -> Error {
+    fn failed(&self, detail: &str) -> Error {
         Error::Source { detail: format!("kafka {}: {detail}", self.kafka.name) }
     }
 
@@ -168,11 +168,11 @@ impl Reader {
     }
 
     fn pause(&self, pauses: bool) -> Result<(), Error> {
-        let assigned = self.consumer.assignment().map_err(|error| self.failed(error.to_string()))?;
+        let assigned = self.consumer.assignment().map_err(|error| self.failed(&error.to_string()))?;
         let done = if pauses { self.consumer.pause(&assigned) } else { self.consumer.resume(&assigned) };
         metrics::gauge!("tacho_kafka_paused", "kafka" => self.kafka.name.clone())
             .set(f64::from(u8::from(pauses)));
-        done.map_err(|error| self.failed(error.to_string()))
+        done.map_err(|error| self.failed(&error.to_string()))
     }
 
     async fn record(&self, batch: Vec<(Partition, Reading)>) -> Result<(), Error> {
@@ -199,7 +199,7 @@ impl Reader {
             steps.push(Cursor { name, from, to: Some(next.to_string()) });
             positions
                 .add_partition_offset(&partition.topic, partition.number, Offset::Offset(next))
-                .map_err(|error| self.failed(error.to_string()))?;
+                .map_err(|error| self.failed(&error.to_string()))?;
         }
         if places.is_empty() {
             return Ok(());

@@ -14,7 +14,15 @@
 //! `store::Clock`, randomness from the module `rim` alone.
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::needless_pass_by_value
+    )
+)]
 
 mod http;
 #[cfg(feature = "kafka")]

@@ -86,12 +86,12 @@ impl Buffer {
             key: message.key().map(<[u8]>::to_vec),
             payload: message.payload().unwrap_or_default().to_vec(),
         };
-        self.take(partition, record);
+        self.take(&partition, record);
     }
 
-    fn take(&mut self, partition: Partition, record: Record) {
+    fn take(&mut self, partition: &Partition, record: Record) {
         // Of a partition that is not ours any more: its next owner reads it.
-        let Some(reading) = self.readings.get_mut(&partition) else { return };
+        let Some(reading) = self.readings.get_mut(partition) else { return };
         self.bytes += record.payload.len();
         self.count += 1;
         reading.has_fallen |= reading.last.is_some_and(|last| record.offset <= last);
@@ -145,12 +145,12 @@ mod tests {
         buffer
             .change(vec![Change::Assigned(partition(0), Some(5)), Change::Assigned(partition(1), None)])
             .unwrap();
-        buffer.take(partition(0), record(5));
-        buffer.take(partition(1), record(0));
-        buffer.take(partition(2), record(0));
+        buffer.take(&partition(0), record(5));
+        buffer.take(&partition(1), record(0));
+        buffer.take(&partition(2), record(0));
         assert_eq!(buffer.count, 2, "of what is not assigned nothing is kept");
         buffer.change(vec![Change::Revoked(partition(0))]).unwrap();
-        buffer.take(partition(0), record(6));
+        buffer.take(&partition(0), record(6));
         let batch = buffer.take_batch();
         assert_eq!(batch.len(), 1);
         assert_eq!(
@@ -159,7 +159,7 @@ mod tests {
         );
         assert!(buffer.is_empty() && buffer.bytes == 0);
         // Assigned again: from where the log is, without what was buffered.
-        buffer.take(partition(1), record(1));
+        buffer.take(&partition(1), record(1));
         buffer.change(vec![Change::Assigned(partition(1), Some(1))]).unwrap();
         assert!(buffer.is_empty());
         assert!(buffer.change(vec![Change::Failed("no".to_string())]).is_err());
@@ -170,14 +170,14 @@ mod tests {
         let mut buffer = Buffer::default();
         for number in 0..i32::try_from(CURSORS_APPEND_MAX).unwrap() + 3 {
             buffer.change(vec![Change::Assigned(partition(number), None)]).unwrap();
-            buffer.take(partition(number), record(0));
+            buffer.take(&partition(number), record(0));
         }
         assert_eq!(buffer.take_batch().len(), CURSORS_APPEND_MAX);
         assert_eq!(buffer.take_batch().len(), 3);
         assert!(buffer.is_empty());
         for offset in 0..i64::try_from(PULL_BATCH_PARTS_MAX).unwrap() {
             assert!(!buffer.is_full());
-            buffer.take(partition(0), record(offset));
+            buffer.take(&partition(0), record(offset));
         }
         assert!(buffer.is_full());
     }

@@ -51,18 +51,18 @@ pub struct Identity {
 impl Identity {
     /// Nothing yet but what is given; the session is called `session` unless that is given too.
     pub fn new(given: Given, session: &str) -> Identity {
-        let columns =
-            [("user_id", &given.user), ("agent_id", &given.agent), ("environment", &given.environment)];
+        let Given { server, program, user, agent, session: own, environment, transport } = given;
+        let columns = [("user_id", user), ("agent_id", agent), ("environment", environment)];
         let columns =
             columns.into_iter().filter_map(|(key, value)| Some((key, Short::new(value.as_deref()?))));
         Identity {
             given: columns.collect(),
-            transport: given.transport,
-            is_session_given: given.session.is_some(),
-            is_server_given: given.server.is_some(),
-            session: Short::new(given.session.as_deref().unwrap_or(session)),
+            transport,
+            is_session_given: own.is_some(),
+            is_server_given: server.is_some(),
+            session: Short::new(own.as_deref().unwrap_or(session)),
             client: None,
-            server: given.server.as_deref().or(given.program.as_deref()).map(Short::new),
+            server: server.as_deref().or(program.as_deref()).map(Short::new),
             server_version: None,
             protocol_version: None,
             seen_with: Vec::new(),

@@ -149,7 +149,7 @@ impl Join {
     /// The client's requests from number `first` on will get no reply.
     pub fn end_since(&mut self, first: u64, at: Moment, out: &mut dyn Out) {
         for pending in self.take_since(first) {
-            self.unanswered(pending, "the exchange ended", at, out);
+            self.unanswered(&pending, "the exchange ended", at, out);
         }
     }
 
@@ -189,7 +189,7 @@ impl Join {
         }
         if let Some(older) = self.by_id.get(&(side, request.id.clone())).copied().and_then(|at| self.take(at))
         {
-            self.unanswered(older, "its id was used again before a reply came", at, out);
+            self.unanswered(&older, "its id was used again before a reply came", at, out);
         }
         let round = request.request_state.as_ref().and_then(|state| self.rounds.get(state).cloned());
         let (call_id, attempt) = round.unwrap_or_else(|| (self.identifiers.next(at.wall_us), 1));
@@ -221,7 +221,7 @@ impl Join {
             let Some(oldest) = self.pending.keys().next().copied().and_then(|at| self.take(at)) else {
                 break;
             };
-            self.unanswered(oldest, "too many requests waited for their replies", at, out);
+            self.unanswered(&oldest, "too many requests waited for their replies", at, out);
         }
     }
 
@@ -395,12 +395,12 @@ impl Join {
         true
     }
 
-    fn unanswered(&mut self, pending: Pending, why: &str, at: Moment, out: &mut dyn Out) {
+    fn unanswered(&mut self, pending: &Pending, why: &str, at: Moment, out: &mut dyn Out) {
         // What became of a cancelled request is on record.
         if pending.is_cancelled {
             return;
         }
-        let mut event = self.observed(&pending);
+        let mut event = self.observed(pending);
         event.text("status", "unknown").text("unanswered", why);
         event.number("waited_us", at.monotonic_us - pending.at.monotonic_us);
         self.emit(event, out);
@@ -409,7 +409,7 @@ impl Join {
     /// The connection has ended: what still waits is unanswered.
     pub fn end(&mut self, at: Moment, out: &mut dyn Out) {
         while let Some(pending) = self.pending.keys().next().copied().and_then(|number| self.take(number)) {
-            self.unanswered(pending, "the connection ended", at, out);
+            self.unanswered(&pending, "the connection ended", at, out);
         }
     }
 

@@ -10,7 +10,16 @@
 //! It must not know: the store, SQL, HTTP (the way to the service is a [`send::Transport`]), the command line.
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 #![warn(missing_docs)]
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::needless_pass_by_value,
+        clippy::print_stdout
+    )
+)]
 
 pub mod launch;
 pub mod relay;

@@ -261,7 +261,7 @@ impl Spool {
             match std::fs::remove_file(&path) {
                 Ok(()) => state.bytes = state.bytes.saturating_sub(bytes),
                 Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "a sent file of the spool stays")
+                    tracing::warn!(path = %path.display(), %error, "a sent file of the spool stays");
                 }
             }
         }

@@ -125,9 +125,9 @@ fn a_relay_that_is_killed_at_any_moment_leaves_what_it_saw() {
         // Half of them while the service takes what comes, half while it is away.
         let service = home.path().join("service");
         if kill % 2 == 0 {
-            std::fs::create_dir_all(&service).unwrap()
+            std::fs::create_dir_all(&service).unwrap();
         } else {
-            std::fs::rename(&service, home.path().join("away")).unwrap()
+            std::fs::rename(&service, home.path().join("away")).unwrap();
         }
         let mut child = tapped(home.path(), &[], &ANSWERING).stderr(Stdio::null()).spawn().unwrap();
         let pause = Duration::from_micros(seeded.next() % 900_000);

@@ -176,7 +176,7 @@ mod tests {
             (Settings { client_id: String::new(), ..good.clone() }, "client_id"),
             (Settings { scopes: vec!["a b".to_string()], ..good.clone() }, "scopes"),
             (Settings { session_s: 0, ..good.clone() }, "session_s"),
-            (Settings { session_idle_s: limits::LOGIN_SESSION_S_MAX + 1, ..good.clone() }, "session_idle_s"),
+            (Settings { session_idle_s: limits::LOGIN_SESSION_S_MAX + 1, ..good }, "session_idle_s"),
         ] {
             let error = format!("{:#}", bad.check().unwrap_err());
             assert!(error.contains(named), "{error}");

@@ -182,7 +182,7 @@ impl WriteAhead {
                     let origin = Checkpoint::parse(text.unverified_text())?.origin;
                     self.logs.entry(origin).or_default().checkpoints.push((place.to_string(), note.to_vec()));
                 }
-                Section::Cursor(cursor) => self.cursor(place, cursor),
+                Section::Cursor(cursor) => self.cursor(place, &cursor),
             }
         }
         Ok(())
@@ -244,7 +244,7 @@ impl WriteAhead {
     }
 
     /// A cursor stands behind an entry that is there, and is repeated as it was.
-    fn cursor(&mut self, place: &str, cursor: CursorSection<'_>) {
+    fn cursor(&mut self, place: &str, cursor: &CursorSection<'_>) {
         let mut wrong = Vec::new();
         let log = self.logs.entry(cursor.origin.clone()).or_default();
         if cursor.end.checked_sub(1).is_none_or(|last| !log.entries.contains_key(&last)) {

@@ -34,7 +34,7 @@ fn a_message_is_no_event_whatever_its_author_adds() {
         "source": "jsonrpc-message/1", "capability": "delete_rows", "decision": "none", "status": "pending",
         "action": "destructive", "tags": ["arrival_time"],
     });
-    check(&message, wanted.clone());
+    check(&message, wanted);
     // The signs of any other format change nothing, and cannot get it refused.
     for fixture in mappings::fixtures() {
         let mut both: serde_json::Map<String, Value> = serde_json::from_str(&fixture.record).unwrap();

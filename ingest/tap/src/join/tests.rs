@@ -94,7 +94,7 @@ fn a_cancelled_request_is_recorded_once_and_a_late_reply_beside_it() {
     let made = events(&[
         ("c", call(json!(1), "a")),
         ("c", cancel.clone()),
-        ("c", cancel.clone()),
+        ("c", cancel),
         ("s", json!({"id": 1, "result": {}})),
         ("c", call(json!(2), "b")),
         ("c", json!({"method": "notifications/cancelled", "params": {"requestId": 2}})),
