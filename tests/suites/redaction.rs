@@ -96,19 +96,21 @@ fn contents(file: &Path) -> Vec<u8> {
     if file.extension().is_some_and(|extension| extension == "parquet") {
         for batch in rows(bytes.clone()).expect("a Parquet file") {
             for column in batch.columns() {
-                for buffer in column.to_data().buffers() {
-                    bytes.extend_from_slice(buffer.as_slice());
-                }
-                for child in column.to_data().child_data() {
-                    for row in 0..child.len() {
-                        let row = arrow::array::make_array(child.slice(row, 1));
-                        bytes.extend(format!("{row:?}\n").bytes());
-                    }
-                }
+                push_buffers(&column.to_data(), &mut bytes);
             }
         }
     }
     bytes
+}
+
+/// What a column holds, lists and maps too.
+fn push_buffers(data: &arrow::array::ArrayData, bytes: &mut Vec<u8>) {
+    for buffer in data.buffers() {
+        bytes.extend_from_slice(buffer.as_slice());
+    }
+    for child in data.child_data() {
+        push_buffers(child, bytes);
+    }
 }
 
 /// Everything that the bytes say, with encodings undone level by level.
