@@ -81,8 +81,9 @@ pub(super) struct Recorded {
     rows: u64,
     /// `clean`, or `missed`.
     verdict: &'static str,
-    #[serde(flatten)]
-    found: Verdict,
+    missed: Vec<Missed>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
 }
 
 /// Draw a sample of recorded events at random.
@@ -156,7 +157,8 @@ pub(super) async fn record_verdict(
         sample: name(&node, &principal, &sample),
         rows: indices.len() as u64,
         verdict: if found.missed.is_empty() { "clean" } else { "missed" },
-        found,
+        missed: found.missed,
+        note: found.note,
     };
     match record(&node, &principal, action, &recorded).await {
         Ok(()) => (StatusCode::CREATED, Json(recorded)).into_response(),
