@@ -86,8 +86,9 @@ def main():
         finally:
             service.process.terminate()
             service.process.wait()
-        verified = subprocess.run([program, "verify", f"{home}/data"], capture_output=True, text=True)
+        verified = subprocess.run([program, "verify", "--trust-store-key", "--data", f"{home}/data"], capture_output=True, text=True)
         print(f"verify: exit {verified.returncode}")
+        assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
 def run(program, home, service):

@@ -180,6 +180,9 @@ pub struct Tap {
     /// Bytes of them; beyond, events are dropped and counted
     #[arg(long, value_name = "BYTES", default_value_t = schemas::limits::TAP_SPOOL_BYTES_MAX)]
     pub spool_bytes: u64,
+    /// Seconds between events that say the tap is alive; 0 for none
+    #[arg(long, value_name = "SECONDS", default_value_t = schemas::limits::TAP_HEARTBEAT_S)]
+    pub heartbeat: u32,
     /// The server and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,

@@ -14,6 +14,8 @@ mod suites {
     mod bypass;
     /// Commands and exit codes.
     mod commands;
+    /// Torn bodies, tiny ones, a full disk, odd lines in a file: one account at the end of each.
+    mod faults;
     /// Go or no-go: the published script, unmodified, and the command.
     mod gates;
     /// An hour, sped up.

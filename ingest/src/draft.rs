@@ -8,7 +8,6 @@ use store::Draft;
 
 use crate::columns::{Columns, place};
 use crate::destinations;
-use crate::mapping::Mapping;
 use crate::normalise::{Cell, Event};
 use crate::parse::Context;
 use crate::rejected::{Code, Refusal};
@@ -148,9 +147,9 @@ impl<'c> Drafter<'c> {
         self.columns.text(place::SOURCE, source)
     }
 
-    /// Where the call sends things, for records of other programs; an event of our own form says it itself.
+    /// Where the call sends things, where the event does not say it itself.
     fn destinations(&mut self, event: &Event<'_>) -> Result<(), Error> {
-        if !matches!(event.mapping, Mapping::File(_)) || event.has(place::DESTINATIONS) {
+        if event.has(place::DESTINATIONS) {
             return Ok(());
         }
         let (Some(tool), Some(arguments)) = (event.text(place::CAPABILITY), event.text(place::ARGUMENTS))

@@ -33,7 +33,7 @@ use cell::Conversion;
 pub(crate) use cell::{Cell, STRING_MARK, Shape, is_decimal, shape};
 
 /// Columns that get a value even where the source has none.
-pub(crate) const DERIVED: [usize; 8] = [
+pub(crate) const DERIVED: [usize; 9] = [
     place::EVENT_ID,
     place::KIND,
     place::SESSION_ID,
@@ -42,6 +42,7 @@ pub(crate) const DERIVED: [usize; 8] = [
     place::ACTION,
     place::RISK,
     place::DECISION_BASIS,
+    place::DESTINATIONS,
 ];
 
 /// A record as columns will have it.

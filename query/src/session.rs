@@ -8,6 +8,7 @@ use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaPr
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::config::{ConfigNonZeroUsize, Dialect};
+use datafusion::datasource::ViewTable;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
@@ -28,7 +29,7 @@ use crate::guard::{Stop, guard};
 use crate::memory::{Bytes, Quota};
 use crate::shape::Shape;
 use crate::spill::Spill;
-use crate::table::{Shared, documented, tables};
+use crate::table::{SOURCES, SOURCES_SQL, Shared, documented, names_sources, tables};
 use crate::{Error, Options, Result};
 
 const CATALOG: &str = "tacho";
@@ -53,6 +54,9 @@ pub(crate) struct Engine {
 /// A session of the engine, and what its functions may make.
 pub(crate) struct Session {
     pub(crate) state: SessionState,
+    /// Where its tables are, and whether `sources` is one of them once it is asked for.
+    schema: Arc<MemorySchemaProvider>,
+    has_sources: bool,
     budget: Arc<Budget>,
     stop: Arc<Stop>,
 }
@@ -86,12 +90,14 @@ impl Engine {
         client: Option<&Arc<Client>>,
     ) -> Result<Session> {
         let internal = |error: datafusion::common::DataFusionError| Error::Internal(error.to_string());
-        let schema = MemorySchemaProvider::new();
-        for (name, table) in tables(shared, role)? {
+        let schema = Arc::new(MemorySchemaProvider::new());
+        let seen = documented(role, shared.policy.as_deref(), shared.snapshot.is_of_the_past());
+        for (name, table) in tables(shared, &seen)? {
             schema.register_table(name.to_string(), table).map_err(internal)?;
         }
         let catalog = MemoryCatalogProvider::new();
-        catalog.register_schema(SCHEMA, Arc::new(schema)).map_err(internal)?;
+        catalog.register_schema(SCHEMA, Arc::<MemorySchemaProvider>::clone(&schema)).map_err(internal)?;
+        let has_sources = seen.iter().any(|(name, _)| *name == SOURCES);
         let disk = match &self.spill {
             Some(spill) => spill.of_a_query(),
             None => DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled),
@@ -109,8 +115,7 @@ impl Engine {
         let builder = self.functions.register(builder, &budget);
         let mut state = match client {
             Some(client) => {
-                let past = shared.snapshot.is_of_the_past();
-                let sight = Sight::new(documented(role, shared.policy.as_deref(), past), client);
+                let sight = Sight::new(seen, client);
                 for (name, schema) in self.catalogue.schemas(&sight)? {
                     catalog.register_schema(name, schema).map_err(internal)?;
                 }
@@ -122,7 +127,7 @@ impl Engine {
         state.catalog_list().register_catalog(name.to_string(), Arc::new(catalog));
         // What now() is while the statement is planned; without it no plan with now() can be run.
         state.mark_start_execution();
-        Ok(Session { state, budget, stop: Arc::clone(stop) })
+        Ok(Session { state, schema, has_sources, budget, stop: Arc::clone(stop) })
     }
 
     fn config(&self, catalog: &str) -> SessionConfig {
@@ -146,6 +151,29 @@ impl Engine {
     }
 }
 
+impl Session {
+    async fn read_only(&self, statement: Statement) -> Result<LogicalPlan> {
+        let failed = |error: datafusion::common::DataFusionError| Error::engine(&error, Stage::Plan);
+        let names = self.state.resolve_table_references(&statement).map_err(failed)?;
+        if self.has_sources && names_sources(&names) && !self.schema.table_exist(SOURCES) {
+            let sources = self.state.create_logical_plan(SOURCES_SQL).await.map_err(failed)?;
+            let sources = Arc::new(ViewTable::new(sources, None));
+            self.schema.register_table(SOURCES.to_string(), sources).map_err(failed)?;
+        }
+        let plan = self.state.statement_to_plan(statement).await.map_err(failed)?;
+        SQLOptions::new()
+            .with_allow_ddl(false)
+            .with_allow_dml(false)
+            .with_allow_statements(false)
+            .verify_plan(&plan)
+            .map_err(|error| Error::Refused {
+                code: "statement_not_allowed",
+                detail: error.strip_backtrace(),
+            })?;
+        Ok(plan)
+    }
+}
+
 /// Plans a checked statement.
 ///
 /// # Errors
@@ -156,8 +184,8 @@ pub(crate) async fn plan(
     params: Vec<ScalarValue>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let failed = |error: datafusion::common::DataFusionError| Error::engine(&error, Stage::Plan);
-    let Session { state, budget, stop } = session;
-    let mut plan = read_only(state, statement).await?;
+    let mut plan = session.read_only(statement).await?;
+    let Session { state, budget, stop, .. } = session;
     if !params.is_empty() {
         plan = plan.with_param_values(ParamValues::from(params)).map_err(failed)?;
     }
@@ -183,8 +211,8 @@ pub(crate) async fn describe(
     declared: &[Option<DataType>],
 ) -> Result<Described> {
     let failed = |error: datafusion::common::DataFusionError| Error::engine(&error, Stage::Plan);
+    let mut plan = session.read_only(statement).await?;
     let Session { state, stop, .. } = session;
-    let mut plan = read_only(state, statement).await?;
     let params = parameters(&plan, declared)?;
     if !params.is_empty() {
         let nulls = params.iter().map(ScalarValue::try_new_null).collect::<Result<Vec<_>, _>>();
@@ -234,16 +262,4 @@ fn cast_parameters(
         }
         Ok(TreeNodeRecursion::Continue)
     })
-}
-
-async fn read_only(state: &SessionState, statement: Statement) -> Result<LogicalPlan> {
-    let plan =
-        state.statement_to_plan(statement).await.map_err(|error| Error::engine(&error, Stage::Plan))?;
-    SQLOptions::new()
-        .with_allow_ddl(false)
-        .with_allow_dml(false)
-        .with_allow_statements(false)
-        .verify_plan(&plan)
-        .map_err(|error| Error::Refused { code: "statement_not_allowed", detail: error.strip_backtrace() })?;
-    Ok(plan)
 }

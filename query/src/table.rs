@@ -18,8 +18,10 @@ mod checkpoints;
 mod columns;
 mod log;
 mod segments;
+mod sources;
 
 pub(crate) use log::{LogTable, Scans};
+pub(crate) use sources::{NAME as SOURCES, SQL as SOURCES_SQL, is_among as names_sources};
 
 /// What the tables of a query share.
 #[derive(Debug, Clone)]
@@ -114,23 +116,28 @@ pub(crate) fn documented(
             documented.push(("segments", segments::columns()));
         }
         documented.push(("checkpoints", checkpoints::columns()));
+        if sources::is_there(policy) {
+            documented.push((SOURCES, sources::columns()));
+        }
     }
     documented.push(("columns", columns::columns()));
     documented
 }
 
-/// The tables that `role` sees, by name.
+/// The tables of `documented`, by name; not `sources`, which is a question over others of them.
 ///
 /// # Errors
 /// [`Error::Internal`] when a derived table cannot be built, which is a bug.
-pub(crate) fn tables(shared: &Shared, role: Role) -> Result<Vec<(&'static str, Arc<dyn TableProvider>)>> {
-    let documented = documented(role, shared.policy.as_deref(), shared.snapshot.is_of_the_past());
+pub(crate) fn tables(
+    shared: &Shared,
+    documented: &[(&'static str, Vec<Documented>)],
+) -> Result<Vec<(&'static str, Arc<dyn TableProvider>)>> {
     let mut tables: Vec<(&'static str, Arc<dyn TableProvider>)> = Vec::new();
-    for (name, seen) in &documented {
+    for (name, seen) in documented.iter().filter(|(name, _)| *name != SOURCES) {
         let table = match *name {
             "segments" => in_memory(segments::rows(&shared.snapshot))?,
             "checkpoints" => in_memory(checkpoints::rows(&shared.snapshot))?,
-            "columns" => in_memory(columns::rows(&documented))?,
+            "columns" => in_memory(columns::rows(documented))?,
             name => stored_table(shared, name, seen),
         };
         tables.push((name, table));

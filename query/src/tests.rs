@@ -15,5 +15,6 @@ mod questions;
 mod replaying;
 mod runbooks;
 mod sandbox;
+mod sources;
 mod spilling;
 mod timing;

@@ -128,6 +128,7 @@ fn options(cli: &Cli, tap: &Tap) -> Options {
         given,
         spool_home: home,
         spool_bytes_max: tap.spool_bytes,
+        heartbeat_s: tap.heartbeat,
         redaction_key: redaction_key(token.as_deref()),
         transport: Box::new(Http { target: tap.target.clone(), configuration, runtime: None, service: None }),
     }

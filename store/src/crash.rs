@@ -1,7 +1,8 @@
 //! Named places in the commit path at which a test build kills itself.
 //!
 //! `TACHO_CRASH_AT=<place>:<n>` makes the n-th passing of that place end the process with SIGKILL, as a power
-//! button would, but keeps what the kernel has. Without the feature `crash-points` this is nothing.
+//! button would, but keeps what the kernel has. `TACHO_SLOW_AT=<place>:<ms>` makes every passing of that place take so
+//! long, as a slow disk would. Without the feature `crash-points` this is nothing.
 
 /// Every place, so that a test can go through them.
 pub const PLACES: [&str; 13] = [
@@ -32,13 +33,20 @@ pub(crate) fn point(place: &'static str) {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     static WANTED: OnceLock<Option<(String, u64)>> = OnceLock::new();
+    static SLOW: OnceLock<Option<(String, u64)>> = OnceLock::new();
     static PASSED: AtomicU64 = AtomicU64::new(0);
     debug_assert!(PLACES.contains(&place), "{place} is not listed");
-    let wanted = WANTED.get_or_init(|| {
-        let text = std::env::var("TACHO_CRASH_AT").ok()?;
-        let (place, count) = text.rsplit_once(':')?;
-        Some((place.to_string(), count.parse().ok()?))
-    });
+    let setting = |name| {
+        let text = std::env::var(name).ok()?;
+        let (place, number) = text.rsplit_once(':')?;
+        Some((place.to_string(), number.parse().ok()?))
+    };
+    if let Some((slow, ms)) = SLOW.get_or_init(|| setting("TACHO_SLOW_AT"))
+        && slow == place
+    {
+        std::thread::sleep(std::time::Duration::from_millis(*ms));
+    }
+    let wanted = WANTED.get_or_init(|| setting("TACHO_CRASH_AT"));
     if let Some((wanted, count)) = wanted
         && wanted == place
         && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == *count

@@ -99,6 +99,33 @@ fn nothing_acknowledged_is_lost_by_a_kill_at_a_named_point() {
     assert!(!is_full() || kills >= NAMED_KILLS_MIN_FULL, "{kills} kills at named points");
 }
 
+#[test]
+fn a_slow_disk_holds_senders_up_and_loses_nothing() {
+    let Some(program) = std::env::var_os("TACHO_CRASH_PROGRAM").map(PathBuf::from) else {
+        println!(
+            "SKIPPED: TACHO_CRASH_PROGRAM names no build with feature crash-points (tests/run makes one)"
+        );
+        return;
+    };
+    let home = tempfile::tempdir().unwrap();
+    let mut known = Known::default();
+    // The write of a group, its sync, and a seal.
+    for place in ["group-written", "group-synced", "seal-files-synced"] {
+        let at = format!("{place}:400");
+        let mut environment = HURRY.to_vec();
+        environment.push(("TACHO_SLOW_AT", &at));
+        let service = Service::start_program(&program, home.path(), &environment).unwrap();
+        let before = known.acknowledged.len();
+        let seconds = Duration::from_secs(if is_full() { 30 } else { 4 });
+        let (gone, status) =
+            load_until(service, &mut known, place, |started, _| started.elapsed() >= seconds);
+        assert!(!gone, "it ended by itself: {status}\n{}", service_log(home.path()));
+        assert!(known.acknowledged.len() > before, "nothing was taken with {at}");
+        check(home.path(), &mut known, &at);
+    }
+    println!("slow disk: {} events acknowledged, none lost", known.acknowledged.len());
+}
+
 /// Whether that was a kill; any other end than that or a clean one is a defect of its own.
 fn is_killed(status: ExitStatus, home: &Path) -> bool {
     assert_eq!(status.signal(), Some(SIGKILL), "it ended otherwise: {status}\n{}", service_log(home));

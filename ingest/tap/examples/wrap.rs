@@ -46,6 +46,7 @@ fn main() -> ExitCode {
                 given: Given { transport: "stdio", session: Some("s".into()), ..Given::default() },
                 spool_home: Some(PathBuf::from(spool)),
                 spool_bytes_max: spool_bytes_max.unwrap_or(1 << 24),
+                heartbeat_s: 0,
                 redaction_key: [1; 32],
                 transport: Box::new(Directory(PathBuf::from(service))),
             });

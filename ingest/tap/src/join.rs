@@ -447,6 +447,12 @@ impl Join {
         event
     }
 
+    /// The last event is not kept: its number is free again.
+    pub fn take_back(&mut self) {
+        self.made -= 1;
+        self.sequence -= 1;
+    }
+
     /// Counts an event and gives it out.
     pub fn emit(&mut self, event: Event, out: &mut dyn Out) {
         self.made += 1;

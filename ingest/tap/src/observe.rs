@@ -7,6 +7,7 @@ use redact::Redactor;
 use schemas::limits::{TAP_GATHER_MS, TAP_NOTICE_INTERVAL_US};
 
 use crate::clock::{Clock, Moment};
+use crate::event::Event;
 use crate::identity::Given;
 use crate::join::{Join, Out};
 use crate::lines::Lines;
@@ -34,6 +35,9 @@ pub struct Observer {
     /// What is on record as missing, drops apart, which the spool counts.
     told: Missing,
     told_us: i64,
+    /// Microseconds between heartbeats, if there are any.
+    heartbeat_us: Option<i64>,
+    beat_us: i64,
 }
 
 /// Redacts events as soon as they are made, and gives them to the spool: however many a line makes, one is held.
@@ -80,13 +84,22 @@ impl Observer {
             clock,
             told: Missing::default(),
             told_us: 0,
+            heartbeat_us: None,
+            beat_us: 0,
         }
+    }
+
+    /// Says every `seconds` that it is alive; never for 0.
+    pub fn with_heartbeat(self, seconds: u32) -> Observer {
+        let heartbeat_us = (seconds > 0).then(|| i64::from(seconds) * 1_000_000);
+        Observer { heartbeat_us, ..self }
     }
 
     /// Observes what is watched since `started` until both sides have ended; what it made.
     pub fn run(mut self, watched: &Watched, started: Moment) -> Made {
         self.session("start", started);
-        let patience = Duration::from_micros(TAP_NOTICE_INTERVAL_US.unsigned_abs());
+        let patience_us = TAP_NOTICE_INTERVAL_US.min(self.heartbeat_us.unwrap_or(i64::MAX));
+        let patience = Duration::from_micros(patience_us.unsigned_abs());
         loop {
             match watched.next_within(patience) {
                 Ok(seen) => self.take(seen),
@@ -97,6 +110,7 @@ impl Observer {
                 self.take(seen);
             }
             self.notice(false);
+            self.beat();
             // While messages flow it need not be woken for each.
             std::thread::sleep(Duration::from_millis(TAP_GATHER_MS));
         }
@@ -133,13 +147,33 @@ impl Observer {
         let mut event = self.join.event(Side::Client, at);
         event.text("kind", "session").text("method", method).text("status", "ok");
         if method == "end" {
-            event.count("messages_from_client", self.client.messages);
-            event.count("messages_from_server", self.server.messages);
-            event.count("bytes_from_client", self.client.bytes);
-            event.count("bytes_from_server", self.server.bytes);
-            event.count("duration_us", u64::try_from(at.monotonic_us).unwrap_or(0));
+            self.count(&mut event, at);
         }
         self.join.emit(event, &mut self.keeper);
+    }
+
+    /// Says that it is alive, now and then: who hears nothing of a session can tell that from nothing to hear. It bears a
+    /// number like every event, so what was lost before it shows.
+    fn beat(&mut self) {
+        let at = self.clock.now();
+        let is_due = self.heartbeat_us.is_some_and(|every_us| at.monotonic_us - self.beat_us >= every_us);
+        if !is_due {
+            return;
+        }
+        self.beat_us = at.monotonic_us;
+        let mut event = self.join.event(Side::Client, at);
+        event.text("kind", "integrity").text("method", "heartbeat").text("status", "ok");
+        self.count(&mut event, at);
+        self.join.emit(event, &mut self.keeper);
+    }
+
+    /// Writes what has passed so far.
+    fn count(&self, event: &mut Event, at: Moment) {
+        event.count("messages_from_client", self.client.messages);
+        event.count("messages_from_server", self.server.messages);
+        event.count("bytes_from_client", self.client.bytes);
+        event.count("bytes_from_server", self.server.bytes);
+        event.count("duration_us", u64::try_from(at.monotonic_us).unwrap_or(0));
     }
 
     fn missing(&self) -> Missing {
@@ -178,7 +212,7 @@ impl Observer {
             if event.is_some_and(|event| self.keeper.spool.append_notice(&event, dropped)) {
                 self.told = now;
             } else {
-                self.join.made -= 1;
+                self.join.take_back();
             }
         }
     }
@@ -209,6 +243,37 @@ mod tests {
         observer.run(&watched, clock.now());
         let batch = spool.reader().next(None).unwrap();
         String::from_utf8(batch.body()).unwrap()
+    }
+
+    #[test]
+    fn it_says_that_it_is_alive_while_nothing_passes() {
+        let home = tempfile::tempdir().unwrap();
+        let options =
+            crate::spool::Options { home: home.path().into(), bytes_max: 1 << 24, file_bytes: 1 << 20 };
+        let spool = Spool::create(options, "run").unwrap();
+        let clock = Clock::start();
+        let given = Given { transport: "stdio", ..Given::default() };
+        let observer = Observer::new(given, b"secret", "s", Redactor::new([7; 32]), spool.clone(), clock);
+        let observer = Observer { heartbeat_us: Some(1_000), ..observer };
+        let (mut client, server, watched) = watch(1 << 20, 100);
+        client.see(clock.now(), b"{\"id\":1,\"method\":\"ping\"}\n");
+        let observing = std::thread::spawn(move || observer.run(&watched, clock.now()));
+        let beats = loop {
+            let text = String::from_utf8(spool.reader().next(None).unwrap().body()).unwrap();
+            let beats: Vec<String> =
+                text.lines().filter(|line| line.contains("heartbeat")).map(str::to_string).collect();
+            if beats.len() >= 2 {
+                break beats;
+            }
+            std::thread::yield_now();
+        };
+        client.end(clock.now());
+        server.end(clock.now());
+        observing.join().unwrap();
+        // The first event is that the session began.
+        assert!(beats[0].contains("\"source_seq\":2"), "{beats:?}");
+        assert!(beats[1].contains("\"source_seq\":3"), "{beats:?}");
+        assert!(beats[1].contains("\"messages_from_client\":1"), "{beats:?}");
     }
 
     #[test]

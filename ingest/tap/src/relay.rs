@@ -36,6 +36,8 @@ pub struct Options {
     pub spool_home: Option<std::path::PathBuf>,
     /// Bytes of it.
     pub spool_bytes_max: u64,
+    /// Seconds between heartbeats; none for 0.
+    pub heartbeat_s: u32,
     /// Key of the fingerprints that stand for secrets.
     pub redaction_key: [u8; 32],
     /// The way to the service.
@@ -173,7 +175,7 @@ fn be_nice() {
 
 fn observe(options: Options, watched: &Watched, clock: Clock, started: Moment) -> Summary {
     be_nice();
-    let Options { given, spool_home, spool_bytes_max, redaction_key, transport } = options;
+    let Options { given, spool_home, spool_bytes_max, heartbeat_s, redaction_key, transport } = options;
     // Ids of events come from the secret; the run's name is for everybody to see, and tells nothing of it.
     let (mut random, mut secret) = ([0; 8], [0; 32]);
     if let Err(error) = getrandom::fill(&mut random).and_then(|()| getrandom::fill(&mut secret)) {
@@ -203,7 +205,8 @@ fn observe(options: Options, watched: &Watched, clock: Clock, started: Moment) -
         sender.run();
     });
     let observer =
-        Observer::new(given, &secret, &session, Redactor::new(redaction_key), spool.clone(), clock);
+        Observer::new(given, &secret, &session, Redactor::new(redaction_key), spool.clone(), clock)
+            .with_heartbeat(heartbeat_s);
     // The spool is closed even if observing breaks off, so that what was observed is sent.
     let closing = Closing(spool.clone());
     let made = observer.run(watched, started);

@@ -69,7 +69,8 @@ const FIRST_TABLE: i64 = 16_384;
 /// Oid of the first table of the catalogue that has none of its own here.
 const FIRST_SYSTEM_TABLE: i64 = 12_000;
 /// Every table of the record in the order of their oids. New ones go to the end.
-const TABLES: [&str; 7] = ["events", "alerts", "access", "payloads", "segments", "checkpoints", "columns"];
+const TABLES: [&str; 8] =
+    ["events", "alerts", "access", "payloads", "segments", "checkpoints", "columns", "sources"];
 
 /// Oids of catalogue tables that clients ask for by name.
 const SYSTEM: [(&str, i64); 14] = [

@@ -18,7 +18,7 @@ pub(super) fn columns() -> Vec<Documented> {
         Documented::new(
             "type",
             Utf8,
-            "Type: bigint, timestamp, text, binary, text[], bigint[], map, boolean.",
+            "Type: bigint, timestamp, text, double, binary, text[], bigint[], map, boolean.",
         ),
         Documented::new("nullable", Boolean, "Whether it can be null."),
         Documented::new("doc", Utf8, "What it says."),
@@ -30,6 +30,7 @@ fn type_name(kind: &DataType) -> String {
     match kind {
         DataType::Int64 => "bigint".to_string(),
         DataType::Timestamp(TimeUnit::Microsecond, _) => "timestamp".to_string(),
+        DataType::Float64 => "double".to_string(),
         DataType::Utf8 => "text".to_string(),
         DataType::Binary => "binary".to_string(),
         DataType::Boolean => "boolean".to_string(),

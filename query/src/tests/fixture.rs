@@ -76,6 +76,36 @@ pub fn event(i: i64) -> Row {
     row
 }
 
+/// Record number `index` of the events log: how many minutes before `now_us`, then columns as `name=value`; `received` is
+/// the minutes before it that it was received, if not at once.
+fn record(now_us: i64, index: i64, line: &str) -> Row {
+    let mut words = line.split_whitespace();
+    let ago_us = |minutes: &str| now_us - (minutes.parse::<f64>().unwrap() * 60e6) as i64;
+    let time_us = ago_us(words.next().unwrap());
+    let mut cells = BTreeMap::from([
+        ("kind", "call"),
+        ("decision", "allow"),
+        ("status", "ok"),
+        ("source", "http/t-1/json/1"),
+        ("session_id", "s1"),
+    ]);
+    cells.extend(words.map(|word| word.split_once('=').unwrap()));
+    let received_us = cells.remove("received").map_or(time_us + 5, ago_us);
+    let mut row = Row::new()
+        .int(id(Stream::Events, "log_index"), index)
+        .int(id(Stream::Events, "time"), time_us)
+        .int(id(Stream::Events, "ingest_time"), received_us)
+        .text(id(Stream::Events, "event_id"), &format!("e{index}"))
+        .text(id(Stream::Events, "tenant"), "default");
+    for (name, value) in cells {
+        row = match value.parse() {
+            Ok(number) => row.int(id(Stream::Events, name), number),
+            Err(_) => row.text(id(Stream::Events, name), value),
+        };
+    }
+    row
+}
+
 /// The arguments of event number `i`.
 pub fn arguments(i: i64) -> String {
     format!(r#"{{"note":"value {i}","needle":"{}"}}"#, if i % 1000 == 7 { "haystack" } else { "hay" })
@@ -205,6 +235,18 @@ impl World {
     pub fn with_events(sealed: i64, per_file: i64, unsealed: i64) -> Arc<World> {
         let world = World::empty();
         world.add_events("default", sealed, per_file, unsealed);
+        world
+    }
+
+    /// Tenant `default` with records of the events log, one a line: minutes before `now_us`, then columns as
+    /// `name=value`.
+    pub fn with_records(now_us: i64, lines: &[&str]) -> Arc<World> {
+        let mut builder = RowsBuilder::entries(Stream::Events);
+        for (index, line) in (0..).zip(lines) {
+            builder.push(&record(now_us, index, line)).unwrap();
+        }
+        let world = World::empty();
+        world.add_unsealed("default", Stream::Events, builder.finish().unwrap());
         world
     }
 

@@ -2,58 +2,16 @@
 
 use std::sync::Arc;
 
-use schemas::Stream;
 use schemas::principal::Role;
-use schemas::rows::{Row, RowsBuilder};
 
-use super::fixture::{START_US, World, id, principal};
+use super::fixture::{START_US, World, principal};
 use crate::{Error, Gate, GateSettings, Thresholds, Verdict, Window};
-
-const MINUTE_US: i64 = 60_000_000;
 
 /// Now, as the world's clock says within a second.
 const NOW_US: i64 = START_US;
 
-/// Records of the events log, one a line: minutes ago, then columns as `name=value`.
 fn world(lines: &[&str]) -> Arc<World> {
-    let mut builder = RowsBuilder::entries(Stream::Events);
-    for (index, line) in (0..).zip(lines) {
-        builder.push(&record(index, line)).unwrap();
-    }
-    let world = World::empty();
-    world.add_unsealed("default", Stream::Events, builder.finish().unwrap());
-    world
-}
-
-fn record(index: i64, line: &str) -> Row {
-    let mut words = line.split_whitespace();
-    let minutes: f64 = words.next().unwrap().parse().unwrap();
-    let time_us = NOW_US - (minutes * MINUTE_US as f64) as i64;
-    let mut cells = vec![("kind", "call"), ("decision", "allow"), ("status", "ok")];
-    cells.extend(words.map(|word| word.split_once('=').unwrap()));
-    let received = cells.iter().rev().find(|(name, _)| *name == "received");
-    let received_us = received.map_or(time_us + 5, |(_, minutes)| {
-        NOW_US - (minutes.parse::<f64>().unwrap() * MINUTE_US as f64) as i64
-    });
-    let column = |name: &str| id(Stream::Events, name);
-    let event = format!("e{index}");
-    let mut row = Row::new()
-        .int(column("log_index"), index)
-        .int(column("time"), time_us)
-        .int(column("ingest_time"), received_us)
-        .text(column("event_id"), &event)
-        .text(column("tenant"), "default")
-        .text(column("source"), "http/t-1/json/1")
-        .text(column("session_id"), "s1");
-    let mut last: std::collections::BTreeMap<&str, &str> = cells.into_iter().collect();
-    last.remove("received");
-    for (name, value) in last {
-        row = match name {
-            "latency_us" | "approval_wait_ms" => row.int(column(name), value.parse().unwrap()),
-            _ => row.text(column(name), value),
-        };
-    }
-    row
+    World::with_records(NOW_US, lines)
 }
 
 async fn gate(lines: &[&str], gate: Gate) -> Result<f64, &'static str> {

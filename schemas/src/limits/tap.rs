@@ -62,5 +62,7 @@ pub const TAP_ADOPT_INTERVAL_MS: u64 = 30_000;
 pub const TAP_GATHER_MS: u64 = 2;
 /// Microseconds between notices of what was missed.
 pub const TAP_NOTICE_INTERVAL_US: i64 = 10 * 1_000_000;
+/// Seconds between heartbeats, unless the tap is told otherwise.
+pub const TAP_HEARTBEAT_S: u32 = 60;
 /// Milliseconds between syncs of the spool while the service is away.
 pub const TAP_SYNC_INTERVAL_MS: u64 = 1_000;

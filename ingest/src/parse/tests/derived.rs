@@ -223,7 +223,7 @@ fn lines_count_from_where_the_caller_says() {
 }
 
 #[test]
-fn destinations_are_found_among_the_arguments_of_other_programs_records() {
+fn destinations_are_found_among_the_arguments() {
     let record = |tool: &str, arguments: Value| {
         json!({
             "timestamp": "2026-06-09T12:45:31Z", "mcp_method": "tools/call", "mcp_server_name": "s",
@@ -240,8 +240,13 @@ fn destinations_are_found_among_the_arguments_of_other_programs_records() {
     assert_eq!(
         read(own).cell(0, "destinations"),
         json!(["mine"]),
-        "an event of our own form says them itself"
+        "an event that says them itself is believed"
     );
+    let silent =
+        event("\"capability\":\"send\",\"arguments\":{\"to\":\"a@x.example\"},\"destinations\":null");
+    let rows = read(silent);
+    assert_eq!(rows.cell(0, "destinations"), found, "of an event of our own form too");
+    assert_eq!(rows.cell(0, "attributes")["destinations"], "null");
     // What the column cannot hold is kept whole beside.
     let paths: Vec<String> = (0..64).map(|n| format!("p{n}")).collect();
     let rows = read(record(&"t".repeat(500), json!({"path": paths})));
