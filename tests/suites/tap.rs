@@ -21,6 +21,10 @@ const ANSWERING: [&str; 3] = ["sed", "-u", r#"s|"method":"tools/call"|"result":{
 fn tapped(home: &Path, flags: &[&str], command: &[&str]) -> Command {
     let mut tap = Command::new(tacho());
     tap.args(["tap", "--data"]).arg(home.join("data")).arg("--spool").arg(home.join("spool"));
+    // Numbers of events are counted, so none comes by the clock unless a test says so.
+    if !flags.contains(&"--heartbeat") {
+        tap.args(["--heartbeat", "0"]);
+    }
     tap.args(flags).arg("--").args(command);
     tap.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     tap
@@ -207,6 +211,8 @@ fn what_a_killed_tap_left_is_sent_by_the_next_and_nothing_twice() {
         "SELECT session_id, min(log_index) AS first FROM events WHERE observer = 'tap' GROUP BY 1 ORDER BY 2",
     );
     assert_eq!(order.last().unwrap()["session_id"], "last", "what was left goes first: {order:?}");
+    assert_eq!(service.stop(), Some(0));
+    assert_eq!(verify(home.path()).0, 0);
     println!("{kills} kills at any moment of a tap, none lost");
 }
 
@@ -237,6 +243,56 @@ fn beyond_the_cap_the_number_dropped_is_on_record_and_right() {
     );
     let calls: Vec<i64> = calls.iter().map(|row| row["source_seq"].as_i64().unwrap()).collect();
     assert_eq!(calls, (2..calls.len() as i64 + 2).collect::<Vec<_>>(), "the oldest are kept");
+    // The holes in its numbers are as many.
+    let sources = service.sql("SELECT missing, drop_notices FROM sources WHERE source LIKE '%/canonical/1'");
+    assert_eq!(json!(sources), json!([{"missing": dropped, "drop_notices": 1}]));
+    assert_eq!(service.stop(), Some(0));
+    assert_eq!(verify(home.path()).0, 0);
+}
+
+/// KiB that a process has had at most, and has now.
+fn memory(id: u32) -> [u64; 2] {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    ["VmHWM:", "VmRSS:"].map(|name| {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    })
+}
+
+#[test]
+fn a_service_that_is_away_for_long_costs_disk_and_no_memory() {
+    let (away, pause) = if is_full() { (Duration::from_secs(600), 5) } else { (Duration::from_secs(12), 1) };
+    let home = tempfile::tempdir().unwrap();
+    let flags = ["--session", "s", "--server", "things", "--heartbeat", "1"];
+    let mut caller = Caller::start(tapped(home.path(), &flags, &ANSWERING));
+    caller.call(500);
+    let id = relay(home.path()).expect("a relay");
+    let [_, before] = memory(id);
+    let started = Instant::now();
+    while started.elapsed() < away {
+        caller.call(20);
+        std::thread::sleep(Duration::from_millis(pause));
+    }
+    let [peak, _] = memory(id);
+    let service = Service::start(home.path(), &[]);
+    let called = caller.called;
+    until("what waited is on record", || count(&service, "kind = 'call'") == called);
+    let beats = count(&service, "kind = 'integrity' AND method = 'heartbeat'");
+    assert_eq!(caller.end(), Some(0));
+    settled(home.path());
+    println!(
+        "away {} s: {called} calls, {beats} heartbeats, relay {before} KiB before, {peak} KiB at most",
+        away.as_secs()
+    );
+    assert!(beats >= away.as_secs() / 2, "{beats} heartbeats");
+    assert!(peak < before + (16 << 10), "{before} KiB before, {peak} KiB at most");
+    let numbers = sequence(&service, "s");
+    assert_eq!(numbers, (1..=numbers.len() as i64).collect::<Vec<_>>(), "in order, none missing");
+    let sources =
+        service.sql("SELECT missing, numbered_runs, last_heartbeat IS NOT NULL AS beats FROM sources");
+    assert_eq!(json!(sources), json!([{"missing": 0, "numbered_runs": 1, "beats": true}]));
+    assert_eq!(service.stop(), Some(0));
+    assert_eq!(verify(home.path()).0, 0);
 }
 
 #[test]
