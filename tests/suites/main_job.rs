@@ -45,7 +45,6 @@ fn records_that_no_mapping_reads_are_refused_by_name_and_spoil_nothing() {
     let home = tempfile::tempdir().unwrap();
     let service = Service::start(home.path(), &[]);
     let samples = [
-        "chirindo-evidence-receipt.json",
         "codex-otel-shape.json",
         "docker-mcp-gateway-otel.log",
         "otlp-spans-fastmcp-4.1-mcp-sdk-2.3.json",
