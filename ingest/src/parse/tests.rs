@@ -12,7 +12,7 @@ use super::*;
 
 mod bad;
 mod derived;
-mod inverse;
+pub(crate) mod inverse;
 mod judged;
 mod lossless;
 mod mappings;
