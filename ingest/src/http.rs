@@ -335,13 +335,7 @@ async fn handle(
         }
     };
     let encoding = encoding(headers)?;
-    let options = &ingest.shared.options;
-    let declared = receive::declared_bytes(headers);
-    let (rates, clock) = (&ingest.shared.rates, &options.clock);
-    rates.check(&principal.id, clock.monotonic_us())?;
-    let (body, reservation) =
-        receive::body(&ingest.shared.admission, &principal.tenant, encoding, declared, body, options).await?;
-    rates.pay(&principal.id, body.len(), clock.monotonic_us());
+    let (body, reservation) = receive::body(&ingest.shared, &principal, encoding, headers, body).await?;
     // Escaped, so that any bytes are a key and no two keys become one.
     let idempotency_key = headers.get("idempotency-key").map(|key| key.as_bytes().escape_ascii().to_string());
     let idempotency_key = idempotency_key.filter(|key| !key.is_empty());

@@ -56,13 +56,7 @@ pub(super) async fn take(
         Carrier::Http => (encoding(headers)?, None),
         Carrier::Grpc => (Encoding::Identity, Some(framing::encoding(headers)?)),
     };
-    let shared = &ingest.shared;
-    let declared = receive::declared_bytes(headers);
-    let (rates, clock) = (&shared.rates, &shared.options.clock);
-    rates.check(&principal.id, clock.monotonic_us())?;
-    let (body, reservation) =
-        receive::body(&shared.admission, &principal.tenant, of_body, declared, body, &shared.options).await?;
-    rates.pay(&principal.id, body.len(), clock.monotonic_us());
+    let (body, reservation) = receive::body(&ingest.shared, &principal, of_body, headers, body).await?;
     let request = Request { principal, signal, form, of_message };
     let task = tokio::spawn(ingest.record(request, body, reservation));
     let taken = task.await.map_err(|error| Error::Worker { reason: error.to_string() })??;
@@ -88,12 +82,14 @@ impl Ingest {
     ) -> Result<Taken, Error> {
         let tenant = request.principal.tenant.clone();
         let ingest = self.clone();
+        // What a compressed frame becomes is not known before, and its decompression is work as well.
+        let is_compressed = request.of_message.is_some() && framing::is_compressed(&body);
+        let bytes = if is_compressed { usize::MAX } else { body.len() };
         let (parsed, reservation) = self
-            .work(&tenant, body.len(), move || {
+            .work(&tenant, bytes, move || {
                 let body = match request.of_message {
                     Some(encoding) => {
-                        let bytes_max = ingest.shared.options.decompressed_bytes_max;
-                        framing::message(body, encoding, bytes_max, &mut reservation)?
+                        ingest.unframed(&request.principal, body, encoding, &mut reservation)?
                     }
                     None => body,
                 };
@@ -134,6 +130,24 @@ impl Ingest {
         drop(reservation);
         measure::request("ok");
         Ok(Taken { rejected, message: first })
+    }
+
+    /// The message in a frame. The frame has been counted and paid for; here the message is, for what it is longer.
+    fn unframed(
+        &self,
+        principal: &Principal,
+        frame: Vec<u8>,
+        encoding: Encoding,
+        reservation: &mut Reservation,
+    ) -> Result<Vec<u8>, Error> {
+        let (sent, mut unwrapped) = (frame.len(), 0);
+        let options = &self.shared.options;
+        let bytes_max = options.decompressed_bytes_max;
+        let message = framing::message(frame, encoding, bytes_max, reservation, &mut unwrapped);
+        let more = unwrapped.saturating_sub(sent);
+        measure::body(0, more);
+        self.shared.rates.pay(&principal.id, more, options.clock.monotonic_us());
+        message
     }
 }
 
