@@ -11,6 +11,7 @@ use super::{Form, Origin, Producer, Signal, Telemetry, json, record, wire};
 use crate::admit::Reservation;
 use crate::error::Error;
 use crate::mapping::{ALL_RANKS, Recognised};
+use crate::measure::Tally;
 use crate::parse::{self, Context};
 use crate::rejected::{Code, Refusal};
 use crate::scan::Scanner;
@@ -20,9 +21,7 @@ use crate::scan::Scanner;
 pub(super) struct Parsed {
     /// The rows, if there is any.
     pub(super) draft: Option<Draft>,
-    /// Records that are refused.
-    pub(super) rejected: u64,
-    /// Why the first of them is.
+    /// Why the first of the records that are refused is.
     pub(super) first: Option<Refusal>,
     /// Records that no mapping recognises.
     pub(super) not_recorded: u64,
@@ -36,13 +35,15 @@ enum Fate {
 }
 
 /// Parses a whole request. What its records take beyond the body is reserved as it grows. `id_key` is the tenant's: ids of
-/// log records are digests under it, so that nobody can guess at what redaction took out.
+/// log records are digests under it, so that nobody can guess at what redaction took out. `tally` counts what there is as it
+/// is found.
 pub(super) fn parse(
     (signal, form): (Signal, Form),
     body: &[u8],
     context: &Context<'_>,
     id_key: &[u8; 32],
     reservation: &mut Reservation,
+    tally: &mut Tally,
 ) -> Result<Parsed, Error> {
     let mut parser = Parser {
         inner: parse::Parser::new(context, ROWS, None),
@@ -55,11 +56,12 @@ pub(super) fn parse(
         text_bytes: 0,
         kept_bytes: 0,
     };
-    let (mut count, mut not_recorded, mut rejected, mut first) = (0, 0, 0, None);
+    let (mut count, mut not_recorded, mut first) = (0, 0, None);
     let mut each = |origin: &Result<Arc<Origin>, Refusal>, decoded: Result<Telemetry, Refusal>| {
         if count == BODY_VALUES_MAX {
             return Err(Error::TooLarge { what: "number of records in the request", limit: BODY_VALUES_MAX });
         }
+        tally.received += 1;
         let fate = match (origin, decoded) {
             (Ok(origin), Ok(telemetry)) => parser.take(origin, &telemetry, count)?,
             (Err(refusal), _) => Fate::Refused(refusal.clone()),
@@ -71,7 +73,7 @@ pub(super) fn parse(
             Fate::Appended => {}
             Fate::NotRecorded => not_recorded += 1,
             Fate::Refused(refusal) => {
-                rejected += 1;
+                tally.refuse(refusal.code);
                 first.get_or_insert(refusal);
             }
         }
@@ -81,7 +83,8 @@ pub(super) fn parse(
         Form::Protobuf => wire::split(signal, body, &mut each)?,
         Form::Json => json::split(signal, body, &mut each)?,
     }
-    Ok(Parsed { draft: parser.inner.drafter.finish()?, rejected, first, not_recorded })
+    tally.received += parser.inner.more;
+    Ok(Parsed { draft: parser.inner.drafter.finish()?, first, not_recorded })
 }
 
 /// Rows there is room for before the first: of an agent's telemetry few records are tool activity.

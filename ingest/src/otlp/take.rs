@@ -12,7 +12,7 @@ use crate::admit::Reservation;
 use crate::encoding::Encoding;
 use crate::error::Error;
 use crate::http::{Ingest, encoding, receive};
-use crate::measure::{self, Outcome};
+use crate::measure::{self, Outcome, Tally};
 use crate::parse::Context;
 use crate::rejected::quoted;
 use crate::rim;
@@ -85,7 +85,7 @@ impl Ingest {
         // What a compressed frame becomes is not known before, and its decompression is work as well.
         let is_compressed = request.of_message.is_some() && framing::is_compressed(&body);
         let bytes = if is_compressed { usize::MAX } else { body.len() };
-        let (parsed, reservation) = self
+        let (parsed, refused, reservation) = self
             .work(&tenant, bytes, move || {
                 let body = match request.of_message {
                     Some(encoding) => {
@@ -109,19 +109,21 @@ impl Ingest {
                 let key = (ingest.shared.options.redaction_key)(&request.principal.tenant);
                 let id_key = blake3::derive_key("tachograph otlp log record ids v1", &key);
                 let shape = (request.signal, request.form);
-                let parsed = parse(shape, &body, &context, &id_key, &mut reservation)?;
-                Ok((parsed, reservation))
+                let mut tally = Tally::default();
+                let parsed = parse(shape, &body, &context, &id_key, &mut reservation, &mut tally);
+                Ok((measure::split(parsed, &tally)?, tally.refused, reservation))
             })
             .await?;
-        let Parsed { draft, rejected, first, not_recorded } = parsed;
-        let others = Outcome { refused: rejected, not_recorded, ..Outcome::default() };
+        let Parsed { draft, first, not_recorded } = parsed;
+        let rejected = refused.total();
+        let others = Outcome { refused, not_recorded, ..Outcome::default() };
         let first = first.map(|refusal| format!("{}: {}", refusal.code, refusal.detail)).unwrap_or_default();
         match draft {
             Some(draft) => {
                 self.append(&tenant, draft, others).await?;
             }
             None => {
-                measure::events(others);
+                measure::events(&others);
                 if rejected > 0 && not_recorded == 0 {
                     return Err(Error::NothingUsable { count: rejected, first });
                 }

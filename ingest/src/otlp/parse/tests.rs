@@ -18,7 +18,7 @@ struct Read {
     ids: Vec<String>,
 }
 
-fn try_read(signal: Signal, body: &str, budget: usize) -> Result<Parsed, Error> {
+fn try_read(signal: Signal, body: &str, budget: usize) -> Result<(Parsed, Tally), Error> {
     static REDACTOR: LazyLock<Redactor> = LazyLock::new(|| Redactor::new([7; 32]));
     let (principal, sessions) = (principal(), Sessions::new());
     let context = Context {
@@ -35,16 +35,21 @@ fn try_read(signal: Signal, body: &str, budget: usize) -> Result<Parsed, Error> 
     };
     let admission = Admission::new(budget, budget);
     let mut reservation = admission.reserve("acme", body.len())?;
-    parse((signal, Form::Json), body.as_bytes(), &context, &[3; 32], &mut reservation)
+    let mut tally = Tally::default();
+    let parsed =
+        parse((signal, Form::Json), body.as_bytes(), &context, &[3; 32], &mut reservation, &mut tally)?;
+    Ok((parsed, tally))
 }
 
 fn read(signal: Signal, body: &str) -> Read {
-    let Parsed { draft, rejected, first, not_recorded } = try_read(signal, body, 256 << 20).unwrap();
+    let (Parsed { draft, first, not_recorded }, tally) = try_read(signal, body, 256 << 20).unwrap();
+    let rejected = tally.refused.total();
     if let Some(draft) = &draft {
         assert!(draft.idempotent.iter().all(|has_id| *has_id), "every record can be sent again");
         assert_eq!(draft.scope, "otlp/t-0123456789ab");
     }
     let rows = Rows::of(draft);
+    assert_eq!(tally.received, rows.count() as u64 + rejected + not_recorded);
     let ids = (0..rows.count()).map(|row| rows.text(row, "event_id")).collect();
     Read { rows, rejected, first, not_recorded, ids }
 }
