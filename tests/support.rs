@@ -28,6 +28,34 @@ pub fn tacho() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_tacho"))
 }
 
+/// The sum of a metric over its labels in the text of `/metrics`; 0 where it is not there.
+pub fn metric(text: &str, name: &str) -> u64 {
+    let lines = text.lines().filter(|line| {
+        line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ') || rest.starts_with('{'))
+    });
+    lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+}
+
+/// What the text of `/metrics` says became of the events that came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Events {
+    pub received: u64,
+    pub durable: u64,
+    pub duplicate: u64,
+    pub refused: u64,
+    pub not_recorded: u64,
+}
+
+/// Reads them, and checks that no event is unaccounted for. No request may be under way.
+pub fn events(metrics: &str) -> Events {
+    let of = |what: &str| metric(metrics, &format!("tacho_ingest_events_{what}_total"));
+    let [received, durable, duplicate, refused, not_recorded] =
+        ["received", "durable", "duplicate", "refused", "not_recorded"].map(of);
+    let events = Events { received, durable, duplicate, refused, not_recorded };
+    assert_eq!(received, durable + duplicate + refused + not_recorded, "{events:?}");
+    events
+}
+
 /// A file of `../shared`, where the project has it beside it. A test that gets `None` is skipped, and ends.
 pub fn shared(path: &str) -> Option<Vec<u8>> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(path);

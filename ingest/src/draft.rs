@@ -46,6 +46,8 @@ pub(crate) struct Drafter<'c> {
     cuts: Vec<(&'static str, String)>,
     /// The id of the record at hand where it names none itself, but can be told again by all of it.
     known_id: Option<String>,
+    /// Whether a key of the record at hand stood twice before it was read.
+    is_doubtful: bool,
 }
 
 impl<'c> Drafter<'c> {
@@ -62,12 +64,18 @@ impl<'c> Drafter<'c> {
             scratch: String::new(),
             cuts: Vec::new(),
             known_id: None,
+            is_doubtful: false,
         }
     }
 
     /// Gives the events of the next record this id, where the record names none itself.
     pub(crate) fn know(&mut self, id: String) {
         self.known_id = Some(id);
+    }
+
+    /// Says whether a key of the next record stood twice, of which one value holds and the others are kept beside it.
+    pub(crate) fn doubt(&mut self, is_doubtful: bool) {
+        self.is_doubtful = is_doubtful;
     }
 
     /// Appends `event`, read from the record at `position` in the body.
@@ -177,7 +185,7 @@ impl<'c> Drafter<'c> {
         let tags = [(skewed, "clock_skew"), (late, "late"), (!self.cuts.is_empty(), "oversize")];
         let tags = tags.into_iter().chain([
             (event.is_arrival, "arrival_time"),
-            (event.is_ambiguous, "ambiguous"),
+            (event.is_ambiguous || self.is_doubtful, "ambiguous"),
             (event.is_contradicted, "contradiction"),
         ]);
         let mut tags = tags.filter(|(holds, _)| *holds).map(|(_, tag)| tag).peekable();

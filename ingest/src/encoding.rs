@@ -43,8 +43,7 @@ enum Sink {
 }
 
 impl Collector {
-    /// Of a body that may be `bytes_max` long once it is unwrapped, and is about `bytes` long as far as is known
-    /// and reserved.
+    /// Of a body that may be `bytes_max` long once it is unwrapped; there is room for `bytes`, which are reserved.
     pub(crate) fn new(encoding: Encoding, bytes: usize, bytes_max: usize) -> Result<Collector, Error> {
         let capped = Capped { bytes: Vec::with_capacity(bytes.min(bytes_max)), bytes_max };
         let sink = match encoding {
@@ -64,14 +63,19 @@ impl Collector {
             }
             Sink::Zstd(zstd) => zstd.push(part)?,
         }
-        Ok(self.capped().bytes.len())
+        Ok(self.bytes())
     }
 
-    /// The whole body.
-    pub(crate) fn finish(self) -> Result<Vec<u8>, Error> {
-        match self.sink {
-            Sink::Plain(capped) => Ok(capped.bytes),
-            Sink::Gzip(mut decoder) => {
+    /// How many bytes there are, unwrapped.
+    pub(crate) fn bytes(&self) -> usize {
+        self.capped().bytes.len()
+    }
+
+    /// The whole body, which is then no longer here.
+    pub(crate) fn finish(&mut self) -> Result<Vec<u8>, Error> {
+        match &mut self.sink {
+            Sink::Plain(capped) => Ok(std::mem::take(&mut capped.bytes)),
+            Sink::Gzip(decoder) => {
                 decoder.try_finish().map_err(|error| failure(decoder.get_ref(), &error))?;
                 Ok(std::mem::take(&mut decoder.get_mut().bytes))
             }
@@ -130,12 +134,12 @@ impl Zstd {
         }
     }
 
-    fn finish(self) -> Result<Vec<u8>, Error> {
+    fn finish(&mut self) -> Result<Vec<u8>, Error> {
         if !self.is_whole {
             let reason = "it ends within a frame".to_string();
             return Err(Error::BadZstd { at: self.capped.bytes.len(), reason });
         }
-        Ok(self.capped.bytes)
+        Ok(std::mem::take(&mut self.capped.bytes))
     }
 
     fn bad(&self, error: &std::io::Error) -> Error {

@@ -8,6 +8,7 @@ use schemas::column::Column;
 use crate::error::Error;
 use crate::mapping::Mapping;
 use crate::mapping::read::Origin;
+use crate::measure::Tally;
 use crate::parse::{Context, Parsed, parse_noting};
 use crate::rejected::Rejected;
 
@@ -37,7 +38,8 @@ pub struct Explained {
 /// As of [`crate::parse`].
 pub fn explain(body: &[u8], context: &Context<'_>) -> Result<(Vec<Explained>, Vec<Rejected>), Error> {
     let mut noted = Vec::new();
-    let Parsed { draft, rejected, .. } = parse_noting(body, context, Some(&mut noted))?;
+    let Parsed { draft, rejected, .. } =
+        parse_noting(body, context, Some(&mut noted), &mut Tally::default())?;
     let Some(draft) = draft else { return Ok((Vec::new(), rejected)) };
     let explained = noted.iter().enumerate().map(|(row, noted)| {
         let mut explained = Explained {

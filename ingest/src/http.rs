@@ -24,8 +24,8 @@ use crate::admit::{Admission, Reservation};
 use crate::encoding::Encoding;
 use crate::error::Error;
 use crate::mapping::{Mapping, Mappings};
-use crate::measure::{self, Outcome};
-use crate::parse::{Context, Parsed, parse};
+use crate::measure::{self, Outcome, Refusals, Tally};
+use crate::parse::{Context, Parsed, parse_noting};
 use crate::rate::Rates;
 use crate::rim;
 use crate::session::Sessions;
@@ -201,17 +201,17 @@ impl Ingest {
     /// Parses and appends a whole body; `reservation` is held until the end.
     async fn take(self, request: Request, body: Vec<u8>, reservation: Reservation) -> Result<Taken, Error> {
         let tenant = request.principal.tenant.clone();
-        let parsed = self.parse(request, body).await?;
+        let (parsed, refused) = self.parse(request, body).await?;
         let Parsed { draft, rejected, rejected_count } = parsed;
+        let others = Outcome { refused, ..Outcome::default() };
         let Some(draft) = draft else {
-            measure::events(Outcome { refused: rejected_count, ..Outcome::default() });
+            measure::events(&others);
             return if rejected_count == 0 {
                 Err(Error::Empty)
             } else {
                 Ok(Taken { receipt: None, rejected, rejected_count })
             };
         };
-        let others = Outcome { refused: rejected_count, ..Outcome::default() };
         let receipt = self.append(&tenant, draft, others).await;
         drop(reservation);
         Ok(Taken { receipt: Some(receipt?), rejected, rejected_count })
@@ -227,17 +227,20 @@ impl Ingest {
         let rows = draft.entries.num_rows() as u64;
         let appended =
             async { self.shared.store.log(tenant, Stream::Events).await?.append(draft).await }.await;
-        let outcome = match &appended {
+        let appended = appended.map_err(Error::from);
+        let mut outcome = others;
+        match &appended {
             Ok(receipt) => {
-                Outcome { durable: receipt.count, duplicate: receipt.duplicates.len() as u64, ..others }
+                (outcome.durable, outcome.duplicate) = (receipt.count, receipt.duplicates.len() as u64);
             }
-            Err(_) => Outcome { refused: rows + others.refused, ..others },
-        };
-        measure::events(outcome);
-        Ok(appended?)
+            Err(error) => outcome.refused.add(answer::code(error), rows),
+        }
+        measure::events(&outcome);
+        appended
     }
 
-    async fn parse(&self, request: Request, body: Vec<u8>) -> Result<Parsed, Error> {
+    /// What a body holds; what is refused of it is counted by code, for whoever knows what becomes of the rest.
+    async fn parse(&self, request: Request, body: Vec<u8>) -> Result<(Parsed, Refusals), Error> {
         let ingest = self.clone();
         let tenant = request.principal.tenant.clone();
         self.work(&tenant, body.len(), move || {
@@ -254,7 +257,9 @@ impl Ingest {
                 redactor: &tenant.redactor,
                 sessions: &tenant.sessions,
             };
-            parse(&body, &context)
+            let mut tally = Tally::default();
+            let parsed = measure::split(parse_noting(&body, &context, None, &mut tally), &tally)?;
+            Ok((parsed, tally.refused))
         })
         .await
     }
@@ -335,13 +340,7 @@ async fn handle(
         }
     };
     let encoding = encoding(headers)?;
-    let options = &ingest.shared.options;
-    let declared = receive::declared_bytes(headers);
-    let (rates, clock) = (&ingest.shared.rates, &options.clock);
-    rates.check(&principal.id, clock.monotonic_us())?;
-    let (body, reservation) =
-        receive::body(&ingest.shared.admission, &principal.tenant, encoding, declared, body, options).await?;
-    rates.pay(&principal.id, body.len(), clock.monotonic_us());
+    let (body, reservation) = receive::body(&ingest.shared, &principal, encoding, headers, body).await?;
     // Escaped, so that any bytes are a key and no two keys become one.
     let idempotency_key = headers.get("idempotency-key").map(|key| key.as_bytes().escape_ascii().to_string());
     let idempotency_key = idempotency_key.filter(|key| !key.is_empty());

@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::explain::Noted;
 use crate::line;
 use crate::mapping::{ALL_RANKS, Mapping, Mappings, Recognised};
+use crate::measure::Tally;
 use crate::normalise::{Event, Reader};
 use crate::rejected::{Code, Refusal, Rejected};
 use crate::scan::{Member, Scanner};
@@ -22,7 +23,7 @@ use crate::session::Sessions;
 
 mod parts;
 
-pub(crate) use parts::{Parts, Refused, parse_parts};
+pub(crate) use parts::{ParsedParts, Parts, Refused, parse_parts};
 
 /// What a body is read with.
 #[derive(Debug, Clone, Copy)]
@@ -77,24 +78,26 @@ impl Parsed {
 /// # Errors
 /// [`Error::TooLarge`] when it has more than [`BODY_VALUES_MAX`] values; [`Error::Draft`] for a defect of this crate.
 pub fn parse(body: &[u8], context: &Context<'_>) -> Result<Parsed, Error> {
-    parse_noting(body, context, None)
+    parse_noting(body, context, None, &mut Tally::default())
 }
 
-/// The same; notes for every row where it came from.
+/// The same; notes for every row where it came from, and counts what there is as it is found.
 pub(crate) fn parse_noting<'c>(
     body: &[u8],
     context: &'c Context<'c>,
     noted: Option<&'c mut Vec<Noted>>,
+    tally: &mut Tally,
 ) -> Result<Parsed, Error> {
     let text = std::str::from_utf8(body).ok();
     let mut parser = Parser::new(context, (body.len() / ROW_BYTES).min(BODY_VALUES_MAX), noted);
     let mut scanner = Scanner::default();
     let mut splitter = Splitter::new(body, context.line_first);
-    let (mut rejected, mut rejected_count, mut position) = (Vec::new(), 0, 0);
+    let (mut rejected, mut position) = (Vec::new(), 0);
     while let Some(piece) = splitter.next(&mut scanner) {
         if position == BODY_VALUES_MAX {
             return Err(Error::TooLarge { what: "number of values in the body", limit: BODY_VALUES_MAX });
         }
+        tally.received += 1;
         let (start, outcome) = match piece {
             Piece::Bad { start, code, detail } => {
                 let taken = match line::record(body, start).filter(|_| code == Code::BadJson) {
@@ -117,14 +120,15 @@ pub(crate) fn parse_noting<'c>(
             }
         };
         if let Err(Refusal { code, detail }) = outcome {
-            rejected_count += 1;
+            tally.refuse(code);
             if rejected.len() < REJECTED_LISTED_MAX {
                 rejected.push(Rejected { line: splitter.line(start), position, code, detail });
             }
         }
         position += 1;
     }
-    Ok(Parsed { draft: parser.drafter.finish()?, rejected, rejected_count })
+    tally.received += parser.more;
+    Ok(Parsed { draft: parser.drafter.finish()?, rejected, rejected_count: tally.refused.total() })
 }
 
 /// Bytes of a usual record, to size the builders.
@@ -138,6 +142,8 @@ pub(crate) struct Parser<'c> {
     rescanner: Scanner,
     /// Bytes of records that were taken apart into several events: each has what they share again.
     part_bytes: usize,
+    /// Events of such records beyond one each.
+    pub(crate) more: u64,
     /// Where rows came from, if anybody asks.
     noted: Option<&'c mut Vec<Noted>>,
 }
@@ -155,6 +161,7 @@ impl<'c> Parser<'c> {
             reader: Reader::default(),
             rescanner: Scanner::default(),
             part_bytes: 0,
+            more: 0,
             noted,
         }
     }
@@ -299,6 +306,7 @@ impl Parser<'_> {
             }
             self.drafter.append(event, redactions, Position { value: position, part })?;
         }
+        self.more += (parts.len() as u64).saturating_sub(1);
         Ok(Ok(()))
     }
 }

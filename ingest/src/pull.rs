@@ -21,7 +21,8 @@ use crate::error::Error;
 use crate::http::Ingest;
 use crate::mapping::Mapping;
 use crate::measure::{self, Outcome};
-use crate::parse::{Context, Parts, Refused, parse_parts};
+use crate::parse::{Context, ParsedParts, Parts, Refused, parse_parts};
+use crate::rejected::Code;
 use crate::rim;
 
 /// One source of one tenant.
@@ -51,6 +52,8 @@ pub(crate) struct Prepared {
     draft: Option<store::Draft>,
     /// Every value that is not taken.
     pub(crate) refused: Vec<Refused>,
+    /// Events, good or bad.
+    received: u64,
 }
 
 impl Puller {
@@ -105,15 +108,11 @@ impl Puller {
     /// Parses a batch.
     pub(crate) async fn prepare(&self, parts: Parts) -> Result<Prepared, Error> {
         let parts = Arc::new(parts);
-        let (draft, refused) = self.parse(Arc::clone(&parts), Vec::new()).await?;
-        Ok(Prepared { parts, draft, refused })
+        let ParsedParts { draft, refused, received } = self.parse(Arc::clone(&parts), Vec::new()).await?;
+        Ok(Prepared { parts, draft, refused, received })
     }
 
-    async fn parse(
-        &self,
-        parts: Arc<Parts>,
-        own: Vec<String>,
-    ) -> Result<(Option<store::Draft>, Vec<Refused>), Error> {
+    async fn parse(&self, parts: Arc<Parts>, own: Vec<String>) -> Result<ParsedParts, Error> {
         let this = self.clone();
         let work = move || {
             let tenant = this.ingest.tenant(&this.principal.tenant);
@@ -152,26 +151,27 @@ impl Puller {
         cursors: &[Cursor],
         also_refused: u64,
     ) -> Result<bool, Error> {
-        let refused = prepared.refused.len() as u64 + also_refused;
-        let rows = prepared.draft.as_ref().map_or(0, |draft| draft.entries.num_rows() as u64);
         let draft =
             if notices.is_empty() { prepared.draft.clone() } else { self.with(prepared, notices).await? };
         let Some(draft) = draft else { return Ok(false) };
         let receipt = self.append(draft, cursors).await?;
         let duplicate = receipt.duplicates.len() as u64;
-        measure::events(Outcome {
-            durable: rows.saturating_sub(duplicate),
-            duplicate,
-            refused,
-            not_recorded: 0,
-        });
+        // The notices are on record too, and nobody sent them.
+        let durable = receipt.count.saturating_sub(notices.len() as u64);
+        let mut outcome = Outcome { durable, duplicate, ..Outcome::default() };
+        for refused in &prepared.refused {
+            outcome.refused.add(refused.code.name(), 1);
+        }
+        outcome.refused.add(Code::BadJson.name(), also_refused);
+        measure::received(prepared.received + also_refused);
+        measure::events(&outcome);
         if receipt.count == 0 {
             let notice = Notice {
                 what: "duplicates",
                 target: cursors.last().map_or_else(String::new, |cursor| cursor.name.to_string()),
                 more: json!({ "status": "ok", "duplicates": duplicate }),
             };
-            let nothing = Prepared { parts: Arc::default(), draft: None, refused: Vec::new() };
+            let nothing = Prepared { parts: Arc::default(), draft: None, refused: Vec::new(), received: 0 };
             if let Some(draft) = self.with(&nothing, &[notice]).await? {
                 self.append(draft, cursors).await?;
             }
@@ -193,7 +193,7 @@ impl Puller {
     async fn with(&self, prepared: &Prepared, notices: &[Notice]) -> Result<Option<store::Draft>, Error> {
         let now_us = self.ingest.shared.options.clock.wall_us();
         let own = notices.iter().map(|notice| notice.event(&self.principal, now_us)).collect();
-        let (draft, refused) = self.parse(Arc::clone(&prepared.parts), own).await?;
+        let ParsedParts { draft, refused, .. } = self.parse(Arc::clone(&prepared.parts), own).await?;
         match refused.get(prepared.refused.len()) {
             None => Ok(draft),
             Some(Refused { detail, .. }) => {

@@ -7,8 +7,9 @@ use std::sync::atomic::Ordering;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListBuilder, RecordBatch, StringBuilder};
 use schemas::control::{ClockRun, Control};
+use schemas::entry::{FieldReader, value};
 use schemas::limits::{CLOCK_JUMP_US, RANGE_BYTES_MAX};
-use schemas::stream::{PAYLOAD_COMMITMENT, SESSION_ID, TAGS};
+use schemas::stream::{PAYLOAD_COMMITMENT, SESSION_ID, TAGS, TIME};
 use tokio::sync::oneshot;
 
 use crate::control::control_draft;
@@ -26,6 +27,9 @@ const HELD_STEP_US: i64 = 1_000_000;
 
 /// The tag of an event whose id was used before for other content.
 const ID_CONFLICT: &str = "id_conflict";
+
+/// The tag of an event whose time is that of its arrival, for want of one of its own.
+const ARRIVAL_TIME: &[u8] = b"arrival_time";
 
 /// A queued place: what the caller waits for, and what it will be told.
 #[derive(Debug)]
@@ -181,11 +185,19 @@ fn conflict_key(log: &LogState, id: &IdKey, prepared: &Prepared, row: usize) -> 
 
 /// The fields of an entry that make its content: not what the recorder itself chose anew each time.
 pub(crate) fn content(fields: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    schemas::entry::FieldReader::of(fields).filter_map(|field| field.ok()).filter(|(id, value)| {
-        let is_chosen = matches!(*id, PAYLOAD_COMMITMENT | TAGS);
+    let is_of_arrival = has_time_of_arrival(fields);
+    FieldReader::of(fields).filter_map(|field| field.ok()).filter(move |(id, value)| {
+        let is_chosen = matches!(*id, PAYLOAD_COMMITMENT | TAGS) || (*id == TIME && is_of_arrival);
         let is_derived = *id == SESSION_ID && value.starts_with(DERIVED_SESSION);
         !is_chosen && !is_derived
     })
+}
+
+/// Whether the entry's time is that at which it came, which is another for each delivery.
+fn has_time_of_arrival(fields: &[u8]) -> bool {
+    let tags = FieldReader::of(fields).filter_map(|field| field.ok()).find(|(id, _)| *id == TAGS);
+    let tags = tags.and_then(|(_, tags)| value::items("tags", tags).ok());
+    tags.is_some_and(|mut tags| tags.any(|tag| tag.is_ok_and(|tag| tag == ARRIVAL_TIME)))
 }
 
 /// How session ids that the recorder derived begin; they depend on when it was started.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int64Type;
 use schemas::rows::{Row, RowsBuilder};
-use schemas::stream::{EVENT_ID, SESSION_ID, SOURCE, TENANT, TIME, payload_ids};
+use schemas::stream::{EVENT_ID, SESSION_ID, SOURCE, TAGS, TENANT, TIME, payload_ids};
 use schemas::{CursorName, Stream};
 use store::clock::SystemClock;
 use store::{Cursor, Draft, Error, Keys, LogSnapshot, Options, Store};
@@ -108,6 +108,41 @@ async fn a_reused_id_with_other_content_is_recorded_and_tagged() {
         })
         .collect();
     assert_eq!(tags, [(0, false), (1, false), (2, true), (3, false), (4, false)]);
+    store.close().await.unwrap();
+}
+
+/// A retry of an event that has no time of its own has the time of the retry.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_of_arrival_does_not_tell_a_retry_from_another_event() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let log = store.log("default", Stream::Events).await.unwrap();
+    let at = |time_us: i64, tags: &[&str]| {
+        let mut entries = RowsBuilder::drafts(Stream::Events);
+        let row = Row::new()
+            .text(EVENT_ID, "a")
+            .int(TIME, time_us)
+            .text(TENANT, "default")
+            .text(6, "call")
+            .text(SOURCE, "http/t-1/canonical/1")
+            .text(SESSION_ID, "s-1")
+            .text(9, "allow")
+            .text(10, "ok");
+        entries.push(&if tags.is_empty() { row } else { row.texts(TAGS, tags) }).unwrap();
+        Draft { entries: entries.finish().unwrap(), ..draft(&["a"], "{}") }
+    };
+    for (time_us, tags, durable) in [
+        (1_795_219_200_000_000, &["late", "arrival_time"][..], 2),
+        (1_795_219_200_000_001, &["arrival_time"], 2),
+        // One that says its time itself is another event, and so is that of another time.
+        (1_795_219_200_000_000, &[], 3),
+        (1_795_219_200_000_001, &[], 4),
+        (1_795_219_200_000_001, &["late"], 4),
+        (1_795_219_200_000_002, &["arrival_time"], 4),
+    ] {
+        log.append(at(time_us, tags)).await.unwrap();
+        assert_eq!(log.snapshot().durable, durable, "{time_us} {tags:?}");
+    }
     store.close().await.unwrap();
 }
 

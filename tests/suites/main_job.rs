@@ -44,12 +44,8 @@ fn the_record_of_s1_is_taken_byte_for_byte_and_comes_back_in_sql() {
 fn records_that_no_mapping_reads_are_refused_by_name_and_spoil_nothing() {
     let home = tempfile::tempdir().unwrap();
     let service = Service::start(home.path(), &[]);
-    let samples = [
-        "chirindo-evidence-receipt.json",
-        "codex-otel-shape.json",
-        "docker-mcp-gateway-otel.log",
-        "otlp-spans-fastmcp-4.1-mcp-sdk-2.3.json",
-    ];
+    let samples =
+        ["codex-otel-shape.json", "docker-mcp-gateway-otel.log", "otlp-spans-fastmcp-4.1-mcp-sdk-2.3.json"];
     for (at, name) in samples.iter().enumerate() {
         let Some(sample) = shared(&format!("samples/{name}")) else { return };
         let (before, after) = (event(&format!("before-{at}")), event(&format!("after-{at}")));

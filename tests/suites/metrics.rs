@@ -2,7 +2,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::io::Write as _;
 
-use crate::support::{Answer, Service, event, request};
+use crate::support::{Answer, Events, Service, event, events, metric, request};
 
 /// What senders were told, summed.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -20,13 +20,6 @@ impl Told {
         self.duplicate += number("duplicates");
         self.refused += number("rejected_count");
     }
-}
-
-/// The value of a metric without labels.
-fn metric(text: &str, name: &str) -> u64 {
-    let line = text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
-    let value = line.unwrap_or_else(|| panic!("no {name} in\n{text}")).rsplit(' ').next().unwrap();
-    value.parse().unwrap()
 }
 
 /// After traffic of every kind `/metrics` says what the senders were told, and nothing is unaccounted for.
@@ -95,21 +88,22 @@ fn received_is_durable_and_duplicate_and_refused() {
     sent += 1;
 
     let text = service.send("GET", "/metrics", &[], b"").text();
-    let events = |what: &str| metric(&text, &format!("tacho_ingest_events_{what}_total"));
-    let counted =
-        Told { durable: events("durable"), duplicate: events("duplicate"), refused: events("refused") };
-    let busy: u64 = events("received") - sent;
-    assert_eq!(
-        events("received"),
-        counted.durable + counted.duplicate + counted.refused,
-        "received = durable + duplicates + refused"
-    );
+    let Events { received, durable, duplicate, refused, not_recorded: 0 } = events(&text) else {
+        panic!("these are no telemetry:\n{text}");
+    };
+    let counted = Told { durable, duplicate, refused };
+    let busy = received - sent;
     // An append that was told to come again was received and refused as well.
     assert_eq!(counted, Told { refused: told.refused + busy, ..told });
     assert_eq!(busy % 100, 0, "{busy} events of senders that were told to come again");
     let rows = service.sql("SELECT count(*) AS n FROM events WHERE control IS NULL");
     assert_eq!(rows[0]["n"], counted.durable, "durable is what is there");
-    println!("{} received: {counted:?}", events("received"));
+    println!("{received} received: {counted:?}");
+    // Three times four bad values, by why they are.
+    for (code, count) in [("bad_json", 3), ("not_object", 3), ("unmapped", 3), ("bad_time", 3)] {
+        let name = format!("tacho_ingest_events_refused_total{{code=\"{code}\"}}");
+        assert_eq!(metric(&text, &name), count, "{code}:\n{text}");
+    }
     assert!(counted.durable > 3000 && counted.duplicate > 40 && counted.refused >= 12);
     assert_eq!(service.stop(), Some(0));
 }

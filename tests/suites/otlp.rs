@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::identity::{Authority, with_tls};
-use crate::support::{Answer, Service, request, run, verify};
+use crate::support::{Answer, Events, Service, events, request, run, verify};
 
 const PORTS: [(&str, &str); 2] = [("TACHO_OTLP", "127.0.0.1:0"), ("TACHO_OTLP_GRPC", "127.0.0.1:0")];
 /// As in `agent.py`.
@@ -34,22 +34,6 @@ fn python(script: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Opt
 
 fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-/// The sum of a metric over its labels.
-fn metric(text: &str, name: &str) -> u64 {
-    let lines = text.lines().filter(|line| {
-        line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ') || rest.starts_with('{'))
-    });
-    lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
-}
-
-/// Received is durable, duplicate, refused or not recorded; those four.
-fn counts(metrics: &str) -> [u64; 4] {
-    let of = |what: &str| metric(metrics, &format!("tacho_ingest_events_{what}_total"));
-    let counts = ["durable", "duplicate", "refused", "not_recorded"].map(of);
-    assert_eq!(of("received"), counts.iter().sum::<u64>(), "{counts:?}");
-    counts
 }
 
 fn files_with(dir: &Path, needle: &[u8]) -> Vec<PathBuf> {
@@ -126,8 +110,8 @@ fn agent(protocol: &str, compression: &str) {
         "SELECT count(DISTINCT trace_id) AS n FROM events WHERE capability = 'get_weather' AND observer IN ('client', 'server')",
     );
     assert_eq!(rows[0]["n"], 3);
-    let [durable, duplicate, refused, not_recorded] =
-        counts(&service.send("GET", "/metrics", &[], b"").text());
+    let Events { durable, duplicate, refused, not_recorded, .. } =
+        events(&service.send("GET", "/metrics", &[], b"").text());
     let rows = service.sql("SELECT count(*) AS n FROM events WHERE control IS NULL");
     assert_eq!((rows[0]["n"].as_u64(), duplicate, refused), (Some(durable), 0, 0));
     assert!(not_recorded >= 1, "the model call");
@@ -217,7 +201,7 @@ fn hostile_calls_are_told_and_harm_nothing() {
     let environment = [("OTLP_TOKEN", collector.as_str()), ("OTLP_WRONG_ROLE", auditor.as_str())];
     let Some(output) = python("hostile.py", &[&service.ports["otlp_grpc"]], &environment) else { return };
     assert!(output.status.success() && said(&output).contains("hostile: done"), "{}", said(&output));
-    let [durable, _, refused, _] = counts(&service.send("GET", "/metrics", &[], b"").text());
+    let Events { durable, refused, .. } = events(&service.send("GET", "/metrics", &[], b"").text());
     assert_eq!((durable, refused), (7, 2));
     let denied = "SELECT count(*) AS n FROM access WHERE error_code = 'forbidden' AND detail LIKE '%may not send events%'";
     assert!(service.sql(denied)[0]["n"].as_u64() > Some(0), "a wrong role is on record");
@@ -288,7 +272,8 @@ fn json_is_taken_once_and_told_what_is_wrong() {
     let bearer = format!("Bearer {}", service.token);
     let other = request(&service.ports["otlp"], "GET", "/api/v1/sql", &[("authorization", &bearer)], b"");
     assert_eq!(other.unwrap().status, 404, "this port takes telemetry and answers no questions");
-    let [durable, duplicate, refused, _] = counts(&service.send("GET", "/metrics", &[], b"").text());
+    let Events { durable, duplicate, refused, .. } =
+        events(&service.send("GET", "/metrics", &[], b"").text());
     assert_eq!((durable, duplicate, refused), (22, 20, 3));
     assert_eq!(service.stop(), Some(0));
     let (code, text) = verify(home.path());

@@ -133,6 +133,11 @@ pub(crate) fn problem(error: &Error) -> Response {
     response
 }
 
+/// The code of the answer to a request that failed as a whole.
+pub(crate) fn code(error: &Error) -> &'static str {
+    meaning(error).code
+}
+
 fn respond(status: StatusCode, problem: Problem) -> Response {
     let kind = HeaderValue::from_static("application/problem+json");
     (status, [(header::CONTENT_TYPE, kind)], Json(problem)).into_response()

@@ -111,6 +111,19 @@ async fn one_idempotency_key_counts_once() {
     assert_eq!((first["accepted"].as_u64(), first["duplicates"].as_u64()), (Some(3), Some(0)), "{first}");
     let (_, again) = rig.send(keyed()).await;
     assert_eq!((again["accepted"].as_u64(), again["duplicates"].as_u64()), (Some(0), Some(3)), "{again}");
+    // Records without a time get that of their arrival, which is another each time.
+    let untimed = || {
+        let message = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t"}}"#;
+        let mut request = request(Some(Role::Collector), message);
+        request.headers_mut().insert("idempotency-key", "k2".parse().unwrap());
+        request
+    };
+    let (_, first) = rig.send(untimed()).await;
+    assert_eq!(first["accepted"], 1, "{first}");
+    for _ in 0..3 {
+        let (_, again) = rig.send(untimed()).await;
+        assert_eq!((again["accepted"].as_u64(), again["duplicates"].as_u64()), (Some(0), Some(1)), "{again}");
+    }
     rig.store.close().await.unwrap();
 }
 

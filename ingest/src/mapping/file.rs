@@ -141,11 +141,11 @@ impl File<'_> {
             DeValue::Boolean(there) => Test::Is(*there),
             DeValue::Integer(number) => Test::OneOf(vec![number.to_string()]),
             DeValue::Table(table) => {
-                let (mut least, mut most) = (i64::MIN, i64::MAX);
+                let (mut least, mut most) = (i128::MIN, i128::MAX);
                 for (key, value) in table.iter() {
                     match &**key.get_ref() {
-                        "min" => least = self.integer(value, "min")?,
-                        "max" => most = self.integer(value, "max")?,
+                        "min" => least = self.integer(value, "min")?.into(),
+                        "max" => most = self.integer(value, "max")?.into(),
                         other => {
                             return Err(self.unknown(
                                 key.span(),

@@ -156,8 +156,9 @@ pub(crate) enum Test {
     Is(bool),
     /// One of these texts; with `*` at its end, its beginning.
     OneOf(Vec<String>),
-    /// A whole number of this range.
-    Within(i64, i64),
+    /// A whole number of this range, which is wider than the file's numbers where it is open: times of OTLP have 64 bits
+    /// without a sign.
+    Within(i128, i128),
     /// The text of another place.
     Same(Path),
 }
@@ -175,7 +176,7 @@ impl Test {
                 })
             }),
             Test::Within(least, most) => {
-                let number = value.and_then(Value::text).and_then(|text| text.parse::<i64>().ok());
+                let number = value.and_then(Value::text).and_then(|text| text.parse::<i128>().ok());
                 number.is_some_and(|number| (*least..=*most).contains(&number))
             }
             // Only a record can tell; see `Record::holds`.
@@ -202,8 +203,8 @@ pub(crate) fn column_unit_ns(place: usize) -> Option<i64> {
 /// `number` of a unit of `unit_ns` nanoseconds, in units of `target_ns`; what is finer is dropped of a whole number and rounded
 /// of a fraction.
 pub(crate) fn scaled(number: &str, unit_ns: i64, target_ns: i64) -> Option<i64> {
-    if let Ok(whole) = number.parse::<i64>() {
-        let ns = i128::from(whole) * i128::from(unit_ns);
+    if let Ok(whole) = number.parse::<i128>() {
+        let ns = whole.checked_mul(i128::from(unit_ns))?;
         return i64::try_from(ns.div_euclid(i128::from(target_ns))).ok();
     }
     let scaled = number.parse::<f64>().ok()? * unit_ns as f64 / target_ns as f64;
@@ -253,8 +254,8 @@ pub(crate) fn address(text: &str) -> &str {
 
 /// A moment in nanoseconds: a number of `unit_ns`, or text.
 pub(crate) fn moment_ns(text: &str, kind: Conversion) -> Option<i128> {
-    if let (Conversion::Unit(unit_ns), Ok(whole)) = (kind, text.parse::<i64>()) {
-        return Some(i128::from(whole) * i128::from(unit_ns));
+    if let (Conversion::Unit(unit_ns), Ok(whole)) = (kind, text.parse::<i128>()) {
+        return whole.checked_mul(i128::from(unit_ns));
     }
     Some(i128::from(from_text(text)?.us) * 1000)
 }

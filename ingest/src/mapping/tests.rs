@@ -142,6 +142,8 @@ fn numbers_and_durations_are_scaled() {
     assert_eq!(scaled("1795203651724414156", 1, 1_000), Some(1_795_203_651_724_414));
     assert_eq!(scaled("12.5", 1_000_000, 1_000), Some(12_500));
     assert_eq!(scaled("9223372036854775807", 1_000_000, 1_000), None);
+    assert_eq!(scaled("18446744073709551615", 1, 1_000), Some(18_446_744_073_709_551));
+    assert_eq!(scaled(&i128::MAX.to_string(), 1_000_000, 1), None);
     assert_eq!(scaled("1e400", 1, 1), None);
 }
 

@@ -9,6 +9,8 @@ use crate::rejected::quoted;
 
 /// Bytes before a message.
 pub(super) const PREFIX_BYTES: usize = 5;
+/// The flag of a message that is compressed.
+const COMPRESSED: u8 = 1;
 /// Bytes that are decompressed before the next are reserved.
 const PART: usize = 16 << 10;
 
@@ -18,12 +20,19 @@ pub(super) fn encoding(headers: &HeaderMap) -> Result<Encoding, Error> {
     Encoding::from_header(value.as_deref())
 }
 
-/// The one message of `body`. What it decompresses to is reserved as it comes.
+/// Whether `body` begins as a frame whose message is compressed.
+pub(super) fn is_compressed(body: &[u8]) -> bool {
+    body.first() == Some(&COMPRESSED)
+}
+
+/// The one message of `body`. What it decompresses to is reserved as it comes, and counted in `unwrapped` whatever comes
+/// of it.
 pub(super) fn message(
     mut body: Vec<u8>,
     encoding: Encoding,
     bytes_max: usize,
     reservation: &mut Reservation,
+    unwrapped: &mut usize,
 ) -> Result<Vec<u8>, Error> {
     let bad = |reason: &str| Error::BadTelemetry { reason: reason.to_string() };
     let Some(([flag, length @ ..], rest)) = body.split_first_chunk::<PREFIX_BYTES>() else {
@@ -37,14 +46,18 @@ pub(super) fn message(
             body.drain(..PREFIX_BYTES);
             Ok(body)
         }
-        (1, Encoding::Identity) => Err(bad("it is compressed, and grpc-encoding does not say how")),
-        (1, encoding) => {
+        (&COMPRESSED, Encoding::Identity) => Err(bad("it is compressed, and grpc-encoding does not say how")),
+        (&COMPRESSED, encoding) => {
             let mut collector = Collector::new(encoding, 0, bytes_max)?;
             for part in rest.chunks(PART) {
-                let unwrapped = collector.push(part)?;
-                reservation.grow_to(body.len().saturating_add(unwrapped))?;
+                let pushed = collector.push(part);
+                *unwrapped = collector.bytes();
+                pushed?;
+                reservation.grow_to(body.len().saturating_add(*unwrapped))?;
             }
-            collector.finish()
+            let finished = collector.finish();
+            *unwrapped = finished.as_ref().map_or_else(|_| collector.bytes(), Vec::len);
+            finished
         }
         (other, _) => Err(bad(&format!("its prefix begins with {}", quoted(&other.to_string())))),
     }
@@ -64,7 +77,7 @@ mod tests {
     fn unframe(body: &[u8], encoding: Encoding) -> Result<Vec<u8>, Error> {
         let admission = Admission::new(1 << 20, 1 << 20);
         let mut reservation = admission.reserve("acme", body.len())?;
-        let message = message(body.to_vec(), encoding, 1 << 19, &mut reservation);
+        let message = message(body.to_vec(), encoding, 1 << 19, &mut reservation, &mut 0);
         assert!(admission.bytes() >= body.len());
         message
     }

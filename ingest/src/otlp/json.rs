@@ -6,16 +6,15 @@
 //! protobuf's own JSON allows.
 
 use std::fmt;
+use std::sync::Arc;
 
-use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
-use opentelemetry_proto::tonic::resource::v1::Resource;
 use schemas::limits::{BODY_VALUES_MAX, OTLP_ITEMS_MAX, VALUE_BYTES_MAX};
 use serde::de::{Deserialize, Deserializer, Error as _, SeqAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use super::wire::too_many;
-use super::{Each, Origin, Signal, Telemetry};
+use super::{Each, Nests, Origin, Producer, Signal, Telemetry};
 use crate::error::Error;
 use crate::rejected::{Code, Refusal};
 
@@ -66,25 +65,23 @@ pub(super) fn split(signal: Signal, body: &[u8], each: &mut Each<'_>) -> Result<
         Signal::Logs => logs,
     };
     let request: Request<'_> = serde_json::from_slice(body).map_err(|error| broken(&error))?;
+    let mut nests = Nests::default();
     for of_resource in items(pick(request.resource_spans, request.resource_logs)) {
-        let of_resource: OfResource<'_> =
+        nests.enter()?;
+        let OfResource { resource, scope_spans, scope_logs, schema_url } =
             serde_json::from_str(of_resource.get()).map_err(|error| broken(&error))?;
-        let resource = read_or_default::<message::Resource>(of_resource.resource).map(Resource::from);
-        let resource_schema_url = of_resource.schema_url.unwrap_or_default();
-        for of_scope in items(pick(of_resource.scope_spans, of_resource.scope_logs)) {
-            let of_scope: OfScope<'_> =
+        let mut producer = None;
+        for of_scope in items(pick(scope_spans, scope_logs)) {
+            nests.enter()?;
+            let OfScope { scope, spans, log_records, schema_url: scope_schema_url } =
                 serde_json::from_str(of_scope.get()).map_err(|error| broken(&error))?;
-            let scope_schema_url = of_scope.schema_url.unwrap_or_default();
-            let origin = resource.clone().and_then(|resource| {
-                let scope = read_or_default::<message::Scope>(of_scope.scope)?;
-                Ok(Origin {
-                    resource,
-                    resource_schema_url: resource_schema_url.clone(),
-                    scope: InstrumentationScope::from(scope),
-                    scope_schema_url,
-                })
-            });
-            for record in items(pick(of_scope.spans, of_scope.log_records)) {
+            let mut origin = None;
+            for record in items(pick(spans, log_records)) {
+                let origin = origin.get_or_insert_with(|| {
+                    let producer =
+                        producer.get_or_insert_with(|| read_producer(resource, schema_url.as_deref()));
+                    read_origin(producer.clone()?, scope, scope_schema_url.as_deref())
+                });
                 let decoded = match signal {
                     Signal::Traces => {
                         read::<message::Span>(record).map(|span| Telemetry::Span(Box::new(span.into())))
@@ -93,11 +90,25 @@ pub(super) fn split(signal: Signal, body: &[u8], each: &mut Each<'_>) -> Result<
                         read::<message::Log>(record).map(|log| Telemetry::Log(Box::new(log.into())))
                     }
                 };
-                each(&origin, decoded)?;
+                each(origin, decoded)?;
             }
         }
     }
     Ok(())
+}
+
+fn read_producer(resource: Option<&RawValue>, schema_url: Option<&str>) -> Result<Arc<Producer>, Refusal> {
+    let resource = read_or_default::<message::Resource>(resource)?.into();
+    Ok(Arc::new(Producer { resource, schema_url: schema_url.unwrap_or_default().to_string() }))
+}
+
+fn read_origin(
+    producer: Arc<Producer>,
+    scope: Option<&RawValue>,
+    schema_url: Option<&str>,
+) -> Result<Arc<Origin>, Refusal> {
+    let scope = read_or_default::<message::Scope>(scope)?.into();
+    Ok(Arc::new(Origin { producer, scope, scope_schema_url: schema_url.unwrap_or_default().to_string() }))
 }
 
 fn items(raws: Option<Raws<'_>>) -> Vec<&RawValue> {

@@ -1,15 +1,17 @@
 //! An export request to a draft: split, written as JSON, told apart, redacted, mapped, appended, record by record.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use opentelemetry_proto::tonic::trace::v1::Span;
 use schemas::limits::{BODY_VALUES_MAX, EVENT_KEYS_MAX, JSON_DEPTH_MAX, OTLP_TEXT_BYTES_MAX};
 use store::Draft;
 
-use super::{Form, Origin, Signal, Telemetry, json, record, wire};
+use super::{Form, Origin, Producer, Signal, Telemetry, json, record, wire};
 use crate::admit::Reservation;
 use crate::error::Error;
 use crate::mapping::{ALL_RANKS, Recognised};
+use crate::measure::Tally;
 use crate::parse::{self, Context};
 use crate::rejected::{Code, Refusal};
 use crate::scan::Scanner;
@@ -19,9 +21,7 @@ use crate::scan::Scanner;
 pub(super) struct Parsed {
     /// The rows, if there is any.
     pub(super) draft: Option<Draft>,
-    /// Records that are refused.
-    pub(super) rejected: u64,
-    /// Why the first of them is.
+    /// Why the first of the records that are refused is.
     pub(super) first: Option<Refusal>,
     /// Records that no mapping recognises.
     pub(super) not_recorded: u64,
@@ -35,29 +35,33 @@ enum Fate {
 }
 
 /// Parses a whole request. What its records take beyond the body is reserved as it grows. `id_key` is the tenant's: ids of
-/// log records are digests under it, so that nobody can guess at what redaction took out.
+/// log records are digests under it, so that nobody can guess at what redaction took out. `tally` counts what there is as it
+/// is found.
 pub(super) fn parse(
     (signal, form): (Signal, Form),
     body: &[u8],
     context: &Context<'_>,
     id_key: &[u8; 32],
     reservation: &mut Reservation,
+    tally: &mut Tally,
 ) -> Result<Parsed, Error> {
     let mut parser = Parser {
         inner: parse::Parser::new(context, ROWS, None),
         context,
         id_key,
         scanner: Scanner::default(),
-        origin: None,
+        producer: None,
+        scope: None,
         seen: HashMap::new(),
         text_bytes: 0,
         kept_bytes: 0,
     };
-    let (mut count, mut not_recorded, mut rejected, mut first) = (0, 0, 0, None);
-    let mut each = |origin: &Result<Origin, Refusal>, decoded: Result<Telemetry, Refusal>| {
+    let (mut count, mut not_recorded, mut first) = (0, 0, None);
+    let mut each = |origin: &Result<Arc<Origin>, Refusal>, decoded: Result<Telemetry, Refusal>| {
         if count == BODY_VALUES_MAX {
             return Err(Error::TooLarge { what: "number of records in the request", limit: BODY_VALUES_MAX });
         }
+        tally.received += 1;
         let fate = match (origin, decoded) {
             (Ok(origin), Ok(telemetry)) => parser.take(origin, &telemetry, count)?,
             (Err(refusal), _) => Fate::Refused(refusal.clone()),
@@ -69,7 +73,7 @@ pub(super) fn parse(
             Fate::Appended => {}
             Fate::NotRecorded => not_recorded += 1,
             Fate::Refused(refusal) => {
-                rejected += 1;
+                tally.refuse(refusal.code);
                 first.get_or_insert(refusal);
             }
         }
@@ -79,7 +83,8 @@ pub(super) fn parse(
         Form::Protobuf => wire::split(signal, body, &mut each)?,
         Form::Json => json::split(signal, body, &mut each)?,
     }
-    Ok(Parsed { draft: parser.inner.drafter.finish()?, rejected, first, not_recorded })
+    tally.received += parser.inner.more;
+    Ok(Parsed { draft: parser.inner.drafter.finish()?, first, not_recorded })
 }
 
 /// Rows there is room for before the first: of an agent's telemetry few records are tool activity.
@@ -90,8 +95,9 @@ struct Parser<'c> {
     context: &'c Context<'c>,
     id_key: &'c [u8; 32],
     scanner: Scanner,
-    /// The origin of the last record, and its text: records of one come one after another.
-    origin: Option<(Origin, String)>,
+    /// What the last record belongs to as text, or why there is none: records of one come one after another.
+    producer: Option<(Arc<Producer>, Result<record::Text, Refusal>)>,
+    scope: Option<(Arc<Origin>, Result<record::Text, Refusal>)>,
     /// How often a log record of this digest came in this request: two that are the same are two.
     seen: HashMap<[u8; 16], u32>,
     /// Bytes of all records' texts.
@@ -102,11 +108,12 @@ struct Parser<'c> {
 
 impl Parser<'_> {
     /// Appends one record, if it is one that is recorded.
-    fn take(&mut self, origin: &Origin, telemetry: &Telemetry, position: usize) -> Result<Fate, Error> {
-        let text = match self.text(origin, telemetry) {
+    fn take(&mut self, origin: &Arc<Origin>, telemetry: &Telemetry, position: usize) -> Result<Fate, Error> {
+        let record::Text { json: text, has_repeats } = match self.text(origin, telemetry) {
             Ok(text) => text,
             Err(refusal) => return Ok(Fate::Refused(refusal)),
         };
+        self.inner.drafter.doubt(has_repeats);
         self.text_bytes = self.text_bytes.saturating_add(text.len());
         if self.text_bytes > OTLP_TEXT_BYTES_MAX {
             let what = "bytes of the records with their resources, as JSON";
@@ -147,11 +154,10 @@ impl Parser<'_> {
         })
     }
 
-    fn text(&mut self, origin: &Origin, telemetry: &Telemetry) -> Result<String, Refusal> {
-        if !matches!(&self.origin, Some((known, _)) if known == origin) {
-            self.origin = Some((origin.clone(), record::of_origin(origin)?));
-        }
-        record::of(telemetry, self.origin.as_ref().map_or("", |(_, text)| text))
+    fn text(&mut self, origin: &Arc<Origin>, telemetry: &Telemetry) -> Result<record::Text, Refusal> {
+        let producer = of_same(&mut self.producer, &origin.producer, record::of_producer)?;
+        let scope = of_same(&mut self.scope, origin, record::of_scope)?;
+        record::of(telemetry, producer, scope)
     }
 
     /// The digest of the whole record, and which of those of the request with that digest it is.
@@ -163,6 +169,17 @@ impl Parser<'_> {
         let digits = record::hex(&short);
         if *times == 1 { format!("log-{digits}") } else { format!("log-{digits}-{times}") }
     }
+}
+
+/// What `make` makes of `of`, which is made once for all records of it in a row.
+fn of_same<'k, T>(
+    known: &'k mut Option<(Arc<T>, Result<record::Text, Refusal>)>,
+    of: &Arc<T>,
+    make: impl FnOnce(&T) -> Result<record::Text, Refusal>,
+) -> Result<&'k record::Text, Refusal> {
+    let same = known.take().filter(|(known, _)| Arc::ptr_eq(known, of));
+    let (_, text) = known.insert(same.unwrap_or_else(|| (Arc::clone(of), make(of))));
+    text.as_ref().map_err(|refusal| refusal.clone())
 }
 
 /// Where a span stands in its trace: the same, however often it is sent.

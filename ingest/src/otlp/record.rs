@@ -3,7 +3,11 @@
 //! Lossless: every field of OTLP that is set is there. Integers stay exact; a double always has a point or an exponent, so
 //! that the two stay apart; a double that is no number is the text `NaN`, `Infinity` or `-Infinity`; bytes are base64; an
 //! empty value is `null`. A field of OTLP that has its default is absent. Enumerations are words where they have one.
-//! A key that stands twice in a list of attributes stands twice in the object.
+//! Where a text could be mistaken, `value_types` beside it says what the value was.
+//! Of a key that stands twice in a list of attributes the last value holds; the others are in a list beside it, such as
+//! `attributes_repeated`, each as an object of its own, so that redaction sees its key. Inside a value it stands twice.
+
+use std::collections::HashMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,31 +18,40 @@ use opentelemetry_proto::tonic::trace::v1::{Span, Status, span};
 use schemas::limits::OTLP_VALUE_DEPTH_MAX;
 
 use super::wire::too_deep;
-use super::{Origin, Telemetry};
+use super::{Origin, Producer, Telemetry};
 use crate::rejected::{Code, Refusal};
 
-/// The text of `record`; `origin` is what [`of_origin`] gives.
-pub(super) fn of(record: &Telemetry, origin: &str) -> Result<String, Refusal> {
+mod types;
+
+/// A record as text, or a part of it.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Text {
+    pub(super) json: String,
+    /// Whether a key of its attributes, its resource's or its scope's stands twice.
+    pub(super) has_repeats: bool,
+}
+
+/// The text of `record`; `producer` and `scope` are what [`of_producer`] and [`of_scope`] give.
+pub(super) fn of(record: &Telemetry, producer: &Text, scope: &Text) -> Result<Text, Refusal> {
     let mut out = Object::new();
     match record {
         Telemetry::Span(span) => of_span(&mut out, span)?,
         Telemetry::Log(log) => of_log(&mut out, log)?,
     }
-    out.text.push_str(origin);
-    Ok(out.close())
+    out.types("value_types");
+    out.text.push_str(&producer.json);
+    out.text.push_str(&scope.json);
+    let has_repeats = out.has_repeats || producer.has_repeats || scope.has_repeats;
+    Ok(Text { json: out.close(), has_repeats })
 }
 
-/// What every record of a scope ends with, each member behind a comma.
-pub(super) fn of_origin(origin: &Origin) -> Result<String, Refusal> {
-    let Origin { resource, resource_schema_url, scope, scope_schema_url } = origin;
-    let mut out = Object::new();
-    // The bracket that opens is not wanted, and so the first member needs its comma.
-    out.is_empty = false;
-    if !resource.attributes.is_empty() {
-        out.pairs("resource", &resource.attributes)?;
-    }
+/// What every record of a resource has of it, each member behind a comma.
+pub(super) fn of_producer(producer: &Producer) -> Result<Text, Refusal> {
+    let Producer { resource, schema_url } = producer;
+    let mut out = Object::inner();
+    out.pairs("resource", &resource.attributes)?;
     out.number("resource_dropped_attributes_count", resource.dropped_attributes_count);
-    out.string("resource_schema_url", resource_schema_url);
+    out.string("resource_schema_url", schema_url);
     if !resource.entity_refs.is_empty() {
         out.key("resource_entity_refs");
         array(&mut out.text, &resource.entity_refs, |text, entity| {
@@ -51,19 +64,27 @@ pub(super) fn of_origin(origin: &Origin) -> Result<String, Refusal> {
             Ok(())
         })?;
     }
+    out.types("resource_value_types");
+    Ok(Text { json: out.text, has_repeats: out.has_repeats })
+}
+
+/// What every record of a scope has of it, each member behind a comma.
+pub(super) fn of_scope(origin: &Origin) -> Result<Text, Refusal> {
+    let Origin { producer: _, scope, scope_schema_url } = origin;
     let mut inner = Object::new();
     inner.string("name", &scope.name);
     inner.string("version", &scope.version);
-    if !scope.attributes.is_empty() {
-        inner.pairs("attributes", &scope.attributes)?;
-    }
+    inner.pairs("attributes", &scope.attributes)?;
     inner.number("dropped_attributes_count", scope.dropped_attributes_count);
+    inner.types("value_types");
+    let mut out = Object::inner();
+    out.has_repeats = inner.has_repeats;
     if !inner.is_empty {
         out.key("scope");
         out.text.push_str(&inner.close());
     }
     out.string("scope_schema_url", scope_schema_url);
-    Ok(out.text.split_off(1))
+    Ok(Text { json: out.text, has_repeats: out.has_repeats })
 }
 
 fn of_span(out: &mut Object, span: &Span) -> Result<(), Refusal> {
@@ -84,9 +105,7 @@ fn of_span(out: &mut Object, span: &Span) -> Result<(), Refusal> {
         out.key("status");
         out.text.push_str(&inner.close());
     }
-    if !span.attributes.is_empty() {
-        out.pairs("attributes", &span.attributes)?;
-    }
+    out.pairs("attributes", &span.attributes)?;
     out.number("dropped_attributes_count", span.dropped_attributes_count);
     if !span.events.is_empty() {
         out.key("events");
@@ -105,10 +124,9 @@ fn of_event(text: &mut String, event: &span::Event) -> Result<(), Refusal> {
     let mut inner = Object::new();
     inner.string("name", &event.name);
     inner.number("time_unix_nano", event.time_unix_nano);
-    if !event.attributes.is_empty() {
-        inner.pairs("attributes", &event.attributes)?;
-    }
+    inner.pairs("attributes", &event.attributes)?;
     inner.number("dropped_attributes_count", event.dropped_attributes_count);
+    inner.types("value_types");
     text.push_str(&inner.close());
     Ok(())
 }
@@ -119,10 +137,9 @@ fn of_link(text: &mut String, link: &span::Link) -> Result<(), Refusal> {
     inner.id("span_id", &link.span_id);
     inner.string("trace_state", &link.trace_state);
     inner.number("flags", link.flags);
-    if !link.attributes.is_empty() {
-        inner.pairs("attributes", &link.attributes)?;
-    }
+    inner.pairs("attributes", &link.attributes)?;
     inner.number("dropped_attributes_count", link.dropped_attributes_count);
+    inner.types("value_types");
     text.push_str(&inner.close());
     Ok(())
 }
@@ -140,10 +157,9 @@ fn of_log(out: &mut Object, log: &LogRecord) -> Result<(), Refusal> {
     if let Some(body) = &log.body {
         out.key("body");
         value(&mut out.text, Some(body), 0)?;
+        out.of_types("body", |types| types::of_value(types, Some(body)));
     }
-    if !log.attributes.is_empty() {
-        out.pairs("attributes", &log.attributes)?;
-    }
+    out.pairs("attributes", &log.attributes)?;
     out.number("dropped_attributes_count", log.dropped_attributes_count);
     Ok(())
 }
@@ -152,11 +168,20 @@ fn of_log(out: &mut Object, log: &LogRecord) -> Result<(), Refusal> {
 struct Object {
     text: String,
     is_empty: bool,
+    /// The members of its [`types`].
+    types: String,
+    /// Whether a list of pairs in it has a key twice.
+    has_repeats: bool,
 }
 
 impl Object {
     fn new() -> Object {
-        Object { text: String::from("{"), is_empty: true }
+        Object { text: String::from("{"), is_empty: true, types: String::new(), has_repeats: false }
+    }
+
+    /// Members of another object, each behind a comma.
+    fn inner() -> Object {
+        Object { text: String::new(), is_empty: false, ..Object::new() }
     }
 
     fn close(mut self) -> String {
@@ -213,9 +238,53 @@ impl Object {
         self.string(key, &hex(id));
     }
 
+    /// A list of attributes: the last of each key under `key`, and the others beside it.
     fn pairs(&mut self, key: &str, list: &[KeyValue]) -> Result<(), Refusal> {
+        if list.is_empty() {
+            return Ok(());
+        }
+        let last: HashMap<&str, usize> =
+            list.iter().enumerate().map(|(at, pair)| (pair.key.as_str(), at)).collect();
+        let is_last = |at: usize, pair: &KeyValue| last.get(pair.key.as_str()) == Some(&at);
+        let kept = || list.iter().enumerate().filter(|(at, pair)| is_last(*at, pair)).map(|(_, pair)| pair);
         self.key(key);
-        pairs(&mut self.text, list, 0)
+        pairs(&mut self.text, kept(), 0)?;
+        self.of_types(key, |types| types::of_pairs(types, kept()));
+        if last.len() == list.len() {
+            return Ok(());
+        }
+        self.has_repeats = true;
+        let others: Vec<&KeyValue> =
+            list.iter().enumerate().filter(|(at, pair)| !is_last(*at, pair)).map(|(_, pair)| pair).collect();
+        let key = format!("{key}_repeated");
+        self.key(&key);
+        array(&mut self.text, &others, |text, pair| pairs(text, [*pair], 0))?;
+        self.of_types(&key, |types| {
+            types::of_items(types, &others, |types, pair| types::of_pairs(types, [*pair]))
+        });
+        Ok(())
+    }
+
+    /// Takes up what `write` writes of the types in the member `key`.
+    fn of_types(&mut self, key: &str, write: impl FnOnce(&mut String) -> bool) {
+        let before = self.types.len();
+        if before > 0 {
+            self.types.push(',');
+        }
+        quote(&mut self.types, key);
+        self.types.push(':');
+        if !write(&mut self.types) {
+            self.types.truncate(before);
+        }
+    }
+
+    /// The types of its members as its member `key`, if there are any.
+    fn types(&mut self, key: &str) {
+        if !self.types.is_empty() {
+            self.key(key);
+            let types = std::mem::take(&mut self.types);
+            self.text.extend(["{", &types, "}"]);
+        }
     }
 }
 
@@ -245,9 +314,13 @@ fn array<T>(
     Ok(())
 }
 
-fn pairs(out: &mut String, list: &[KeyValue], depth: usize) -> Result<(), Refusal> {
+fn pairs<'l>(
+    out: &mut String,
+    list: impl IntoIterator<Item = &'l KeyValue>,
+    depth: usize,
+) -> Result<(), Refusal> {
     out.push('{');
-    for (at, pair) in list.iter().enumerate() {
+    for (at, pair) in list.into_iter().enumerate() {
         if at > 0 {
             out.push(',');
         }

@@ -12,7 +12,7 @@ use crate::admit::Reservation;
 use crate::encoding::Encoding;
 use crate::error::Error;
 use crate::http::{Ingest, encoding, receive};
-use crate::measure::{self, Outcome};
+use crate::measure::{self, Outcome, Tally};
 use crate::parse::Context;
 use crate::rejected::quoted;
 use crate::rim;
@@ -56,13 +56,7 @@ pub(super) async fn take(
         Carrier::Http => (encoding(headers)?, None),
         Carrier::Grpc => (Encoding::Identity, Some(framing::encoding(headers)?)),
     };
-    let shared = &ingest.shared;
-    let declared = receive::declared_bytes(headers);
-    let (rates, clock) = (&shared.rates, &shared.options.clock);
-    rates.check(&principal.id, clock.monotonic_us())?;
-    let (body, reservation) =
-        receive::body(&shared.admission, &principal.tenant, of_body, declared, body, &shared.options).await?;
-    rates.pay(&principal.id, body.len(), clock.monotonic_us());
+    let (body, reservation) = receive::body(&ingest.shared, &principal, of_body, headers, body).await?;
     let request = Request { principal, signal, form, of_message };
     let task = tokio::spawn(ingest.record(request, body, reservation));
     let taken = task.await.map_err(|error| Error::Worker { reason: error.to_string() })??;
@@ -88,12 +82,14 @@ impl Ingest {
     ) -> Result<Taken, Error> {
         let tenant = request.principal.tenant.clone();
         let ingest = self.clone();
-        let (parsed, reservation) = self
-            .work(&tenant, body.len(), move || {
+        // What a compressed frame becomes is not known before, and its decompression is work as well.
+        let is_compressed = request.of_message.is_some() && framing::is_compressed(&body);
+        let bytes = if is_compressed { usize::MAX } else { body.len() };
+        let (parsed, refused, reservation) = self
+            .work(&tenant, bytes, move || {
                 let body = match request.of_message {
                     Some(encoding) => {
-                        let bytes_max = ingest.shared.options.decompressed_bytes_max;
-                        framing::message(body, encoding, bytes_max, &mut reservation)?
+                        ingest.unframed(&request.principal, body, encoding, &mut reservation)?
                     }
                     None => body,
                 };
@@ -113,19 +109,21 @@ impl Ingest {
                 let key = (ingest.shared.options.redaction_key)(&request.principal.tenant);
                 let id_key = blake3::derive_key("tachograph otlp log record ids v1", &key);
                 let shape = (request.signal, request.form);
-                let parsed = parse(shape, &body, &context, &id_key, &mut reservation)?;
-                Ok((parsed, reservation))
+                let mut tally = Tally::default();
+                let parsed = parse(shape, &body, &context, &id_key, &mut reservation, &mut tally);
+                Ok((measure::split(parsed, &tally)?, tally.refused, reservation))
             })
             .await?;
-        let Parsed { draft, rejected, first, not_recorded } = parsed;
-        let others = Outcome { refused: rejected, not_recorded, ..Outcome::default() };
+        let Parsed { draft, first, not_recorded } = parsed;
+        let rejected = refused.total();
+        let others = Outcome { refused, not_recorded, ..Outcome::default() };
         let first = first.map(|refusal| format!("{}: {}", refusal.code, refusal.detail)).unwrap_or_default();
         match draft {
             Some(draft) => {
                 self.append(&tenant, draft, others).await?;
             }
             None => {
-                measure::events(others);
+                measure::events(&others);
                 if rejected > 0 && not_recorded == 0 {
                     return Err(Error::NothingUsable { count: rejected, first });
                 }
@@ -134,6 +132,24 @@ impl Ingest {
         drop(reservation);
         measure::request("ok");
         Ok(Taken { rejected, message: first })
+    }
+
+    /// The message in a frame. The frame has been counted and paid for; here the message is, for what it is longer.
+    fn unframed(
+        &self,
+        principal: &Principal,
+        frame: Vec<u8>,
+        encoding: Encoding,
+        reservation: &mut Reservation,
+    ) -> Result<Vec<u8>, Error> {
+        let (sent, mut unwrapped) = (frame.len(), 0);
+        let options = &self.shared.options;
+        let bytes_max = options.decompressed_bytes_max;
+        let message = framing::message(frame, encoding, bytes_max, reservation, &mut unwrapped);
+        let more = unwrapped.saturating_sub(sent);
+        measure::body(0, more);
+        self.shared.rates.pay(&principal.id, more, options.clock.monotonic_us());
+        message
     }
 }
 

@@ -4,6 +4,8 @@
 //! time; the records themselves are decoded by prost. Before that a record is weighed: two bytes of an empty item become
 //! a hundred in memory, and depth costs stack.
 
+use std::sync::Arc;
+
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -11,27 +13,28 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use schemas::limits::{OTLP_ITEMS_MAX, OTLP_VALUE_DEPTH_MAX, VALUE_BYTES_MAX};
 
-use super::{Each, Origin, Signal, Telemetry};
+use super::{Each, Nests, Origin, Producer, Signal, Telemetry};
 use crate::error::Error;
 use crate::rejected::{Code, Refusal};
 
 /// Gives every record of `body` to `each`.
 pub(super) fn split(signal: Signal, body: &[u8], each: &mut Each<'_>) -> Result<(), Error> {
+    let mut nests = Nests::default();
     for of_resource in messages(body, 1) {
         let of_resource = of_resource?;
-        // Fields may come in any order: first what holds for all, then the scopes.
-        let resource = whole(of_resource, 1).and_then(|bytes| decode::<Resource>(&bytes, Kind::Resource));
-        let resource_schema_url = text(of_resource, 3);
+        nests.enter()?;
+        // Fields may come in any order: what holds for all is looked for when the first record is there.
+        let mut producer = None;
         for of_scope in messages(of_resource, 2) {
             let of_scope = of_scope?;
-            let origin = resource.clone().and_then(|resource| {
-                let scope = decode::<InstrumentationScope>(&whole(of_scope, 1)?, Kind::Scope)?;
-                let (resource_schema_url, scope_schema_url) =
-                    (resource_schema_url.clone()?, text(of_scope, 3)?);
-                Ok(Origin { resource, resource_schema_url, scope, scope_schema_url })
-            });
+            nests.enter()?;
+            let mut origin = None;
             for record in messages(of_scope, 2) {
                 let record = record?;
+                let origin = origin.get_or_insert_with(|| {
+                    let producer = producer.get_or_insert_with(|| read_producer(of_resource)).clone();
+                    read_origin(producer?, of_scope)
+                });
                 let decoded = match signal {
                     Signal::Traces => {
                         decode::<Span>(record, Kind::Span).map(|span| Telemetry::Span(Box::new(span)))
@@ -40,11 +43,21 @@ pub(super) fn split(signal: Signal, body: &[u8], each: &mut Each<'_>) -> Result<
                         decode::<LogRecord>(record, Kind::Log).map(|log| Telemetry::Log(Box::new(log)))
                     }
                 };
-                each(&origin, decoded)?;
+                each(origin, decoded)?;
             }
         }
     }
     Ok(())
+}
+
+fn read_producer(of_resource: &[u8]) -> Result<Arc<Producer>, Refusal> {
+    let resource = decode::<Resource>(&whole(of_resource, 1)?, Kind::Resource)?;
+    Ok(Arc::new(Producer { resource, schema_url: text(of_resource, 3)? }))
+}
+
+fn read_origin(producer: Arc<Producer>, of_scope: &[u8]) -> Result<Arc<Origin>, Refusal> {
+    let scope = decode::<InstrumentationScope>(&whole(of_scope, 1)?, Kind::Scope)?;
+    Ok(Arc::new(Origin { producer, scope, scope_schema_url: text(of_scope, 3)? }))
 }
 
 /// The messages in field `number` of a message whose framing must hold, or the whole request is refused.
@@ -246,6 +259,8 @@ impl<'a> Iterator for Fields<'a> {
 
 #[cfg(test)]
 mod tests {
+    use schemas::limits::BODY_VALUES_MAX;
+
     use super::*;
 
     /// `{ field 2: inner }`, a length-delimited field.
@@ -283,7 +298,7 @@ mod tests {
             [field(2, &good), field(2, &field(5, b"\xff")), field(2, b"\x4a\x7f"), field(2, &good)].concat();
         let body = field(1, &field(2, &scope));
         let mut codes = Vec::new();
-        let mut each = |origin: &Result<Origin, Refusal>, record: Result<Telemetry, Refusal>| {
+        let mut each = |origin: &Result<Arc<Origin>, Refusal>, record: Result<Telemetry, Refusal>| {
             assert!(origin.is_ok());
             codes.push(record.map_err(|refusal| refusal.code).err());
             Ok(())
@@ -306,9 +321,10 @@ mod tests {
         let body =
             field(1, &[field(2, &scope), field(1, &attribute(b"a")), field(1, &attribute(b"b"))].concat());
         let mut seen = 0;
-        let mut each = |origin: &Result<Origin, Refusal>, _: Result<Telemetry, Refusal>| {
+        let mut each = |origin: &Result<Arc<Origin>, Refusal>, _: Result<Telemetry, Refusal>| {
             let origin = origin.as_ref().unwrap();
-            let keys: Vec<&str> = origin.resource.attributes.iter().map(|pair| pair.key.as_str()).collect();
+            let attributes = &origin.producer.resource.attributes;
+            let keys: Vec<&str> = attributes.iter().map(|pair| pair.key.as_str()).collect();
             assert_eq!((keys, origin.scope.name.as_str()), (vec!["a", "b"], "scope"));
             assert_eq!(origin.scope_schema_url, "url");
             seen += 1;
@@ -316,5 +332,34 @@ mod tests {
         };
         split(Signal::Traces, &body, &mut each).unwrap();
         assert_eq!(seen, 1);
+    }
+
+    /// Sixty kilobytes of gzip may hold one large resource and millions of scopes of two bytes.
+    #[test]
+    fn scopes_without_records_cost_no_more_than_their_bytes() {
+        let resource = field(1, &field(1, &[]).repeat(OTLP_ITEMS_MAX));
+        let scopes = |count: usize| field(1, &[resource.clone(), field(2, &[]).repeat(count)].concat());
+        let mut none = |_: &Result<Arc<Origin>, Refusal>, _| panic!("no record");
+        split(Signal::Traces, &scopes(BODY_VALUES_MAX - 1), &mut none).unwrap();
+        let resources = field(1, &[]).repeat(BODY_VALUES_MAX + 1);
+        for many in [scopes(BODY_VALUES_MAX), resources] {
+            let refused = split(Signal::Traces, &many, &mut none);
+            assert!(matches!(refused, Err(Error::TooLarge { limit: BODY_VALUES_MAX, .. })), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_resource_is_read_once_for_all_its_records() {
+        let scope = field(2, &[field(2, &field(5, b"a")), field(2, &field(5, b"b"))].concat());
+        let body = field(1, &[scope.clone(), scope, field(1, &field(1, &field(1, b"k")))].concat());
+        let mut seen: Vec<Arc<Origin>> = Vec::new();
+        let mut each = |origin: &Result<Arc<Origin>, Refusal>, _: Result<Telemetry, Refusal>| {
+            seen.push(origin.clone().unwrap());
+            Ok(())
+        };
+        split(Signal::Traces, &body, &mut each).unwrap();
+        let [a, b, c, d] = &seen[..] else { panic!("{seen:?}") };
+        assert!(Arc::ptr_eq(a, b) && Arc::ptr_eq(c, d) && !Arc::ptr_eq(b, c));
+        assert!(Arc::ptr_eq(&a.producer, &d.producer));
     }
 }

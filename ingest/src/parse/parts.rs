@@ -47,8 +47,19 @@ pub(crate) struct Refused {
     pub(crate) detail: String,
 }
 
-/// Parses all parts into one draft, if there is a row, and gives every value that was not taken; behind them come
-/// canonical events of the recorder's own, numbered like parts.
+/// What parts held.
+#[derive(Debug)]
+pub(crate) struct ParsedParts {
+    /// The rows, if there is any.
+    pub(crate) draft: Option<Draft>,
+    /// Every value that was not taken.
+    pub(crate) refused: Vec<Refused>,
+    /// How many events there were, good or bad.
+    pub(crate) received: u64,
+}
+
+/// Parses all parts into one draft; behind them come canonical events of the recorder's own, numbered like parts, which are
+/// not counted as received.
 ///
 /// # Errors
 /// [`Error::Draft`] for a defect of this crate.
@@ -56,7 +67,7 @@ pub(crate) fn parse_parts(
     parts: &Parts,
     own: &[String],
     context: &Context<'_>,
-) -> Result<(Option<Draft>, Vec<Refused>), Error> {
+) -> Result<ParsedParts, Error> {
     let canonical = Context { mapping: Some(Mapping::Canonical), ..*context };
     let mut parser = Parser {
         context,
@@ -64,6 +75,7 @@ pub(crate) fn parse_parts(
         reader: Reader::default(),
         rescanner: Scanner::default(),
         part_bytes: 0,
+        more: 0,
         noted: None,
     };
     let mut refused = Vec::new();
@@ -71,11 +83,12 @@ pub(crate) fn parse_parts(
     for part in 0..parts.ranges.len() {
         parser.part(parts.get(part), part, &mut position, &mut refused)?;
     }
+    let received = position as u64 + parser.more;
     parser.context = &canonical;
     for (part, event) in (parts.ranges.len()..).zip(own) {
         parser.part(event.as_bytes(), part, &mut position, &mut refused)?;
     }
-    Ok((parser.drafter.finish()?, refused))
+    Ok(ParsedParts { draft: parser.drafter.finish()?, refused, received })
 }
 
 impl Parser<'_> {

@@ -12,7 +12,7 @@ use super::*;
 
 mod bad;
 mod derived;
-mod inverse;
+pub(crate) mod inverse;
 mod judged;
 mod lossless;
 mod mappings;
@@ -62,7 +62,11 @@ fn read_with(body: impl AsRef<[u8]>, change: impl FnOnce(&mut Context<'_>)) -> R
         sessions: &sessions,
     };
     change(&mut context);
-    let Parsed { draft, rejected, rejected_count } = parse(body.as_ref(), &context).unwrap();
+    let mut tally = Tally::default();
+    let Parsed { draft, rejected, rejected_count } =
+        parse_noting(body.as_ref(), &context, None, &mut tally).unwrap();
+    let rows = draft.as_ref().map_or(0, |draft| draft.entries.num_rows() as u64);
+    assert_eq!((tally.received, tally.refused.total()), (rows + rejected_count, rejected_count));
     if let Some(draft) = &draft {
         check_draft(draft);
     }

@@ -24,6 +24,8 @@ pub const QUOTED_CHARS_MAX: usize = 80;
 pub const ADMISSION_BYTES: usize = 256 << 20;
 /// Bytes of request bodies in flight, for one tenant.
 pub const ADMISSION_TENANT_BYTES: usize = 192 << 20;
+/// Bytes that a body's declared length reserves before anything of it is here; the rest is reserved as it comes.
+pub const ADMISSION_AHEAD_BYTES: usize = 64 << 10;
 /// Seconds in the `Retry-After` of a 429 or 503.
 pub const RETRY_AFTER_S: u64 = 1;
 /// Idle time after which the same caller is in a new derived session, in microseconds.

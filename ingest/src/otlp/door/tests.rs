@@ -28,12 +28,16 @@ struct Rig {
 }
 
 fn rig() -> Rig {
+    rig_with(|_| {})
+}
+
+fn rig_with(change: impl FnOnce(&mut Options)) -> Rig {
     let data = tempfile::tempdir().unwrap();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let keys = Keys::from_seed([5; 32], "plant.example").unwrap();
     let options = store::Options { disk_free_bytes_min: 0, ..store::Options::default() };
     let store = Store::open(&data.path().join("data"), keys, options, clock).unwrap();
-    let options = Options {
+    let mut options = Options {
         body_bytes_max: 1 << 20,
         decompressed_bytes_max: 2 << 20,
         admission_bytes: 8 << 20,
@@ -41,6 +45,7 @@ fn rig() -> Rig {
         inline_bytes_max: 1000,
         ..Options::new(Arc::new(|_| [1; 32]))
     };
+    change(&mut options);
     let ingest = Ingest::new(store.clone(), options);
     let router = router(ingest.clone()).merge(grpc_router(ingest.clone())).layer(from_fn(
         async |request: Request<Body>, next: Next| {
@@ -280,4 +285,66 @@ async fn hostile_calls_have_codes_of_grpc() {
     drop(held);
     assert_eq!(rig.grpc(&[], frame(&good(1..2), false)).await.header("grpc-status"), "0");
     rig.store.close().await.unwrap();
+}
+
+/// A record without a time of its own gets that of its arrival, which a retry has another of.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_without_a_time_that_is_sent_again_is_recorded_once() {
+    let rig = rig();
+    rig.protobuf(&[], good(100..101)).await;
+    let log = serde_json::json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [
+        {"attributes": [{"key": "gen_ai.tool.name", "value": {"stringValue": "Bash"}}]},
+    ]}]}]});
+    let mut untimed = spans(1..2, "gen_ai.tool.name");
+    let span = &mut untimed.resource_spans[0].scope_spans[0].spans[0];
+    (span.start_time_unix_nano, span.end_time_unix_nano) = (0, 0);
+    let before = rig.durable();
+    for _ in 0..3 {
+        let kind = ("content-type", "application/json");
+        let answer = rig.send(Some(Role::Collector), LOGS, &[kind], log.to_string().into_bytes()).await;
+        assert_eq!((answer.status, &answer.body[..]), (StatusCode::OK, &b"{}"[..]));
+        assert_eq!(rig.protobuf(&[], untimed.encode_to_vec()).await.status, StatusCode::OK);
+        assert_eq!(rig.durable() - before, 2);
+    }
+    rig.store.close().await.unwrap();
+}
+
+/// A few bytes may become a great many: that is a parser's work, not that of a thread which serves connections.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compressed_frame_waits_for_its_turn_however_short_it_is() {
+    let rig = rig_with(|options| options.parsers_max = 1);
+    let turn = rig.ingest.shared.parsers.take("other").await;
+    assert_eq!(rig.grpc(&[], frame(&good(1..2), false)).await.header("grpc-status"), "0");
+    let packed = frame(&zstd(&good(2..3)), true);
+    assert!(packed.len() < 1000);
+    let headers = [("grpc-encoding", "zstd")];
+    let waits = rig.grpc(&headers, packed);
+    tokio::pin!(waits);
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(200), &mut waits).await.is_err());
+    drop(turn);
+    assert_eq!(waits.await.header("grpc-status"), "0");
+    rig.store.close().await.unwrap();
+}
+
+/// By whichever door, and whether or not anything came of it, what is paid for is what came out of the wrapping.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rate_counts_the_bytes_of_messages_not_of_their_wrapping() {
+    let rated = || rig_with(|options| options.rate_bytes_s = 1000);
+    let large = vec![0; 1 << 20];
+    for (encoding, packed) in [("gzip", gzip(&large)), ("zstd", zstd(&large))] {
+        assert!(packed.len() < 10_000);
+        let rig = rated();
+        let answer = rig.grpc(&[("grpc-encoding", encoding)], frame(&packed, true)).await;
+        assert_eq!(
+            answer.header("grpc-status"),
+            "3",
+            "the message is none: {}",
+            answer.header("grpc-message")
+        );
+        let answer = rig.grpc(&[], frame(&good(1..2), false)).await;
+        assert_eq!(answer.header("grpc-status"), "8", "{encoding}: {}", answer.header("grpc-message"));
+        let rig = rated();
+        rig.protobuf(&[("content-encoding", encoding)], packed[..packed.len() - 1].to_vec()).await;
+        assert_eq!(rig.protobuf(&[], good(1..2)).await.status, StatusCode::TOO_MANY_REQUESTS, "{encoding}");
+    }
 }

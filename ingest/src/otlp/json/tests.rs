@@ -133,3 +133,22 @@ fn depth_items_and_records_are_bounded() {
     let many = format!(r#"{{"resourceSpans":[{}{{}}]}}"#, "{},".repeat(BODY_VALUES_MAX));
     assert!(matches!(spans(&many), Err(Error::BadTelemetry { .. })));
 }
+
+#[test]
+fn resources_and_scopes_without_records_count_too() {
+    let scopes = format!(r#"{{"scopeSpans":[{}{{}}]}}"#, "{},".repeat(BODY_VALUES_MAX / 2));
+    let refused = spans(&format!(r#"{{"resourceSpans":[{scopes},{scopes}]}}"#));
+    assert!(matches!(refused, Err(Error::TooLarge { limit: BODY_VALUES_MAX, .. })), "{refused:?}");
+    assert_eq!(spans(&format!(r#"{{"resourceSpans":[{scopes}]}}"#)).unwrap().len(), 0);
+    let two = r#"{"spans":[{},{}]}"#;
+    let body = format!(r#"{{"resourceSpans":[{{"schemaUrl":"u","scopeSpans":[{two},{two}]}}]}}"#);
+    let mut seen: Vec<Arc<Origin>> = Vec::new();
+    split(Signal::Traces, body.as_bytes(), &mut |origin, _| {
+        seen.push(origin.clone().unwrap());
+        Ok(())
+    })
+    .unwrap();
+    let [a, b, c, d] = &seen[..] else { panic!("{seen:?}") };
+    assert!(Arc::ptr_eq(a, b) && Arc::ptr_eq(c, d) && !Arc::ptr_eq(b, c), "read once a scope");
+    assert!(Arc::ptr_eq(&a.producer, &d.producer) && a.producer.schema_url == "u", "and once a resource");
+}

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::admit::Admission;
 use crate::mapping::Mappings;
+use crate::parse::tests::inverse::{canonical, regenerate};
 use crate::parse::tests::{NOW_US, Rows, principal, shared};
 use crate::session::Sessions;
 
@@ -17,7 +18,7 @@ struct Read {
     ids: Vec<String>,
 }
 
-fn try_read(signal: Signal, body: &str, budget: usize) -> Result<Parsed, Error> {
+fn try_read(signal: Signal, body: &str, budget: usize) -> Result<(Parsed, Tally), Error> {
     static REDACTOR: LazyLock<Redactor> = LazyLock::new(|| Redactor::new([7; 32]));
     let (principal, sessions) = (principal(), Sessions::new());
     let context = Context {
@@ -34,16 +35,21 @@ fn try_read(signal: Signal, body: &str, budget: usize) -> Result<Parsed, Error> 
     };
     let admission = Admission::new(budget, budget);
     let mut reservation = admission.reserve("acme", body.len())?;
-    parse((signal, Form::Json), body.as_bytes(), &context, &[3; 32], &mut reservation)
+    let mut tally = Tally::default();
+    let parsed =
+        parse((signal, Form::Json), body.as_bytes(), &context, &[3; 32], &mut reservation, &mut tally)?;
+    Ok((parsed, tally))
 }
 
 fn read(signal: Signal, body: &str) -> Read {
-    let Parsed { draft, rejected, first, not_recorded } = try_read(signal, body, 256 << 20).unwrap();
+    let (Parsed { draft, first, not_recorded }, tally) = try_read(signal, body, 256 << 20).unwrap();
+    let rejected = tally.refused.total();
     if let Some(draft) = &draft {
         assert!(draft.idempotent.iter().all(|has_id| *has_id), "every record can be sent again");
         assert_eq!(draft.scope, "otlp/t-0123456789ab");
     }
     let rows = Rows::of(draft);
+    assert_eq!(tally.received, rows.count() as u64 + rejected + not_recorded);
     let ids = (0..rows.count()).map(|row| rows.text(row, "event_id")).collect();
     Read { rows, rejected, first, not_recorded, ids }
 }
@@ -169,6 +175,67 @@ fn a_long_attribute_is_kept_whole() {
     assert_eq!(read.rows.cell(0, "oversize")["user_id"].as_str().map(str::len), Some(name.len()));
 }
 
+/// SDKs append attributes without looking whether there is one of that name.
+#[test]
+fn an_attribute_that_is_there_twice_is_recorded_and_tagged() {
+    let twice = span(
+        "eee19b7ec3c1b174",
+        &[
+            TOOL,
+            ("user.id", "ann"),
+            ("user.id", "bob"),
+            ("password", "correct horse battery"),
+            ("password", "another battery staple"),
+        ],
+    );
+    let read = read(Signal::Traces, &spans(&[&twice, &span("eee19b7ec3c1b175", &[TOOL])]));
+    assert_eq!((read.rows.count(), read.rejected), (2, 0), "{:?}", read.first);
+    assert_eq!(read.rows.text(0, "user_id"), "bob");
+    let tags = |row| read.rows.cell(row, "tags");
+    assert_eq!((tags(0), tags(1)), (json!(["clock_skew", "ambiguous"]), json!(["clock_skew"])));
+    let repeated = &read.rows.attributes(0)["attributes_repeated"];
+    assert!(repeated.starts_with(r#"[{"user.id":"ann"},{"password":"<redacted:"#), "{repeated}");
+}
+
+#[test]
+fn a_record_that_is_refused_for_its_resource_is_refused_once_for_all() {
+    let resource = r#""attributes":[{"key":"k","value":{"stringValueStrindex":1}}]"#;
+    let tool = span("eee19b7ec3c1b174", &[TOOL]);
+    let body = format!(
+        r#"{{"resourceSpans":[{{"resource":{{{resource}}},"scopeSpans":[{{"spans":[{tool},{tool}]}},{{"spans":[{tool}]}}]}}]}}"#
+    );
+    let read = read(Signal::Traces, &body);
+    assert_eq!((read.rows.count(), read.rejected, read.first.unwrap().code), (0, 3, Code::BadType));
+}
+
+/// What is rendered of a resource and of a scope is rendered once for all their records in a row.
+#[test]
+fn the_text_of_a_resource_is_made_once() {
+    let made = std::cell::Cell::new(0);
+    let make = |_: &u8| {
+        made.set(made.get() + 1);
+        Err(Refusal::new(Code::BadType, "no"))
+    };
+    let (mut known, one, other) = (None, Arc::new(1), Arc::new(1));
+    for of in [&one, &one, &other, &other, &one] {
+        assert_eq!(of_same(&mut known, of, make).unwrap_err().code, Code::BadType);
+    }
+    assert_eq!(made.get(), 3);
+}
+
+/// The texts that the records of a request become.
+fn texts(signal: Signal, body: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut each = |origin: &Result<Arc<Origin>, Refusal>, telemetry: Result<Telemetry, Refusal>| {
+        let origin = origin.as_ref().unwrap();
+        let (producer, scope) = (record::of_producer(&origin.producer), record::of_scope(origin));
+        found.push(record::of(&telemetry.unwrap(), &producer.unwrap(), &scope.unwrap()).unwrap().json);
+        Ok(())
+    };
+    json::split(signal, body.as_bytes(), &mut each).unwrap();
+    found
+}
+
 /// Spans of fastmcp and the MCP SDK, as their own exporter writes them.
 #[test]
 fn a_real_export_is_recorded() {
@@ -180,6 +247,14 @@ fn a_real_export_is_recorded() {
     let read = read(Signal::Traces, &sample);
     assert_eq!(read.rejected, 0, "{:?}", read.first);
     assert!(read.rows.count() >= 4);
+    let mappings = Mappings::built_in();
+    let texts: Vec<String> =
+        texts(Signal::Traces, &sample).into_iter().filter(|text| mappings.is_activity(text)).collect();
+    assert_eq!(texts.len(), read.rows.count());
+    for (row, text) in texts.iter().enumerate() {
+        assert!(read.rows.cell(row, "redactions").is_null(), "{text}");
+        assert_eq!(regenerate(&read.rows, row), canonical(text), "what came in comes back");
+    }
     let rows = 0..read.rows.count();
     let find = |tool: &str, observer: &str| {
         let is_it = |row: &usize| {

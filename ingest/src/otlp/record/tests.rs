@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{ArrayValue, InstrumentationScope, KeyValueList};
@@ -18,11 +20,15 @@ fn pair(key: &str, value: Value) -> KeyValue {
     KeyValue { key: key.to_string(), value: some(value), key_strindex: 0 }
 }
 
+fn text_of(record: &Telemetry, origin: &Origin) -> Result<String, Refusal> {
+    Ok(of(record, &of_producer(&origin.producer)?, &of_scope(origin)?)?.json)
+}
+
 /// The texts of all records of a body, or why there is none.
 fn texts(signal: Signal, is_json: bool, body: &[u8]) -> Vec<Result<String, String>> {
     let mut found = Vec::new();
-    let mut each = |origin: &Result<Origin, Refusal>, record: Result<Telemetry, Refusal>| {
-        let text = origin.clone().and_then(|origin| of(&record?, &of_origin(&origin)?));
+    let mut each = |origin: &Result<Arc<Origin>, Refusal>, record: Result<Telemetry, Refusal>| {
+        let text = origin.clone().and_then(|origin| text_of(&record?, &origin));
         found.push(text.map_err(|refusal| refusal.code.to_string()));
         Ok(())
     };
@@ -74,7 +80,7 @@ fn every_field_of_a_span_is_there() {
         dropped_links_count: 5,
         status: Some(Status { message: "why".into(), code: 2 }),
     };
-    let origin = Origin {
+    let producer = Producer {
         resource: Resource {
             attributes: vec![pair("service.name", Value::StringValue("s".into()))],
             dropped_attributes_count: 6,
@@ -85,7 +91,10 @@ fn every_field_of_a_span_is_there() {
                 description_keys: vec!["c".into()],
             }],
         },
-        resource_schema_url: "u2".into(),
+        schema_url: "u2".into(),
+    };
+    let origin = Origin {
+        producer: Arc::new(producer),
         scope: InstrumentationScope {
             name: "lib".into(),
             version: "1".into(),
@@ -94,7 +103,7 @@ fn every_field_of_a_span_is_there() {
         },
         scope_schema_url: "u3".into(),
     };
-    let text = of(&Telemetry::Span(Box::new(span)), &of_origin(&origin).unwrap()).unwrap();
+    let text = text_of(&Telemetry::Span(Box::new(span)), &origin).unwrap();
     let expected = concat!(
         r#"{"signal":"span","trace_id":"0102030405060708090a0b0c0d0e0f10","span_id":"0102030405060708","#,
         r#""parent_span_id":"090a0b0c0d0e0f10","trace_state":"a=b","flags":257,"name":"tools/call search","#,
@@ -105,7 +114,8 @@ fn every_field_of_a_span_is_there() {
         r#""events":[{"name":"exception","time_unix_nano":5,"attributes":{"k":false},"dropped_attributes_count":2}],"#,
         r#""dropped_events_count":3,"links":[{"trace_id":"01010101010101010101010101010101","#,
         r#""span_id":"0202020202020202","trace_state":"c=d","flags":1,"attributes":{"k":1},"#,
-        r#""dropped_attributes_count":4}],"dropped_links_count":5,"resource":{"service.name":"s"},"#,
+        r#""dropped_attributes_count":4}],"dropped_links_count":5,"value_types":{"attributes":{"nan":"double","bytes":"bytes"}},"#,
+        r#""resource":{"service.name":"s"},"#,
         r#""resource_dropped_attributes_count":6,"resource_schema_url":"u2","resource_entity_refs":["#,
         r#"{"type":"service","schema_url":"u1","id_keys":["a","b"],"description_keys":["c"]}],"#,
         r#""scope":{"name":"lib","version":"1","attributes":{"k":2},"dropped_attributes_count":7},"#,
@@ -130,15 +140,73 @@ fn every_field_of_a_log_record_is_there() {
         span_id: vec![0xcd; 8],
         event_name: "tool_result".into(),
     };
-    let text = of(&Telemetry::Log(Box::new(log)), &of_origin(&Origin::default()).unwrap()).unwrap();
+    let text = text_of(&Telemetry::Log(Box::new(log)), &Origin::default()).unwrap();
     let expected = concat!(
         r#"{"signal":"log","trace_id":"abababababababababababababababab","span_id":"cdcdcdcdcdcdcdcd","flags":4,"#,
         r#""event_name":"tool_result","time_unix_nano":1,"observed_time_unix_nano":2,"severity_number":17,"#,
         r#""severity_text":"ERROR","body":"said","attributes":{"k":-0.0},"dropped_attributes_count":3}"#,
     );
     assert_eq!(text, expected);
-    let bare = of(&Telemetry::Span(Box::default()), "").unwrap();
+    let bare = text_of(&Telemetry::Span(Box::default()), &Origin::default()).unwrap();
     assert_eq!(bare, r#"{"signal":"span"}"#);
+}
+
+#[test]
+fn what_a_text_could_be_mistaken_for_has_its_type_beside_it() {
+    let bytes = || Value::BytesValue(b"\xfb\xff".to_vec());
+    let base64 = || Value::StringValue("+/8=".into());
+    let map = KeyValueList { values: vec![pair("a/b", bytes()), pair("c", base64())] };
+    let values = [Value::StringValue("NaN".into()), Value::DoubleValue(f64::NAN), Value::KvlistValue(map)];
+    let list = ArrayValue { values: values.into_iter().map(|value| some(value).unwrap()).collect() };
+    let log = LogRecord {
+        body: some(bytes()),
+        attributes: vec![
+            pair("list", Value::ArrayValue(list)),
+            pair("twice", bytes()),
+            pair("twice", base64()),
+            pair("plain", Value::DoubleValue(1.5)),
+        ],
+        ..LogRecord::default()
+    };
+    let resource = Resource { attributes: vec![pair("r", bytes())], ..Resource::default() };
+    let scope = InstrumentationScope {
+        attributes: vec![pair("s", Value::DoubleValue(f64::INFINITY))],
+        ..Default::default()
+    };
+    let producer = Arc::new(Producer { resource, schema_url: String::new() });
+    let origin = Origin { producer, scope, scope_schema_url: String::new() };
+    let text = text_of(&Telemetry::Log(Box::new(log)), &origin).unwrap();
+    let expected = concat!(
+        r#"{"signal":"log","body":"+/8=","attributes":{"list":["NaN","NaN",{"a/b":"+/8=","c":"+/8="}],"twice":"+/8=","plain":1.5},"#,
+        r#""attributes_repeated":[{"twice":"+/8="}],"value_types":{"body":"bytes","attributes":{"list":{"1":"double","2":{"a/b":"bytes"}}},"#,
+        r#""attributes_repeated":{"0":{"twice":"bytes"}}},"resource":{"r":"+/8="},"resource_value_types":{"resource":{"r":"bytes"}},"#,
+        r#""scope":{"attributes":{"s":"Infinity"},"value_types":{"attributes":{"s":"double"}}}}"#,
+    );
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn of_a_key_that_stands_twice_the_last_value_holds_and_all_are_kept() {
+    let list = vec![
+        pair("k", Value::IntValue(1)),
+        pair("other", Value::BoolValue(true)),
+        pair("k", Value::IntValue(2)),
+        pair("k", Value::IntValue(3)),
+    ];
+    let event = span::Event { attributes: list.clone(), ..span::Event::default() };
+    let span = Span { attributes: list.clone(), events: vec![event], ..Span::default() };
+    let resource = Resource { attributes: vec![list[0].clone(), list[0].clone()], ..Resource::default() };
+    let producer = Producer { resource, schema_url: String::new() };
+    let (of_resource, none) = (of_producer(&producer).unwrap(), Text::default());
+    assert!(of_resource.has_repeats);
+    let text = of(&Telemetry::Span(Box::new(span)), &of_resource, &none).unwrap();
+    let kept = r#""attributes":{"other":true,"k":3},"attributes_repeated":[{"k":1},{"k":2}]"#;
+    let expected = format!(
+        r#"{{"signal":"span",{kept},"events":[{{{kept}}}],"resource":{{"k":1}},"resource_repeated":[{{"k":1}}]}}"#
+    );
+    assert_eq!((text.json, text.has_repeats), (expected, true));
+    let log = Telemetry::Log(Box::new(LogRecord { attributes: list[..2].to_vec(), ..LogRecord::default() }));
+    assert!(!of(&log, &none, &none).unwrap().has_repeats);
 }
 
 #[test]
@@ -149,7 +217,8 @@ fn what_is_too_deep_or_an_index_is_refused() {
         })
     };
     let text = |body: AnyValue| {
-        of(&Telemetry::Log(Box::new(LogRecord { body: Some(body), ..LogRecord::default() })), "")
+        let log = LogRecord { body: Some(body), ..LogRecord::default() };
+        text_of(&Telemetry::Log(Box::new(log)), &Origin::default())
     };
     assert!(text(nested(OTLP_VALUE_DEPTH_MAX)).is_ok());
     assert_eq!(text(nested(OTLP_VALUE_DEPTH_MAX + 1)).unwrap_err().code, Code::TooDeep);
@@ -327,9 +396,9 @@ proptest! {
         let scope_spans = vec![ScopeSpans { scope: None, spans: vec![span], schema_url: String::new() }];
         let of_resource = ResourceSpans { resource: None, scope_spans, schema_url: String::new() };
         let request = ExportTraceServiceRequest { resource_spans: vec![of_resource] };
-        let mut each = |origin: &Result<Origin, Refusal>, record: Result<Telemetry, Refusal>| {
+        let mut each = |origin: &Result<Arc<Origin>, Refusal>, record: Result<Telemetry, Refusal>| {
             if let (Ok(origin), Ok(record)) = (origin, record)
-                && let Ok(text) = of_origin(origin).and_then(|origin| of(&record, &origin))
+                && let Ok(text) = text_of(&record, origin)
             {
                 assert!(crate::scan::is_json(&text), "{text}");
             }

@@ -57,7 +57,7 @@ impl Tree {
 }
 
 /// JSON text with keys in order and one spelling of strings; numbers as they stand.
-pub(super) fn canonical(json: &str) -> String {
+pub(crate) fn canonical(json: &str) -> String {
     let value = scan::value(json).unwrap();
     match value.kind {
         Kind::Object => {
@@ -92,7 +92,7 @@ fn path(name: &str) -> Vec<String> {
 }
 
 /// The record of row `row`, put together from its columns and attributes by the mapping that its `source` names.
-pub(super) fn regenerate(rows: &Rows, row: usize) -> String {
+pub(crate) fn regenerate(rows: &Rows, row: usize) -> String {
     let source = rows.text(row, "source");
     let name = source.splitn(3, '/').nth(2).unwrap();
     let mappings = Mappings::built_in();

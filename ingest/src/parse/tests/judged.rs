@@ -167,7 +167,7 @@ fn gateways_errors_and_denials_are_seen() {
     };
     check(
         &span(json!({"http.status": 200})),
-        json!({"status": "ok", "latency_us": null, "tags": ["arrival_time"]}),
+        json!({"status": "ok", "latency_us": null, "time": 1795203651806562i64, "tags": ["clock_skew"]}),
     );
     check(&span(json!({"http.status": 202})), json!({"status": "pending"}));
     check(&span(json!({})), json!({"status": "unknown"}));
@@ -207,7 +207,7 @@ fn what_was_denied_did_not_go_well() {
 fn hosts_decisions_and_failures_are_seen() {
     let codex = |decision: &str| {
         let attributes = json!({"event.name": "codex.tool_decision", "tool_name": "shell", "decision": decision, "source": "User"});
-        json!({"signal": "log", "start_time_unix_nano": "1782094841924000000", "attributes": attributes})
+        json!({"signal": "log", "time_unix_nano": 1782094841924000000u64, "attributes": attributes})
     };
     for word in
         ["approved", "approved_with_amendment", "approved_with_network_policy_allow", "approved_for_session"]
@@ -249,6 +249,61 @@ fn a_time_that_nobody_set_is_none() {
     };
     check(&span("0", ""), json!({"time": 1781009999000000i64, "latency_us": null, "status": "unknown"}));
     check(&span("1781009998000000000", "STATUS_CODE_OK"), json!({"latency_us": 1000000, "status": "ok"}));
+}
+
+/// OTLP's times have 64 bits without a sign, and exporters leave them out.
+#[test]
+fn a_time_of_otlp_is_read_whatever_it_is_and_tagged_where_it_is_odd() {
+    let now = 1_781_010_000_000_000i64;
+    let far = json!({"time": 18446744073709551i64, "tags": ["clock_skew"]});
+    let none = json!({"time": now, "tags": ["arrival_time"]});
+    let times = [
+        (json!({}), none.clone()),
+        (json!({"start_time_unix_nano": 0}), none.clone()),
+        (json!({"start_time_unix_nano": u64::MAX}), far.clone()),
+        (
+            json!({"start_time_unix_nano": 0, "end_time_unix_nano": 1781009999000000000u64}),
+            json!({"time": 1781009999000000i64, "tags": null, "latency_us": null}),
+        ),
+        (
+            json!({"start_time_unix_nano": 1u64 << 63, "end_time_unix_nano": u64::MAX}),
+            json!({"time": 9223372036854775i64, "tags": ["clock_skew"], "latency_us": 9223372036854775i64}),
+        ),
+    ];
+    for (signs, signal, times) in [
+        (json!({"attributes": {"gen_ai.tool.name": "t"}}), "span", &times[..]),
+        (json!({"attributes": {"gen_ai.tool.name": "t"}}), "log", &times[..1]),
+        (json!({"attributes": {"protocol": "mcp", "mcp.method.name": "tools/call"}}), "span", &times[..]),
+        (json!({"name": "mcp.tool.call", "attributes": {"mcp.server.name": "s"}}), "span", &times[..]),
+    ] {
+        for (given, wanted) in times {
+            let mut record = signs.clone();
+            let members = record.as_object_mut().unwrap();
+            members.insert("signal".to_string(), signal.into());
+            members.extend(given.as_object().unwrap().clone());
+            check(&record, wanted.clone());
+        }
+    }
+    let logs = [
+        json!({"attributes": {"gen_ai.tool.name": "t"}}),
+        json!({"attributes": {"protocol": "mcp", "mcp.method.name": "tools/call"}}),
+        json!({"attributes": {"event.name": "codex.tool_result", "tool_name": "shell"}}),
+        json!({"scope": {"name": "com.anthropic.claude_code.events"}, "attributes": {"event.name": "tool_result", "tool_name": "Bash"}}),
+    ];
+    for mut log in logs {
+        let mut with = |time: Value, observed: Value, wanted: Value| {
+            let members = log.as_object_mut().unwrap();
+            members.insert("signal".to_string(), "log".into());
+            members.insert("time_unix_nano".to_string(), time);
+            members.insert("observed_time_unix_nano".to_string(), observed);
+            check(&log, wanted);
+        };
+        let (at, later) = (json!(1781009998000000000u64), json!(1781009999000000000u64));
+        with(at, later.clone(), json!({"time": 1781009998000000i64, "tags": null}));
+        with(json!(0), later, json!({"time": 1781009999000000i64, "tags": null}));
+        with(json!(0), json!(0), none.clone());
+        with(json!(u64::MAX), json!(0), far.clone());
+    }
 }
 
 #[test]

@@ -193,7 +193,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(3000))]
     #[test]
     fn whatever_is_added_or_changed_comes_back(
-        which in 0usize..27,
+        which in 0usize..28,
         at in 0i64..8,
         key in prop_oneof![any::<String>(), Just("/a/b".to_string()), Just("a/b~c".to_string()), Just("attributes".to_string()), Just("0".to_string()), Just("time_".to_string())],
         new in value(),
@@ -234,6 +234,27 @@ fn keys_that_stand_twice_are_refused_where_the_mapping_looks() {
     assert_ne!(kept, *otel);
     let rows = read(&kept);
     assert_eq!(regenerate(&rows, 0), canonical(&kept), "inside a value that is kept whole they stay");
+}
+
+/// Of a record only its top-level keys are bounded; an object inside may have more, and is kept whole.
+#[test]
+fn an_object_of_many_keys_inside_a_record_comes_back() {
+    let keys: Vec<String> = (0..1100).map(|at| format!("\"k{at}\":{at}")).collect();
+    let object = format!("{{{}}}", keys.join(","));
+    let record = format!(
+        r#"{{"session_id":"s","transcript_path":"/t","hook_event_name":"PostToolUse","tool_name":"t","tool_input":{object},"extra":{object}}}"#
+    );
+    let rows = read(&record);
+    assert_eq!((rows.count(), rows.rejected_count), (1, 0), "{:?}", rows.rejected);
+    assert_eq!(rows.text(0, "arguments"), object);
+    assert_eq!(regenerate(&rows, 0), canonical(&record));
+    // Where the mapping looks into an object its keys are attributes, of which there are not so many.
+    let wide = format!(
+        r#"{{"signal":"span","start_time_unix_nano":1781009999000000000,"attributes":{{"gen_ai.tool.name":"t",{}}}}}"#,
+        keys.join(",")
+    );
+    assert_eq!(read(&wide).codes(), [(1, "too_many_keys")]);
+    assert_eq!(read(&object).codes(), [(1, "too_many_keys")]);
 }
 
 #[test]
@@ -299,6 +320,7 @@ fn samples_of_real_producers_come_back() {
     let (mut seen, mut redacted) = (BTreeMap::new(), Vec::new());
     for (name, mapping) in [
         ("agentgateway-access.log", "agentgateway-log/1"),
+        ("chirindo-evidence-receipt.json", "chirindo/1"),
         ("claude-code-otel-logs.jsonl", "claude-code/1"),
         ("envoy-ai-gateway-access.json", "envoy-ai-gateway/1"),
         ("kong-ai-mcp.json", "kong/1"),
@@ -326,7 +348,7 @@ fn samples_of_real_producers_come_back() {
         }
     }
     eprintln!("not held against what they were, for secrets were removed: {redacted:?}");
-    assert_eq!(seen.len(), 10, "{seen:?}");
+    assert_eq!(seen.len(), 11, "{seen:?}");
 }
 
 #[test]
