@@ -174,13 +174,9 @@ impl Service {
         answer.json().as_array().unwrap().clone()
     }
 
-    /// Events durable, duplicate, refused and not recorded, of which those received are the sum.
-    pub fn accounted(&self) -> [u64; 4] {
-        let text = self.send("GET", "/metrics", &[], b"").text();
-        let of = |what: &str| metric(&text, &format!("tacho_ingest_events_{what}_total"));
-        let counts = ["durable", "duplicate", "refused", "not_recorded"].map(of);
-        assert_eq!(of("received"), counts.iter().sum::<u64>(), "{counts:?}");
-        counts
+    /// What became of the events that came since it started.
+    pub fn accounted(&self) -> Events {
+        events(&self.send("GET", "/metrics", &[], b"").text())
     }
 
     /// SIGTERM; the exit code.
@@ -202,14 +198,6 @@ impl Drop for Service {
         self.child.kill().ok();
         self.child.wait().ok();
     }
-}
-
-/// The sum of a metric over its labels.
-pub fn metric(text: &str, name: &str) -> u64 {
-    let lines = text.lines().filter(|line| {
-        line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ') || rest.starts_with('{'))
-    });
-    lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
 }
 
 /// The end of what the service under `home` said.

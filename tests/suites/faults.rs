@@ -13,11 +13,11 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::json;
 
-use crate::support::{Service, event, eventually, is_full, run, service_log, tacho, verify};
+use crate::support::{Events, Service, event, eventually, is_full, run, service_log, tacho, verify};
 
 /// The account: so many events of senders are on record, and nothing else came of what was received.
 fn settle(home: &Path, service: Service, acknowledged: u64) {
-    let [durable, ..] = service.accounted();
+    let Events { durable, .. } = service.accounted();
     let rows = service.sql(
         "SELECT count(*) AS n, count(DISTINCT event_id) AS ids FROM events \
                             WHERE control IS NULL AND kind <> 'integrity'",
@@ -87,7 +87,7 @@ fn a_body_that_breaks_off_is_refused_whole_and_what_comes_between_is_kept() {
     tear("short", &short, &gzip, gzip.len() / 2);
     tear("unchunked", &chunked, format!("zz\r\n{body}").as_bytes(), usize::MAX / 2);
     tear("endless", &chunked, chunk.as_bytes(), chunk.len());
-    let [_, _, refused, _] = service.accounted();
+    let Events { refused, .. } = service.accounted();
     assert_eq!(refused, 0, "no value of a body that breaks off was looked at");
     settle(home.path(), service, good);
 }
@@ -327,7 +327,7 @@ fn odd_lines_of_a_followed_file_are_told_and_spoil_nothing() {
         "SELECT p.attributes AS told FROM events e JOIN payloads p ON e.log_index = p.log_index \
          WHERE e.kind = 'integrity'",
     );
-    let [_, _, refused, _] = service.accounted();
+    let Events { refused, .. } = service.accounted();
     assert!(!notices.is_empty(), "{refused} refused, and nothing told");
     let rows = service.sql("SELECT 1 AS one FROM payloads WHERE arguments LIKE '%9007199254740993%'");
     assert_eq!(rows.len(), 1);
