@@ -1,5 +1,6 @@
 //! Who may come in: TLS, tokens, client certificates, lockouts, and what is on record of it.
 
+mod descriptors;
 mod gone;
 mod login;
 mod oidc;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::identity::{Authority, with_tls};
 use crate::support::{Answer, Service, request, run, verify};
 
-const PORTS: [(&str, &str); 2] = [("TACHO_OTLP", "127.0.0.1:0"), ("TACHO_OTLP_GRPC", "127.0.0.1:0")];
+pub(super) const PORTS: [(&str, &str); 2] = [("TACHO_OTLP", "127.0.0.1:0"), ("TACHO_OTLP_GRPC", "127.0.0.1:0")];
 /// As in `agent.py`.
 const SECRET: &[u8] = b"16C7e42F292c6912E7710c838347Ae178B4a";
 
