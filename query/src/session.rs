@@ -93,7 +93,7 @@ impl Engine {
         let catalog = MemoryCatalogProvider::new();
         catalog.register_schema(SCHEMA, Arc::new(schema)).map_err(internal)?;
         let disk = match &self.spill {
-            Some(spill) => spill.of_a_query(),
+            Some(spill) => spill.of_a_query(shared.snapshot.tenant()),
             None => DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled),
         };
         let runtime = RuntimeEnvBuilder::from_runtime_env(&self.runtime)
