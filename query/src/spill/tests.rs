@@ -82,15 +82,15 @@ fn files_are_counted_as_bytes_are() {
         (manager, files)
     };
     let (first, mut held) = many("acme");
-    let refused = own(first.create_tmp_file("test").unwrap_err());
+    let refused = own(first.create_tmp_file("test").err().unwrap());
     assert!(matches!(refused, Error::AnswerTooLarge { limit, .. } if limit == FILES_MAX as u64), "{refused}");
     held.pop();
     held.push(first.create_tmp_file("test").unwrap());
     let (_second, _also_held) = many("acme");
-    let refused = own(query("acme").create_tmp_file("test").unwrap_err());
+    let refused = own(query("acme").create_tmp_file("test").err().unwrap());
     assert!(matches!(refused, Error::Busy), "one tenant's: {refused}");
     let _others = [many("other"), many("third")];
-    let refused = own(query("fourth").create_tmp_file("test").unwrap_err());
+    let refused = own(query("fourth").create_tmp_file("test").err().unwrap());
     assert!(matches!(refused, Error::Busy), "all: {refused}");
     drop(held);
     query("fourth").create_tmp_file("test").unwrap();

@@ -60,7 +60,7 @@ fn a_certificate_acts_for_no_other_site() {
     let all =
         "/api/v1/sql?q=SELECT%20count(*)%20AS%20n%20FROM%20events%20WHERE%20control%20IS%20NULL&format=json";
     let rows = ask(&forged("GET", all, &[], ""));
-    assert!(rows.1.contains(&format!("[{{\"n\":{taken}}}]")), "{taken}: {}", rows.1);
+    assert!(rows.1.contains(&format!("\"n\":{taken}}}")), "{taken}: {}", rows.1);
     let denied =
         "/api/v1/sql?q=SELECT%20principal,detail%20FROM%20access%20WHERE%20action='cross_site'&format=json";
     eventually("it is on record", || {
