@@ -14,7 +14,7 @@ use schemas::principal::{Principal, Role};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::identity::{Caller, Certificate, Credential, Reason, Refusal};
+use crate::identity::{Caller, Certificate, Credential, Login, Reason, Refusal};
 use crate::node::Node;
 
 mod cookies;
@@ -136,40 +136,52 @@ async fn authenticate(State(node): State<Node>, mut request: Request, next: Next
     };
     // Whether it is the cookie that lets the request in.
     let session = session.filter(|_| matches!(credential, Ok(Credential::Session(_))));
+    let by = match &credential {
+        Ok(Credential::Session(_)) => "cookie",
+        Ok(Credential::Certificate(_)) => "certificate",
+        _ => "token",
+    };
     match (admit(&node, door, credential).await, session.zip(node.identity.people())) {
-        (Ok(principal), Some((cookie, people))) => {
-            if !guard::is_own(request.method(), request.headers(), &people.origin()) {
-                return from_elsewhere(&node, &principal, &request);
+        (Ok(principal), session) => {
+            let origin = node.identity.people().map(Login::origin);
+            let (method, headers) = (request.method(), request.headers());
+            let is_own = match &session {
+                Some((_, people)) => guard::is_own(method, headers, &people.origin()),
+                None => !guard::is_foreign(method, headers, origin.as_deref()),
+            };
+            if !is_own {
+                return from_elsewhere(&node, &principal, &request, by);
             }
-            request.extensions_mut().insert(SessionCookie(cookie));
-            request.extensions_mut().insert(principal);
-            next.run(request).await
-        }
-        (Ok(principal), None) => {
+            if let Some((cookie, _)) = session {
+                request.extensions_mut().insert(SessionCookie(cookie));
+            }
             request.extensions_mut().insert(principal);
             next.run(request).await
         }
         (Err(refusal), session) => {
             let mut response = refused(refusal);
-            if let Some((_, people)) = session
-                && response.status() == StatusCode::UNAUTHORIZED
-            {
-                login::no_dialogue(&mut response);
-                login::forget(people, &mut response);
+            if response.status() == StatusCode::UNAUTHORIZED {
+                // A browser would ask the person for a password, and send it along from then on whoever made it ask.
+                if guard::is_browser(request.headers()) || session.is_some() {
+                    login::no_dialogue(&mut response);
+                }
+                if let Some((_, people)) = session {
+                    login::forget(people, &mut response);
+                }
             }
             response
         }
     }
 }
 
-/// Says, and records, that a session's cookie lets in no request that another site may have made.
-fn from_elsewhere(node: &Node, principal: &Principal, request: &Request) -> Response {
-    let detail = format!("{} by cookie, not from a page of this service", request.method());
+/// Says, and records, that what a browser sends along by itself lets in no request that another site may have made.
+fn from_elsewhere(node: &Node, principal: &Principal, request: &Request, by: &str) -> Response {
+    let detail = format!("{} by {by}, not from a page of this service", request.method());
     node.identity.forbid(principal, "cross_site", detail);
     problem(
         StatusCode::FORBIDDEN,
         "cross_site",
-        "a session's cookie is taken from this service's own pages alone (Sec-Fetch-Site, Origin)",
+        "a browser is heard from this service's own pages alone (Sec-Fetch-Site, Origin)",
     )
 }
 
@@ -210,6 +222,11 @@ fn refused(refusal: Refusal) -> Response {
             StatusCode::SERVICE_UNAVAILABLE,
             "provider_down",
             "the OpenID provider's keys could not be had; API tokens work",
+        ),
+        Reason::AssertionKeyUnasked => problem(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "provider_asked",
+            "the key that signed this is not known, and the OpenID provider was asked for its keys a moment ago; come again",
         ),
         // Which of these it was helps only who guesses.
         _ => problem(

@@ -30,7 +30,7 @@ pub use tokens::{TokenRecord, Tokens};
 
 use attempts::Attempts;
 use certificates::Certificates;
-use oidc::Oidc;
+use oidc::{Oidc, Rejected};
 
 /// Who someone is on record whose credential names no one we know.
 const STRANGER: &str = "unknown";
@@ -58,6 +58,15 @@ pub struct Caller<'a> {
     pub door: &'static str,
     /// The user named beside the credential, where the door has one that must be whom the credential belongs to.
     pub user: Option<&'a str>,
+}
+
+/// Whom a credential that lets no one in belongs to, where that is established: for the record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Whose {
+    /// Principal id.
+    id: String,
+    /// `None` where only that is not established.
+    tenant: Option<String>,
 }
 
 /// Who may come in; cheap to clone.
@@ -92,6 +101,9 @@ impl Identity {
             Some((provider, oidc)) => Login::new(provider, oidc, &clock)?.map(Arc::new),
             None => None,
         };
+        if let Some(people) = &people {
+            login::record_ends(people, journal.clone());
+        }
         Ok(Identity { tokens, journal, certificates, oidc, people, attempts: Arc::default(), clock })
     }
 
@@ -105,18 +117,23 @@ impl Identity {
         given: Result<Credential, Reason>,
         caller: Caller<'_>,
     ) -> Result<Principal, Refusal> {
-        let claimed = given.as_ref().ok().and_then(|credential| self.claimed_id(credential));
-        // Whoever gives nothing is told so even there, and a certificate was proved already.
-        if !matches!(given, Err(Reason::NoCredential) | Ok(Credential::Certificate(_))) {
+        let claimed = given.as_ref().ok().and_then(claimed_id);
+        let session = given.as_ref().ok().and_then(|credential| self.session_of(credential));
+        // Whoever gives nothing is told so even there. A certificate was proved already, and so was who has the cookie of a session:
+        // under its person's name anyone may have failed, for an assertion is believed to be about whom it says until it is checked.
+        let is_proved = matches!(given, Ok(Credential::Certificate(_))) || session.is_some();
+        if !is_proved && !matches!(given, Err(Reason::NoCredential)) {
             self.check_lockout(claimed.as_deref(), caller)?;
         }
         let is_user = |id: &str| caller.user.is_none_or(|user| user == id);
         let checked = match given {
             Ok(credential) => self.check(&credential).await,
-            Err(reason) => Err(reason),
+            Err(reason) => Err(reason.into()),
         };
         let checked = match checked {
-            Ok((id, ..)) if !is_user(&id) => Err(Reason::OtherUser),
+            Ok((id, _, tenant)) if !is_user(&id) => {
+                Err(Rejected { reason: Reason::OtherUser, whose: Some(Whose { id, tenant: Some(tenant) }) })
+            }
             checked => checked,
         };
         match checked {
@@ -126,19 +143,27 @@ impl Identity {
                 self.welcome(&principal, caller);
                 Ok(principal)
             }
-            Err(reason) => Err(self.turn_away(reason, claimed.as_deref(), caller)),
+            Err(Rejected { reason, whose }) => {
+                if session.is_some() {
+                    self.note_ended_sessions();
+                }
+                let whose = whose.or(session);
+                Err(self.turn_away(Rejected { reason, whose }, claimed.as_deref(), caller))
+            }
         }
     }
 
     /// Records, and where it may be a guess counts, a login that failed.
-    fn turn_away(&self, reason: Reason, claimed: Option<&str>, caller: Caller<'_>) -> Refusal {
+    fn turn_away(&self, rejected: impl Into<Rejected>, claimed: Option<&str>, caller: Caller<'_>) -> Refusal {
+        let Rejected { reason, whose } = rejected.into();
         if let Some(address) = caller.address
             && reason.is_guess()
         {
             self.attempts.failed(address, claimed, self.clock.monotonic_us());
         }
-        self.refuse(reason, claimed, caller);
-        let retry_after_s = (reason == Reason::ProviderDown).then_some(PROVIDER_RETRY_S);
+        self.refuse(reason, claimed, whose, caller);
+        let helps = matches!(reason, Reason::ProviderDown | Reason::AssertionKeyUnasked);
+        let retry_after_s = helps.then_some(PROVIDER_RETRY_S);
         Refusal { reason, retry_after_s }
     }
 
@@ -151,50 +176,56 @@ impl Identity {
             return Ok(());
         };
         let wait_s = u64::try_from(until_us.saturating_sub(now_us)).unwrap_or(0).div_ceil(1_000_000);
-        self.refuse(Reason::LockedOut, claimed, caller);
+        self.refuse(Reason::LockedOut, claimed, None, caller);
         Err(Refusal { reason: Reason::LockedOut, retry_after_s: Some(wait_s.max(1)) })
     }
 
-    /// Whom a credential claims to be, before it is checked: a public id, never a secret.
-    fn claimed_id(&self, credential: &Credential) -> Option<String> {
-        match credential {
-            Credential::Token(token) => tokens::id_of(token),
-            Credential::Assertion(assertion) => oidc::claimed_id(assertion),
-            Credential::Session(session) => self.people.as_ref()?.find(session).map(|person| person.id),
-            Credential::Certificate(_) => None,
-        }
+    /// Whose session a cookie is of, be it over or not.
+    fn session_of(&self, credential: &Credential) -> Option<Whose> {
+        let Credential::Session(cookie) = credential else { return None };
+        let person = self.people.as_ref()?.find(cookie)?;
+        Some(Whose { id: person.id, tenant: Some(person.tenant) })
     }
 
-    async fn check(&self, credential: &Credential) -> Result<(String, Role, String), Reason> {
+    async fn check(&self, credential: &Credential) -> Result<(String, Role, String), Rejected> {
         let now_us = self.clock.wall_us();
         match credential {
             Credential::Token(token) => {
-                self.tokens.check(token, now_us).map(|record| (record.id, record.role, record.tenant))
+                let record = self.tokens.check(token, now_us)?;
+                Ok((record.id, record.role, record.tenant))
             }
-            Credential::Certificate(certificate) => self.certificates.check(certificate, now_us),
+            Credential::Certificate(certificate) => Ok(self.certificates.check(certificate, now_us)?),
             Credential::Assertion(assertion) => match &self.oidc {
                 Some(oidc) => oidc.check(assertion).await,
-                None => Err(Reason::NoProvider),
+                None => Err(Reason::NoProvider.into()),
             },
             Credential::Session(session) => match &self.people {
-                Some(people) => people.check(session),
-                None => Err(Reason::SessionUnknown),
+                Some(people) => Ok(people.check(session)?),
+                None => Err(Reason::SessionUnknown.into()),
             },
         }
     }
 
-    /// Records a refusal, in the tenant of whom the caller claims to be if there is one.
-    fn refuse(&self, reason: Reason, claimed: Option<&str>, caller: Caller<'_>) {
+    /// Records a refusal, in the tenant of whom the credential belongs to or the caller claims to be, if there is one.
+    fn refuse(&self, reason: Reason, claimed: Option<&str>, whose: Option<Whose>, caller: Caller<'_>) {
         metrics::counter!("tacho_unauthenticated_total").increment(1);
-        let record = claimed.and_then(|id| self.tokens.find(id));
+        let whose = whose.or_else(|| {
+            let record = self.tokens.find(claimed?)?;
+            Some(Whose { id: record.id, tenant: Some(record.tenant) })
+        });
+        let claimed = whose.as_ref().map(|whose| whose.id.as_str()).or(claimed);
         let detail = match (reason, claimed) {
             (Reason::NoCredential | Reason::Malformed, _) => reason.code().to_string(),
             (_, Some(id)) => format!("{}: {id}", reason.code()),
             (_, None) => reason.code().to_string(),
         };
         self.journal.note(Note {
-            tenant: record.as_ref().map_or(DEFAULT_TENANT, |record| &record.tenant).to_string(),
-            principal: record.map_or_else(|| STRANGER.to_string(), |record| record.id),
+            tenant: whose
+                .as_ref()
+                .and_then(|whose| whose.tenant.as_deref())
+                .unwrap_or(DEFAULT_TENANT)
+                .to_string(),
+            principal: whose.map_or_else(|| STRANGER.to_string(), |whose| whose.id),
             role: None,
             address: caller.address,
             door: caller.door,
@@ -233,6 +264,15 @@ impl Identity {
             code: None,
             detail: "first from this network since the service started".to_string(),
         });
+    }
+}
+
+/// Whom a credential claims to be, before it is checked: a public id, never a secret.
+fn claimed_id(credential: &Credential) -> Option<String> {
+    match credential {
+        Credential::Token(token) => tokens::id_of(token),
+        Credential::Assertion(assertion) => oidc::claimed_id(assertion),
+        Credential::Session(_) | Credential::Certificate(_) => None,
     }
 }
 

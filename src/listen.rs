@@ -1,7 +1,7 @@
 //! Accepting connections, for HTTP/1 or HTTP/2: how many at once, how long a client may take to say what it wants, and how they end.
 //!
-//! A connection is a file descriptor, and a store that gets none for its write-ahead file stops: the cap is well below
-//! the process's limit, and an idle connection does not last.
+//! A connection is a file descriptor, and a store that gets none for its write-ahead file stops: the cap of all ports together is
+//! well below the process's limit, and an idle connection does not last.
 
 use std::future::Future;
 use std::io;
@@ -16,8 +16,10 @@ use axum::response::Response;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use schemas::limits;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
+
+use crate::descriptors::Places;
 
 mod http2;
 mod secure;
@@ -46,33 +48,51 @@ pub(crate) trait Listener: Send + 'static {
 /// How many connections there may be at once on one listener: strangers on the network do not shut out the local socket.
 #[derive(Debug, Clone)]
 pub(crate) struct Connections {
-    places: Arc<Semaphore>,
+    own: Arc<Semaphore>,
+    /// What all ports share.
+    shared: Option<Arc<Semaphore>>,
     head_timeout: Duration,
     is_http2: bool,
 }
 
 impl Connections {
-    /// A quarter of the file descriptors that the process may have, and at most [`limits::HTTP_CONNECTIONS_MAX`].
-    pub(crate) fn new() -> Connections {
-        let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-        let quarter = descriptors
-            .map_or(limits::HTTP_CONNECTIONS_MAX, |all| usize::try_from(all / 4).unwrap_or(usize::MAX));
-        Connections::of(quarter.clamp(1, limits::HTTP_CONNECTIONS_MAX), HEAD_TIMEOUT)
+    /// Of a port: its part of what all ports have, and at most [`limits::HTTP_CONNECTIONS_MAX`].
+    pub(crate) fn new(places: &Places) -> Connections {
+        let own = places.of_a_port(limits::HTTP_CONNECTIONS_MAX);
+        Connections { shared: Some(places.all()), ..Connections::of(own, HEAD_TIMEOUT) }
     }
 
     /// As many, and HTTP/2 is spoken on them.
-    pub(crate) fn http2() -> Connections {
-        Connections { is_http2: true, ..Connections::new() }
+    pub(crate) fn http2(places: &Places) -> Connections {
+        Connections { is_http2: true, ..Connections::new(places) }
+    }
+
+    /// Of the local socket: few, and its own.
+    pub(crate) fn local() -> Connections {
+        Connections::of(limits::SOCKET_CONNECTIONS_MAX, HEAD_TIMEOUT)
     }
 
     pub(crate) fn is_http2(&self) -> bool {
         self.is_http2
     }
 
-    fn of(places: usize, head_timeout: Duration) -> Connections {
-        Connections { places: Arc::new(Semaphore::new(places)), head_timeout, is_http2: false }
+    fn of(own: usize, head_timeout: Duration) -> Connections {
+        Connections { own: Arc::new(Semaphore::new(own)), shared: None, head_timeout, is_http2: false }
+    }
+
+    /// A place, once there is one.
+    async fn place(&self) -> io::Result<Place> {
+        let own = Arc::clone(&self.own).acquire_owned().await.map_err(io::Error::other)?;
+        let shared = match &self.shared {
+            Some(shared) => Some(Arc::clone(shared).acquire_owned().await.map_err(io::Error::other)?),
+            None => None,
+        };
+        Ok((own, shared))
     }
 }
+
+/// What a connection holds for as long as it is there: of its port's places, and of those that all share.
+type Place = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
 
 /// Serves HTTP on a listener until `stopped`, then lets the requests in flight end.
 ///
@@ -207,11 +227,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stalling<S> {
     }
 }
 
-type Accepted<L> = (<L as Listener>::Raw, tokio::sync::OwnedSemaphorePermit);
+type Accepted<L> = (<L as Listener>::Raw, Place);
 
 /// Waits for a place first: a client over the cap waits in the kernel's queue.
 async fn accept<L: Listener>(listener: &mut L, connections: &Connections) -> io::Result<Accepted<L>> {
-    let place = Arc::clone(&connections.places).acquire_owned().await.map_err(io::Error::other)?;
+    let place = connections.place().await?;
     Ok((listener.accept().await?, place))
 }
 
@@ -379,5 +399,30 @@ mod tests {
             .expect("an idle connection keeps nothing open")
             .unwrap();
         assert!(TcpStream::connect(address).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn ports_share_places_and_one_alone_does_not_take_them_all() {
+        let places = Places::new(4);
+        let ports = [0, 1].map(|_| Connections::new(&places));
+        let third = Connections::new(&places);
+        let (first, _stop, _served) = start(ports[0].clone()).await;
+        let (second, _stop, _served) = start(ports[1].clone()).await;
+        let mut held = Vec::new();
+        for _ in 0..20 {
+            held.push(TcpStream::connect(first).await.unwrap());
+        }
+        assert!(ask(second).await.ends_with("whole"), "one port is flooded, the other answers");
+        for _ in 0..20 {
+            held.push(TcpStream::connect(second).await.unwrap());
+        }
+        while places.all().available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let waits = tokio::time::timeout(Duration::from_millis(200), third.place()).await;
+        assert!(waits.is_err(), "all ports together have no more than there are");
+        assert!(Connections::local().place().await.is_ok(), "the local socket has its own");
+        drop(held);
+        assert!(third.place().await.is_ok());
     }
 }

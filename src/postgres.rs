@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::configuration::Configuration;
+use crate::descriptors::Places;
 use crate::identity::{Caller, Credential};
 use crate::node::Node;
 use crate::tls::Tls;
@@ -32,13 +33,15 @@ pub(crate) async fn serve(
     listener: TcpListener,
     node: Node,
     tls: Option<Tls>,
+    places: Places,
     stopped: watch::Receiver<bool>,
 ) {
     let Some(query) = node.query.clone() else { return };
     let randomness: Randomness = Arc::new(|bytes| getrandom::fill(bytes).is_ok());
     let options = Options {
         still_in: still_in(&node),
-        connections_max: connections_max(),
+        connections_max: places.of_a_port(limits::POSTGRES_CONNECTIONS_MAX),
+        connections_shared: Some(places.all()),
         upgrade: tls.map(upgrade),
         ..Options::new(authenticate(node), randomness)
     };
@@ -79,12 +82,4 @@ fn upgrade(tls: Tls) -> Upgrade {
             Ok(Box::pin(stream) as Stream)
         })
     })
-}
-
-/// A quarter of the file descriptors that the process may have, and at most [`limits::POSTGRES_CONNECTIONS_MAX`].
-fn connections_max() -> usize {
-    let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let quarter = descriptors
-        .map_or(limits::POSTGRES_CONNECTIONS_MAX, |all| usize::try_from(all / 4).unwrap_or(usize::MAX));
-    quarter.clamp(1, limits::POSTGRES_CONNECTIONS_MAX)
 }

@@ -26,7 +26,7 @@ use crate::{Error, Result};
 
 mod verified;
 
-pub(crate) use verified::{Checked, Verified};
+pub(crate) use verified::{Checked, Verified, is_out_of_descriptors};
 
 /// The name of the one object store of a query.
 const SNAPSHOT_URL: &str = "tacho://snapshot";

@@ -22,6 +22,7 @@ use futures::future::BoxFuture;
 use schemas::limits;
 use schemas::principal::Principal;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Semaphore;
 
 use crate::Query;
 
@@ -96,6 +97,8 @@ pub struct Options {
     pub upgrade: Option<Upgrade>,
     /// Connections at once.
     pub connections_max: usize,
+    /// Places that this port shares with others, where it does: each connection holds one.
+    pub connections_shared: Option<Arc<Semaphore>>,
     /// From the start of a connection to its password.
     pub startup_timeout: Duration,
     /// How long a connection may say nothing.
@@ -113,6 +116,7 @@ impl Options {
             randomness,
             upgrade: None,
             connections_max: limits::POSTGRES_CONNECTIONS_MAX,
+            connections_shared: None,
             startup_timeout: Duration::from_millis(limits::POSTGRES_STARTUP_TIMEOUT_MS),
             idle_timeout: Duration::from_millis(limits::POSTGRES_IDLE_TIMEOUT_MS),
             write_timeout: Duration::from_millis(limits::POSTGRES_WRITE_TIMEOUT_MS),

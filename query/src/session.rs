@@ -99,7 +99,7 @@ impl Engine {
         catalog.register_schema(SCHEMA, Arc::<MemorySchemaProvider>::clone(&schema)).map_err(internal)?;
         let has_sources = seen.iter().any(|(name, _)| *name == SOURCES);
         let disk = match &self.spill {
-            Some(spill) => spill.of_a_query(),
+            Some(spill) => spill.of_a_query(shared.snapshot.tenant()),
             None => DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled),
         };
         let runtime = RuntimeEnvBuilder::from_runtime_env(&self.runtime)

@@ -44,18 +44,24 @@ pub(crate) const STREAMS: [Stream; 3] = [Stream::Events, Stream::Alerts, Stream:
 /// All logs of one tenant at one moment: what one query sees.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
+    tenant: String,
     logs: Vec<(Stream, Option<Arc<LogSnapshot>>)>,
     as_of: Option<AsOf>,
 }
 
 impl Snapshot {
+    /// Whose logs they are.
+    pub(crate) fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
     /// Takes the logs of `tenant` one after the other.
     pub(crate) fn take(source: &dyn Snapshots, tenant: &str) -> Snapshot {
         let logs = STREAMS
             .map(|stream| (stream, source.snapshot(tenant, stream).map(Arc::new)))
             .into_iter()
             .collect();
-        Snapshot { logs, as_of: None }
+        Snapshot { tenant: tenant.to_string(), logs, as_of: None }
     }
 
     /// The same logs as they were at an earlier moment.

@@ -56,6 +56,7 @@ const _: () = assert!(TAIL_FILES_MAX <= CURSORS_LOG_MAX);
 const _: () = assert!(PULL_BATCH_BYTES <= ADMISSION_TENANT_BYTES && TAIL_LINE_BYTES_MAX <= VALUE_BYTES_MAX);
 const _: () =
     assert!(CURSORS_LOG_MAX * (3 * CURSOR_PART_BYTES_MAX + CURSOR_VALUE_BYTES_MAX) < NOTE_BYTES_MAX / 2);
+const _: () = assert!(QUERY_SPILL_FILES_MAX * 2 <= QUERY_SPILL_FILES_ALL_MAX);
 const _: () = assert!(OTLP_TEXT_BYTES_MAX < GROUP_BODY_BYTES_MAX);
 const _: () = assert!(OTLP_VALUE_DEPTH_MAX + 8 < JSON_DEPTH_MAX);
 const _: () = assert!(SQL_BYTES_MAX < POSTGRES_MESSAGE_BYTES_MAX);

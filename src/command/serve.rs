@@ -22,6 +22,7 @@ use tower::ServiceExt as _;
 use super::print;
 use crate::collectors;
 use crate::configuration::Configuration;
+use crate::descriptors::{self, Places};
 use crate::door::{self, Door, problem};
 use crate::exit;
 use crate::gates;
@@ -80,6 +81,8 @@ struct Opening(Arc<OnceLock<Router>>);
 impl Running {
     /// Binds, recovers, and takes requests; until recovery is done they are told so.
     pub async fn start(configuration: &Configuration) -> Result<Running> {
+        descriptors::raise();
+        let places = Places::of_network();
         let listen = configuration.listen()?;
         let tls = Tls::from_configuration(configuration, Arc::new(SystemClock::new()))?;
         if tls.is_none() {
@@ -103,10 +106,11 @@ impl Running {
         let mut servers = Vec::new();
         // Whoever is told to look at new files where there are none must not die of it.
         let told = signal(SignalKind::hangup()).context("wait for SIGHUP")?;
+        let connections = Connections::new(&places);
         match tls.clone() {
             None => {
                 let answer = move |request, peer| behind.clone().answer_network(request, peer, None);
-                let served = listen::serve(Network(listener), Connections::new(), answer, stopped.clone());
+                let served = listen::serve(Network(listener), connections, answer, stopped.clone());
                 servers.push(tokio::spawn(served));
             }
             Some(tls) => {
@@ -115,23 +119,23 @@ impl Running {
                     behind.clone().answer_network(request, peer, certificate)
                 };
                 let port = Secure::new(listener, tls);
-                servers.push(tokio::spawn(listen::serve(port, Connections::new(), answer, stopped.clone())));
+                servers.push(tokio::spawn(listen::serve(port, connections, answer, stopped.clone())));
             }
         }
-        let telemetry = telemetry.serve(tls.as_ref(), &stopped, &mut servers);
+        let telemetry = telemetry.serve(tls.as_ref(), &places, &stopped, &mut servers);
         let node = Node::open(configuration, Duty::Service).await?;
         let socket = bind_socket(&configuration.data())?;
         let path = socket.as_ref().map(|(path, _)| path.clone());
         if let Some((_, listener)) = socket {
             let behind = opening.clone();
             let answer = move |request, user| behind.clone().answer_socket(request, user);
-            let served = listen::serve(Socket(listener), Connections::new(), answer, stopped.clone());
+            let served = listen::serve(Socket(listener), Connections::local(), answer, stopped.clone());
             servers.push(tokio::spawn(served));
         }
         servers.extend(collectors::start(&configuration.collector_settings()?, &node, &stopped)?);
         // Who comes before the store is open waits in the kernel's queue.
         if let Some((listener, _)) = pg {
-            servers.push(tokio::spawn(postgres::serve(listener, node.clone(), tls, stopped)));
+            servers.push(tokio::spawn(postgres::serve(listener, node.clone(), tls, places, stopped)));
         }
         opening.0.set(door::router(&node)).ok();
         telemetry.open(&node);

@@ -218,7 +218,7 @@ fn failed(refusal: Refusal) -> Response {
             "provider_down",
             "the OpenID provider could not be asked; API tokens work",
         ),
-        Reason::NoCredential | Reason::LockedOut => return refused(refusal),
+        Reason::NoCredential | Reason::LockedOut | Reason::AssertionKeyUnasked => return refused(refusal),
         _ => (
             StatusCode::UNAUTHORIZED,
             "login_failed",

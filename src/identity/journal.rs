@@ -2,7 +2,8 @@
 //!
 //! Whoever is not let in must not be able to fill the disk or slow the service: the first refusals of a kind are recorded one
 //! by one, through a queue that has an end; all others are counted and recorded as sums once a window. What could not
-//! be recorded goes back to the sums, so that nothing is forgotten while the process lives.
+//! be recorded goes back to the sums, so that nothing is forgotten while the process lives. Whoever is let in is recorded beside
+//! all that, in room that no stranger can take.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -20,6 +21,9 @@ use super::attempts::network;
 
 /// Time after which sums are recorded.
 const WINDOW: Duration = Duration::from_millis(limits::LOGIN_RECORD_WINDOW_MS);
+
+/// Who a sum of several established principals is of.
+const SEVERAL: &str = "several";
 
 /// Something to record.
 #[derive(Debug, Clone)]
@@ -73,13 +77,60 @@ impl Sum {
     }
 }
 
-/// One tenant's window.
+/// What is summed together in a window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Summed {
+    Kind(Kind),
+    /// All kinds that found no room.
+    Others {
+        is_known: bool,
+        is_let_in: bool,
+    },
+}
+
+/// One tenant's window. Whoever is not established is in a part of its own, so that a flood of strangers takes no room from
+/// those who are.
 #[derive(Debug, Default)]
 struct Window {
+    strangers: Part,
+    known: Part,
+}
+
+#[derive(Debug, Default)]
+struct Part {
     recorded: u64,
     sums: HashMap<Kind, Sum>,
-    /// Of all kinds that found no room.
-    others: Sum,
+    /// Refusals of all kinds that found no room.
+    refused: Sum,
+    /// Logins of all kinds that found no room.
+    let_in: Sum,
+}
+
+impl Window {
+    fn part(&mut self, is_known: bool) -> &mut Part {
+        if is_known { &mut self.known } else { &mut self.strangers }
+    }
+}
+
+impl Part {
+    /// The sum of `kind`, where it is there or has room.
+    fn sum(&mut self, kind: &Kind) -> Option<&mut Sum> {
+        let is_known = kind.principal.is_some();
+        let most = if is_known { limits::LOGIN_KNOWN_SUMMED_MAX } else { limits::LOGIN_SUMMED_MAX };
+        let has_room = self.sums.len() < most || self.sums.contains_key(kind);
+        if has_room { Some(self.sums.entry(kind.clone()).or_default()) } else { None }
+    }
+
+    fn others(&mut self, is_let_in: bool) -> &mut Sum {
+        if is_let_in { &mut self.let_in } else { &mut self.refused }
+    }
+
+    /// All sums of a window that has ended.
+    fn end(self, is_known: bool) -> impl Iterator<Item = (Summed, Sum)> {
+        let others = |is_let_in| Summed::Others { is_known, is_let_in };
+        let kinds = self.sums.into_iter().map(|(kind, sum)| (Summed::Kind(kind), sum));
+        kinds.chain([(others(false), self.refused), (others(true), self.let_in)])
+    }
 }
 
 #[derive(Debug)]
@@ -111,17 +162,16 @@ impl Journal {
         let now_us = self.clock.wall_us();
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let window = windows.entry(note.tenant.clone()).or_default();
-        let kind = kind_of(&note);
-        if !window.sums.contains_key(&kind) && window.sums.len() >= limits::LOGIN_SUMMED_MAX {
-            window.others.add(1, now_us, now_us);
+        let part = window.part(note.role.is_some());
+        let is_full = part.recorded >= limits::LOGIN_RECORDED_MAX;
+        let Some(sum) = part.sum(&kind_of(&note)) else {
+            part.others(note.code.is_none()).add(1, now_us, now_us);
             return;
-        }
-        let sum = window.sums.entry(kind).or_default();
-        let has_room =
-            sum.recorded < limits::LOGIN_RECORDED_EACH_MAX && window.recorded < limits::LOGIN_RECORDED_MAX;
+        };
+        let has_room = !is_full && sum.recorded < limits::LOGIN_RECORDED_EACH_MAX;
         if has_room && self.queue.try_send(Message::Note(note, now_us)).is_ok() {
             sum.recorded += 1;
-            window.recorded += 1;
+            part.recorded += 1;
         } else {
             sum.add(1, now_us, now_us);
         }
@@ -147,7 +197,7 @@ impl Journal {
                 message = notes.recv() => match message {
                     Some(Message::Note(note, noted_us)) => {
                         if record(&access, &note).await.is_err() {
-                            self.put_back(&note.tenant, Some(kind_of(&note)), 1, noted_us, noted_us);
+                            self.put_back(&note.tenant, Summed::Kind(kind_of(&note)), 1, noted_us, noted_us);
                         }
                     }
                     Some(Message::End(ended)) => {
@@ -167,24 +217,29 @@ impl Journal {
     async fn record_sums(&self, access: &AccessLog) {
         let ended = std::mem::take(&mut *self.windows.lock().unwrap_or_else(PoisonError::into_inner));
         for (tenant, window) in ended {
-            let kinds = window.sums.into_iter().map(|(kind, sum)| (Some(kind), sum));
-            for (kind, sum) in kinds.chain([(None, window.others)]) {
-                if sum.further > 0 && record(access, &summed(&tenant, kind.as_ref(), &sum)).await.is_err() {
-                    self.put_back(&tenant, kind, sum.further, sum.first_us, sum.last_us);
+            for (what, sum) in window.known.end(true).chain(window.strangers.end(false)) {
+                if sum.further > 0 && record(access, &summed(&tenant, &what, &sum)).await.is_err() {
+                    self.put_back(&tenant, what, sum.further, sum.first_us, sum.last_us);
                 }
             }
         }
     }
 
-    fn put_back(&self, tenant: &str, kind: Option<Kind>, further: u64, first_us: i64, last_us: i64) {
+    fn put_back(&self, tenant: &str, what: Summed, further: u64, first_us: i64, last_us: i64) {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let window = windows.entry(tenant.to_string()).or_default();
-        let has_room = window.sums.len() < limits::LOGIN_SUMMED_MAX;
-        let sum = match kind {
-            Some(kind) if has_room || window.sums.contains_key(&kind) => window.sums.entry(kind).or_default(),
-            _ => &mut window.others,
+        let (is_known, is_let_in) = match &what {
+            Summed::Kind(kind) => (kind.principal.is_some(), kind.code.is_none()),
+            Summed::Others { is_known, is_let_in } => (*is_known, *is_let_in),
         };
-        sum.add(further, first_us, last_us);
+        let part = window.part(is_known);
+        if let Summed::Kind(kind) = &what
+            && let Some(sum) = part.sum(kind)
+        {
+            sum.add(further, first_us, last_us);
+        } else {
+            part.others(is_let_in).add(further, first_us, last_us);
+        }
     }
 }
 
@@ -199,28 +254,43 @@ fn kind_of(note: &Note) -> Kind {
 }
 
 /// One entry for many.
-fn summed(tenant: &str, kind: Option<&Kind>, sum: &Sum) -> Note {
+fn summed(tenant: &str, what: &Summed, sum: &Sum) -> Note {
     let time = |us: i64| {
         jiff::Timestamp::from_microsecond(us).map_or_else(|_| us.to_string(), |time| time.to_string())
     };
-    let what = if kind.is_some_and(|kind| kind.code.is_none()) { "logins" } else { "refusals" };
-    let place = match kind {
-        Some(Kind { network: Some(IpAddr::V6(network)), .. }) => format!("{network}/64"),
-        Some(Kind { network: Some(network), .. }) => network.to_string(),
-        Some(Kind { network: None, .. }) => "this machine".to_string(),
-        None => "other places".to_string(),
+    let others = |is_let_in: bool| Kind {
+        network: None,
+        door: "http",
+        action: "login",
+        code: (!is_let_in).then_some("unauthenticated"),
+        principal: None,
     };
-    let known = kind.and_then(|kind| kind.principal.clone());
+    let (kind, nobody, place) = match what {
+        Summed::Kind(kind) => {
+            let place = match kind.network {
+                Some(IpAddr::V6(network)) => format!("{network}/64"),
+                Some(network) => network.to_string(),
+                None => "this machine".to_string(),
+            };
+            (kind.clone(), super::STRANGER, place)
+        }
+        Summed::Others { is_known, is_let_in } => {
+            let nobody = if *is_known { SEVERAL } else { super::STRANGER };
+            (others(*is_let_in), nobody, "other places".to_string())
+        }
+    };
+    let (principal, role) = kind.principal.map_or((nobody.to_string(), None), |(id, role)| (id, Some(role)));
+    let name = if kind.code.is_none() { "logins" } else { "refusals" };
     Note {
         tenant: tenant.to_string(),
-        principal: known.as_ref().map_or_else(|| super::STRANGER.to_string(), |(id, _)| id.clone()),
-        role: known.map(|(_, role)| role),
-        address: kind.and_then(|kind| kind.network),
-        door: kind.map_or("http", |kind| kind.door),
-        action: kind.map_or("login", |kind| kind.action),
-        code: kind.map_or(Some("unauthenticated"), |kind| kind.code),
+        principal,
+        role,
+        address: kind.network,
+        door: kind.door,
+        action: kind.action,
+        code: kind.code,
         detail: format!(
-            "{} more {what} from {place} between {} and {}",
+            "{} more {name} from {place} between {} and {}",
             sum.further,
             time(sum.first_us),
             time(sum.last_us)

@@ -18,19 +18,21 @@ use schemas::limits;
 use schemas::principal::{Principal, Role};
 use store::Clock;
 
-use super::oidc::{Oidc, Provider, body};
+use super::oidc::{Oidc, Provider, Rejected, body};
 use super::{Caller, Identity, Note, Reason, Refusal};
 
 mod begun;
+mod ended;
 mod secret;
 mod sessions;
 mod settings;
 
+pub(super) use ended::record_ends;
 pub(super) use sessions::Person;
 pub(super) use settings::Settings;
 
 use begun::{Begun, Started};
-use sessions::Sessions;
+use sessions::{Now, Sessions};
 use settings::Authentication;
 
 /// The client that speaks to one provider: where people log in and where codes are exchanged is known.
@@ -97,6 +99,13 @@ impl Login {
     pub(super) fn new(provider: &Provider, oidc: &Oidc, clock: &Arc<dyn Clock>) -> Result<Option<Login>> {
         let Some(settings) = provider.login.clone() else { return Ok(None) };
         let secret = settings.secret(std::env::var(settings::SECRET_VARIABLE).ok())?.map(ClientSecret::new);
+        if !settings.is_secure() {
+            tracing::warn!(
+                redirect_url = settings.redirect_url,
+                "oidc.login.redirect_url is not https: browsers send the session's cookie to every port of that host, and \
+                 over no encryption; whoever runs a service there can take it"
+            );
+        }
         let sessions = Sessions::new(settings.session_us(), settings.idle_us());
         let (oidc, clock) = (oidc.clone(), Arc::clone(clock));
         Ok(Some(Login { settings, secret, oidc, begun: Begun::default(), sessions, clock }))
@@ -127,13 +136,17 @@ impl Login {
 
     /// How long a session goes on at most, in microseconds from now.
     pub fn remaining_us(&self, session: &str) -> Option<i64> {
-        self.sessions.remaining_us(session, self.clock.monotonic_us())
+        self.sessions.remaining_us(session, self.now())
+    }
+
+    fn now(&self) -> Now {
+        Now { monotonic_us: self.clock.monotonic_us(), wall_us: self.clock.wall_us() }
     }
 
     /// Whose session it is.
     pub(super) fn check(&self, session: &str) -> Result<(String, Role, String), Reason> {
         let role_of = |groups: &[String]| self.oidc.role_of(groups);
-        let (person, role) = self.sessions.check(session, self.clock.monotonic_us(), role_of)?;
+        let (person, role) = self.sessions.check(session, self.now(), role_of)?;
         Ok((person.id, role, person.tenant))
     }
 
@@ -177,16 +190,16 @@ impl Login {
     }
 
     /// Whom the provider let in, by what it sent the browser back with.
-    async fn person(&self, answer: ProviderAnswer, started: &Started) -> Result<Person, Reason> {
+    async fn person(&self, answer: ProviderAnswer, started: &Started) -> Result<Person, Rejected> {
         let must_say = self.oidc.endpoints().await?.authorization_response_iss_parameter_supported;
         match answer.iss.as_deref() {
-            Some(issuer) if issuer != self.oidc.issuer() => return Err(Reason::LoginIssuer),
-            None if must_say => return Err(Reason::LoginIssuer),
+            Some(issuer) if issuer != self.oidc.issuer() => return Err(Reason::LoginIssuer.into()),
+            None if must_say => return Err(Reason::LoginIssuer.into()),
             _ => {}
         }
         let code = match (answer.code, answer.error) {
             (Some(code), None) => code,
-            _ => return Err(Reason::LoginDenied),
+            _ => return Err(Reason::LoginDenied.into()),
         };
         let id_token = self.exchange(code, started.verifier.clone()).await?;
         self.oidc.check_login(&id_token, &self.settings.client_id, &started.nonce).await
@@ -329,12 +342,13 @@ impl Identity {
             }
         };
         let person = people.person(answer, &started).await;
-        let person = person.map_err(|reason| self.turn_away(reason, None, caller))?;
+        let person = person.map_err(|rejected| self.turn_away(rejected, None, caller))?;
         let role = people.oidc.role_of(&person.groups);
         let role =
             role.ok_or(Reason::AssertionRole).map_err(|reason| self.turn_away(reason, None, caller))?;
         let (id, tenant) = (person.id.clone(), person.tenant.clone());
-        let session = people.sessions.begin(person, people.clock.monotonic_us());
+        let session = people.sessions.begin(person, people.now());
+        self.note_ended_sessions();
         let session =
             session.ok_or(Reason::ProviderDown).map_err(|reason| self.turn_away(reason, None, caller))?;
         if let Some(address) = caller.address {

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use store::Clock;
 
-use super::Reason;
 use super::login::{Person, Settings as LoginSettings};
+use super::{Reason, Whose};
 
 mod keys;
 
@@ -73,6 +73,12 @@ impl Provider {
             "give one of oidc.tenant and oidc.tenant_claim"
         );
         self.login.as_ref().map_or(Ok(()), LoginSettings::check)?;
+        ensure!(
+            self.login.as_ref().is_none_or(|login| login.client_id != self.audience),
+            "oidc.audience and oidc.login.client_id are both {:?}, which would make every ID token of a login a bearer \
+             assertion; have the provider issue access tokens for a name of their own",
+            self.audience
+        );
         self.tenant.as_deref().map_or(Ok(()), super::check_tenant).context("oidc.tenant")
     }
 
@@ -98,6 +104,19 @@ pub(super) fn check_address(address: &str) -> Result<()> {
 fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// That what a provider is said to have signed lets no one in; and whom it is about, where the signature is the provider's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Rejected {
+    pub(super) reason: Reason,
+    pub(super) whose: Option<Whose>,
+}
+
+impl From<Reason> for Rejected {
+    fn from(reason: Reason) -> Rejected {
+        Rejected { reason, whose: None }
+    }
 }
 
 /// What is read of an assertion.
@@ -131,11 +150,14 @@ impl Oidc {
     }
 
     /// Id, role and tenant of whom the provider means.
-    pub(super) async fn check(&self, assertion: &str) -> Result<(String, Role, String), Reason> {
+    pub(super) async fn check(&self, assertion: &str) -> Result<(String, Role, String), Rejected> {
         let claims = self.verify(assertion, &self.provider.audience).await?;
-        let person = self.person(&claims)?;
-        let role = self.role_of(&person.groups).ok_or(Reason::AssertionRole)?;
-        Ok((person.id, role, person.tenant))
+        let checked = self.check_times(&claims).and_then(|()| {
+            let person = self.person(&claims)?;
+            let role = self.role_of(&person.groups).ok_or(Reason::AssertionRole)?;
+            Ok((person.id, role, person.tenant))
+        });
+        checked.map_err(|reason| self.rejected(reason, &claims))
     }
 
     /// Whom the provider let in, by the ID token that it made for this client and this login.
@@ -144,17 +166,26 @@ impl Oidc {
         id_token: &str,
         client_id: &str,
         nonce: &str,
-    ) -> Result<Person, Reason> {
+    ) -> Result<Person, Rejected> {
         let claims = self.verify(id_token, client_id).await?;
         let text = |name: &str| claims.more.get(name).and_then(Value::as_str);
-        if text("nonce") != Some(nonce) {
-            return Err(Reason::AssertionNonce);
-        }
-        // It may be meant for several; then it says for whom it was made (OpenID Connect Core, 3.1.3.7).
-        if claims.more.contains_key("azp") && text("azp") != Some(client_id) {
-            return Err(Reason::AssertionAudience);
-        }
-        self.person(&claims)
+        let checked = self.check_times(&claims).and_then(|()| {
+            if text("nonce") != Some(nonce) {
+                return Err(Reason::AssertionNonce);
+            }
+            // It may be meant for several; then it says for whom it was made (OpenID Connect Core, 3.1.3.7).
+            if claims.more.contains_key("azp") && text("azp") != Some(client_id) {
+                return Err(Reason::AssertionAudience);
+            }
+            self.person(&claims)
+        });
+        checked.map_err(|reason| self.rejected(reason, &claims))
+    }
+
+    /// For the record: the provider signed this, so whom it names is established.
+    fn rejected(&self, reason: Reason, claims: &Claims) -> Rejected {
+        let whose = Whose { id: principal_id(&claims.sub), tenant: self.tenant(claims) };
+        Rejected { reason, whose: Some(whose) }
     }
 
     /// What these groups may do by the configuration.
@@ -177,7 +208,7 @@ impl Oidc {
         self.keys.http()
     }
 
-    /// What the provider signed for `audience`, if it did and it is valid now.
+    /// What the provider signed for `audience`, if it did; whether it is valid now is not looked at.
     async fn verify(&self, assertion: &str, audience: &str) -> Result<Claims, Reason> {
         let header = jsonwebtoken::decode_header(assertion).map_err(|_| Reason::AssertionMalformed)?;
         if !ALGORITHMS.contains(&header.alg) {
@@ -200,7 +231,6 @@ impl Oidc {
                 _ => Reason::AssertionMalformed,
             }
         })?;
-        self.check_times(&decoded.claims)?;
         Ok(decoded.claims)
     }
 
@@ -232,18 +262,17 @@ impl Oidc {
         if groups.is_empty() {
             return Err(Reason::AssertionRole);
         }
-        let tenant = match (&self.provider.tenant, &self.provider.tenant_claim) {
-            (Some(tenant), _) => tenant.clone(),
-            (None, Some(name)) => {
-                let tenant = claim(&claims.more, name).and_then(Value::as_str);
-                tenant
-                    .filter(|tenant| super::check_tenant(tenant).is_ok())
-                    .ok_or(Reason::AssertionTenant)?
-                    .to_string()
-            }
-            (None, None) => return Err(Reason::AssertionTenant),
-        };
+        let tenant = self.tenant(claims).ok_or(Reason::AssertionTenant)?;
         Ok(Person { id: principal_id(&claims.sub), tenant, groups })
+    }
+
+    /// Whose the claims' subject is.
+    fn tenant(&self, claims: &Claims) -> Option<String> {
+        if let Some(tenant) = &self.provider.tenant {
+            return Some(tenant.clone());
+        }
+        let tenant = claim(&claims.more, self.provider.tenant_claim.as_deref()?).and_then(Value::as_str)?;
+        super::check_tenant(tenant).is_ok().then(|| tenant.to_string())
     }
 }
 

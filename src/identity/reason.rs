@@ -29,6 +29,8 @@ pub enum Reason {
     AssertionAlgorithm,
     /// It names no key, or none that the provider has for this algorithm.
     AssertionKey,
+    /// It names a key that is not known, and the provider was asked a moment ago: it may have a new one since.
+    AssertionKeyUnasked,
     /// The signature is not the provider's.
     AssertionSignature,
     /// Another provider's.
@@ -82,6 +84,7 @@ impl Reason {
             Reason::AssertionMalformed => "assertion_malformed",
             Reason::AssertionAlgorithm => "assertion_algorithm",
             Reason::AssertionKey => "assertion_key",
+            Reason::AssertionKeyUnasked => "assertion_key_unasked",
             Reason::AssertionSignature => "assertion_signature",
             Reason::AssertionIssuer => "assertion_issuer",
             Reason::AssertionAudience => "assertion_audience",
@@ -104,7 +107,9 @@ impl Reason {
 
     /// Whether it may have been a guess, and so counts towards a lockout. Whoever gives nothing guesses nothing, a certificate was
     /// proved in the handshake, an assertion of which only the time or place is wrong was signed, and a token that has expired or
-    /// was revoked is right but for that. The cookie of a session that is not there is what every browser holds after a restart.
+    /// was revoked is right but for that. A key that the provider could not be asked for yet says nothing of who names it. The
+    /// cookie of a session that is not there is what every browser holds after a restart; and to a login that was not begun, or
+    /// in another browser, any page on the web can send whoever visits it, while a state of 256 bits is guessed by no one.
     pub(super) const fn is_guess(self) -> bool {
         !matches!(
             self,
@@ -113,10 +118,13 @@ impl Reason {
                 | Reason::RevokedToken
                 | Reason::CertificateUnmapped
                 | Reason::CertificateExpired
+                | Reason::AssertionKeyUnasked
                 | Reason::AssertionExpired
                 | Reason::AssertionEarly
                 | Reason::AssertionRole
                 | Reason::AssertionTenant
+                | Reason::LoginState
+                | Reason::LoginBrowser
                 | Reason::LoginDenied
                 | Reason::SessionUnknown
                 | Reason::SessionExpired

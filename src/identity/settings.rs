@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn login_by_browser_is_read_shown_and_its_mistakes_are_named() {
-        let whole = "client_id = \"t\"\nredirect_url = \"https://b/auth/callback\"";
+        let whole = "client_id = \"t-login\"\nredirect_url = \"https://b/auth/callback\"";
         let settings = parsed(whole).unwrap();
         let shown = toml::to_string(&settings).unwrap();
         assert!(shown.contains("[oidc.login]") && shown.contains("session_s = 43200"), "{shown}");

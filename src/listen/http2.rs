@@ -98,7 +98,11 @@ pub(super) async fn connection<S, P, F>(
         }
         () = in_flight.idle(patience) => {
             served.as_mut().graceful_shutdown();
-            tokio::time::timeout(patience, served).await.unwrap_or(Ok(()))
+            tokio::select! {
+                ended = served.as_mut() => ended,
+                // A request may have come in before its client heard of it, and ends first.
+                () = in_flight.idle(patience) => Ok(()),
+            }
         }
     };
     if let Err(error) = ended {
@@ -106,6 +110,9 @@ pub(super) async fn connection<S, P, F>(
         tracing::debug!(%error, "connection ended");
     }
 }
+
+#[cfg(test)]
+mod raw_tests;
 
 #[cfg(test)]
 mod tests {
@@ -120,7 +127,7 @@ mod tests {
     type Client = SendRequest<Empty<bytes::Bytes>>;
 
     /// A port that answers after a while; what ends it.
-    async fn start(patience: Duration) -> (std::net::SocketAddr, watch::Sender<bool>) {
+    pub(super) async fn start(patience: Duration) -> (std::net::SocketAddr, watch::Sender<bool>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);

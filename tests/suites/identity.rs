@@ -1,9 +1,11 @@
 //! Who may come in: TLS, tokens, client certificates, lockouts, and what is on record of it.
 
+mod cross_site;
+mod descriptors;
 mod gone;
 mod login;
 mod oidc;
-mod tls;
+pub(super) mod tls;
 mod tokens;
 
 use std::path::Path;

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::identity::{Authority, with_tls};
+use super::identity::{Authority, tls, with_tls};
 use crate::support::{Answer, Events, Service, events, request, run, verify};
 
-const PORTS: [(&str, &str); 2] = [("TACHO_OTLP", "127.0.0.1:0"), ("TACHO_OTLP_GRPC", "127.0.0.1:0")];
+pub(super) const PORTS: [(&str, &str); 2] =
+    [("TACHO_OTLP", "127.0.0.1:0"), ("TACHO_OTLP_GRPC", "127.0.0.1:0")];
 /// As in `agent.py`.
 const SECRET: &[u8] = b"16C7e42F292c6912E7710c838347Ae178B4a";
 
@@ -137,7 +138,7 @@ fn an_agent_need_not_compress() {
     agent("grpc", "none");
 }
 
-/// The ports have the certificate of the HTTP port, and a client that trusts another is not let in.
+/// The ports have the certificate of the HTTP port, and a client that trusts another authority than its own sends them nothing.
 #[test]
 fn exporters_speak_tls() {
     let home = tempfile::tempdir().unwrap();
@@ -161,6 +162,12 @@ fn exporters_speak_tls() {
         ];
         let Some(output) = python("agent.py", &[], &environment) else { return };
         assert!(output.status.success() && said(&output).contains("agent: done"), "{}", said(&output));
+    }
+    // Who trusts another authority goes away before it has said anything.
+    for port in [&service.ports["otlp"], &service.ports["otlp_grpc"], &service.address] {
+        let asked = "GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        let refused = tls::exchange(port, tls::client(&Authority::new(), None), asked).unwrap_err();
+        assert!(refused.to_string().contains("invalid peer certificate"), "{port}: {refused}");
     }
     // Who speaks without TLS is turned away.
     let mut plain = TcpStream::connect(&service.ports["otlp_grpc"]).unwrap();

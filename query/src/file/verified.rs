@@ -62,7 +62,11 @@ impl Verified {
             tracing::error!(log, file = of.file.path, reason, "a sealed file is not what its manifest says");
             Error::Tampered { log: log.to_string(), file: of.file.path.clone(), reason }
         };
-        let file = File::open(&of.path).map_err(|error| tampered(format!("it cannot be opened: {error}")))?;
+        let file = File::open(&of.path).map_err(|error| match is_out_of_descriptors(&error) {
+            // Says nothing of the file.
+            true => Error::Busy,
+            false => tampered(format!("it cannot be opened: {error}")),
+        })?;
         let metadata = file.metadata().map_err(|error| tampered(format!("it cannot be read: {error}")))?;
         if metadata.len() != of.file.bytes {
             return Err(tampered(format!("{} bytes, expected {}", metadata.len(), of.file.bytes)));
@@ -100,9 +104,31 @@ impl Verified {
     }
 }
 
+/// Whether the process, or the machine, has as many open files as it may.
+pub(crate) fn is_out_of_descriptors(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+}
+
 /// BLAKE3 of a whole file, hex.
 fn digest(file: &File) -> std::io::Result<String> {
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(file)?;
     Ok(hasher.finalize().to_hex().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Error;
+
+    use super::*;
+
+    #[test]
+    fn a_process_without_descriptors_says_nothing_of_a_file() {
+        // EMFILE and ENFILE; no such file, not permitted, an error of the disk.
+        for (number, expected) in [(24, true), (23, true), (2, false), (13, false), (5, false)] {
+            assert_eq!(is_out_of_descriptors(&Error::from_raw_os_error(number)), expected, "{number}");
+        }
+        assert!(!is_out_of_descriptors(&Error::other("x")));
+    }
 }

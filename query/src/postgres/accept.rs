@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::startup::start;
@@ -25,13 +25,14 @@ pub async fn serve(
     mut stopped: watch::Receiver<bool>,
 ) {
     let places = Arc::new(Semaphore::new(options.connections_max.max(1)));
+    let shared = options.connections_shared.clone();
     let door = Arc::new(Door { query, options, cancels: cancel::Cancels::default() });
     let mut running = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             () = until(&mut stopped) => break,
             _ = running.join_next(), if !running.is_empty() => continue,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener, &places, shared.as_ref()) => accepted,
         };
         match accepted {
             Ok((stream, peer, place)) => {
@@ -59,15 +60,23 @@ pub(super) async fn until(stopped: &mut watch::Receiver<bool>) {
     stopped.wait_for(|stopped| *stopped).await.ok();
 }
 
+/// What a connection holds for as long as it is there: of this port's places, and of those that it shares.
+type Place = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
+
 /// Waits for a place first: a client over the cap waits in the kernel's queue.
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, Peer, tokio::sync::OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.map_err(std::io::Error::other)?;
+    shared: Option<&Arc<Semaphore>>,
+) -> std::io::Result<(TcpStream, Peer, Place)> {
+    let own = Arc::clone(places).acquire_owned().await.map_err(std::io::Error::other)?;
+    let shared = match shared {
+        Some(shared) => Some(Arc::clone(shared).acquire_owned().await.map_err(std::io::Error::other)?),
+        None => None,
+    };
     let (stream, peer) = listener.accept().await?;
     stream.set_nodelay(true)?;
-    Ok((stream, Peer { ip: peer.ip().to_canonical() }, place))
+    Ok((stream, Peer { ip: peer.ip().to_canonical() }, (own, shared)))
 }
 
 async fn connection(stream: TcpStream, peer: Peer, door: &Arc<Door>, mut stopped: watch::Receiver<bool>) {

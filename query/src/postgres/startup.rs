@@ -170,13 +170,17 @@ async fn begin(
         .iter()
         .filter(|(name, _)| !matches!(name.as_str(), "user" | "database" | "options" | "replication"))
         .try_for_each(|(name, value)| settings.start(name, value));
-    set.and_then(|()| options(&mut settings, start.parameters.get("options").map_or("", String::as_str)))?;
-    if start
-        .parameters
-        .get("replication")
-        .is_some_and(|value| !matches!(value.as_str(), "false" | "off" | "0"))
-    {
-        return Err(Report::new("0A000", "replication", "there is no replication here"));
+    let is_replica = |value: &String| !matches!(value.as_str(), "false" | "off" | "0");
+    let taken = set
+        .and_then(|()| options(&mut settings, start.parameters.get("options").map_or("", String::as_str)))
+        .and_then(|()| match start.parameters.get("replication").is_some_and(is_replica) {
+            true => Err(Report::new("0A000", "replication", "there is no replication here")),
+            false => Ok(()),
+        });
+    if let Err(report) = taken {
+        // The password was right: that someone has it is on record, whatever else they wanted.
+        let error = Error::Refused { code: report.code(), detail: report.text().to_string() };
+        return Err(refused(report, error).await);
     }
     record(door, principal, &statement).await.map_err(|error| Report::of(&error))?;
     Ok((settings, database.to_string()))

@@ -83,6 +83,16 @@ async fn only_a_password_opens_and_nothing_says_why_not() {
     assert_eq!(logins.len(), 3, "{logins:?}");
     assert!(logins.iter().all(|entry| entry["door"] == "pg" && entry["principal"] == "t-auditor"));
     assert!(entries.iter().any(|entry| entry["decision"] == "deny" && entry["role"] == "operator"));
+    // The password was right in each of these, and that is on record whatever else was wrong.
+    let refused = entries.iter().filter(|entry| entry["decision"] == "deny");
+    let mut codes: Vec<&str> =
+        refused.filter_map(|entry| entry.get("error_code")).map(String::as_str).collect();
+    codes.sort_unstable();
+    assert_eq!(
+        codes,
+        ["forbidden", "not_found", "not_found", "replication", "setting_refused"],
+        "{entries:?}"
+    );
 }
 
 #[tokio::test]

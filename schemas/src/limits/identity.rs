@@ -28,6 +28,8 @@ pub const LOGIN_RECORDED_EACH_MAX: u64 = 5;
 pub const LOGIN_RECORDED_MAX: u64 = 64;
 /// Kinds and networks whose further refusals are summed separately, for one tenant within the same time.
 pub const LOGIN_SUMMED_MAX: usize = 128;
+/// The same of those whose principal is established: strangers take no room from them.
+pub const LOGIN_KNOWN_SUMMED_MAX: usize = 1_024;
 /// Milliseconds after which further refusals are recorded as sums.
 pub const LOGIN_RECORD_WINDOW_MS: u64 = 60_000;
 /// Characters of a name from outside that are kept in the id of a principal.

@@ -4,8 +4,10 @@
 pub const BODY_BYTES_MAX: usize = 16 << 20;
 /// Bytes of one HTTP request body, decompressed.
 pub const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
-/// Connections at once on one listener, where the limit of file descriptors allows four times as many.
+/// Connections at once on one port, where half the limit of file descriptors allows twice as many.
 pub const HTTP_CONNECTIONS_MAX: usize = 4096;
+/// Connections at once on the local socket: strangers on the network do not shut it out.
+pub const SOCKET_CONNECTIONS_MAX: usize = 64;
 /// Milliseconds from one request, or the connection's start, to the end of the next request's head.
 pub const HTTP_HEAD_TIMEOUT_MS: u64 = 30_000;
 /// Bytes of one JSON value in a body.

@@ -6,6 +6,8 @@ pub const LOGIN_BEGUN_US_MAX: i64 = 600 * 1_000_000;
 pub const LOGIN_BEGUN_MAX: usize = 8_192;
 /// Begun logins that are kept of one network; behind a proxy all share one.
 pub const LOGIN_BEGUN_NETWORK_MAX: usize = 256;
+/// Microseconds between two looks through all begun logins for those that are too old.
+pub const LOGIN_BEGUN_SWEEP_US: i64 = 1_000_000;
 /// Bytes of each part of what a provider sends a browser back with.
 pub const LOGIN_ANSWER_BYTES_MAX: usize = 8 << 10;
 /// Bytes of the path that a browser is sent to after a login.
@@ -16,6 +18,8 @@ pub const LOGIN_SESSION_US: i64 = 12 * 3600 * 1_000_000;
 pub const LOGIN_SESSION_IDLE_US: i64 = 1800 * 1_000_000;
 /// Seconds that a session may be configured to last: thirty days.
 pub const LOGIN_SESSION_S_MAX: u64 = 30 * 86_400;
+/// Milliseconds between two looks for sessions that are over and not on record as such.
+pub const LOGIN_SESSIONS_SWEEP_MS: u64 = 10_000;
 /// Sessions that are kept in all.
 pub const LOGIN_SESSIONS_MAX: usize = 8_192;
 /// Sessions that are kept of one person.

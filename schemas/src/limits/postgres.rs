@@ -2,7 +2,7 @@
 
 use super::QUERY_BODY_BYTES_MAX;
 
-/// Connections at once on the PostgreSQL port, where the limit of file descriptors allows four times as many.
+/// Connections at once on the PostgreSQL port, where half the limit of file descriptors allows twice as many.
 pub const POSTGRES_CONNECTIONS_MAX: usize = 1_024;
 /// Milliseconds from the start of a connection to its password.
 pub const POSTGRES_STARTUP_TIMEOUT_MS: u64 = 20_000;

@@ -70,11 +70,15 @@ pub const QUERY_OPERATORS_MAX: usize = 1_024;
 pub const QUERY_EXPANDED_COLUMNS_MAX: u64 = 8_192;
 /// Expressions of one statement, those of a WITH as often as they are named.
 pub const QUERY_EXPANDED_EXPRESSIONS_MAX: u64 = 65_536;
-/// Bytes on disk that all queries together may hold for what does not fit their memory; one may hold half of them.
+/// Bytes on disk that all queries together may hold for what does not fit their memory; one tenant may hold half of them.
 pub const QUERY_SPILL_BYTES: usize = 2 << 30;
+/// Files on disk that all queries together may hold for the same; each is an open file descriptor.
+pub const QUERY_SPILL_FILES_ALL_MAX: usize = 256;
+/// Such files of one query.
+pub const QUERY_SPILL_FILES_MAX: usize = 64;
 /// Bytes of spilled rows that are read at a time.
 pub const QUERY_SPILL_READ_BYTES: usize = 128 << 10;
-/// Bytes that a query spills between two looks at the free space of the disk.
+/// Bytes that all queries spill between two looks at the free space of the disk.
 pub const QUERY_SPILL_LOOK_BYTES: u64 = 16 << 20;
 /// Bytes that each partition of a sort keeps back for merging what it spilled ...
 pub const QUERY_SPILL_MERGE_BYTES: usize = 10 << 20;

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::{Network, Opening, check_plaintext};
 use crate::configuration::Configuration;
+use crate::descriptors::Places;
 use crate::door;
 use crate::listen::{self, Connections, Secure};
 use crate::node::Node;
@@ -64,17 +65,18 @@ impl Ports {
     pub(super) fn serve(
         self,
         tls: Option<&Tls>,
+        places: &Places,
         stopped: &watch::Receiver<bool>,
         servers: &mut Vec<JoinHandle<()>>,
     ) -> Closed {
         let closed = Closed { http: Opening::default(), grpc: Opening::default() };
         let ports = [
-            (self.http, Connections::new as fn() -> Connections, closed.http.clone()),
+            (self.http, Connections::new as fn(&Places) -> Connections, closed.http.clone()),
             (self.grpc, Connections::http2, closed.grpc.clone()),
         ];
         for (port, connections, opening) in ports {
             let Some(port) = port else { continue };
-            let (connections, stopped) = (connections(), stopped.clone());
+            let (connections, stopped) = (connections(places), stopped.clone());
             servers.push(match tls.cloned() {
                 Some(tls) => {
                     let answer = move |request, (peer, certificate)| {

@@ -12,6 +12,8 @@ use super::*;
 #[derive(Default)]
 struct Kept {
     entries: Mutex<Vec<(String, String, String)>>,
+    /// Principal and decision of each.
+    who: Mutex<Vec<(String, String)>>,
     is_broken: AtomicBool,
     delay_ms: AtomicU64,
 }
@@ -30,7 +32,9 @@ impl Appends for Kept {
             column.iter().next().flatten().unwrap_or("").to_string()
         };
         self.entries.lock().unwrap().push((tenant.to_string(), text("error_code"), text("detail")));
-        assert_eq!(text("role"), "", "a stranger has no role");
+        self.who.lock().unwrap().push((text("principal"), text("decision")));
+        let is_established = !["unknown", "several"].contains(&text("principal").as_str());
+        assert_eq!(!text("role").is_empty(), is_established, "a stranger has no role");
         Ok(())
     }
 }
@@ -115,4 +119,49 @@ async fn a_slow_or_broken_log_holds_no_one_up_and_loses_no_count() {
     journal.finish().await.unwrap();
     let entries = kept.entries.lock().unwrap().clone();
     assert_eq!(entries.iter().map(|(_, _, detail)| counted(detail)).sum::<u64>(), 300);
+}
+
+/// However many strangers fail, whoever is let in is on record by name; and what finds no room is summed by what became of it.
+#[tokio::test]
+async fn a_flood_hides_no_login() {
+    let kept = Arc::new(Kept::default());
+    let journal = start(&kept);
+    for at in 0..5000u32 {
+        let address = IpAddr::from((0x0a00_0000u32 + at).to_be_bytes()).to_string();
+        journal.note(refusal(&address, "unknown_token"));
+    }
+    let login = |id: &str| Note {
+        principal: id.to_string(),
+        role: Some(Role::Auditor),
+        code: None,
+        ..refusal("192.0.2.1", "")
+    };
+    journal.note(login("o-alice"));
+    let forbidden = Note { code: Some("forbidden"), ..login("o-alice") };
+    journal.note(forbidden);
+    journal.finish().await.unwrap();
+    let who = kept.who.lock().unwrap().clone();
+    let of_alice: Vec<&str> =
+        who.iter().filter(|(id, _)| id == "o-alice").map(|(_, decision)| decision.as_str()).collect();
+    assert_eq!(of_alice, ["allow", "deny"], "{who:?}");
+    assert!(who.iter().filter(|(id, _)| id == "unknown").all(|(_, decision)| decision == "deny"));
+
+    let kept = Arc::new(Kept::default());
+    let journal = start(&kept);
+    let most = limits::LOGIN_KNOWN_SUMMED_MAX;
+    for at in 0..most + 7 {
+        journal.note(login(&format!("o-{at}")));
+    }
+    journal.note(Note { code: Some("forbidden"), ..login("o-last") });
+    journal.finish().await.unwrap();
+    let (who, entries) = (kept.who.lock().unwrap().clone(), kept.entries.lock().unwrap().clone());
+    let summed = |decision: &str| -> u64 {
+        let of = who
+            .iter()
+            .zip(&entries)
+            .filter(|(who, _)| **who == ("several".to_string(), decision.to_string()));
+        of.map(|(_, (_, _, detail))| counted(detail)).sum()
+    };
+    assert_eq!((summed("allow"), summed("deny")), (7, 1));
+    assert_eq!(entries.iter().map(|(_, _, detail)| counted(detail)).sum::<u64>(), most as u64 + 8);
 }

@@ -4,7 +4,8 @@
 //! is no room at all the network that has begun most loses its oldest. Nobody's login makes room for more of someone else's
 //! unless he has at least as many.
 
-use std::collections::{HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
@@ -48,6 +49,10 @@ struct Table {
     logins: HashMap<Digest, (IpAddr, Started)>,
     /// The states of each network, oldest first.
     networks: HashMap<IpAddr, VecDeque<Digest>>,
+    /// Each network by how many it has begun and how early its oldest: the last is the heaviest.
+    weights: BTreeSet<(usize, Reverse<i64>, IpAddr)>,
+    /// When all were last looked through for old ones.
+    swept_us: Option<i64>,
 }
 
 impl Default for Begun {
@@ -70,17 +75,15 @@ impl Begun {
             table.push_out(network);
         }
         if table.logins.len() >= self.total_max {
-            for network in table.networks.keys().copied().collect::<Vec<_>>() {
-                table.forget_old(network, now_us);
-            }
+            table.sweep(now_us);
             if table.logins.len() >= self.total_max
-                && let Some(network) = table.heaviest()
+                && let Some((_, _, network)) = table.weights.last().copied()
             {
                 table.push_out(network);
             }
         }
-        table.networks.entry(network).or_default().push_back(state);
         table.logins.insert(state, (network, started));
+        table.change(network, |states| states.push_back(state));
     }
 
     /// Takes the one of this state, so that it is finished once. From another browser it is not taken and stays: whoever
@@ -100,8 +103,8 @@ impl Begun {
             return Err(Reason::LoginBrowser);
         }
         let (network, is_old) = (*network, is_old(started, now_us));
+        table.change(network, |states| states.retain(|kept| kept != state));
         let (_, started) = table.logins.remove(state).ok_or(Reason::LoginState)?;
-        table.strike(network, state);
         if is_old { Err(Reason::LoginState) } else { Ok(started) }
     }
 }
@@ -119,15 +122,37 @@ impl Table {
         }
     }
 
-    /// The network with most; of several, that whose oldest was begun first.
-    fn heaviest(&self) -> Option<IpAddr> {
-        let begun_us = |states: &VecDeque<Digest>| {
-            let oldest = states.front().and_then(|state| self.logins.get(state));
-            oldest.map_or(i64::MIN, |(_, started)| started.begun_us)
-        };
-        let by_weight =
-            |(_, states): &(&IpAddr, &VecDeque<Digest>)| (states.len(), std::cmp::Reverse(begun_us(states)));
-        self.networks.iter().max_by_key(by_weight).map(|(network, _)| *network)
+    /// Forgets what is too old, of all networks: not more often than once a second, for everyone who begins waits for it.
+    fn sweep(&mut self, now_us: i64) {
+        let swept_us = self.swept_us.unwrap_or(i64::MIN);
+        if now_us.saturating_sub(swept_us) < limits::LOGIN_BEGUN_SWEEP_US {
+            return;
+        }
+        self.swept_us = Some(now_us);
+        for network in self.networks.keys().copied().collect::<Vec<_>>() {
+            self.forget_old(network, now_us);
+        }
+    }
+
+    fn weight(&self, network: IpAddr) -> Option<(usize, Reverse<i64>, IpAddr)> {
+        let states = self.networks.get(&network)?;
+        let oldest = states.front().and_then(|state| self.logins.get(state));
+        let begun_us = oldest.map_or(i64::MIN, |(_, started)| started.begun_us);
+        Some((states.len(), Reverse(begun_us), network))
+    }
+
+    /// Changes the states of a network, whose logins are all still there, and with them its weight.
+    fn change<T>(&mut self, network: IpAddr, change: impl FnOnce(&mut VecDeque<Digest>) -> T) -> T {
+        if let Some(weight) = self.weight(network) {
+            self.weights.remove(&weight);
+        }
+        let states = self.networks.entry(network).or_default();
+        let changed = change(states);
+        if states.is_empty() {
+            self.networks.remove(&network);
+        }
+        self.weights.extend(self.weight(network));
+        changed
     }
 
     fn push_out(&mut self, network: IpAddr) {
@@ -136,20 +161,8 @@ impl Table {
     }
 
     fn drop_oldest(&mut self, network: IpAddr) {
-        if let Some(oldest) = self.networks.get_mut(&network).and_then(VecDeque::pop_front) {
+        if let Some(oldest) = self.change(network, VecDeque::pop_front) {
             self.logins.remove(&oldest);
-        }
-        if self.networks.get(&network).is_some_and(VecDeque::is_empty) {
-            self.networks.remove(&network);
-        }
-    }
-
-    fn strike(&mut self, network: IpAddr, state: &Digest) {
-        if let Some(states) = self.networks.get_mut(&network) {
-            states.retain(|kept| kept != state);
-            if states.is_empty() {
-                self.networks.remove(&network);
-            }
         }
     }
 }
@@ -189,7 +202,7 @@ mod tests {
         let late_us = limits::LOGIN_BEGUN_US_MAX + 1;
         assert_eq!(begun.take(&digest(3), Some(&digest(7)), late_us), Err(Reason::LoginState));
         let table = begun.table.lock().unwrap();
-        assert!(table.logins.is_empty() && table.networks.is_empty());
+        assert!(table.logins.is_empty() && table.networks.is_empty() && table.weights.is_empty());
     }
 
     #[test]
@@ -222,6 +235,9 @@ mod tests {
         let table = begun.table.lock().unwrap();
         assert_eq!(table.logins.len(), limits::LOGIN_BEGUN_MAX);
         assert_eq!(table.logins.len(), table.networks.values().map(VecDeque::len).sum::<usize>());
+        let weighed: BTreeSet<_> =
+            table.networks.keys().filter_map(|network| table.weight(*network)).collect();
+        assert_eq!(table.weights, weighed);
         drop(table);
         for at in 0..40 {
             assert!(begun.take(&digest(at), Some(&digest(at)), 60).is_ok(), "{at}");
@@ -234,5 +250,23 @@ mod tests {
         begun.add(digest(4), one(4), started(4, limits::LOGIN_BEGUN_US_MAX + 1));
         assert_eq!(begun.take(&digest(1), Some(&digest(1)), 1), Err(Reason::LoginState));
         assert!(begun.take(&digest(2), Some(&digest(2)), limits::LOGIN_BEGUN_US_MAX).is_ok());
+    }
+
+    #[test]
+    fn all_are_looked_through_once_a_second_at_most() {
+        let begun = Begun::of(4, 4);
+        let one = |last: u32| IpAddr::from((0xc000_0200_u32 + last).to_be_bytes());
+        let has = |state: u32| begun.table.lock().unwrap().logins.contains_key(&digest(state));
+        let first_us = limits::LOGIN_BEGUN_US_MAX;
+        begun.add(digest(1), one(1), started(1, 10));
+        for state in 2..=4 {
+            begun.add(digest(state), one(2), started(state, first_us));
+        }
+        begun.add(digest(5), one(5), started(5, first_us));
+        assert!(has(1) && !has(2), "none was too old, and the heaviest made room");
+        begun.add(digest(6), one(6), started(6, first_us + 11));
+        assert!(has(1) && !has(3), "one is too old since, and was not looked for");
+        begun.add(digest(7), one(7), started(7, first_us + limits::LOGIN_BEGUN_SWEEP_US));
+        assert!(!has(1) && has(4) && has(5) && has(6) && has(7), "and now it was");
     }
 }

@@ -132,8 +132,12 @@ impl Keys {
                 // Either way what is there then is what counts.
                 tokio::time::timeout(wait, answered.changed()).await.ok();
             }
-        } else {
-            self.answered().await;
+        } else if !self.answered().await {
+            // After a rotation good assertions come before we may ask again: no one is to take them for guesses.
+            let kept = self.usable().ok_or(Reason::ProviderDown)?;
+            let is_known = kept.keys.contains_key(id);
+            let unknown = if is_known { Reason::AssertionKey } else { Reason::AssertionKeyUnasked };
+            return kept.find(id, algorithm).ok_or(unknown);
         }
         self.usable().ok_or(Reason::ProviderDown)?.find(id, algorithm).ok_or(Reason::AssertionKey)
     }
@@ -143,7 +147,7 @@ impl Keys {
         match self.usable() {
             Some(kept) if self.age_us(&kept) > limits::OIDC_KEYS_AGE_US => drop(self.ask()),
             Some(_) => {}
-            None => self.answered().await,
+            None => drop(self.answered().await),
         }
         self.usable().map(|kept| kept.endpoints.clone()).ok_or(Reason::ProviderDown)
     }
@@ -158,11 +162,15 @@ impl Keys {
         self.shared.clock.monotonic_us().saturating_sub(kept.fetched_us)
     }
 
-    /// Asks, unless that was done a moment ago, and waits for the answer.
-    async fn answered(&self) {
-        if let Asked::Begun(mut answered) | Asked::Running(mut answered) = self.ask() {
-            // An error is the sender's end, which is what is waited for.
-            answered.changed().await.ok();
+    /// Asks and waits for the answer; `false` where that was done a moment ago, and so is not done.
+    async fn answered(&self) -> bool {
+        match self.ask() {
+            Asked::Begun(mut answered) | Asked::Running(mut answered) => {
+                // An error is the sender's end, which is what is waited for.
+                answered.changed().await.ok();
+                true
+            }
+            Asked::Early => false,
         }
     }
 

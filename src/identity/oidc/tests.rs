@@ -41,6 +41,11 @@ fn jwk(key: &EncodingKey, algorithm: Algorithm, id: &str) -> Value {
     jwk
 }
 
+/// What became of a check; whom a rejected one was about is told by one test.
+async fn checked(oidc: &Oidc, assertion: &str) -> Result<(String, Role, String), Reason> {
+    oidc.check(assertion).await.map_err(|rejected| rejected.reason)
+}
+
 /// A provider on a port of its own.
 struct Fake {
     issuer: String,
@@ -200,9 +205,13 @@ async fn every_other_assertion_is_refused_for_what_is_wrong_with_it() {
         (
             "a short RSA key",
             raw(&json!({"alg": "RS256", "kid": "weak"}), &fake.claims(), signature),
-            Reason::AssertionKey,
+            Reason::AssertionKeyUnasked,
         ),
-        ("a key that encrypts", sign(&key, Algorithm::ES256, "enc", &fake.claims()), Reason::AssertionKey),
+        (
+            "a key that encrypts",
+            sign(&key, Algorithm::ES256, "enc", &fake.claims()),
+            Reason::AssertionKeyUnasked,
+        ),
         ("wrong key", sign(&other_key, Algorithm::ES256, "ec", &fake.claims()), Reason::AssertionSignature),
         (
             "no signature",
@@ -215,7 +224,7 @@ async fn every_other_assertion_is_refused_for_what_is_wrong_with_it() {
             encode(&header(Algorithm::ES256, None), &fake.claims(), &key).unwrap(),
             Reason::AssertionKey,
         ),
-        ("unknown kid", sign(&key, Algorithm::ES256, "nobody", &fake.claims()), Reason::AssertionKey),
+        ("unknown kid", sign(&key, Algorithm::ES256, "nobody", &fake.claims()), Reason::AssertionKeyUnasked),
         (
             "its own key",
             raw(
@@ -223,7 +232,7 @@ async fn every_other_assertion_is_refused_for_what_is_wrong_with_it() {
                 &fake.claims(),
                 signature,
             ),
-            Reason::AssertionKey,
+            Reason::AssertionKeyUnasked,
         ),
         ("wrong audience", with("aud", json!("other")), Reason::AssertionAudience),
         ("wrong audiences", with("aud", json!(["tach", "tacho2"])), Reason::AssertionAudience),
@@ -244,7 +253,7 @@ async fn every_other_assertion_is_refused_for_what_is_wrong_with_it() {
         ("nothing", "..".to_string(), Reason::AssertionMalformed),
         ("noise", "a.b.c".to_string(), Reason::AssertionMalformed),
     ] {
-        assert_eq!(oidc.check(&assertion).await, Err(reason), "{what}");
+        assert_eq!(checked(&oidc, &assertion).await, Err(reason), "{what}");
     }
     for (what, name, value) in [("late", "exp", NOW_S - 59), ("early", "nbf", NOW_S + 59)] {
         assert!(oidc.check(&with(name, json!(value))).await.is_ok(), "{what}, within the leeway");
@@ -271,24 +280,28 @@ async fn keys_are_rotated_and_withdrawn_and_no_one_makes_us_hammer_the_provider(
     let flood: Vec<_> = (0..200)
         .map(|at| {
             let (oidc, assertion) = (oidc.clone(), assertion(&second, &format!("x{at}")));
-            tokio::spawn(async move { oidc.check(&assertion).await })
+            tokio::spawn(async move { checked(&oidc, &assertion).await })
         })
         .collect();
     for checked in flood {
-        assert_eq!(checked.await.unwrap(), Err(Reason::AssertionKey));
+        let checked = checked.await.unwrap();
+        assert_eq!(checked, Err(Reason::AssertionKeyUnasked), "it may be the provider's newest: no guess");
     }
     assert_eq!(fake.asked.load(Ordering::Relaxed), 1);
     assert!(oidc.check(&assertion(&first, "1")).await.is_ok(), "known keys need no provider");
     fake.clock.0.store(limits::OIDC_REFETCH_INTERVAL_US, Ordering::Relaxed);
     assert!(oidc.check(&assertion(&second, "2")).await.is_ok(), "rotated");
-    assert_eq!(oidc.check(&assertion(&first, "1")).await, Err(Reason::AssertionKey), "withdrawn");
+    assert_eq!(checked(&oidc, &assertion(&first, "1")).await, Err(Reason::AssertionKeyUnasked), "withdrawn");
     assert_eq!(fake.asked.load(Ordering::Relaxed), 2);
+    fake.clock.0.fetch_add(limits::OIDC_REFETCH_INTERVAL_US, Ordering::Relaxed);
+    assert_eq!(checked(&oidc, &assertion(&first, "1")).await, Err(Reason::AssertionKey), "and asked of it");
+    assert_eq!(fake.asked.load(Ordering::Relaxed), 3);
     // The provider goes away: keys last a while, and not for ever.
     fake.served.abort();
     fake.clock.0.fetch_add(limits::OIDC_KEYS_AGE_US + 1, Ordering::Relaxed);
     assert!(oidc.check(&assertion(&second, "2")).await.is_ok());
     fake.clock.0.fetch_add(limits::OIDC_KEYS_AGE_LONGEST_US, Ordering::Relaxed);
-    assert_eq!(oidc.check(&assertion(&second, "2")).await, Err(Reason::ProviderDown));
+    assert_eq!(checked(&oidc, &assertion(&second, "2")).await, Err(Reason::ProviderDown));
 }
 
 #[tokio::test]
@@ -304,10 +317,14 @@ async fn a_provider_that_is_not_there_at_first_is_found_later() {
     let claims = json!({"iss": provider.issuer, "aud": "tacho", "sub": "u-7", "exp": NOW_S + 300, "tenant": "acme",
         "realm_access": {"roles": "sec-auditors"}});
     let assertion = sign(&key, Algorithm::ES256, "1", &claims);
-    assert_eq!(oidc.check(&assertion).await, Err(Reason::ProviderDown));
+    assert_eq!(checked(&oidc, &assertion).await, Err(Reason::ProviderDown));
     let listener = tokio::net::TcpListener::bind(address).await.unwrap();
     let _fake = Fake::on(listener, vec![jwk(&key, Algorithm::ES256, "1")]);
-    assert_eq!(oidc.check(&assertion).await, Err(Reason::ProviderDown), "not before the interval is over");
+    assert_eq!(
+        checked(&oidc, &assertion).await,
+        Err(Reason::ProviderDown),
+        "not before the interval is over"
+    );
     clock.0.store(limits::OIDC_REFETCH_INTERVAL_US, Ordering::Relaxed);
     assert!(oidc.check(&assertion).await.is_ok());
 }
@@ -319,7 +336,7 @@ async fn a_provider_that_speaks_for_another_is_not_believed() {
     let provider = Provider { issuer: fake.issuer.replace("127.0.0.1", "localhost"), ..fake.provider() };
     let oidc = Oidc::new(&provider, Arc::clone(&fake.clock) as Arc<dyn Clock>).unwrap();
     let assertion = sign(&key, Algorithm::ES256, "1", &fake.claims());
-    assert_eq!(oidc.check(&assertion).await, Err(Reason::ProviderDown));
+    assert_eq!(checked(&oidc, &assertion).await, Err(Reason::ProviderDown));
 }
 
 #[test]
@@ -367,7 +384,7 @@ async fn a_provider_that_hangs_holds_up_no_one_whose_key_is_known() {
         let oidc = oidc.clone();
         async move {
             let begun = tokio::time::Instant::now();
-            let checked = oidc.check(&assertion).await;
+            let checked = checked(&oidc, &assertion).await;
             (checked, begun.elapsed())
         }
     };
@@ -423,7 +440,47 @@ async fn an_id_token_is_for_one_login() {
         ("expired", &[("exp", json!(NOW_S - 61))], Reason::AssertionExpired),
         ("no role", &[("realm_access", json!({"roles": ["other"]}))], Reason::AssertionRole),
     ] {
-        assert_eq!(oidc.check_login(&with(changes), "browser", "n-1").await, Err(reason), "{what}");
+        let rejected = oidc.check_login(&with(changes), "browser", "n-1").await.unwrap_err();
+        assert_eq!(rejected.reason, reason, "{what}");
+        let is_about = rejected.whose.is_some_and(|whose| whose.id == "o-u-7");
+        assert_eq!(is_about, what != "another client's", "{what}");
     }
-    assert_eq!(oidc.check(&with(&[])).await, Err(Reason::AssertionAudience), "it is no bearer assertion");
+    assert_eq!(checked(&oidc, &with(&[])).await, Err(Reason::AssertionAudience), "it is no bearer assertion");
+}
+
+/// What the provider signed and lets no one in is on record for whom it names, in their tenant; what it did not sign is not.
+#[tokio::test]
+async fn whom_a_signed_assertion_names_is_established() {
+    let (key, _) = ec();
+    let (other, _) = ec();
+    let fake = Fake::start(vec![jwk(&key, Algorithm::ES256, "1")]).await;
+    let oidc = fake.oidc();
+    let whose =
+        |tenant: Option<&str>| Some(Whose { id: "o-u-7".to_string(), tenant: tenant.map(str::to_string) });
+    for (key, name, value, reason, expected) in [
+        (&key, "realm_access", json!({"roles": "other"}), Reason::AssertionRole, whose(Some("acme"))),
+        (&key, "realm_access", Value::Null, Reason::AssertionRole, whose(Some("acme"))),
+        (&key, "tenant", json!("../acme"), Reason::AssertionTenant, whose(None)),
+        (&key, "exp", json!(NOW_S - 61), Reason::AssertionExpired, whose(Some("acme"))),
+        (&other, "realm_access", Value::Null, Reason::AssertionSignature, None),
+        (&key, "aud", json!("other"), Reason::AssertionAudience, None),
+    ] {
+        let rejected = oidc.check(&sign(key, Algorithm::ES256, "1", &fake.claims_with(name, value))).await;
+        assert_eq!(rejected, Err(Rejected { reason, whose: expected }), "{name}");
+    }
+}
+
+/// An ID token is shown to the browser's person and kept by clients that trust no one with it: it is not to be a credential here.
+#[tokio::test]
+async fn an_id_token_cannot_be_made_a_bearer_assertion() {
+    let fake = Fake::start(Vec::new()).await;
+    let login = |client_id: &str| {
+        let text =
+            format!("client_id = {client_id:?}\nredirect_url = \"https://tacho.internal/auth/callback\"");
+        Some(toml::from_str(&text).unwrap())
+    };
+    let with = |client_id: &str| Provider { login: login(client_id), ..fake.provider() };
+    with("tacho-browser").check().unwrap();
+    let refused = with("tacho").check().unwrap_err().to_string();
+    assert!(refused.contains("oidc.audience") && refused.contains("client_id"), "{refused}");
 }

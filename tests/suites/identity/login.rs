@@ -142,6 +142,8 @@ const OWN: (&str, &str) = ("sec-fetch-site", "same-origin");
 #[test]
 fn people_log_in_ask_and_log_out() {
     let Some(world) = World::start("", "client_secret_basic") else { return };
+    let log = std::fs::read_to_string(world.home.path().join("service.log")).unwrap();
+    assert!(log.contains("every port of that host"), "the cookie is not for TLS alone: {log}");
     let mut browser = Browser::new();
     let session_url = world.url("/auth/session");
     assert_eq!(browser.get(&session_url).status, 401);
@@ -301,15 +303,27 @@ fn what_does_not_belong_together_is_refused() {
         refused(&alice.get(&with(&callback, "iss", issuer)), 401, "login_failed", what);
     }
 
-    // Who guesses is locked out, and whoever began a login in his own browser before is not.
+    // Any page can send whoever visits it to logins that were not begun: that locks out no one who shares their address.
     let begun = world.callback(&mut alice, Some("alice"));
-    let guess = world.url(&format!("/auth/callback?state={}&code=x", "y".repeat(43)));
-    let statuses: Vec<u16> = (0..110).map(|_| mallory.get(&guess).status).collect();
-    assert!(
-        statuses[..80].iter().all(|status| *status == 400) && statuses.last() == Some(&429),
-        "{statuses:?}"
-    );
-    assert_eq!(mallory.get(&guess).code(), "locked_out");
+    let made_up = world.url(&format!("/auth/callback?state={}&code=x", "y".repeat(43)));
+    let statuses: Vec<u16> = (0..110).map(|_| mallory.get(&made_up).status).collect();
+    assert!(statuses.iter().all(|status| *status == 400), "{statuses:?}");
+    let elsewhere = world.callback(&mut alice, Some("alice"));
+    let statuses: Vec<u16> = (0..110).map(|_| mallory.get(&elsewhere).status).collect();
+    assert!(statuses.iter().all(|status| *status == 400), "{statuses:?}");
+    assert_eq!(mallory.get(&world.url("/auth/login")).status, 303);
+
+    // Who guesses is locked out, and whoever began a login in his own browser before is not.
+    let session_url = world.url("/auth/session");
+    let statuses: Vec<u16> = (0..110)
+        .map(|at| {
+            let bearer = format!("Bearer tacho_{at:012x}_{}", "0".repeat(43));
+            mallory.send(Method::GET, &session_url, &[("authorization", &bearer)], "").status
+        })
+        .collect();
+    assert!(statuses[..80].iter().all(|status| *status == 401), "{statuses:?}");
+    assert_eq!(statuses.last(), Some(&429));
+    assert_eq!(mallory.get(&made_up).code(), "locked_out");
     assert_eq!(mallory.get(&world.url("/auth/login")).code(), "locked_out", "nor does he begin another");
     assert_eq!(alice.get(&begun).status, 303);
     assert_eq!(alice.get(&world.url("/auth/session")).status, 200);
@@ -327,6 +341,7 @@ fn what_does_not_belong_together_is_refused() {
     eventually("each is on record for what it was", || {
         let rows = world.logins();
         codes.iter().all(|code| rows.iter().any(|row| row["error_code"] == *code && row["role"].is_null()))
+            && rows.iter().any(|row| row["error_code"] == "assertion_role" && row["principal"] == "o-mallory")
     });
 }
 
@@ -343,7 +358,21 @@ fn sessions_end_and_a_provider_may_be_away() {
     }
     std::thread::sleep(std::time::Duration::from_millis(2_300));
     assert_eq!(browser.get(&session).status, 401, "not used for too long");
-    eventually("on record", || world.logins().iter().any(|row| row["error_code"] == "session_expired"));
+    assert_eq!(world.log_in(&mut Browser::new(), "ada").status, 303, "and never comes again");
+    eventually("on record as whose they were", || {
+        let rows = world.logins();
+        let has_ended = |id: &str| {
+            let ended = "the session ended: it was not used for too long";
+            rows.iter().any(|row| {
+                row["action"] == "logout"
+                    && row["principal"] == id
+                    && row["detail"] == ended
+                    && row["role"] != Value::Null
+            })
+        };
+        let refused = |row: &Value| row["error_code"] == "session_expired" && row["principal"] == "o-alice";
+        rows.iter().any(refused) && has_ended("o-alice") && has_ended("o-ada")
+    });
 
     // One who begins no end of logins pushes out none of anyone else's.
     let mut patient = Browser::new();
@@ -374,4 +403,20 @@ fn sessions_end_and_a_provider_may_be_away() {
     assert_eq!((away.status, away.code().as_str()), (503, "provider_down"));
     assert_eq!(restarted.send("GET", "/metrics", &[], b"").status, 200, "tokens need no provider");
     assert_eq!(restarted.stop(), Some(0));
+}
+
+/// Assertions are believed to be about whom they say until they are checked: whoever forges some in a person's name, from where
+/// that person is, locks out assertions in that name and not the session.
+#[test]
+fn forged_assertions_end_no_one_s_session() {
+    let Some(world) = World::start("", "client_secret_basic") else { return };
+    let mut alice = Browser::new();
+    assert_eq!(world.log_in(&mut alice, "alice").status, 303);
+    let session = world.url("/auth/session");
+    // `{"alg":"ES256"}`, which names no key, and `{"sub":"alice"}`.
+    let forged = ("authorization", "Bearer eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.AAAA");
+    let statuses: Vec<u16> =
+        (0..12).map(|_| Browser::new().send(Method::GET, &session, &[forged], "").status).collect();
+    assert!(statuses[0] == 401 && statuses.last() == Some(&429), "{statuses:?}");
+    assert_eq!(alice.get(&session).status, 200);
 }

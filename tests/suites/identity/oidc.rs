@@ -8,7 +8,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
 use super::start;
-use crate::support::{Service, request};
+use crate::support::{Answer, Service, request};
 
 /// A provider with one key; counts how often its keys are asked for.
 fn serve(listener: TcpListener, key: Value, asked: Arc<AtomicUsize>) {
@@ -38,16 +38,19 @@ fn serve(listener: TcpListener, key: Value, asked: Arc<AtomicUsize>) {
 }
 
 fn ask(service: &Service, assertion: &str) -> (u16, String) {
-    let bearer = format!("Bearer {assertion}");
-    let headers = [("authorization", bearer.as_str()), ("content-type", "text/plain")];
-    let answer =
-        request(&service.address, "POST", "/api/v1/sql", &headers, b"SELECT DISTINCT tenant FROM access");
-    let answer = answer.unwrap();
+    let answer = ask_for(service, assertion, "SELECT DISTINCT tenant FROM access");
     (answer.status, answer.text())
 }
 
+fn ask_for(service: &Service, assertion: &str, sql: &str) -> Answer {
+    let bearer = format!("Bearer {assertion}");
+    let headers = [("authorization", bearer.as_str()), ("content-type", "text/plain")];
+    request(&service.address, "POST", "/api/v1/sql", &headers, sql.as_bytes()).unwrap()
+}
+
 /// The service starts without its provider, says so to who comes with an assertion, and takes it once the provider is there.
-/// Whoever sends unknown keys is locked out, and the provider is left in peace.
+/// Whoever names unknown keys has it asked once in a while and no more, and is told to come again: after a rotation that is what
+/// everyone does. Whoever forges is locked out.
 #[test]
 fn assertions_are_taken_once_the_provider_is_there() {
     let home = tempfile::tempdir().unwrap();
@@ -69,14 +72,16 @@ fn assertions_are_taken_once_the_provider_is_there() {
     let key = EncodingKey::from_ec_pem(pair.serialize_pem().as_bytes()).unwrap();
     let mut jwk = serde_json::to_value(Jwk::from_encoding_key(&key, Algorithm::ES256).unwrap()).unwrap();
     jwk["kid"] = json!("1");
-    let sign = |id: &str, audience: &str| {
+    let forger =
+        EncodingKey::from_ec_pem(rcgen::KeyPair::generate().unwrap().serialize_pem().as_bytes()).unwrap();
+    let sign_as = |key: &EncodingKey, id: &str, audience: &str, sub: &str, group: &str| {
         let mut header = Header::new(Algorithm::ES256);
         header.kid = Some(id.to_string());
         let exp = jsonwebtoken::get_current_timestamp() + 600;
-        let claims =
-            json!({"iss": issuer, "aud": audience, "sub": "u-7", "exp": exp, "groups": ["sec-auditors"]});
-        encode(&header, &claims, &key).unwrap()
+        let claims = json!({"iss": issuer, "aud": audience, "sub": sub, "exp": exp, "groups": [group]});
+        encode(&header, &claims, key).unwrap()
     };
+    let sign = |id: &str, audience: &str| sign_as(&key, id, audience, "u-7", "sec-auditors");
     let good = sign("1", "tacho");
     let (status, text) = ask(&service, &good);
     assert!(status == 503 && text.contains("provider_down"), "{status} {text}");
@@ -86,9 +91,21 @@ fn assertions_are_taken_once_the_provider_is_there() {
     serve(TcpListener::bind(address).unwrap(), jwk, Arc::clone(&asked));
     super::eventually("the provider is found", || ask(&service, &good).0 == 200);
     assert_eq!(ask(&service, &sign("1", "other")).0, 401);
-    let statuses: Vec<u16> = (0..30).map(|at| ask(&service, &sign(&format!("x{at}"), "tacho")).0).collect();
+    let answers = (0..30).map(|at| ask_for(&service, &sign(&format!("x{at}"), "tacho"), "SELECT 1"));
+    let answers: Vec<Answer> = answers.collect();
+    assert!(answers.iter().all(|answer| matches!(answer.status, 401 | 503)), "{answers:?}");
+    let told = answers.iter().find(|answer| answer.status == 503).unwrap();
+    assert!(told.text().contains("provider_asked") && told.headers["retry-after"] == "10", "{told:?}");
+    assert_eq!(ask(&service, &good).0, 200, "none of them was taken for a guess");
+    assert!(asked.load(Ordering::Relaxed) <= 4, "{asked:?}");
+    assert_eq!(ask(&service, &sign_as(&key, "1", "tacho", "u-8", "other")).0, 401, "no role");
+    let denied = "SELECT principal FROM access WHERE error_code = 'assertion_role'";
+    super::eventually("who has no role is on record for whom the provider says, in their tenant", || {
+        ask_for(&service, &good, denied).text().contains("o-u-8")
+    });
+    let forged = || ask(&service, &sign_as(&forger, "1", "tacho", "u-7", "sec-auditors")).0;
+    let statuses: Vec<u16> = (0..12).map(|_| forged()).collect();
     assert!(statuses.contains(&401) && statuses.last() == Some(&429), "{statuses:?}");
-    assert!(asked.load(Ordering::Relaxed) <= 3, "{asked:?}");
     let huge = format!("{}.{}.x", "a".repeat(20_000), "b".repeat(20_000));
     let (status, _) = ask(&service, &huge);
     assert!(matches!(status, 401 | 429 | 431), "{status}");
@@ -97,7 +114,7 @@ fn assertions_are_taken_once_the_provider_is_there() {
     let service = start(home.path(), &[]);
     let rows = service
         .sql("SELECT principal, error_code, detail FROM access WHERE action = 'login' AND decision = 'deny'");
-    for code in ["provider_down", "assertion_audience", "assertion_key", "locked_out"] {
+    for code in ["provider_down", "assertion_key_unasked", "assertion_signature", "locked_out"] {
         assert!(rows.iter().any(|row| row["error_code"] == code), "{code}: {rows:#?}");
     }
     assert!(!format!("{rows:?}").contains("eyJ"), "an assertion is on record");

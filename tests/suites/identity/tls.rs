@@ -16,13 +16,22 @@ fn over_tls(
     path: &str,
     token: Option<&str>,
 ) -> std::io::Result<(u16, String, Vec<u8>)> {
+    let bearer = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
+    exchange(address, config, &format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{bearer}\r\n"))
+}
+
+/// The same with a request as it is written.
+pub fn exchange(
+    address: &str,
+    config: rustls::ClientConfig,
+    asked: &str,
+) -> std::io::Result<(u16, String, Vec<u8>)> {
     let name = ServerName::try_from("127.0.0.1").unwrap();
     let mut session = rustls::ClientConnection::new(Arc::new(config), name).map_err(std::io::Error::other)?;
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     let mut tls = rustls::Stream::new(&mut session, &mut stream);
-    let bearer = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
-    tls.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{bearer}\r\n").as_bytes())?;
+    tls.write_all(asked.as_bytes())?;
     let mut answer = Vec::new();
     tls.read_to_end(&mut answer)?;
     let answer = String::from_utf8_lossy(&answer).into_owned();
@@ -31,10 +40,10 @@ fn over_tls(
     Ok((status, answer, shown))
 }
 
-type Identity = (rcgen::Certificate, rcgen::KeyPair);
+pub type Identity = (rcgen::Certificate, rcgen::KeyPair);
 
 /// A client that trusts the authority, with a certificate if there is one.
-fn client(authority: &Authority, identity: Option<Identity>) -> rustls::ClientConfig {
+pub fn client(authority: &Authority, identity: Option<Identity>) -> rustls::ClientConfig {
     client_of(authority, identity, rustls::ALL_VERSIONS)
 }
 
