@@ -26,12 +26,14 @@ use crate::pull::{Notice, Puller};
 use crate::rejected::Code;
 
 mod directory;
+mod file;
 mod follow;
 mod lines;
 mod position;
 
 use directory::Pattern;
-use follow::{Batch, Files};
+use file::Batch;
+use follow::Files;
 
 /// First part of the names of its cursors, and of column `source`.
 const COLLECTOR: &str = "tail";

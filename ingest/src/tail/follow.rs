@@ -11,47 +11,19 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
 
 use schemas::CursorName;
-use schemas::limits::{CURSORS_APPEND_MAX, TAIL_FILES_MAX, TAIL_HEAD_BYTES, TAIL_LINGER_MS};
+use schemas::limits::{CURSORS_APPEND_MAX, TAIL_FILES_MAX, TAIL_HEAD_BYTES};
 use serde_json::json;
 use store::Cursor;
 
 use super::COLLECTOR;
 use super::directory::{Pattern, Seen};
-use super::lines::{Lines, Reader};
-use super::position::{Head, Identity, Position, begin_the_same};
+use super::file::{Batch, Followed};
+use super::lines::Reader;
+use super::position::{Identity, Position, begin_the_same};
 use crate::error::Error;
 use crate::pull::Notice;
-
-/// One file.
-#[derive(Debug)]
-struct Followed {
-    identity: Identity,
-    path: PathBuf,
-    file: File,
-    position: Position,
-    reader: Reader,
-    /// Whether its name is one that is meant; else it was rotated away.
-    is_named: bool,
-    /// It began anew; what copied it is looked for before its position is forgotten.
-    is_anew: bool,
-    /// Rotated away and read to its end.
-    is_finished: bool,
-    /// Size and time of change when there was nothing more to read.
-    settled: Option<(u64, i64, i64)>,
-    changed_us: i64,
-}
-
-/// The next lines of a file.
-#[derive(Debug)]
-pub(super) struct Batch {
-    identity: Identity,
-    pub(super) path: PathBuf,
-    pub(super) lines: Lines,
-    to: Position,
-}
 
 /// All files of one tail.
 #[derive(Debug)]
@@ -151,7 +123,7 @@ impl Files {
         }
         // What the log knows comes first: a copy is told by the file that it was made of.
         self.follow_all(&seen, now_us, |files, seen| {
-            files.known.contains_key(&seen.identity).then_some(Start::Anywhere)
+            files.position(seen.identity).is_some().then_some(Start::Anywhere)
         })?;
         let is_any_anew = self.followed.iter().any(|followed| followed.is_anew);
         if is_any_anew {
@@ -184,9 +156,10 @@ impl Files {
             let newest_us = seen.iter().map(|seen| seen.modified_us).max();
             self.looked_us = [self.looked_us[1].or(newest_us), newest_us];
         }
-        self.before = seen.iter().map(|seen| (seen.identity, (seen.bytes, seen.modified_us))).collect();
         self.begin_anew();
-        self.let_go(&seen)
+        self.let_go(&seen)?;
+        self.before = seen.iter().map(|seen| (seen.identity, (seen.bytes, seen.modified_us))).collect();
+        Ok(())
     }
 
     /// Follows the files that `which` names and that are not followed yet.
@@ -219,8 +192,7 @@ impl Files {
             return Ok(());
         }
         // The inode of a file that was let go may have been used again.
-        let known = self.known.get(&seen.identity).filter(|_| !self.is_forgotten(seen.identity));
-        let known = known.and_then(|value| value.parse::<Position>().ok());
+        let known = self.position(seen.identity);
         let position = match known {
             Some(position) => position,
             None => match self.inherited(&file, seen.is_meant)? {
@@ -273,10 +245,17 @@ impl Files {
         positions
     }
 
-    /// Whether a file is followed, or known to be a copy.
+    /// Where the log has a file.
+    fn position(&self, identity: Identity) -> Option<Position> {
+        self.known.get(&identity).filter(|_| !self.is_forgotten(identity))?.parse().ok()
+    }
+
+    /// Whether a file needs no look: it is followed, a copy, or was rotated away and read to its end.
     fn is_settled(&self, seen: &Seen) -> bool {
+        let is_read = |position: Position| !seen.is_meant && position.offset == seen.bytes;
         self.copies.contains_key(&seen.identity)
             || self.followed.iter().any(|followed| followed.identity == seen.identity)
+            || self.position(seen.identity).is_some_and(is_read)
     }
 
     fn is_forgotten(&self, identity: Identity) -> bool {
@@ -333,28 +312,36 @@ impl Files {
         }
     }
 
-    /// Files that were read to their end and removed. A listing may miss one that is being renamed, so the file itself is
-    /// asked; only where there are too many do others go that are not there.
+    /// Files that were rotated away and read to their end are not held open; cursors of those that are gone are forgotten.
     fn let_go(&mut self, seen: &[Seen]) -> io::Result<()> {
         for at in (0..self.followed.len()).rev() {
-            let Some(followed) = self.followed.get(at).filter(|followed| followed.is_finished) else {
-                continue;
-            };
+            let is_over = |followed: &&Followed| followed.is_finished && !followed.is_named;
+            let Some(followed) = self.followed.get(at).filter(is_over) else { continue };
+            // A listing may miss one that is being renamed, so the file itself is asked.
             if followed.file.metadata()?.nlink() == 0 {
-                let followed = self.followed.remove(at);
                 self.pending.push((followed.identity, None));
             }
+            self.followed.remove(at);
         }
-        if self.known.len() > TAIL_FILES_MAX {
-            for identity in self.known.keys() {
-                let is_followed = self.followed.iter().any(|followed| followed.identity == *identity);
-                let is_there = seen.iter().any(|seen| seen.identity == *identity);
-                let is_pending = self.pending.iter().any(|(pending, _)| pending == identity);
-                if !is_followed && !is_there && !is_pending {
-                    self.pending.push((*identity, None));
-                }
-            }
+        let there: BTreeMap<Identity, &Seen> = seen.iter().map(|seen| (seen.identity, seen)).collect();
+        // Where nothing is there that is known, the directory may be another; and one look is not enough.
+        if self.before.is_empty() || !self.known.keys().any(|identity| there.contains_key(identity)) {
+            return Ok(());
         }
+        let idle = |files: &Files, identity: &Identity| {
+            !files.is_forgotten(*identity)
+                && !files.followed.iter().any(|followed| followed.identity == *identity)
+        };
+        let is_gone = |identity: &&Identity| {
+            !there.contains_key(identity) && !self.before.contains_key(identity) && idle(self, identity)
+        };
+        let gone: Vec<Identity> = self.known.keys().filter(is_gone).copied().collect();
+        let excess = (self.known.len() - gone.len()).saturating_sub(TAIL_FILES_MAX);
+        // In the order in which they were written.
+        let is_read = |seen: &&Seen| self.is_settled(seen) && idle(self, &seen.identity) && !seen.is_meant;
+        let oldest = seen.iter().filter(|seen| self.known.contains_key(&seen.identity)).filter(is_read);
+        let oldest: Vec<Identity> = oldest.map(|seen| seen.identity).take(excess).collect();
+        self.pending.extend(gone.into_iter().chain(oldest).map(|identity| (identity, None)));
         Ok(())
     }
 
@@ -443,43 +430,4 @@ enum Inherited {
     IsOldCopy,
     /// What is left of one that is gone or began anew.
     From(Identity, Position),
-}
-
-impl Followed {
-    fn read(&mut self, now_us: i64) -> io::Result<Option<Batch>> {
-        let metadata = self.file.metadata()?;
-        let state = (metadata.len(), metadata.mtime(), metadata.mtime_nsec());
-        let has_settled = self.settled == Some(state);
-        let linger_us = i64::try_from(TAIL_LINGER_MS).unwrap_or(i64::MAX) * 1000;
-        let is_final = has_settled && !self.is_named && now_us - self.changed_us >= linger_us;
-        if self.is_anew || (has_settled && (!is_final || self.is_finished)) {
-            return Ok(None);
-        }
-        if !has_settled {
-            (self.changed_us, self.is_finished) = (now_us, false);
-        }
-        if !self.position.is_in(&self.file)? {
-            self.is_anew = true;
-            return Ok(None);
-        }
-        let lines = self.reader.read(&self.file, self.position.offset, is_final)?;
-        if lines.end == self.position.offset {
-            self.settled = Some(state);
-            self.is_finished = is_final;
-            return Ok(None);
-        }
-        let head = Head::of(&self.file, lines.end)?;
-        // Still the file that was read, now that it has been.
-        let Some(head) = head.filter(|_| self.position.is_in(&self.file).is_ok_and(|is_in| is_in)) else {
-            self.is_anew = true;
-            return Ok(None);
-        };
-        if self.file.metadata()?.len() < lines.end {
-            self.is_anew = true;
-            return Ok(None);
-        }
-        self.settled = is_final.then_some(state);
-        let to = Position { offset: lines.end, head, ..self.position };
-        Ok(Some(Batch { identity: self.identity, path: self.path.clone(), lines, to }))
-    }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use arrow::array::{Array, AsArray};
 use schemas::Stream;
+use schemas::limits::TAIL_FILES_MAX;
 use store::{Keys, Store};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -293,6 +294,10 @@ async fn a_file_that_is_done_is_let_go_and_its_inode_may_come_again() {
     tokio::time::sleep(Duration::from_millis(TAIL_POLL_MS * 4)).await;
     rig.lines("a.jsonl", &["3"]);
     assert_eq!(rig.until(3).await, ["1", "2", "3"]);
+    // Gone for two looks: with the next lines it is forgotten.
+    tokio::time::sleep(Duration::from_millis(TAIL_POLL_MS * 4)).await;
+    rig.lines("a.jsonl", &["4"]);
+    assert_eq!(rig.until(4).await, ["1", "2", "3", "4"]);
     assert_eq!(log.cursors(COLLECTOR, "agents").unwrap().len(), 1, "of the file that is there");
     assert!(rig.notices().is_empty(), "{:?}", rig.notices());
     rig.stop().await;
@@ -318,4 +323,32 @@ async fn a_second_reader_of_the_same_name_is_refused() {
     let moved =
         |result: &Result<(), Error>| matches!(result, Err(Error::Store(store::Error::CursorMoved { .. })));
     assert!(moved(&first) != moved(&second), "one of them is told: {first:?} {second:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_files_than_are_followed_at_once_are_all_read() {
+    let mut rig = Rig::new("a.jsonl");
+    rig.lines("a.jsonl", &["first"]);
+    rig.until(1).await;
+    rig.stop().await;
+    // Rotated away while nobody looked, each within what one look sees as new.
+    let count = TAIL_FILES_MAX + 20;
+    for at in 0..count {
+        rig.lines(&format!("a.jsonl.{at}"), &[&format!("{at:04}")]);
+    }
+    rig.start();
+    let mut found = Vec::new();
+    for _ in 0..300 {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        found = rig.column("call", "capability");
+        if found.len() > count {
+            break;
+        }
+    }
+    found.sort();
+    found.dedup();
+    assert_eq!(found.len(), count + 1, "each is read once the ones before it are done");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(rig.column("call", "capability").len(), count + 1);
+    rig.stop().await;
 }
