@@ -1,9 +1,9 @@
 //! One file that is followed: what has changed of it, and its next lines.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
 
 use schemas::limits::TAIL_LINGER_MS;
 
@@ -36,6 +36,16 @@ pub(super) struct Batch {
     pub(super) path: PathBuf,
     pub(super) lines: Lines,
     pub(super) to: Position,
+}
+
+/// Opens a file for reading, without waiting for anything: what was a file at the last look may be a pipe by now.
+pub(super) fn open(path: &Path) -> io::Result<Option<File>> {
+    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
+    match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+        Ok(file) => Ok(Some(file).filter(|file| file.metadata().is_ok_and(|metadata| metadata.is_file()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 impl Followed {
@@ -75,5 +85,22 @@ impl Followed {
         self.settled = is_final.then_some(state);
         let to = Position { offset: lines.end, head, ..self.position };
         Ok(Some(Batch { identity: self.identity, path: self.path.clone(), lines, to }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_is_no_file_and_nobody_waits_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.jsonl");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        assert!(open(&path).unwrap().is_none());
+        assert!(open(&dir.path().join("none")).unwrap().is_none());
+        assert!(open(dir.path()).unwrap().is_none());
+        std::fs::write(dir.path().join("b"), "1").unwrap();
+        assert!(open(&dir.path().join("b")).unwrap().is_some());
     }
 }
