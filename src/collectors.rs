@@ -234,6 +234,13 @@ where
     loop {
         match run().await {
             Ok(()) => return,
+            // What is read now would be read in vain, and held from others who could record it.
+            Err(error) if error.is_final() => {
+                tracing::error!(collector = name, %error, "a collector ended; it begins again with the service");
+                metrics::counter!("tacho_collector_failures_total", "collector" => name.to_string())
+                    .increment(1);
+                return;
+            }
             Err(error) => {
                 tracing::error!(collector = name, %error, "a collector stopped; it begins again in a moment");
                 metrics::counter!("tacho_collector_failures_total", "collector" => name.to_string())
