@@ -14,6 +14,17 @@ pub struct Broker {
     child: Option<Child>,
 }
 
+/// An id in the spelling of the cluster's tools, of this process and moment alone: what another test left behind under the
+/// same port is another cluster.
+fn cluster_id() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+    let bits = now ^ (u128::from(std::process::id()) << 64);
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef";
+    // 16 bytes in 22 digits; the last has two bits alone, and none begins with what a flag begins with.
+    let digit = |at: u32| char::from(alphabet[usize::try_from((bits >> (at * 5)) & 31).unwrap()]);
+    (0..21).map(digit).chain(['A']).collect()
+}
+
 /// A port that is free now.
 fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
@@ -42,9 +53,9 @@ impl Broker {
         std::fs::write(home.join("server.properties"), settings).unwrap();
         let mut broker = Broker { jars, home: home.to_path_buf(), port, child: None };
         let properties = home.join("server.properties").display().to_string();
-        let id = "AAAAAAAAQACAAAAAAAAAAA";
+        let id = cluster_id();
         let formatted =
-            broker.java("kafka.tools.StorageTool", &["format", "-t", id, "-c", &properties]).output();
+            broker.java("kafka.tools.StorageTool", &["format", "-t", &id, "-c", &properties]).output();
         assert!(formatted.as_ref().is_ok_and(|output| output.status.success()), "{formatted:?}");
         broker.run();
         Some(broker)
@@ -66,6 +77,9 @@ impl Broker {
         self.child = Some(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
         let started = Instant::now();
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            let child = self.child.as_mut().unwrap();
+            // Whatever listens there: it is not the broker when that has ended.
+            assert_eq!(child.try_wait().unwrap(), None, "the broker ended; see kafka.log");
             assert!(started.elapsed() < Duration::from_secs(60), "the broker does not answer");
             std::thread::sleep(Duration::from_millis(100));
         }
@@ -84,15 +98,59 @@ impl Broker {
     }
 
     pub fn create(&self, topic: &str, partitions: u32) {
-        let (address, partitions) = (self.address(), partitions.to_string());
-        let created = self
-            .java(
-                "org.apache.kafka.tools.TopicCommand",
-                &["--bootstrap-server", &address, "--create", "--topic", topic, "--partitions", &partitions],
-            )
-            .output()
-            .unwrap();
-        assert!(created.status.success(), "{created:?}");
+        self.create_with(topic, partitions, &[]);
+    }
+
+    /// The same, with settings of the topic.
+    pub fn create_with(&self, topic: &str, partitions: u32, settings: &[&str]) {
+        let partitions = partitions.to_string();
+        let mut arguments = vec!["--create", "--topic", topic, "--partitions", &partitions];
+        settings.iter().for_each(|setting| arguments.extend(["--config", setting]));
+        self.ask("org.apache.kafka.tools.TopicCommand", &arguments);
+    }
+
+    /// Deletes a topic; its name is free once it is gone.
+    pub fn delete(&self, topic: &str) {
+        self.ask("org.apache.kafka.tools.TopicCommand", &["--delete", "--topic", topic]);
+        let listed = || self.ask("org.apache.kafka.tools.TopicCommand", &["--list"]);
+        while listed().lines().any(|line| line == topic) {
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// As retention does: what lies below `offset` is gone.
+    pub fn remove_below(&self, topic: &str, partition: u32, offset: u64) {
+        let file = self.home.join("below.json");
+        let text = format!(
+            "{{\"partitions\": [{{\"topic\": \"{topic}\", \"partition\": {partition}, \"offset\": {offset}}}], \"version\": 1}}"
+        );
+        std::fs::write(&file, text).unwrap();
+        let file = file.display().to_string();
+        self.ask("org.apache.kafka.tools.DeleteRecordsCommand", &["--offset-json-file", &file]);
+    }
+
+    /// As an election does of a replica that is behind: while the broker is down, the end of a partition is cut off.
+    pub fn cut(&self, topic: &str, partition: u32, keeps: fn(u64) -> u64) {
+        assert!(self.child.is_none(), "only of one that is down");
+        let log =
+            self.home.join("kafka").join(format!("{topic}-{partition}")).join("00000000000000000000.log");
+        let file = std::fs::OpenOptions::new().write(true).open(&log).unwrap();
+        file.set_len(keeps(file.metadata().unwrap().len())).unwrap();
+    }
+
+    /// Where each partition of a topic ends: `topic:partition:offset` lines.
+    pub fn ends(&self, topic: &str) -> String {
+        self.ask("org.apache.kafka.tools.GetOffsetShell", &["--topic", topic])
+    }
+
+    /// Runs one of its tools; what that says.
+    fn ask(&self, class: &str, arguments: &[&str]) -> String {
+        let address = self.address();
+        let mut all = vec!["--bootstrap-server", &address];
+        all.extend(arguments);
+        let output = self.java(class, &all).output().unwrap();
+        assert!(output.status.success(), "{class} {arguments:?}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// Writes `key|value` lines to a topic; returns once the broker has them.
@@ -125,6 +183,14 @@ impl Broker {
 
     /// Everything in a topic: headers and value of each record.
     pub fn consume(&self, topic: &str) -> Vec<String> {
+        let ends = self.ends(topic);
+        let end = |line: &str| line.rsplit(':').next().unwrap().parse::<usize>().unwrap();
+        let count = ends.lines().map(end).sum::<usize>();
+        if count == 0 {
+            return Vec::new();
+        }
+        let count = count.to_string();
+        // It ends after so many, and is slow to begin where the machine is: the time is for what transactions leave.
         let address = self.address();
         let output = self
             .java(
@@ -135,8 +201,10 @@ impl Broker {
                     "--topic",
                     topic,
                     "--from-beginning",
+                    "--max-messages",
+                    &count,
                     "--timeout-ms",
-                    "5000",
+                    "30000",
                     "--property",
                     "print.headers=true",
                 ],
