@@ -253,3 +253,24 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_collector_whose_store_takes_nothing_more_ends() {
+        let runs = AtomicU32::new(0);
+        let (_sender, mut stop) = watch::channel(false);
+        let run = || {
+            runs.fetch_add(1, Ordering::Relaxed);
+            let error = store::Error::Poisoned { reason: "a write failed".to_string() };
+            async { Err(ingest::Error::Store(error)) }
+        };
+        let kept = tokio::time::timeout(Duration::from_secs(20), keep("kafka calls", &mut stop, run)).await;
+        assert!(kept.is_ok(), "it goes on");
+        assert_eq!(runs.load(Ordering::Relaxed), 1);
+    }
+}

@@ -1,5 +1,7 @@
 //! A real broker of one node, its topics, and its own clients to write and read them.
 
+#![allow(dead_code, reason = "two suites have it, and each uses its part")]
+
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -33,6 +35,31 @@ fn free_port() -> u16 {
 impl Broker {
     /// Starts one under `home`, if its jars are here.
     pub fn start(home: &Path) -> Option<Broker> {
+        Broker::start_with(home, &[])
+    }
+
+    /// One that also listens with TLS and logins, where `<home>/broker.pem` has its key and certificate: user `recorder` with this
+    /// password. Its second address.
+    pub fn start_secured(home: &Path, password: &str) -> Option<(Broker, String)> {
+        let port = free_port();
+        let keystore = home.join("broker.pem");
+        let plain = "org.apache.kafka.common.security.plain.PlainLoginModule";
+        let scram = "org.apache.kafka.common.security.scram.ScramLoginModule";
+        let settings = format!(
+            "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT\n\
+             ssl.keystore.type=PEM\nssl.keystore.location={}\nsasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256\n\
+             listener.name.sasl_ssl.plain.sasl.jaas.config={plain} required user_recorder=\"{password}\";\n\
+             listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config={scram} required;\n",
+            keystore.display()
+        );
+        let secure = format!("SASL_SSL://127.0.0.1:{port}");
+        let login = format!("SCRAM-SHA-256=[name=recorder,password={password}]");
+        let broker = Broker::start_with(home, &[&secure, &settings, &login])?;
+        Some((broker, format!("127.0.0.1:{port}")))
+    }
+
+    /// `secured`: a listener, settings, and a login to begin with.
+    fn start_with(home: &Path, secured: &[&str]) -> Option<Broker> {
         let Some(jars) = std::env::var_os("TACHO_KAFKA_JARS").map(PathBuf::from) else {
             println!(
                 "SKIPPED: TACHO_KAFKA_JARS names no jars of Apache Kafka (tests/run gets them with Maven and Java 17)"
@@ -41,10 +68,14 @@ impl Broker {
         };
         let (port, controller) = (free_port(), free_port());
         let data = home.join("kafka");
+        let (listener, more) = match secured {
+            [listener, more, ..] => (format!(",{listener}"), *more),
+            _ => Default::default(),
+        };
         let settings = format!(
             "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.voters=1@127.0.0.1:{controller}\n\
-             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-             advertised.listeners=PLAINTEXT://127.0.0.1:{port}\ncontroller.listener.names=CONTROLLER\n\
+             listeners=PLAINTEXT://127.0.0.1:{port}{listener},CONTROLLER://127.0.0.1:{controller}\n\
+             advertised.listeners=PLAINTEXT://127.0.0.1:{port}{listener}\n{more}controller.listener.names=CONTROLLER\n\
              inter.broker.listener.name=PLAINTEXT\nlog.dirs={}\noffsets.topic.replication.factor=1\n\
              offsets.topic.num.partitions=4\ntransaction.state.log.replication.factor=1\n\
              transaction.state.log.min.isr=1\ngroup.initial.rebalance.delay.ms=0\nauto.create.topics.enable=false\n",
@@ -54,8 +85,9 @@ impl Broker {
         let mut broker = Broker { jars, home: home.to_path_buf(), port, child: None };
         let properties = home.join("server.properties").display().to_string();
         let id = cluster_id();
-        let formatted =
-            broker.java("kafka.tools.StorageTool", &["format", "-t", &id, "-c", &properties]).output();
+        let mut arguments = vec!["format", "-t", &id, "-c", &properties];
+        secured.iter().skip(2).for_each(|login| arguments.extend(["--add-scram", login]));
+        let formatted = broker.java("kafka.tools.StorageTool", &arguments).output();
         assert!(formatted.as_ref().is_ok_and(|output| output.status.success()), "{formatted:?}");
         broker.run();
         Some(broker)
