@@ -88,7 +88,8 @@ impl Buffer {
         let mut changed = if changes.is_empty() { Changed::Nothing } else { Changed::Something };
         for change in changes {
             match change {
-                Change::Assigned(Assigned { partition, cursor, place, told }) => {
+                Change::Assigned(assigned) => {
+                    let Assigned { partition, cursor, place, told } = *assigned;
                     self.forget(&partition);
                     if let Some((what, more)) = told {
                         let step = Some((cursor, place.clone()));
@@ -200,7 +201,8 @@ mod tests {
 
     fn assigned(number: i32, next: i64) -> Change {
         let place = Place::at(next);
-        Change::Assigned(Assigned { partition: partition(number), cursor: None, place, told: None })
+        let partition = partition(number);
+        Change::Assigned(Box::new(Assigned { partition, cursor: None, place, told: None }))
     }
 
     #[test]
@@ -246,11 +248,11 @@ mod tests {
         let mut buffer = Buffer::default();
         let told = Some(("gap", serde_json::Value::Null));
         let gap = Assigned { partition: partition(0), cursor: None, place: Place::at(7), told };
-        buffer.change(vec![Change::Assigned(gap.clone())]).unwrap();
+        buffer.change(vec![Change::Assigned(Box::new(gap.clone()))]).unwrap();
         buffer.change(vec![Change::Revoked(partition(0))]).unwrap();
         assert_eq!(buffer.take_told(), []);
         let left_out = Change::LeftOut(partition(1), serde_json::Value::Null);
-        buffer.change(vec![Change::Assigned(gap), left_out]).unwrap();
+        buffer.change(vec![Change::Assigned(Box::new(gap)), left_out]).unwrap();
         let told: Vec<_> = buffer.take_told().into_iter().map(|told| (told.what, told.step)).collect();
         assert_eq!(told, [("gap", Some((None, Place::at(7)))), ("left_out", None)]);
         buffer.take(&partition(1), record(0));

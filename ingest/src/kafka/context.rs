@@ -39,7 +39,7 @@ pub(super) struct Assigned {
 /// What happened to the assignment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Change {
-    Assigned(Assigned),
+    Assigned(Box<Assigned>),
     /// The log has no room for a cursor of it: it is not read.
     LeftOut(Partition, serde_json::Value),
     /// Another reads it now.
@@ -120,7 +120,7 @@ impl Context {
                     kafka = self.name, topic, partition = number, next, what, %more, "assigned elsewhere than it was"
                 ),
             }
-            changes.push(Change::Assigned(Assigned { partition, cursor, place, told }));
+            changes.push(Change::Assigned(Box::new(Assigned { partition, cursor, place, told })));
         }
         changes.into_iter().for_each(|change| self.changed(change));
         consumer.assign(&taken).map_err(|error| Change::Failed(error.to_string()))?;

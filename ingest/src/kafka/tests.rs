@@ -172,7 +172,7 @@ async fn partitions_that_were_paused_when_they_went_are_read_when_they_come_back
         async move {
             for _ in 0..100 {
                 // Messages are not what this waits for.
-                let _ = tokio::time::timeout(Duration::from_millis(200), consumer.recv()).await;
+                drop(tokio::time::timeout(Duration::from_millis(200), consumer.recv()).await);
                 if consumer.context().take_changes().iter().any(is_it) {
                     return;
                 }

@@ -5,6 +5,27 @@ use std::collections::BTreeMap;
 use super::directory::Seen;
 use super::position::{Identity, Position, comparable};
 
+/// Where a file that the log does not know may begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start {
+    /// At its start, where it is no copy.
+    Anywhere,
+    /// Only where another was.
+    Inherited,
+}
+
+/// What a file that the log does not know is.
+pub(super) enum Inherited {
+    /// A new one.
+    Nothing,
+    /// A copy of one that is still there; or one that was made before all of what was read was there, of one that is not.
+    IsCopy(Copy),
+    /// So short that it may be one.
+    IsPerhapsCopy,
+    /// What is left of one that is gone or began anew.
+    From(Identity, Position),
+}
+
 /// One copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Copy {
@@ -40,7 +61,9 @@ impl Copies {
     pub(super) fn keep_unchanged(&mut self, seen: &[Seen], positions: &BTreeMap<Identity, Position>) {
         let bytes: BTreeMap<Identity, u64> = seen.iter().map(|seen| (seen.identity, seen.bytes)).collect();
         self.0.retain(|identity, copy| {
-            let offset = positions.get(&copy.of).map_or(0, |position| position.offset);
+            // What all is on record of needs no other look; what it was copied from may have begun anew long since.
+            let offset =
+                positions.get(&copy.of).filter(|_| !copy.is_spent).map_or(0, |position| position.offset);
             bytes.get(identity) == Some(&copy.bytes) && comparable(offset, copy.bytes) <= copy.compared
         });
     }

@@ -25,7 +25,7 @@ use serde_json::json;
 use store::Cursor;
 
 use super::COLLECTOR;
-use super::copies::{Copies, Copy};
+use super::copies::{Copies, Copy, Inherited, Start};
 use super::directory::{Listing, Pattern, Seen};
 use super::file::{Batch, Followed, open};
 use super::lines::Reader;
@@ -396,11 +396,21 @@ impl Files {
             !there.contains_key(identity) && !self.before.contains_key(identity) && idle(self, identity)
         };
         let gone: Vec<Identity> = self.known.keys().filter(is_gone).copied().collect();
-        let excess = (self.known.len() - gone.len()).saturating_sub(TAIL_FILES_MAX);
-        // In the order in which they were written.
-        let is_read = |seen: &&Seen| self.is_settled(seen) && idle(self, &seen.identity) && !seen.is_meant;
-        let oldest = seen.iter().filter(|seen| self.known.contains_key(&seen.identity)).filter(is_read);
-        let oldest: Vec<Identity> = oldest.map(|seen| seen.identity).take(excess).collect();
+        let leaving = self.known.keys().filter(|identity| self.is_forgotten(**identity)).count();
+        let excess = self.known.len().saturating_sub(leaving + gone.len()).saturating_sub(TAIL_FILES_MAX);
+        // In the order in which they were written; what is no older than the look that the log knows of would be new without
+        // its cursor.
+        let positions = self.known.values().filter_map(|value| value.parse::<Position>().ok());
+        let looked_us = positions.map(|position| position.looked_us).max().unwrap_or(0);
+        let is_read = |seen: &&Seen| {
+            self.known.contains_key(&seen.identity)
+                && self.is_settled(seen)
+                && idle(self, &seen.identity)
+                && !seen.is_meant
+                && seen.modified_us < looked_us
+        };
+        let oldest: Vec<Identity> =
+            seen.iter().filter(is_read).map(|seen| seen.identity).take(excess).collect();
         self.pending.extend(gone.into_iter().chain(oldest).map(|identity| (identity, None)));
     }
 
@@ -471,25 +481,4 @@ impl Files {
             followed.position = batch.to;
         }
     }
-}
-
-/// Where a file that the log does not know may begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Start {
-    /// At its start, where it is no copy.
-    Anywhere,
-    /// Only where another was.
-    Inherited,
-}
-
-/// What a file that the log does not know is.
-enum Inherited {
-    /// A new one.
-    Nothing,
-    /// A copy of one that is still there; or one that was made before all of what was read was there, of one that is not.
-    IsCopy(Copy),
-    /// So short that it may be one.
-    IsPerhapsCopy,
-    /// What is left of one that is gone or began anew.
-    From(Identity, Position),
 }
