@@ -234,6 +234,13 @@ where
     loop {
         match run().await {
             Ok(()) => return,
+            // What is read now would be read in vain, and held from others who could record it.
+            Err(error) if error.is_final() => {
+                tracing::error!(collector = name, %error, "a collector ended; it begins again with the service");
+                metrics::counter!("tacho_collector_failures_total", "collector" => name.to_string())
+                    .increment(1);
+                return;
+            }
             Err(error) => {
                 tracing::error!(collector = name, %error, "a collector stopped; it begins again in a moment");
                 metrics::counter!("tacho_collector_failures_total", "collector" => name.to_string())
@@ -244,5 +251,26 @@ where
         if tokio::time::timeout(pause, stop.wait_for(|stop| *stop)).await.is_ok() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_collector_whose_store_takes_nothing_more_ends() {
+        let runs = AtomicU32::new(0);
+        let (_sender, mut stop) = watch::channel(false);
+        let run = || {
+            runs.fetch_add(1, Ordering::Relaxed);
+            let error = store::Error::Poisoned { reason: "a write failed".to_string() };
+            async { Err(ingest::Error::Store(error)) }
+        };
+        let kept = tokio::time::timeout(Duration::from_secs(20), keep("kafka calls", &mut stop, run)).await;
+        assert!(kept.is_ok(), "it goes on");
+        assert_eq!(runs.load(Ordering::Relaxed), 1);
     }
 }

@@ -136,6 +136,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the store takes nothing more until the service is restarted: trying on is of no use.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Error::Store(store::Error::Poisoned { .. } | store::Error::Tampered { .. }))
+    }
+
     /// Whether nothing is wrong but the amount: the same will be taken in a moment.
     pub(crate) fn is_busy(&self) -> bool {
         matches!(

@@ -8,12 +8,15 @@
 //! Invariants
 //! - The cursors of the partitions are in the write-ahead group of their records: killed at any moment, rebalanced at any
 //!   moment, each record is in this log once. The group's offsets follow and are never ahead.
-//! - A record that cannot be taken is on the dead-letter topic before the cursor passes it, and a notice says where it was.
+//! - Where reading goes on is never the client's to say: an offset that is gone ends the client, and the next one holds what
+//!   is there against the records that the cursor names. From the start only where the topic is another.
+//! - A record that cannot be taken is on the dead-letter topic before the cursor passes it, and a notice says where it was;
+//!   one that this topic cannot take is told by the notice alone.
 //! - What is buffered of a revoked partition is dropped; its next owner reads it again.
 //!
-//! Two writers of one group have a log each: a partition that goes from one to the other goes on at the other's own cursor,
-//! or where it has none at the group's offset, which is not ahead of what the first recorded. So nothing is missed
-//! between them, and what the first recorded after its last commit may be in both.
+//! Two writers of one group have a log each: a partition that goes from one to the other goes on where the group's offset
+//! says that a recorder has it, which is not ahead of what that one recorded. So nothing is missed between them, and what the
+//! first recorded after its last commit may be in both; its ids are the same there.
 
 use std::time::Duration;
 
@@ -21,7 +24,10 @@ use rdkafka::Offset;
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionList;
-use schemas::limits::{KAFKA_ANSWER_TIMEOUT_MS, KAFKA_LINGER_MS, KAFKA_PAUSE_AFTER_MS};
+use schemas::CursorName;
+use schemas::limits::{
+    CURSORS_APPEND_MAX, KAFKA_LINGER_MS, KAFKA_PAUSE_AFTER_MS, KAFKA_RESTART_MS, PULL_PLACES_MAX,
+};
 use serde_json::json;
 use store::{Cursor, Log};
 use tokio::sync::watch;
@@ -35,11 +41,15 @@ use crate::rejected::Code;
 mod buffer;
 mod context;
 mod dead_letter;
+mod examine;
+mod place;
 mod settings;
 
-use buffer::{Buffer, Partition, Reading, Record};
+use buffer::{Buffer, Changed, Partition, Reading, Record, Told};
 use context::Context;
 use dead_letter::{DeadLetters, Reason};
+use examine::{has_no_place, metadata};
+use place::{Place, hex};
 
 pub use settings::{Kafka, Sasl, Tls};
 
@@ -51,8 +61,30 @@ struct Reader {
     kafka: Kafka,
     puller: Puller,
     log: Log,
+    /// Our name in the group.
+    member: String,
     consumer: std::sync::Arc<StreamConsumer<Context>>,
     dead_letters: DeadLetters,
+}
+
+/// Why a client ends before the service does.
+#[derive(Debug)]
+enum Halt {
+    /// What is assigned is not where it was: another client looks anew.
+    Lost(String),
+    Failed(Error),
+}
+
+impl From<Error> for Halt {
+    fn from(error: Error) -> Halt {
+        Halt::Failed(error)
+    }
+}
+
+impl From<schemas::Error> for Halt {
+    fn from(error: schemas::Error) -> Halt {
+        Halt::Failed(error.into())
+    }
 }
 
 impl Kafka {
@@ -64,22 +96,49 @@ impl Kafka {
         self.check()?;
         let puller = Puller::new(ingest, (COLLECTOR, &self.name), &self.tenant, self.mapping, stop);
         let log = puller.log().await?;
-        let context = Context::new(&self.name, log.clone());
+        let result = loop {
+            match self.consume(&puller, &log).await {
+                Ok(()) => break Ok(()),
+                Err(Halt::Lost(detail)) => {
+                    tracing::warn!(kafka = self.name, detail, "the place is looked for anew");
+                    metrics::counter!("tacho_kafka_places_lost_total", "kafka" => self.name.clone())
+                        .increment(1);
+                    puller.pause(KAFKA_RESTART_MS).await;
+                    if puller.is_stopping() {
+                        break Ok(());
+                    }
+                }
+                Err(Halt::Failed(error)) => break Err(error),
+            }
+        };
+        match result {
+            // There was no room before the service ends: nothing was recorded, and it is read again.
+            Err(error) if error.is_busy() && puller.is_stopping() => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Consumes with one client.
+    async fn consume(&self, puller: &Puller, log: &Log) -> Result<(), Halt> {
+        let refused = |error| self.refused(&error);
         let origin = log.origin();
         let member =
             format!("{}-{}-{}-{}", origin.installation(), origin.writer(), origin.tenant(), self.name);
+        let context = Context::new(&self.name, &member, log.clone(), self.probe()?);
         let consumer: StreamConsumer<Context> =
-            self.consumer(&member)?.create_with_context(context).map_err(|error| self.refused(&error))?;
+            self.consumer(&member)?.create_with_context(context).map_err(refused)?;
         let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
-        consumer.subscribe(&topics).map_err(|error| self.refused(&error))?;
-        let dead_letters = DeadLetters::new(&self)?;
-        let consumer = std::sync::Arc::new(consumer);
-        let reader = Reader { kafka: self, puller, log, consumer, dead_letters };
-        let result = match reader.run().await {
-            // There was no room before the service ends: nothing was recorded, and it is read again.
-            Err(error) if error.is_busy() && reader.puller.is_stopping() => Ok(()),
-            result => result,
+        let reader = Reader {
+            kafka: self.clone(),
+            puller: puller.clone(),
+            log: log.clone(),
+            member,
+            consumer: std::sync::Arc::new(consumer),
+            dead_letters: DeadLetters::new(self)?,
         };
+        reader.make_room().await?;
+        reader.consumer.subscribe(&topics).map_err(refused)?;
+        let result = reader.run().await;
         // Leaving the group waits for the cluster.
         let closed = tokio::task::spawn_blocking(move || drop(reader)).await;
         closed.map_err(|error| Error::Worker { reason: error.to_string() })?;
@@ -88,12 +147,16 @@ impl Kafka {
 }
 
 impl Reader {
-    async fn run(&self) -> Result<(), Error> {
+    async fn run(&self) -> Result<(), Halt> {
         let mut buffer = Buffer::default();
         let linger_us = i64::try_from(KAFKA_LINGER_MS).unwrap_or(i64::MAX) * 1000;
         let mut since_us = None;
         while !self.puller.is_stopping() {
             self.receive(&mut buffer, Duration::from_millis(KAFKA_LINGER_MS)).await?;
+            let told = buffer.take_told();
+            if !told.is_empty() {
+                self.tell(&told).await?;
+            }
             if buffer.is_empty() {
                 since_us = None;
                 continue;
@@ -110,14 +173,22 @@ impl Reader {
     }
 
     /// Takes in what comes next, if anything does in time; whether the assignment has changed.
-    async fn receive(&self, buffer: &mut Buffer, wait: Duration) -> Result<bool, Error> {
+    async fn receive(&self, buffer: &mut Buffer, wait: Duration) -> Result<bool, Halt> {
         let received = tokio::time::timeout(wait, self.consumer.recv()).await;
         // What changed before this message was given out is known before it.
-        let changed =
-            buffer.change(self.consumer.context().take_changes()).map_err(|detail| self.failed(&detail))?;
+        let changed = buffer.change(self.consumer.context().take_changes());
+        let changed = match changed.map_err(|detail| self.failed(&detail))? {
+            Changed::Lost(detail) => return Err(Halt::Lost(detail)),
+            changed => changed == Changed::Something,
+        };
         match received {
             Ok(Ok(message)) => buffer.push(&message),
-            Ok(Err(KafkaError::MessageConsumptionFatal(code))) => return Err(self.failed(&code.to_string())),
+            Ok(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                return Err(self.failed(&code.to_string()).into());
+            }
+            Ok(Err(KafkaError::MessageConsumption(code))) if has_no_place(code) => {
+                return Err(Halt::Lost(code.to_string()));
+            }
             Ok(Err(error)) => {
                 // It reconnects by itself.
                 tracing::warn!(kafka = self.kafka.name, %error, "nothing comes for now");
@@ -127,11 +198,64 @@ impl Reader {
             }
             Err(_nothing_came) => {}
         }
+        let repeated = buffer.take_repeated();
+        if repeated > 0 {
+            metrics::counter!("tacho_kafka_repeated_total", "kafka" => self.kafka.name.clone())
+                .increment(repeated);
+        }
         Ok(changed)
     }
 
     fn failed(&self, detail: &str) -> Error {
         Error::Source { detail: format!("kafka {}: {detail}", self.kafka.name) }
+    }
+
+    /// Forgets cursors of topics that are not read any more, where the log has hardly room for others.
+    async fn make_room(&self) -> Result<(), Error> {
+        if self.log.cursor_room() >= CURSORS_APPEND_MAX {
+            return Ok(());
+        }
+        let is_read = |partition: &str| {
+            let topic = partition.rsplit_once('-').map(|(topic, _)| topic);
+            topic.is_some_and(|topic| self.kafka.topics.iter().any(|read| read == topic))
+        };
+        let mut steps = Vec::new();
+        for (partition, value) in self.log.cursors(COLLECTOR, &self.kafka.name)? {
+            if !is_read(&partition) {
+                let name = CursorName::new(COLLECTOR, &self.kafka.name, &partition)?;
+                steps.push(Cursor { name, from: Some(value), to: None });
+            }
+        }
+        let nothing = self.puller.prepare(Parts::default()).await?;
+        for steps in steps.chunks(CURSORS_APPEND_MAX) {
+            let places: Vec<&str> =
+                steps.iter().map(|step| step.name.partition()).take(PULL_PLACES_MAX).collect();
+            let more = json!({ "status": "ok", "forgotten": steps.len(), "places": places });
+            let notice = Notice { what: "forgotten", target: self.kafka.name.clone(), more };
+            self.puller.record(&nothing, &[notice], steps, 0).await?;
+        }
+        Ok(())
+    }
+
+    /// Records what became of partitions that were taken over, and where they go on.
+    async fn tell(&self, told: &[Told]) -> Result<(), Halt> {
+        let nothing = self.puller.prepare(Parts::default()).await?;
+        for told in told.chunks(CURSORS_APPEND_MAX) {
+            let (mut notices, mut steps) = (Vec::new(), Vec::new());
+            for Told { partition, what, more, step } in told {
+                notices.push(Notice { what, target: target(partition), more: more.clone() });
+                let Some((from, place)) = step else { continue };
+                let name = partition.cursor_name(&self.kafka.name)?;
+                // An append that was on its way: what was found is to be held against what it recorded.
+                if self.log.cursor(&name) != *from {
+                    return Err(Halt::Lost(format!("{name} moved while it was looked at")));
+                }
+                let step = Cursor { name, from: from.clone(), to: Some(place.to_string()) };
+                steps.extend((step.from != step.to).then_some(step));
+            }
+            self.puller.record(&nothing, &notices, &steps, 0).await?;
+        }
+        Ok(())
     }
 
     /// Records a batch and serves the group meanwhile; where there is no room for it, or the next is full, all partitions
@@ -140,7 +264,7 @@ impl Reader {
         &self,
         batch: Vec<(Partition, Reading)>,
         buffer: &mut Buffer,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Halt> {
         let work = self.record(batch);
         tokio::pin!(work);
         let patience = tokio::time::sleep(Duration::from_millis(KAFKA_PAUSE_AFTER_MS));
@@ -164,7 +288,7 @@ impl Reader {
         if is_paused {
             self.pause(false)?;
         }
-        result
+        Ok(result?)
     }
 
     fn pause(&self, pauses: bool) -> Result<(), Error> {
@@ -178,50 +302,71 @@ impl Reader {
     async fn record(&self, batch: Vec<(Partition, Reading)>) -> Result<(), Error> {
         let mut parts = Parts::default();
         let mut places: Vec<(&Partition, &Record)> = Vec::new();
-        let mut notices = Vec::new();
         let mut steps = Vec::new();
-        let mut positions = TopicPartitionList::new();
+        let mut next: Vec<(&Partition, Place)> = Vec::new();
         for (partition, reading) in &batch {
             let name = partition.cursor_name(&self.kafka.name)?;
             let from = self.log.cursor(&name);
-            let at = from.as_deref().and_then(|at| at.parse::<i64>().ok());
-            notices.extend(self.gap(partition, reading, at).await);
-            let began_anew = began_anew(reading, at);
-            // What an append that was on its way when the partition came back has recorded meanwhile.
-            let fresh = |record: &&Record| began_anew || at.is_none_or(|at| record.offset >= at);
+            let known = from.as_deref().map(str::parse::<Place>);
+            let at = match known {
+                Some(Ok(at)) => at,
+                Some(Err(())) => return Err(self.failed(&format!("cursor {name} is no place"))),
+                None => reading.place.clone(),
+            };
+            // What an append that was on its way when the partition came back has recorded meanwhile is passed over.
+            let fresh = |record: &&Record| record.mark.offset >= at.next;
             let before = places.len();
             for record in reading.records.iter().filter(fresh) {
-                parts.push(&record.payload);
+                parts.push_known(record.value(), id(partition, record));
                 places.push((partition, record));
             }
             let Some((_, last)) = places.get(before..).and_then(<[_]>::last) else { continue };
-            let next = last.offset + 1;
-            steps.push(Cursor { name, from, to: Some(next.to_string()) });
-            positions
-                .add_partition_offset(&partition.topic, partition.number, Offset::Offset(next))
-                .map_err(|error| self.failed(&error.to_string()))?;
+            let place = at.behind(last.mark);
+            steps.push(Cursor { name, from, to: Some(place.to_string()) });
+            next.push((partition, place));
         }
         if places.is_empty() {
             return Ok(());
         }
         let reservation = self.puller.reserve(parts.bytes.len()).await?;
         let prepared = self.puller.prepare(parts).await?;
-        let dead = dead(&prepared.refused, &places);
-        for (place, reason) in &dead {
+        let mut dead = dead(&prepared.refused, &places);
+        if !dead.is_empty() {
+            // Letters of records that are not going to be passed would be sent without end.
+            self.log.check_writable()?;
+        }
+        for (place, reason) in &mut dead {
             if let Some((partition, record)) = places.get(*place) {
-                self.dead_letters.send(&self.puller, partition, record, reason).await?;
+                reason.letter = self.dead_letters.send(&self.puller, partition, record, reason).await?;
             }
         }
         // A record of nothing has no value that could be refused.
         let empty = dead.iter().filter(|(place, _)| is_blank(&places, *place)).count() as u64;
-        notices.extend(self.refused(&dead, &places));
+        let notices = self.refused(&dead, &places);
         let recorded = self.puller.record(&prepared, &notices, &steps, empty).await;
         drop(reservation);
         recorded?;
-        if let Err(error) = self.consumer.commit(&positions, CommitMode::Async) {
+        if let Err(error) = self.commit(&next) {
             tracing::debug!(kafka = self.kafka.name, %error, "the group's offsets were not committed");
         }
         Ok(())
+    }
+
+    /// Tells the group how far partitions are recorded, of those that are still ours.
+    fn commit(&self, next: &[(&Partition, Place)]) -> Result<(), KafkaError> {
+        let assigned = self.consumer.assignment()?;
+        let mut positions = TopicPartitionList::new();
+        for (partition, place) in next {
+            if assigned.find_partition(&partition.topic, partition.number).is_some() {
+                let mut position = positions.add_partition(&partition.topic, partition.number);
+                position.set_offset(Offset::Offset(place.next))?;
+                position.set_metadata(metadata(&self.member, place));
+            }
+        }
+        if positions.count() == 0 {
+            return Ok(());
+        }
+        self.consumer.commit(&positions, CommitMode::Async)
     }
 
     /// Notices of dead records, one a partition.
@@ -230,7 +375,10 @@ impl Reader {
             Default::default();
         for (place, reason) in dead {
             if let Some((partition, record)) = places.get(*place) {
-                let told = json!({ "offset": record.offset, "code": reason.code.name() });
+                let mut told = json!({ "offset": record.mark.offset, "code": reason.code.name() });
+                if let (Some(letter), Some(told)) = (reason.letter, told.as_object_mut()) {
+                    told.insert("dead_letter".to_string(), letter.into());
+                }
                 by_partition.entry(partition).or_default().push(told);
                 let labels = [("kafka", self.kafka.name.clone()), ("code", reason.code.name().to_string())];
                 metrics::counter!("tacho_kafka_refused_total", &labels).increment(1);
@@ -241,44 +389,16 @@ impl Reader {
         };
         by_partition.into_iter().map(notice).collect()
     }
-
-    /// A notice where the topic no longer has what the log would go on with, or began anew.
-    async fn gap(&self, partition: &Partition, reading: &Reading, at: Option<i64>) -> Option<Notice> {
-        let first = reading.records.first()?.offset;
-        let is_first = |at: &i64| reading.is_fresh && reading.assigned_at == Some(*at) && first != *at;
-        let at = at.filter(|at| reading.has_fallen || is_first(at))?;
-        let (consumer, of) = (std::sync::Arc::clone(&self.consumer), partition.clone());
-        let timeout = Duration::from_millis(KAFKA_ANSWER_TIMEOUT_MS);
-        let asked = move || consumer.fetch_watermarks(&of.topic, of.number, timeout);
-        let low = match tokio::task::spawn_blocking(asked).await {
-            Ok(Ok((low, _))) => low,
-            // Unknown: what is said is what was seen.
-            _ => first,
-        };
-        // Offsets between two records may be those of transactions or of what was compacted.
-        let has_fallen = began_anew(reading, Some(at));
-        if !has_fallen && low <= at {
-            return None;
-        }
-        let what = if has_fallen { "began_anew" } else { "gap" };
-        tracing::warn!(
-            kafka = self.kafka.name,
-            topic = partition.topic,
-            partition = partition.number,
-            at,
-            first,
-            what
-        );
-        let missing = low.saturating_sub(at).max(0);
-        let more = json!({ "status": "error", "expected": at, "found": first, "missing": missing });
-        Some(Notice { what, target: target(partition), more })
-    }
 }
 
-/// Whether a partition has offsets again that the log has passed: its topic was made anew.
-fn began_anew(reading: &Reading, at: Option<i64>) -> bool {
-    let first = reading.records.first().map(|record| record.offset);
-    reading.has_fallen || (reading.is_fresh && at.is_some() && reading.assigned_at == at && first < at)
+/// The id of a record that has none of its own: the same wherever and whenever it is recorded.
+fn id(partition: &Partition, record: &Record) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&(partition.topic.len() as u64).to_be_bytes()).update(partition.topic.as_bytes());
+    hasher.update(&partition.number.to_be_bytes()).update(&record.mark.offset.to_be_bytes());
+    let mut digest = place::Digest::default();
+    hasher.update(&record.mark.digest).finalize_xof().fill(&mut digest);
+    format!("kafka-{}", hex(&digest))
 }
 
 fn target(partition: &Partition) -> String {
@@ -286,7 +406,7 @@ fn target(partition: &Partition) -> String {
 }
 
 fn is_blank(places: &[(&Partition, &Record)], place: usize) -> bool {
-    places.get(place).is_some_and(|(_, record)| record.payload.trim_ascii().is_empty())
+    places.get(place).is_some_and(|(_, record)| record.value().trim_ascii().is_empty())
 }
 
 /// The records that are not taken, each with the first reason: a value of it was refused, or it has none.
@@ -294,13 +414,14 @@ fn dead(refused: &[crate::parse::Refused], places: &[(&Partition, &Record)]) -> 
     let mut dead: Vec<(usize, Reason)> = Vec::new();
     for refused in refused {
         if dead.last().is_none_or(|(place, _)| *place != refused.part) {
-            dead.push((refused.part, Reason { code: refused.code, detail: refused.detail.clone() }));
+            dead.push((refused.part, Reason::new(refused.code, &refused.detail)));
         }
     }
     let blank = (0..places.len()).filter(|place| is_blank(places, *place));
-    dead.extend(
-        blank.map(|place| (place, Reason { code: Code::BadJson, detail: "the record is empty".to_string() })),
-    );
+    dead.extend(blank.map(|place| (place, Reason::new(Code::BadJson, "the record is empty"))));
     dead.sort_by_key(|(place, _)| *place);
     dead
 }
+
+#[cfg(test)]
+mod tests;

@@ -105,6 +105,11 @@ impl Puller {
         self.ingest.shared.options.clock.monotonic_us()
     }
 
+    /// Microseconds of the time of day.
+    pub(crate) fn wall_us(&self) -> i64 {
+        self.ingest.shared.options.clock.wall_us()
+    }
+
     /// Parses a batch.
     pub(crate) async fn prepare(&self, parts: Parts) -> Result<Prepared, Error> {
         let parts = Arc::new(parts);

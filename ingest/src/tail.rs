@@ -25,13 +25,16 @@ use crate::parse::Parts;
 use crate::pull::{Notice, Puller};
 use crate::rejected::Code;
 
+mod copies;
 mod directory;
+mod file;
 mod follow;
 mod lines;
 mod position;
 
 use directory::Pattern;
-use follow::{Batch, Files};
+use file::Batch;
+use follow::Files;
 
 /// First part of the names of its cursors, and of column `source`.
 const COLLECTOR: &str = "tail";
@@ -71,37 +74,37 @@ impl Tail {
         let pattern = Pattern::new(&self.path)?;
         let puller = Puller::new(ingest, (COLLECTOR, &self.name), &self.tenant, self.mapping, stop);
         let mut files = Files::new(&self.name, pattern, self.line_bytes_max);
-        files.load(puller.log().await?.cursors(COLLECTOR, &self.name)?)?;
+        let log = puller.log().await?;
+        files.load(log.cursors(COLLECTOR, &self.name)?)?;
         let (mut looked_us, mut was_unreadable) = (None, false);
         while !puller.is_stopping() {
             let now_us = puller.monotonic_us();
             let poll_us = i64::try_from(TAIL_POLL_MS).unwrap_or(i64::MAX) * 1000;
             let is_due = looked_us.is_none_or(|looked_us| now_us - looked_us >= poll_us);
             let looks = is_due || files.is_urgent();
+            files.set_room(log.cursor_room());
+            let wall_us = puller.wall_us();
             let read = move || {
-                let batch = (|| {
-                    if looks {
-                        files.look(now_us)?;
-                    }
-                    files.next(now_us)
-                })();
-                (files, batch)
+                let looked = if looks { files.look(now_us, wall_us) } else { Ok(()) };
+                let batch = files.next(now_us);
+                (files, looked, batch)
             };
             let read = tokio::task::spawn_blocking(read).await;
-            let (back, batch) = read.map_err(|error| Error::Worker { reason: error.to_string() })?;
+            let (back, looked, batch) = read.map_err(|error| Error::Worker { reason: error.to_string() })?;
             files = back;
             if looks {
                 looked_us = Some(now_us);
                 self.measure(&files);
             }
-            let batch = batch.unwrap_or_else(|error| {
-                if !was_unreadable {
-                    tracing::warn!(tail = self.name, path = %self.path.display(), %error, "cannot be read; trying on");
-                }
-                was_unreadable = true;
-                None
-            });
-            was_unreadable &= batch.is_none();
+            // The directory as a whole; what is wrong with one file is told of that.
+            if let Err(error) = &looked
+                && !was_unreadable
+            {
+                tracing::warn!(tail = self.name, path = %self.path.display(), %error, "cannot be read; trying on");
+            }
+            if looks {
+                was_unreadable = looked.is_err();
+            }
             let notices = files.take_notices();
             if batch.is_none() && notices.is_empty() {
                 puller.pause(TAIL_POLL_MS).await;

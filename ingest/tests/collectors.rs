@@ -14,6 +14,9 @@ mod child;
 mod kafka;
 #[path = "collectors/log.rs"]
 mod log;
+#[cfg(feature = "kafka")]
+#[path = "collectors/secured.rs"]
+mod secured;
 #[path = "collectors/tail.rs"]
 mod tail;
 

@@ -348,6 +348,19 @@ impl Log {
         Ok(of_source.collect())
     }
 
+    /// How many cursors more this log takes.
+    pub fn cursor_room(&self) -> usize {
+        schemas::limits::CURSORS_LOG_MAX.saturating_sub(lock(&self.state.sequencer).cursors.len())
+    }
+
+    /// Whether the store takes anything at all; what an append would say of it.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`], [`Error::Tampered`]: nothing more is written until a restart.
+    pub fn check_writable(&self) -> Result<()> {
+        self.shared.check_writable()
+    }
+
     /// The log as it is now.
     pub fn snapshot(&self) -> LogSnapshot {
         self.state.snapshot()

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use rdkafka::Message;
-use rdkafka::message::BorrowedMessage;
+use rdkafka::message::{BorrowedHeaders, BorrowedMessage, OwnedHeaders};
 use schemas::limits::{CURSORS_APPEND_MAX, PULL_BATCH_BYTES, PULL_BATCH_PARTS_MAX};
 
-use super::context::Change;
+use super::context::{Assigned, Change};
+use super::examine::digest_of;
+use super::place::{Mark, Place};
 
 /// One partition of one topic.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,24 +18,52 @@ pub(super) struct Partition {
 }
 
 /// One record.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct Record {
-    pub(super) offset: i64,
+    pub(super) mark: Mark,
     pub(super) key: Option<Vec<u8>>,
-    pub(super) payload: Vec<u8>,
+    pub(super) payload: Option<Vec<u8>>,
+    pub(super) headers: Option<OwnedHeaders>,
+}
+
+impl Record {
+    /// Its value; of none, nothing.
+    pub(super) fn value(&self) -> &[u8] {
+        self.payload.as_deref().unwrap_or_default()
+    }
+
+    fn bytes(&self) -> usize {
+        self.value().len() + self.key.as_ref().map_or(0, Vec::len)
+    }
 }
 
 /// What is read of one partition.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Reading {
-    /// Where it was assigned; none for where the group was, or the beginning.
-    pub(super) assigned_at: Option<i64>,
-    /// Whether nothing has come of it since it was assigned.
-    pub(super) is_fresh: bool,
-    /// Whether offsets fell: the topic was made anew while it was read.
-    pub(super) has_fallen: bool,
+    /// Where it was assigned.
+    pub(super) place: Place,
+    /// The last offset that came.
     last: Option<i64>,
     pub(super) records: Vec<Record>,
+}
+
+/// What is to be on record before anything else is recorded of a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) partition: Partition,
+    pub(super) what: &'static str,
+    pub(super) more: serde_json::Value,
+    /// The cursor as it was, and where it is now.
+    pub(super) step: Option<(Option<String>, Place)>,
+}
+
+/// What became of the assignment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Changed {
+    Nothing,
+    Something,
+    /// The client has to begin again.
+    Lost(String),
 }
 
 /// The batch that is being collected.
@@ -41,8 +71,11 @@ pub(super) struct Reading {
 pub(super) struct Buffer {
     /// Partitions that are assigned.
     readings: BTreeMap<Partition, Reading>,
+    told: Vec<Told>,
     bytes: usize,
     count: usize,
+    /// Records that came again, since this was last asked for.
+    repeated: u64,
 }
 
 impl Buffer {
@@ -51,29 +84,51 @@ impl Buffer {
     ///
     /// # Errors
     /// What the client said.
-    pub(super) fn change(&mut self, changes: Vec<Change>) -> Result<bool, String> {
-        let has_changed = !changes.is_empty();
+    pub(super) fn change(&mut self, changes: Vec<Change>) -> Result<Changed, String> {
+        let mut changed = if changes.is_empty() { Changed::Nothing } else { Changed::Something };
         for change in changes {
             match change {
-                Change::Assigned(partition, assigned_at) => {
-                    self.drop_records(&partition);
-                    let reading = Reading { assigned_at, is_fresh: true, ..Reading::default() };
-                    self.readings.insert(partition, reading);
+                Change::Assigned(assigned) => {
+                    let Assigned { partition, cursor, place, told } = *assigned;
+                    self.forget(&partition);
+                    if let Some((what, more)) = told {
+                        let step = Some((cursor, place.clone()));
+                        self.told.push(Told { partition: partition.clone(), what, more, step });
+                    }
+                    self.readings.insert(partition, Reading { place, ..Reading::default() });
                 }
-                Change::Revoked(partition) => {
-                    self.drop_records(&partition);
-                    self.readings.remove(&partition);
+                Change::LeftOut(partition, more) => {
+                    self.forget(&partition);
+                    self.told.push(Told { partition, what: "left_out", more, step: None });
                 }
+                Change::Revoked(partition) => self.forget(&partition),
+                Change::Lost(detail) => changed = Changed::Lost(detail),
                 Change::Failed(detail) => return Err(detail),
             }
         }
-        Ok(has_changed)
+        Ok(changed)
+    }
+
+    /// What is to be told now.
+    pub(super) fn take_told(&mut self) -> Vec<Told> {
+        std::mem::take(&mut self.told)
+    }
+
+    /// How many records came again since the last call.
+    pub(super) fn take_repeated(&mut self) -> u64 {
+        std::mem::take(&mut self.repeated)
+    }
+
+    fn forget(&mut self, partition: &Partition) {
+        self.drop_records(partition);
+        self.readings.remove(partition);
+        self.told.retain(|told| told.partition != *partition);
     }
 
     fn drop_records(&mut self, partition: &Partition) {
         if let Some(reading) = self.readings.get_mut(partition) {
             self.count -= reading.records.len();
-            self.bytes -= reading.records.iter().map(|record| record.payload.len()).sum::<usize>();
+            self.bytes -= reading.records.iter().map(Record::bytes).sum::<usize>();
             reading.records.clear();
         }
     }
@@ -82,9 +137,10 @@ impl Buffer {
     pub(super) fn push(&mut self, message: &BorrowedMessage<'_>) {
         let partition = Partition { topic: message.topic().to_string(), number: message.partition() };
         let record = Record {
-            offset: message.offset(),
+            mark: Mark { offset: message.offset(), digest: digest_of(message) },
             key: message.key().map(<[u8]>::to_vec),
-            payload: message.payload().unwrap_or_default().to_vec(),
+            payload: message.payload().map(<[u8]>::to_vec),
+            headers: message.headers().map(BorrowedHeaders::detach),
         };
         self.take(&partition, record);
     }
@@ -92,10 +148,14 @@ impl Buffer {
     fn take(&mut self, partition: &Partition, record: Record) {
         // Of a partition that is not ours any more: its next owner reads it.
         let Some(reading) = self.readings.get_mut(partition) else { return };
-        self.bytes += record.payload.len();
+        // Whatever the client does: what came once is not taken again.
+        if reading.last.is_some_and(|last| record.mark.offset <= last) {
+            self.repeated += 1;
+            return;
+        }
+        self.bytes += record.bytes();
         self.count += 1;
-        reading.has_fallen |= reading.last.is_some_and(|last| record.offset <= last);
-        reading.last = Some(record.offset);
+        reading.last = Some(record.mark.offset);
         reading.records.push(record);
     }
 
@@ -119,9 +179,8 @@ impl Buffer {
             }
             let records = std::mem::take(&mut reading.records);
             self.count -= records.len();
-            self.bytes -= records.iter().map(|record| record.payload.len()).sum::<usize>();
+            self.bytes -= records.iter().map(Record::bytes).sum::<usize>();
             batch.push((partition.clone(), Reading { records, ..reading.clone() }));
-            (reading.is_fresh, reading.has_fallen) = (false, false);
         }
         batch
     }
@@ -136,15 +195,20 @@ mod tests {
     }
 
     fn record(offset: i64) -> Record {
-        Record { offset, key: None, payload: vec![b'x'; 10] }
+        let mark = Mark { offset, digest: [0; 16] };
+        Record { mark, key: None, payload: Some(vec![b'x'; 10]), headers: None }
+    }
+
+    fn assigned(number: i32, next: i64) -> Change {
+        let place = Place::at(next);
+        let partition = partition(number);
+        Change::Assigned(Box::new(Assigned { partition, cursor: None, place, told: None }))
     }
 
     #[test]
     fn what_is_revoked_is_dropped_and_read_again_by_who_comes_next() {
         let mut buffer = Buffer::default();
-        buffer
-            .change(vec![Change::Assigned(partition(0), Some(5)), Change::Assigned(partition(1), None)])
-            .unwrap();
+        assert_eq!(buffer.change(vec![assigned(0, 5), assigned(1, 0)]), Ok(Changed::Something));
         buffer.take(&partition(0), record(5));
         buffer.take(&partition(1), record(0));
         buffer.take(&partition(2), record(0));
@@ -153,23 +217,53 @@ mod tests {
         buffer.take(&partition(0), record(6));
         let batch = buffer.take_batch();
         assert_eq!(batch.len(), 1);
-        assert_eq!(
-            (&batch[0].0, batch[0].1.is_fresh, batch[0].1.records[0].offset),
-            (&partition(1), true, 0)
-        );
+        assert_eq!((&batch[0].0, batch[0].1.records[0].mark.offset), (&partition(1), 0));
         assert!(buffer.is_empty() && buffer.bytes == 0);
         // Assigned again: from where the log is, without what was buffered.
         buffer.take(&partition(1), record(1));
-        buffer.change(vec![Change::Assigned(partition(1), Some(1))]).unwrap();
+        buffer.change(vec![assigned(1, 1)]).unwrap();
         assert!(buffer.is_empty());
+        let lost = Changed::Lost("later".to_string());
+        assert_eq!(buffer.change(vec![Change::Lost("later".to_string())]), Ok(lost));
         assert!(buffer.change(vec![Change::Failed("no".to_string())]).is_err());
+    }
+
+    #[test]
+    fn what_comes_again_is_not_taken_again() {
+        let mut buffer = Buffer::default();
+        buffer.change(vec![assigned(0, 0)]).unwrap();
+        for offset in [0, 1, 2, 1, 2, 0, 3] {
+            buffer.take(&partition(0), record(offset));
+        }
+        let batch = buffer.take_batch();
+        let offsets: Vec<i64> = batch[0].1.records.iter().map(|record| record.mark.offset).collect();
+        assert_eq!((offsets, buffer.take_repeated()), (vec![0, 1, 2, 3], 3));
+        // Nor after the batch was taken.
+        buffer.take(&partition(0), record(3));
+        assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn what_is_to_be_told_goes_with_its_partition() {
+        let mut buffer = Buffer::default();
+        let told = Some(("gap", serde_json::Value::Null));
+        let gap = Assigned { partition: partition(0), cursor: None, place: Place::at(7), told };
+        buffer.change(vec![Change::Assigned(Box::new(gap.clone()))]).unwrap();
+        buffer.change(vec![Change::Revoked(partition(0))]).unwrap();
+        assert_eq!(buffer.take_told(), []);
+        let left_out = Change::LeftOut(partition(1), serde_json::Value::Null);
+        buffer.change(vec![Change::Assigned(Box::new(gap)), left_out]).unwrap();
+        let told: Vec<_> = buffer.take_told().into_iter().map(|told| (told.what, told.step)).collect();
+        assert_eq!(told, [("gap", Some((None, Place::at(7)))), ("left_out", None)]);
+        buffer.take(&partition(1), record(0));
+        assert!(buffer.is_empty(), "nothing is read of it");
     }
 
     #[test]
     fn a_batch_moves_no_more_cursors_than_one_append_may() {
         let mut buffer = Buffer::default();
         for number in 0..i32::try_from(CURSORS_APPEND_MAX).unwrap() + 3 {
-            buffer.change(vec![Change::Assigned(partition(number), None)]).unwrap();
+            buffer.change(vec![assigned(number, 0)]).unwrap();
             buffer.take(&partition(number), record(0));
         }
         assert_eq!(buffer.take_batch().len(), CURSORS_APPEND_MAX);
@@ -177,7 +271,7 @@ mod tests {
         assert!(buffer.is_empty());
         for offset in 0..i64::try_from(PULL_BATCH_PARTS_MAX).unwrap() {
             assert!(!buffer.is_full());
-            buffer.take(&partition(0), record(offset));
+            buffer.take(&partition(0), record(offset + 1));
         }
         assert!(buffer.is_full());
     }

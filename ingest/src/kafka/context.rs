@@ -1,8 +1,11 @@
 //! What the client calls back: partitions that come and go, how far behind each is, what it has to say.
 //!
-//! Partitions are assigned at the log's cursors. The group's own offsets count only where the log has none.
+//! Partitions are assigned where the log's cursors say, once what is there was held against what they are known by. The
+//! group's own offsets count where the log has none, and where another recorder says that it has what lies between.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -10,34 +13,57 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use schemas::CursorName;
+use schemas::limits::{CURSORS_LOG_MAX, KAFKA_ANSWER_TIMEOUT_MS};
+use serde_json::json;
 use store::Log;
 
 use super::COLLECTOR;
 use super::buffer::Partition;
+use super::examine::{Committed, Known, look};
+use super::place::Place;
+
+/// A partition that is read from here on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Assigned {
+    pub(super) partition: Partition,
+    /// The log's cursor when it was looked at.
+    pub(super) cursor: Option<String>,
+    /// Where it is read from.
+    pub(super) place: Place,
+    /// What is to be told of that.
+    pub(super) told: Option<(&'static str, serde_json::Value)>,
+}
 
 /// What happened to the assignment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Change {
-    /// It is read from here on; none for where the group was, or the beginning.
-    Assigned(Partition, Option<i64>),
+    Assigned(Box<Assigned>),
+    /// The log has no room for a cursor of it: it is not read.
+    LeftOut(Partition, serde_json::Value),
     /// Another reads it now.
     Revoked(Partition),
-    /// It could not be taken over.
+    /// It could not be taken over now; in a moment it may be.
+    Lost(String),
+    /// It cannot be taken over.
     Failed(String),
 }
 
 /// The callbacks of one consumer.
 pub(super) struct Context {
     name: String,
+    /// Whose offsets of the group are our own.
+    member: String,
     log: Log,
+    /// For the client that looks at single records.
+    probe: ClientConfig,
     changes: Mutex<Vec<Change>>,
 }
 
 impl Context {
-    pub(super) fn new(name: &str, log: Log) -> Context {
-        Context { name: name.to_string(), log, changes: Mutex::default() }
+    pub(super) fn new(name: &str, member: &str, log: Log, probe: ClientConfig) -> Context {
+        Context { name: name.to_string(), member: member.to_string(), log, probe, changes: Mutex::default() }
     }
 
     /// What has changed since the last call, in order.
@@ -49,34 +75,73 @@ impl Context {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner).push(change);
     }
 
-    /// Where a partition goes on, if the log knows.
-    fn cursor(&self, partition: &Partition) -> Result<Option<i64>, String> {
+    /// The cursor of a partition, if the log has one.
+    fn cursor(&self, partition: &Partition) -> Result<Option<(String, Place)>, String> {
         let name = partition.cursor_name(&self.name).map_err(|error| error.to_string())?;
-        let Some(at) = self.log.cursor(&name) else { return Ok(None) };
-        at.parse().map(Some).map_err(|_| format!("cursor {name} is {at:?}, which is no offset"))
+        let Some(text) = self.log.cursor(&name) else { return Ok(None) };
+        let wrong = |()| format!("cursor {name} is {text:?}, which no recorder of topics wrote");
+        let place = text.parse().map_err(wrong)?;
+        Ok(Some((text, place)))
     }
 
-    fn assign(&self, consumer: &BaseConsumer<Context>, list: &mut TopicPartitionList) -> Result<(), String> {
-        let partitions: Vec<Partition> = partitions(list);
-        for partition in partitions {
-            let at = self.cursor(&partition)?;
-            if let Some(at) = at {
-                list.set_partition_offset(&partition.topic, partition.number, Offset::Offset(at))
-                    .map_err(|error| error.to_string())?;
+    fn assign(&self, consumer: &BaseConsumer<Context>, list: &TopicPartitionList) -> Result<(), Change> {
+        let lost = |error: KafkaError| Change::Lost(error.to_string());
+        let timeout = Duration::from_millis(KAFKA_ANSWER_TIMEOUT_MS);
+        let offsets = consumer.committed_offsets(list.clone(), timeout).map_err(lost)?;
+        let mut room = self.log.cursor_room();
+        let mut known: BTreeMap<Partition, (Option<String>, Known)> = BTreeMap::new();
+        for element in offsets.elements() {
+            element.error().map_err(lost)?;
+            let partition = Partition { topic: element.topic().to_string(), number: element.partition() };
+            let (cursor, own) = self.cursor(&partition).map_err(Change::Failed)?.unzip();
+            if own.is_none() && room == 0 {
+                self.leave_out(partition);
+                continue;
             }
-            tracing::info!(
-                kafka = self.name,
-                topic = partition.topic,
-                partition = partition.number,
-                at,
-                "assigned"
-            );
-            self.changed(Change::Assigned(partition, at));
+            room -= usize::from(own.is_none());
+            known.insert(partition, (cursor, Known { own, committed: Committed::of(&element) }));
         }
-        consumer.assign(list).map_err(|error| error.to_string())
+        let wanted =
+            known.iter().map(|(partition, (_, known))| (partition.clone(), known.places(&self.member)));
+        let wanted = wanted.filter(|(_, places)| !places.is_empty()).collect();
+        let found = look(consumer, &self.probe, &wanted).map_err(Change::Lost)?;
+        let mut taken = TopicPartitionList::new();
+        let mut changes = Vec::new();
+        for (partition, (cursor, known)) in known {
+            let judged = found.get(&partition).and_then(|found| known.judge(&self.member, found));
+            let offset =
+                judged.as_ref().map_or(Offset::Beginning, |judged| Offset::Offset(judged.place.next));
+            taken.add_partition_offset(&partition.topic, partition.number, offset).map_err(lost)?;
+            let (place, told) = judged.map_or((Place::default(), None), |judged| (judged.place, judged.told));
+            let (topic, number, next) = (&partition.topic, partition.number, place.next);
+            match &told {
+                None => tracing::info!(kafka = self.name, topic, partition = number, next, "assigned"),
+                Some((what, more)) => tracing::warn!(
+                    kafka = self.name, topic, partition = number, next, what, %more, "assigned elsewhere than it was"
+                ),
+            }
+            changes.push(Change::Assigned(Box::new(Assigned { partition, cursor, place, told })));
+        }
+        changes.into_iter().for_each(|change| self.changed(change));
+        consumer.assign(&taken).map_err(|error| Change::Failed(error.to_string()))?;
+        // What was paused when it was taken from us would stay so when it comes back.
+        consumer.resume(&taken).map_err(|error| Change::Failed(error.to_string()))
     }
 
-    fn revoke(&self, consumer: &BaseConsumer<Context>, list: &TopicPartitionList) -> Result<(), String> {
+    fn leave_out(&self, partition: Partition) {
+        let Partition { topic, number } = &partition;
+        tracing::error!(
+            kafka = self.name,
+            topic,
+            partition = number,
+            "the log has {CURSORS_LOG_MAX} cursors: this partition is not read"
+        );
+        metrics::counter!("tacho_kafka_left_out_total", "kafka" => self.name.clone()).increment(1);
+        let more = json!({ "status": "error", "cursors_max": CURSORS_LOG_MAX });
+        self.changed(Change::LeftOut(partition, more));
+    }
+
+    fn revoke(&self, consumer: &BaseConsumer<Context>, list: &TopicPartitionList) -> Result<(), Change> {
         for partition in partitions(list) {
             tracing::info!(
                 kafka = self.name,
@@ -86,7 +151,11 @@ impl Context {
             );
             self.changed(Change::Revoked(partition));
         }
-        consumer.unassign().map_err(|error| error.to_string())
+        // The client keeps a pause beyond the assignment that it was for.
+        if let Err(error) = consumer.resume(list) {
+            tracing::debug!(kafka = self.name, %error, "what is revoked was not resumed");
+        }
+        consumer.unassign().map_err(|error| Change::Failed(error.to_string()))
     }
 }
 
@@ -102,8 +171,8 @@ impl ConsumerContext for Context {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, list),
             _ => self.revoke(consumer, list),
         };
-        if let Err(detail) = done {
-            self.changed(Change::Failed(detail));
+        if let Err(change) = done {
+            self.changed(change);
         }
     }
 
@@ -117,7 +186,21 @@ impl ConsumerContext for Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(kafka = self.name, ?level, facility, message, "client");
+        use RDKafkaLogLevel::{Alert, Critical, Debug, Emerg, Error, Info, Notice, Warning};
+        // Where reading goes on is ours to say: the client never should.
+        if facility == "OFFSET" {
+            metrics::counter!("tacho_kafka_offset_resets_total", "kafka" => self.name.clone()).increment(1);
+        }
+        match level {
+            // `error` says the same.
+            _ if facility == "FAIL" => tracing::debug!(kafka = self.name, facility, message, "client"),
+            Emerg | Alert | Critical | Error => {
+                tracing::error!(kafka = self.name, facility, message, "client");
+            }
+            Warning => tracing::warn!(kafka = self.name, facility, message, "client"),
+            Notice | Info => tracing::info!(kafka = self.name, facility, message, "client"),
+            Debug => tracing::debug!(kafka = self.name, facility, message, "client"),
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
@@ -133,8 +216,8 @@ impl ClientContext for Context {
                     continue;
                 }
                 let partition = Partition { topic: topic.clone(), number };
-                let Ok(Some(at)) = self.cursor(&partition) else { continue };
-                let lag = of_partition.hi_offset.saturating_sub(at).max(0);
+                let Ok(Some((_, at))) = self.cursor(&partition) else { continue };
+                let lag = of_partition.hi_offset.saturating_sub(at.next).max(0);
                 let labels = [
                     ("kafka", self.name.clone()),
                     ("topic", topic.clone()),

@@ -152,12 +152,28 @@ impl Kafka {
             .set("session.timeout.ms", KAFKA_SESSION_TIMEOUT_MS.to_string())
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
-            // Where the log has no cursor and the group no offset; and where an offset is gone.
-            .set("auto.offset.reset", "earliest")
+            // Where an offset is gone the client is not to say where reading goes on.
+            .set("auto.offset.reset", "error")
             .set("partition.assignment.strategy", "range,roundrobin")
             .set("isolation.level", "read_committed")
             .set("statistics.interval.ms", KAFKA_LAG_INTERVAL_MS.to_string())
             .set("queued.max.messages.kbytes", KAFKA_AHEAD_KB.to_string());
+        Ok(config)
+    }
+
+    /// For looking at single records, beside the group.
+    pub(super) fn probe(&self) -> Result<ClientConfig, Error> {
+        let mut config = self.client()?;
+        config
+            .set("group.id", &self.group)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("enable.partition.eof", "true")
+            .set("auto.offset.reset", "error")
+            .set("isolation.level", "read_committed")
+            // One record of each is asked for, but whole batches come.
+            .set("queued.min.messages", "1")
+            .set("fetch.message.max.bytes", "16384");
         Ok(config)
     }
 
@@ -246,6 +262,9 @@ mod tests {
             (Some("hunter2"), Some("sasl_ssl"))
         );
         assert!(!format!("{kafka:?}").contains("hunter2"));
+        for config in [config, kafka.probe().unwrap()] {
+            assert_eq!(config.get("auto.offset.reset"), Some("error"), "the client begins nothing anew");
+        }
         let tls = Tls { ca: Some(dir.path().join("none.pem")), ..Tls::default() };
         let missing = Kafka { tls: Some(tls), ..kafka }.consumer("m").unwrap_err().to_string();
         assert!(missing.contains("none.pem"), "{missing}");

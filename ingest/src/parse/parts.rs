@@ -21,6 +21,8 @@ use crate::scan::Scanner;
 pub(crate) struct Parts {
     pub(crate) bytes: Vec<u8>,
     pub(crate) ranges: Vec<Range<usize>>,
+    /// What the first value of each part is known by where it has no id of its own; none where parts are not known.
+    ids: Vec<String>,
 }
 
 impl Parts {
@@ -29,6 +31,12 @@ impl Parts {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(part);
         self.ranges.push(start..self.bytes.len());
+    }
+
+    /// Appends a part that can be told again; all of them or none are pushed so.
+    pub(crate) fn push_known(&mut self, part: &[u8], id: String) {
+        self.push(part);
+        self.ids.push(id);
     }
 
     /// The part at `at`; empty for none.
@@ -81,12 +89,18 @@ pub(crate) fn parse_parts(
     let mut refused = Vec::new();
     let mut position = 0;
     for part in 0..parts.ranges.len() {
-        parser.part(parts.get(part), part, &mut position, &mut refused)?;
+        parser.part((parts.get(part), parts.ids.get(part)), part, &mut position, &mut refused)?;
     }
     let received = position as u64 + parser.more;
     parser.context = &canonical;
+    let mut random = blake3::Hasher::new_keyed(&context.seed).update(b"ids of notices").finalize_xof();
     for (part, event) in (parts.ranges.len()..).zip(own) {
-        parser.part(event.as_bytes(), part, &mut position, &mut refused)?;
+        // The last part's id is not theirs.
+        let mut id = [0; 16];
+        random.fill(&mut id);
+        let id =
+            (!parts.ids.is_empty()).then(|| uuid::Builder::from_random_bytes(id).into_uuid().to_string());
+        parser.part((event.as_bytes(), id.as_ref()), part, &mut position, &mut refused)?;
     }
     Ok(ParsedParts { draft: parser.drafter.finish()?, refused, received })
 }
@@ -94,7 +108,7 @@ pub(crate) fn parse_parts(
 impl Parser<'_> {
     fn part(
         &mut self,
-        bytes: &[u8],
+        (bytes, id): (&[u8], Option<&String>),
         part: usize,
         position: &mut usize,
         refused: &mut Vec<Refused>,
@@ -103,6 +117,9 @@ impl Parser<'_> {
         let mut splitter = Splitter::new(bytes, 1);
         let mut values = 0;
         while let Some(piece) = splitter.next(&mut scanner) {
+            if let Some(id) = id {
+                self.drafter.know(if values == 0 { id.clone() } else { format!("{id}.{values}") });
+            }
             let outcome = match piece {
                 _ if values == BODY_VALUES_MAX => {
                     let detail =

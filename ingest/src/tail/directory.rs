@@ -1,6 +1,7 @@
 //! What lies in the directory of a pattern, and which of it is meant.
 
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::position::{Identity, modified_us};
@@ -29,6 +30,15 @@ pub(super) struct Seen {
     pub(super) is_rotated_name: bool,
 }
 
+/// What a look at the directory found.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    /// Every regular file.
+    pub(super) seen: Vec<Seen>,
+    /// What is meant by its name and cannot be looked at.
+    pub(super) unreadable: Vec<(PathBuf, io::Error)>,
+}
+
 impl Pattern {
     pub(super) fn new(path: &Path) -> Result<Pattern, Error> {
         let wrong = |detail: &str| Error::Source { detail: format!("path {}: {detail}", path.display()) };
@@ -47,41 +57,48 @@ impl Pattern {
         !self.name.contains(['*', '?'])
     }
 
-    /// Every regular file of the directory.
-    pub(super) fn list(&self) -> io::Result<Vec<Seen>> {
-        let mut found = Vec::new();
+    /// What is in the directory. What is wrong with one file is no other's.
+    pub(super) fn list(&self) -> io::Result<Listing> {
+        let mut found = Listing::default();
         for entry in std::fs::read_dir(&self.directory)? {
             let entry = entry?;
             let name = entry.file_name();
-            let Some(name) = name.to_str() else { continue };
+            let is_meant = is_match(self.name.as_bytes(), name.as_bytes());
+            let is_rotated_name = self.is_rotated_name(name.as_bytes());
             let path = entry.path();
             let metadata = match std::fs::metadata(&path) {
                 Ok(metadata) => metadata,
                 // Gone between two looks, or a link to nothing.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(error),
+                Err(error) => {
+                    if is_meant || is_rotated_name {
+                        found.unreadable.push((path, error));
+                    }
+                    continue;
+                }
             };
             if metadata.is_file() {
-                found.push(Seen {
-                    identity: Identity::of(&metadata),
-                    bytes: metadata.len(),
-                    modified_us: modified_us(&metadata),
-                    is_meant: is_match(self.name.as_bytes(), name.as_bytes()),
-                    is_rotated_name: self.is_rotated_name(name),
-                    path,
-                });
+                let (identity, modified_us) = (Identity::of(&metadata), modified_us(&metadata));
+                let bytes = metadata.len();
+                found.seen.push(Seen { path, identity, bytes, modified_us, is_meant, is_rotated_name });
             }
         }
-        found.sort_by(|a, b| (a.modified_us, &a.path).cmp(&(b.modified_us, &b.path)));
+        found.seen.sort_by(|a, b| (a.modified_us, &a.path).cmp(&(b.modified_us, &b.path)));
         Ok(found)
     }
 
-    /// `<name>.1`, `<name>-20261129`, and not packed.
-    fn is_rotated_name(&self, name: &str) -> bool {
-        let Some(rest) = name.strip_prefix(&self.name) else { return false };
-        rest.starts_with(['.', '-'])
-            && rest.contains(|letter: char| letter.is_ascii_digit())
-            && !PACKED.iter().any(|ending| rest.ends_with(ending))
+    /// A name that is meant and then `.1`, `-20261129`, and not packed.
+    fn is_rotated_name(&self, name: &[u8]) -> bool {
+        if PACKED.iter().any(|ending| name.ends_with(ending.as_bytes())) {
+            return false;
+        }
+        let is_split = |at: usize| {
+            let (before, rest) = name.split_at(at);
+            matches!(rest.first(), Some(b'.' | b'-'))
+                && rest.iter().any(u8::is_ascii_digit)
+                && is_match(self.name.as_bytes(), before)
+        };
+        (1..name.len()).any(is_split)
     }
 }
 
@@ -137,7 +154,17 @@ mod tests {
             ("a.jsonl.bak", false),
             ("b", false),
         ] {
-            assert_eq!(pattern.is_rotated_name(name), is_rotated, "{name}");
+            assert_eq!(pattern.is_rotated_name(name.as_bytes()), is_rotated, "{name}");
+        }
+        let pattern = Pattern::new(Path::new("/var/log/*.jsonl")).unwrap();
+        for (name, is_rotated) in [
+            ("agent-1.jsonl.1", true),
+            ("agent.jsonl-20261129", true),
+            ("agent-1.jsonl", false),
+            ("agent.jsonl.1.zst", false),
+            ("agent.log.1", false),
+        ] {
+            assert_eq!(pattern.is_rotated_name(name.as_bytes()), is_rotated, "{name}");
         }
         assert!(Pattern::new(Path::new("/var/*/a.jsonl")).is_err());
         assert!(Pattern::new(Path::new("/")).is_err());

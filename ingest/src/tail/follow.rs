@@ -5,53 +5,33 @@
 //! - Copied and truncated: the copy begins as what was read, and goes on where the file was; the file begins anew.
 //! - Renamed again while nobody looked: files with a rotated name that were written after the newest one known.
 //!
+//! Files that begin alike
+//! - One that is no longer than another and begins as all that was read of that one waits as its copy; it is held against the
+//!   other again as either goes on.
+//!
+//! What is wrong with one file is told, once, and holds up no other.
+//!
 //! A file that began anew without a copy may have had lines that nobody read: a notice says so.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use schemas::CursorName;
-use schemas::limits::{CURSORS_APPEND_MAX, TAIL_FILES_MAX, TAIL_HEAD_BYTES, TAIL_LINGER_MS};
+use schemas::limits::{CURSORS_APPEND_MAX, CURSORS_LOG_MAX, TAIL_FILES_MAX, TAIL_HEAD_BYTES};
 use serde_json::json;
 use store::Cursor;
 
 use super::COLLECTOR;
-use super::directory::{Pattern, Seen};
-use super::lines::{Lines, Reader};
-use super::position::{Head, Identity, Position, begin_the_same};
+use super::copies::{Copies, Copy, Inherited, Start};
+use super::directory::{Listing, Pattern, Seen};
+use super::file::{Batch, Followed, open};
+use super::lines::Reader;
+use super::position::{Identity, Position, begin_the_same, comparable};
 use crate::error::Error;
 use crate::pull::Notice;
-
-/// One file.
-#[derive(Debug)]
-struct Followed {
-    identity: Identity,
-    path: PathBuf,
-    file: File,
-    position: Position,
-    reader: Reader,
-    /// Whether its name is one that is meant; else it was rotated away.
-    is_named: bool,
-    /// It began anew; what copied it is looked for before its position is forgotten.
-    is_anew: bool,
-    /// Rotated away and read to its end.
-    is_finished: bool,
-    /// Size and time of change when there was nothing more to read.
-    settled: Option<(u64, i64, i64)>,
-    changed_us: i64,
-}
-
-/// The next lines of a file.
-#[derive(Debug)]
-pub(super) struct Batch {
-    identity: Identity,
-    pub(super) path: PathBuf,
-    pub(super) lines: Lines,
-    to: Position,
-}
 
 /// All files of one tail.
 #[derive(Debug)]
@@ -62,8 +42,11 @@ pub(super) struct Files {
     /// The log's cursors.
     known: BTreeMap<Identity, String>,
     followed: Vec<Followed>,
-    /// Copies, and whether they hold nothing that was not read; the others are looked at again when something begins anew.
-    copies: BTreeMap<Identity, bool>,
+    copies: Copies,
+    /// Files that cannot be read, and why; each is told once.
+    unreadable: BTreeMap<PathBuf, String>,
+    /// How many cursors more the log takes.
+    room: usize,
     /// Cursors that move with the next append, whichever it is.
     pending: Vec<(Identity, Option<Position>)>,
     notices: Vec<Notice>,
@@ -84,7 +67,9 @@ impl Files {
             line_bytes_max,
             known: BTreeMap::new(),
             followed: Vec::new(),
-            copies: BTreeMap::new(),
+            copies: Copies::default(),
+            unreadable: BTreeMap::new(),
+            room: usize::MAX,
             pending: Vec::new(),
             notices: Vec::new(),
             turn: 0,
@@ -134,9 +119,34 @@ impl Files {
         self.followed.len()
     }
 
-    /// Looks what is in the directory now.
-    pub(super) fn look(&mut self, now_us: i64) -> io::Result<()> {
-        let seen = self.pattern.list()?;
+    /// The log takes so many cursors more.
+    pub(super) fn set_room(&mut self, room: usize) {
+        self.room = room;
+    }
+
+    /// Tells that a file cannot be read, where that is not told yet.
+    fn trouble(&mut self, path: &Path, why: String) {
+        if self.unreadable.get(path) == Some(&why) {
+            return;
+        }
+        let target = path.display().to_string();
+        tracing::warn!(tail = self.name, path = target, why, "a file cannot be read; the others go on");
+        metrics::counter!("tacho_tail_unreadable_total", "tail" => self.name.clone()).increment(1);
+        let more = json!({ "status": "error", "error_class": "io", "reason": why });
+        self.notices.push(Notice { what: "unreadable", target, more });
+        self.unreadable.insert(path.to_path_buf(), why);
+    }
+
+    /// Looks what is in the directory now; `wall_us` is the time of day.
+    pub(super) fn look(&mut self, now_us: i64, wall_us: i64) -> io::Result<()> {
+        let Listing { seen, unreadable } = self.pattern.list()?;
+        self.unreadable.retain(|path, _| {
+            unreadable.iter().any(|(other, _)| other == path) || seen.iter().any(|seen| seen.path == *path)
+        });
+        for (path, error) in unreadable {
+            self.trouble(&path, error.to_string());
+        }
+        self.copies.keep_unchanged(&seen, &self.positions());
         self.is_urgent = false;
         for followed in &mut self.followed {
             let names = || seen.iter().filter(|seen| seen.identity == followed.identity);
@@ -151,19 +161,19 @@ impl Files {
         }
         // What the log knows comes first: a copy is told by the file that it was made of.
         self.follow_all(&seen, now_us, |files, seen| {
-            files.known.contains_key(&seen.identity).then_some(Start::Anywhere)
-        })?;
+            files.position(seen.identity).is_some().then_some(Start::Anywhere)
+        });
         let is_any_anew = self.followed.iter().any(|followed| followed.is_anew);
         if is_any_anew {
-            self.copies.retain(|_, is_spent| *is_spent);
+            self.copies.keep_spent();
         }
         self.follow_all(&seen, now_us, |_, seen| {
             let is_perhaps_copy = is_any_anew && seen.is_rotated_name;
             if seen.is_meant { Some(Start::Anywhere) } else { is_perhaps_copy.then_some(Start::Inherited) }
-        })?;
+        });
         // Files that were rotated away while nobody looked: written since the last look. One that grows may be a copy that is
         // being made.
-        let from_us = self.looked_us[0];
+        let from_us = self.looked_us[0].map(|us| us.min(wall_us));
         let is_new = |seen: &Seen| {
             seen.is_rotated_name
                 && seen.bytes > 0
@@ -174,71 +184,70 @@ impl Files {
         };
         self.follow_all(&seen, now_us, |files, seen| {
             (is_new(seen) && is_at_rest(files, seen)).then_some(Start::Anywhere)
-        })?;
+        });
         let is_complete = seen.iter().all(|seen| {
             let is_wanted = seen.is_meant || self.known.contains_key(&seen.identity) || is_new(seen);
             !is_wanted || self.is_settled(seen)
         });
         if is_complete {
-            // A listing may miss a file that is just being renamed: what counts is the look before.
-            let newest_us = seen.iter().map(|seen| seen.modified_us).max();
+            // A listing may miss a file that is just being renamed: what counts is the look before. Nothing was written
+            // later than now, whatever a file says.
+            let is_ours = |seen: &&Seen| {
+                seen.is_meant || seen.is_rotated_name || self.known.contains_key(&seen.identity)
+            };
+            let newest_us = seen.iter().filter(is_ours).map(|seen| seen.modified_us.min(wall_us)).max();
             self.looked_us = [self.looked_us[1].or(newest_us), newest_us];
         }
-        self.before = seen.iter().map(|seen| (seen.identity, (seen.bytes, seen.modified_us))).collect();
         self.begin_anew();
-        self.let_go(&seen)
+        self.let_go(&seen);
+        self.before = seen.iter().map(|seen| (seen.identity, (seen.bytes, seen.modified_us))).collect();
+        Ok(())
     }
 
     /// Follows the files that `which` names and that are not followed yet.
-    fn follow_all(
-        &mut self,
-        seen: &[Seen],
-        now_us: i64,
-        which: impl Fn(&Files, &Seen) -> Option<Start>,
-    ) -> io::Result<()> {
-        for seen in seen {
-            let Some(start) = which(self, seen).filter(|_| !self.is_settled(seen)) else { continue };
+    fn follow_all(&mut self, seen: &[Seen], now_us: i64, which: impl Fn(&Files, &Seen) -> Option<Start>) {
+        for at in seen {
+            let Some(start) = which(self, at).filter(|_| !self.is_settled(at)) else { continue };
             if self.followed.len() >= TAIL_FILES_MAX {
                 tracing::warn!(tail = self.name, "more than {TAIL_FILES_MAX} files: the others wait");
                 break;
             }
-            self.follow(seen, start, now_us)?;
+            match self.follow(at, seen, start, now_us) {
+                Ok(true) => drop(self.unreadable.remove(&at.path)),
+                Ok(false) => {}
+                Err(error) => self.trouble(&at.path, error.to_string()),
+            }
         }
-        Ok(())
     }
 
-    fn follow(&mut self, seen: &Seen, start: Start, now_us: i64) -> io::Result<()> {
-        let file = match File::open(&seen.path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
-        };
+    /// Follows `seen`, one of `all`, if it is to be; whether it is now.
+    fn follow(&mut self, seen: &Seen, all: &[Seen], start: Start, now_us: i64) -> io::Result<bool> {
+        let Some(file) = open(&seen.path)? else { return Ok(false) };
         // Another file has taken the name since.
         if Identity::of(&file.metadata()?) != seen.identity {
             self.is_urgent = true;
-            return Ok(());
+            return Ok(false);
         }
         // The inode of a file that was let go may have been used again.
-        let known = self.known.get(&seen.identity).filter(|_| !self.is_forgotten(seen.identity));
-        let known = known.and_then(|value| value.parse::<Position>().ok());
+        let known = self.position(seen.identity);
         let position = match known {
             Some(position) => position,
-            None => match self.inherited(&file, seen.is_meant)? {
-                Inherited::Nothing if start == Start::Inherited => return Ok(()),
+            None => match self.inherited(&file, seen, all)? {
+                Inherited::Nothing if start == Start::Inherited => return Ok(false),
                 // Until one of them goes on otherwise.
-                Inherited::IsPerhapsCopy => return Ok(()),
+                Inherited::IsPerhapsCopy => return Ok(false),
+                Inherited::Nothing if self.fresh() >= self.room => {
+                    self.trouble(&seen.path, format!("the log has {CURSORS_LOG_MAX} cursors already"));
+                    return Ok(false);
+                }
                 Inherited::Nothing => {
                     // Known from the next append on, whatever becomes of its name.
                     self.pending.push((seen.identity, Some(Position::default())));
                     Position::default()
                 }
-                Inherited::IsCopy => {
-                    self.copies.insert(seen.identity, false);
-                    return Ok(());
-                }
-                Inherited::IsOldCopy => {
-                    self.copies.insert(seen.identity, true);
-                    return Ok(());
+                Inherited::IsCopy(copy) => {
+                    self.copies.insert(seen.identity, copy);
+                    return Ok(false);
                 }
                 Inherited::From(identity, position) => {
                     self.pending.push((seen.identity, Some(position)));
@@ -262,7 +271,15 @@ impl Files {
             settled: None,
             changed_us: now_us,
         });
-        Ok(())
+        Ok(true)
+    }
+
+    /// Cursors that the log does not have yet.
+    fn fresh(&self) -> usize {
+        let is_fresh = |(identity, to): &&(Identity, Option<Position>)| {
+            to.is_some() && !self.known.contains_key(identity)
+        };
+        self.pending.iter().filter(is_fresh).count()
     }
 
     /// Where every file is, followed or not.
@@ -273,10 +290,17 @@ impl Files {
         positions
     }
 
-    /// Whether a file is followed, or known to be a copy.
+    /// Where the log has a file.
+    fn position(&self, identity: Identity) -> Option<Position> {
+        self.known.get(&identity).filter(|_| !self.is_forgotten(identity))?.parse().ok()
+    }
+
+    /// Whether a file needs no look: it is followed, a copy, or was rotated away and read to its end.
     fn is_settled(&self, seen: &Seen) -> bool {
-        self.copies.contains_key(&seen.identity)
+        let is_read = |position: Position| !seen.is_meant && position.offset == seen.bytes;
+        self.copies.contains(seen.identity)
             || self.followed.iter().any(|followed| followed.identity == seen.identity)
+            || self.position(seen.identity).is_some_and(is_read)
     }
 
     fn is_forgotten(&self, identity: Identity) -> bool {
@@ -284,27 +308,42 @@ impl Files {
     }
 
     /// Whether a file that the log does not know goes on where another was: it begins with the same bytes.
-    fn inherited(&self, file: &File, is_meant: bool) -> io::Result<Inherited> {
-        for (identity, position) in self.positions() {
-            if !position.head.is_known() || self.is_forgotten(identity) {
+    fn inherited(&self, file: &File, seen: &Seen, all: &[Seen]) -> io::Result<Inherited> {
+        let bytes = file.metadata()?.len();
+        let is_there = |identity: Identity| all.iter().any(|other| other.identity == identity);
+        for (of, position) in self.positions() {
+            if !position.head.is_known() || self.is_forgotten(of) {
                 continue;
             }
-            let original = self.followed.iter().find(|followed| followed.identity == identity);
+            let copy = |is_spent| {
+                let compared = comparable(position.offset, bytes);
+                Inherited::IsCopy(Copy { of, is_spent, compared, bytes })
+            };
+            let original = self.followed.iter().find(|followed| followed.identity == of);
             let intact = match original {
                 Some(original) if position.is_in(&original.file)? => Some(&original.file),
                 _ => None,
             };
             match intact {
                 // What has the very name is no copy, however it begins.
-                Some(_) if is_meant && self.pattern.is_one_name() => {}
-                // One that is being made may be shorter than what a file is known by.
-                Some(original) if begin_the_same(original, file, position.offset)? => {
-                    let compared = position.offset.min(file.metadata()?.len());
-                    let is_sure = compared >= TAIL_HEAD_BYTES;
-                    return Ok(if is_sure { Inherited::IsCopy } else { Inherited::IsPerhapsCopy });
+                Some(_) if seen.is_meant && self.pattern.is_one_name() => {}
+                Some(original) => {
+                    // Nor is what goes on where the other ends.
+                    let is_longer = bytes > original.metadata()?.len();
+                    if !is_longer && begin_the_same(original, file, position.offset)? {
+                        // One that is being made may be shorter than what a file is known by.
+                        let is_sure = position.offset.min(bytes) >= TAIL_HEAD_BYTES;
+                        return Ok(if is_sure { copy(false) } else { Inherited::IsPerhapsCopy });
+                    }
+                    // It was truncated while it was looked at.
+                    if !position.is_in(original)? {
+                        return Ok(Inherited::IsPerhapsCopy);
+                    }
                 }
-                None if position.is_in(file)? => return Ok(Inherited::From(identity, position)),
-                None if position.head.begins(file)? => return Ok(Inherited::IsOldCopy),
+                // Of one that was read to its end and lies there still.
+                None if original.is_none() && is_there(of) && position.is_in(file)? => return Ok(copy(true)),
+                None if position.is_in(file)? => return Ok(Inherited::From(of, position)),
+                None if position.head.begins(file)? => return Ok(copy(true)),
                 _ => {}
             }
         }
@@ -333,46 +372,68 @@ impl Files {
         }
     }
 
-    /// Files that were read to their end and removed. A listing may miss one that is being renamed, so the file itself is
-    /// asked; only where there are too many do others go that are not there.
-    fn let_go(&mut self, seen: &[Seen]) -> io::Result<()> {
+    /// Files that were rotated away and read to their end are not held open; cursors of those that are gone are forgotten.
+    fn let_go(&mut self, seen: &[Seen]) {
         for at in (0..self.followed.len()).rev() {
-            let Some(followed) = self.followed.get(at).filter(|followed| followed.is_finished) else {
-                continue;
-            };
-            if followed.file.metadata()?.nlink() == 0 {
-                let followed = self.followed.remove(at);
+            let is_over = |followed: &&Followed| followed.is_finished && !followed.is_named;
+            let Some(followed) = self.followed.get(at).filter(is_over) else { continue };
+            // A listing may miss one that is being renamed, so the file itself is asked.
+            if followed.file.metadata().is_ok_and(|metadata| metadata.nlink() == 0) {
                 self.pending.push((followed.identity, None));
             }
+            self.followed.remove(at);
         }
-        if self.known.len() > TAIL_FILES_MAX {
-            for identity in self.known.keys() {
-                let is_followed = self.followed.iter().any(|followed| followed.identity == *identity);
-                let is_there = seen.iter().any(|seen| seen.identity == *identity);
-                let is_pending = self.pending.iter().any(|(pending, _)| pending == identity);
-                if !is_followed && !is_there && !is_pending {
-                    self.pending.push((*identity, None));
-                }
-            }
+        let there: BTreeMap<Identity, &Seen> = seen.iter().map(|seen| (seen.identity, seen)).collect();
+        // Where nothing is there that is known, the directory may be another; and one look is not enough.
+        if self.before.is_empty() || !self.known.keys().any(|identity| there.contains_key(identity)) {
+            return;
         }
-        Ok(())
+        let idle = |files: &Files, identity: &Identity| {
+            !files.is_forgotten(*identity)
+                && !files.followed.iter().any(|followed| followed.identity == *identity)
+        };
+        let is_gone = |identity: &&Identity| {
+            !there.contains_key(identity) && !self.before.contains_key(identity) && idle(self, identity)
+        };
+        let gone: Vec<Identity> = self.known.keys().filter(is_gone).copied().collect();
+        let leaving = self.known.keys().filter(|identity| self.is_forgotten(**identity)).count();
+        let excess = self.known.len().saturating_sub(leaving + gone.len()).saturating_sub(TAIL_FILES_MAX);
+        // In the order in which they were written; what is no older than the look that the log knows of would be new without
+        // its cursor.
+        let positions = self.known.values().filter_map(|value| value.parse::<Position>().ok());
+        let looked_us = positions.map(|position| position.looked_us).max().unwrap_or(0);
+        let is_read = |seen: &&Seen| {
+            self.known.contains_key(&seen.identity)
+                && self.is_settled(seen)
+                && idle(self, &seen.identity)
+                && !seen.is_meant
+                && seen.modified_us < looked_us
+        };
+        let oldest: Vec<Identity> =
+            seen.iter().filter(is_read).map(|seen| seen.identity).take(excess).collect();
+        self.pending.extend(gone.into_iter().chain(oldest).map(|identity| (identity, None)));
     }
 
     /// The next lines: of files that were rotated away first, then of the others in turn.
-    pub(super) fn next(&mut self, now_us: i64) -> io::Result<Option<Batch>> {
+    pub(super) fn next(&mut self, now_us: i64) -> Option<Batch> {
         let count = self.followed.len();
         let mut order: Vec<usize> = (0..count).map(|at| (self.turn + at) % count.max(1)).collect();
         order.sort_by_key(|at| self.followed.get(*at).is_some_and(|followed| followed.is_named));
         for at in order {
             let Some(followed) = self.followed.get_mut(at) else { continue };
-            let batch = followed.read(now_us)?;
-            self.is_urgent |= followed.is_anew;
-            if batch.is_some() {
-                self.turn = at + 1;
-                return Ok(batch);
+            match followed.read(now_us) {
+                Ok(Some(batch)) => {
+                    self.turn = at + 1;
+                    return Some(batch);
+                }
+                Ok(None) => self.is_urgent |= followed.is_anew,
+                Err(error) => {
+                    let path = followed.path.clone();
+                    self.trouble(&path, error.to_string());
+                }
             }
         }
-        Ok(None)
+        None
     }
 
     /// The notices that wait.
@@ -419,67 +480,5 @@ impl Files {
         {
             followed.position = batch.to;
         }
-    }
-}
-
-/// Where a file that the log does not know may begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Start {
-    /// At its start, where it is no copy.
-    Anywhere,
-    /// Only where another was.
-    Inherited,
-}
-
-/// What a file that the log does not know is.
-enum Inherited {
-    /// A new one.
-    Nothing,
-    /// A copy of one that is still there.
-    IsCopy,
-    /// So short that it may be one.
-    IsPerhapsCopy,
-    /// A copy that was made before all of what was read was there, of one that is not.
-    IsOldCopy,
-    /// What is left of one that is gone or began anew.
-    From(Identity, Position),
-}
-
-impl Followed {
-    fn read(&mut self, now_us: i64) -> io::Result<Option<Batch>> {
-        let metadata = self.file.metadata()?;
-        let state = (metadata.len(), metadata.mtime(), metadata.mtime_nsec());
-        let has_settled = self.settled == Some(state);
-        let linger_us = i64::try_from(TAIL_LINGER_MS).unwrap_or(i64::MAX) * 1000;
-        let is_final = has_settled && !self.is_named && now_us - self.changed_us >= linger_us;
-        if self.is_anew || (has_settled && (!is_final || self.is_finished)) {
-            return Ok(None);
-        }
-        if !has_settled {
-            (self.changed_us, self.is_finished) = (now_us, false);
-        }
-        if !self.position.is_in(&self.file)? {
-            self.is_anew = true;
-            return Ok(None);
-        }
-        let lines = self.reader.read(&self.file, self.position.offset, is_final)?;
-        if lines.end == self.position.offset {
-            self.settled = Some(state);
-            self.is_finished = is_final;
-            return Ok(None);
-        }
-        let head = Head::of(&self.file, lines.end)?;
-        // Still the file that was read, now that it has been.
-        let Some(head) = head.filter(|_| self.position.is_in(&self.file).is_ok_and(|is_in| is_in)) else {
-            self.is_anew = true;
-            return Ok(None);
-        };
-        if self.file.metadata()?.len() < lines.end {
-            self.is_anew = true;
-            return Ok(None);
-        }
-        self.settled = is_final.then_some(state);
-        let to = Position { offset: lines.end, head, ..self.position };
-        Ok(Some(Batch { identity: self.identity, path: self.path.clone(), lines, to }))
     }
 }

@@ -80,9 +80,14 @@ impl Head {
     }
 }
 
-/// Whether two files begin with the same bytes, as far as was read of one, both go, and one look reads.
+/// How far two files are held against each other: as far as was read of one, both go, and one look reads.
+pub(super) fn comparable(offset: u64, bytes: u64) -> u64 {
+    offset.min(bytes).min(PULL_BATCH_BYTES as u64)
+}
+
+/// Whether two files begin with the same bytes.
 pub(super) fn begin_the_same(one: &File, other: &File, offset: u64) -> io::Result<bool> {
-    let bytes = offset.min(other.metadata()?.len()).min(PULL_BATCH_BYTES as u64);
+    let bytes = comparable(offset, other.metadata()?.len());
     let mut begins = [(); 2].map(|()| vec![0; usize::try_from(bytes).unwrap_or(PULL_BATCH_BYTES)]);
     for (file, begin) in [one, other].into_iter().zip(&mut begins) {
         match file.read_exact_at(begin, 0) {

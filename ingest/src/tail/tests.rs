@@ -2,13 +2,15 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{Array, AsArray};
 use schemas::Stream;
-use store::{Keys, Store};
+use schemas::limits::{CURSORS_APPEND_MAX, TAIL_FILES_MAX};
+use store::{Cursor, Keys, Store};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -293,6 +295,10 @@ async fn a_file_that_is_done_is_let_go_and_its_inode_may_come_again() {
     tokio::time::sleep(Duration::from_millis(TAIL_POLL_MS * 4)).await;
     rig.lines("a.jsonl", &["3"]);
     assert_eq!(rig.until(3).await, ["1", "2", "3"]);
+    // Gone for two looks: with the next lines it is forgotten.
+    tokio::time::sleep(Duration::from_millis(TAIL_POLL_MS * 4)).await;
+    rig.lines("a.jsonl", &["4"]);
+    assert_eq!(rig.until(4).await, ["1", "2", "3", "4"]);
     assert_eq!(log.cursors(COLLECTOR, "agents").unwrap().len(), 1, "of the file that is there");
     assert!(rig.notices().is_empty(), "{:?}", rig.notices());
     rig.stop().await;
@@ -318,4 +324,135 @@ async fn a_second_reader_of_the_same_name_is_refused() {
     let moved =
         |result: &Result<(), Error>| matches!(result, Err(Error::Store(store::Error::CursorMoved { .. })));
     assert!(moved(&first) != moved(&second), "one of them is told: {first:?} {second:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_files_than_are_followed_at_once_are_all_read() {
+    let mut rig = Rig::new("a.jsonl");
+    rig.lines("a.jsonl", &["first"]);
+    rig.until(1).await;
+    rig.stop().await;
+    // Rotated away while nobody looked, each within what one look sees as new.
+    let count = TAIL_FILES_MAX + 20;
+    for at in 0..count {
+        rig.lines(&format!("a.jsonl.{at}"), &[&format!("{at:04}")]);
+    }
+    rig.start();
+    let mut found = Vec::new();
+    for _ in 0..300 {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        found = rig.column("call", "capability");
+        if found.len() > count {
+            break;
+        }
+    }
+    found.sort();
+    found.dedup();
+    assert_eq!(found.len(), count + 1, "each is read once the ones before it are done");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(rig.column("call", "capability").len(), count + 1);
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_one_file_holds_up_no_other() {
+    let mut rig = Rig::new("*.jsonl");
+    std::os::unix::fs::symlink("loop.jsonl", rig.path("loop.jsonl")).unwrap();
+    std::os::unix::fs::symlink("nothing", rig.path("gone.jsonl")).unwrap();
+    std::os::unix::fs::symlink("other", rig.path("other")).unwrap();
+    fs::create_dir(rig.path("directory.jsonl")).unwrap();
+    rig.lines("a.jsonl", &["1", "2"]);
+    assert_eq!(rig.until(2).await, ["1", "2"]);
+    rig.lines("a.jsonl", &["3"]);
+    assert_eq!(rig.until(3).await, ["1", "2", "3"]);
+    assert_eq!(rig.notices(), ["unreadable"], "told once, and only of what is meant");
+    // Names need not be text.
+    let name = std::ffi::OsStr::from_bytes(b"agent-\xff.jsonl");
+    fs::write(rig.dir.path().join("logs").join(name), line("4") + "\n").unwrap();
+    assert_eq!(rig.until(4).await, ["1", "2", "3", "4"]);
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_begin_alike_are_told_apart_when_one_goes_on() {
+    let mut rig = Rig::new("*.jsonl");
+    let common: Vec<String> = (0..30).map(|at| at.to_string()).collect();
+    let common: Vec<&str> = common.iter().map(String::as_str).collect();
+    rig.lines("a.jsonl", &common);
+    rig.until(30).await;
+    rig.lines("b.jsonl", &common);
+    assert_eq!(rig.until(30).await.len(), 30, "no longer than the other: it may be a copy");
+    rig.lines("b.jsonl", &["of b"]);
+    let found = rig.until(61).await;
+    assert_eq!((found.len(), found.last().unwrap().as_str()), (61, "of b"));
+    // Longer than what was read of the other as well, and otherwise behind that.
+    rig.stop().await;
+    rig.lines("c.jsonl", &common);
+    rig.lines("c.jsonl", &["of c", "and more of c"]);
+    rig.lines("b.jsonl", &["more of b", "still more of b", "and the end"]);
+    rig.start();
+    let found = rig.until(61 + 32 + 3).await;
+    assert_eq!(found.len(), 61 + 32 + 3, "{found:?}");
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_a_pattern_that_were_rotated_while_nobody_looked_are_found() {
+    let mut rig = Rig::new("*.jsonl");
+    // Neither a file that has nothing to do with it nor one of its own may say that all is known until next year.
+    let touch = |rig: &Rig, name: &str| {
+        let touched =
+            std::process::Command::new("touch").args(["-d", "+300 days"]).arg(rig.path(name)).status();
+        assert!(touched.unwrap().success());
+    };
+    rig.write("notes.txt", "x");
+    touch(&rig, "notes.txt");
+    rig.lines("a.jsonl", &["1"]);
+    rig.until(1).await;
+    rig.lines("a.jsonl", &["2"]);
+    touch(&rig, "a.jsonl");
+    rig.until(2).await;
+    rig.lines("a.jsonl", &["3"]);
+    rig.until(3).await;
+    rig.stop().await;
+    rig.rename("a.jsonl", "a.jsonl.1");
+    rig.lines("a.jsonl", &["4"]);
+    rig.rename("a.jsonl.1", "a.jsonl.2");
+    rig.rename("a.jsonl", "a.jsonl.1");
+    rig.lines("a.jsonl", &["5"]);
+    rig.start();
+    let mut found = rig.until(5).await;
+    found.sort();
+    assert_eq!(found, ["1", "2", "3", "4", "5"]);
+    assert!(rig.notices().is_empty(), "{:?}", rig.notices());
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_takes_no_more_cursors_goes_on_with_those_it_has() {
+    let mut rig = Rig::new("*.jsonl");
+    rig.lines("a.jsonl", &["1"]);
+    rig.until(1).await;
+    let log = rig.store.log("default", Stream::Events).await.unwrap();
+    let ingest = Ingest::new(rig.store.clone(), Options::new(Arc::new(|_| [7; 32])));
+    let puller = Puller::new(ingest, (COLLECTOR, "others"), "default", None, rig.stop.subscribe());
+    let nothing = puller.prepare(Parts::default()).await.unwrap();
+    let mut at = 0;
+    while log.cursor_room() > 0 {
+        let count = CURSORS_APPEND_MAX.min(log.cursor_room());
+        let step = |at: usize| {
+            let name = schemas::CursorName::new(COLLECTOR, "others", &at.to_string()).unwrap();
+            Cursor { name, from: None, to: Some("1".to_string()) }
+        };
+        let steps: Vec<Cursor> = (at..at + count).map(step).collect();
+        at += count;
+        let notice = Notice { what: "others", target: String::new(), more: json!({ "status": "ok" }) };
+        assert!(puller.record(&nothing, &[notice], &steps, 0).await.unwrap());
+    }
+    rig.lines("b.jsonl", &["2"]);
+    tokio::time::sleep(Duration::from_millis(TAIL_POLL_MS * 4)).await;
+    rig.lines("a.jsonl", &["3"]);
+    assert_eq!(rig.until(2).await, ["1", "3"]);
+    assert_eq!(rig.notices().iter().filter(|notice| *notice == "unreadable").count(), 1);
+    rig.stop().await;
 }

@@ -13,6 +13,17 @@ use store::{Keys, Store};
 const HOME: &str = "TACHO_TEST_HOME";
 const COLLECTOR: &str = "TACHO_TEST_COLLECTOR";
 
+/// A child that a test which fails does not leave behind.
+pub struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
 /// Opens the store of `<home>`; seals and file changes happen within a run's short life.
 pub fn open(home: &Path) -> Store {
     let keys = Keys::load_or_create(&home.join("keys")).unwrap();
@@ -28,16 +39,17 @@ pub fn open(home: &Path) -> Store {
 }
 
 /// Starts it on `<home>`, where `collector` is `tail:<path>` or `kafka:<broker>`.
-pub fn start(home: &Path, collector: &str) -> Child {
+pub fn start(home: &Path, collector: &str) -> Running {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(home.join("child.log")).unwrap();
-    Command::new(std::env::current_exe().unwrap())
+    let child = Command::new(std::env::current_exe().unwrap())
         .args(["child::collects_until_it_is_killed", "--exact", "--nocapture"])
         .env(HOME, home)
         .env(COLLECTOR, collector)
         .stdout(Stdio::null())
         .stderr(log)
         .spawn()
-        .unwrap()
+        .unwrap();
+    Running(child)
 }
 
 /// Entries of the events log that the child has on stable storage.
@@ -55,9 +67,9 @@ pub fn until(home: &Path, entries: u64, patience: Duration) {
     }
 }
 
-pub fn kill(mut child: Child) {
-    child.kill().unwrap();
-    child.wait().unwrap();
+pub fn kill(mut running: Running) {
+    running.0.kill().unwrap();
+    running.0.wait().unwrap();
 }
 
 /// No test of its own: what `start` runs.

@@ -1,6 +1,7 @@
 //! A real broker that is killed, and its reader as well.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::Duration;
 
 use ingest::Kafka;
@@ -82,6 +83,8 @@ fn each_record_is_in_the_log_once_whoever_is_killed() {
     let calls: Vec<&str> =
         rows.iter().filter(|row| row.kind == "call").map(|row| row.capability.as_str()).collect();
     let distinct: BTreeSet<&str> = calls.iter().copied().collect();
+    let told: Vec<_> = rows.iter().filter(|row| row.kind == "integrity").collect();
+    println!("ends of the topic:\n{}told: {told:?}", broker.ends("calls"));
     assert_eq!((calls.len() as u64, distinct.len() as u64), (total, total));
     assert_eq!(log::told(&rows, "refused", "refused"), poison, "every poison record is told once");
     let others: Vec<_> =
@@ -107,4 +110,115 @@ fn each_record_is_in_the_log_once_whoever_is_killed() {
     }
     assert_eq!(places.len() as u64, poison, "{dead:?}");
     println!("{poison} poison records: {} dead letters, one at least of each", dead.len());
+}
+
+/// A broker with topics `calls`, of one partition, and `dead`, which takes small records alone.
+fn broker(home: &Path) -> Option<Broker> {
+    let broker = Broker::start(home)?;
+    broker.create("calls", 1);
+    broker.create_with("dead", 1, &["max.message.bytes=1000"]);
+    Some(broker)
+}
+
+fn lines(from: u64, to: u64) -> Vec<String> {
+    (from..to).map(record).collect()
+}
+
+/// How many calls there are in all, how many different ones, and which notices.
+fn recorded(home: &Path) -> (u64, u64, Vec<log::Row>) {
+    let rows = log::rows(home);
+    let calls: Vec<&str> =
+        rows.iter().filter(|row| row.kind == "call").map(|row| row.capability.as_str()).collect();
+    let distinct: BTreeSet<&str> = calls.iter().copied().collect();
+    let counts = (calls.len() as u64, distinct.len() as u64);
+    (counts.0, counts.1, rows.into_iter().filter(|row| row.kind == "integrity").collect())
+}
+
+fn methods(told: &[log::Row]) -> Vec<&str> {
+    told.iter().map(|row| row.method.as_str()).collect()
+}
+
+#[test]
+fn a_topic_that_lost_its_end_is_not_recorded_again() {
+    let home = tempfile::tempdir().unwrap();
+    let Some(mut broker) = broker(home.path()) else { return };
+    let collector = format!("kafka:{}", broker.address());
+    let child = child::start(home.path(), &collector);
+    for from in [0, 500, 1000, 1500] {
+        broker.produce("calls", &lines(from, from + 500));
+    }
+    child::until(home.path(), 2001, Duration::from_secs(60));
+    // While it is read: what is cut off is recorded, and what comes in its place is new.
+    broker.kill();
+    broker.cut("calls", 0, |bytes| bytes * 7 / 10);
+    broker.run();
+    broker.produce("calls", &lines(2000, 2100));
+    child::until(home.path(), 2102, Duration::from_secs(60));
+    std::thread::sleep(Duration::from_secs(3));
+    child::kill(child);
+    let (calls, distinct, told) = recorded(home.path());
+    assert_eq!((calls, distinct), (2100, 2100), "{told:?}");
+    assert_eq!(methods(&told).first(), Some(&"truncated"), "{told:?}");
+    // Refilled past where we were before anybody looks: no offset says so.
+    broker.kill();
+    broker.cut("calls", 0, |bytes| bytes * 9 / 10);
+    broker.run();
+    broker.produce("calls", &lines(3000, 4000));
+    let child = child::start(home.path(), &collector);
+    child::until(home.path(), child::durable(home.path()) + 1000, Duration::from_secs(60));
+    std::thread::sleep(Duration::from_secs(3));
+    child::kill(child);
+    let (calls, distinct, told) = recorded(home.path());
+    assert_eq!((calls, distinct), (3100, 3100), "{told:?}");
+    assert_eq!(methods(&told).iter().filter(|what| **what == "truncated").count(), 2, "{told:?}");
+    log::verify(home.path(), "at the end");
+}
+
+#[test]
+fn a_topic_that_was_made_anew_is_read_from_its_start_and_a_gap_is_told() {
+    let home = tempfile::tempdir().unwrap();
+    let Some(broker) = broker(home.path()) else { return };
+    let collector = format!("kafka:{}", broker.address());
+    broker.produce("calls", &lines(0, 300));
+    let child = child::start(home.path(), &collector);
+    child::until(home.path(), 301, Duration::from_secs(60));
+    child::kill(child);
+    broker.delete("calls");
+    broker.create("calls", 1);
+    // More than before: its offsets say nothing.
+    broker.produce("calls", &lines(1000, 1400));
+    let child = child::start(home.path(), &collector);
+    child::until(home.path(), 702, Duration::from_secs(60));
+    child::kill(child);
+    let (calls, distinct, told) = recorded(home.path());
+    assert_eq!((calls, distinct, methods(&told)), (700, 700, vec!["began_anew"]), "{told:?}");
+    // What retention removes while nobody reads is counted.
+    broker.produce("calls", &lines(2000, 2100));
+    broker.remove_below("calls", 0, 450);
+    let child = child::start(home.path(), &collector);
+    child::until(home.path(), 702 + 51, Duration::from_secs(60));
+    child::kill(child);
+    let rows = log::rows(home.path());
+    assert_eq!(log::told(&rows, "gap", "missing"), 50);
+    let (calls, distinct, told) = recorded(home.path());
+    assert_eq!((calls, distinct, methods(&told)), (750, 750, vec!["began_anew", "gap"]), "{told:?}");
+}
+
+#[test]
+fn a_dead_letter_that_cannot_be_delivered_holds_up_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let Some(broker) = broker(home.path()) else { return };
+    let collector = format!("kafka:{}", broker.address());
+    let child = child::start(home.path(), &collector);
+    broker.produce("calls", &[format!("k|{{\"poison\": \"{}", "x".repeat(5000)), "k|{small".to_string()]);
+    broker.produce("calls", &lines(0, 10));
+    child::until(home.path(), 12, Duration::from_secs(60));
+    child::kill(child);
+    let (calls, _, told) = recorded(home.path());
+    assert_eq!(calls, 10);
+    assert!(told.iter().any(|row| row.attributes.contains("\"stub\"")), "{told:?}");
+    let dead = broker.consume("dead");
+    let stub = dead.iter().find(|letter| letter.contains("tachograph-digest:")).unwrap();
+    assert!(stub.contains("tachograph-bytes:50") && stub.contains("tachograph-offset:0"), "{stub}");
+    assert!(dead.iter().any(|letter| letter.ends_with("{small")), "{dead:?}");
 }
