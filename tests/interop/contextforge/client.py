@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sys
-import time
 
 import httpx
 from mcp import ClientSession
@@ -79,14 +78,35 @@ async def call(session, name, arguments):
         said(name, f"refused {error}")
 
 
+def connected(header, server):
+    return streamablehttp_client(f"{GATEWAY}/servers/{server}/mcp", headers=header)
+
+
 async def agent(header, server, calls):
-    async with streamablehttp_client(f"{GATEWAY}/servers/{server}/mcp", headers=header) as (read, write, _):
-        async with ClientSession(read, write) as session:
-            await session.initialize()
-            said("tools", sorted(tool.name for tool in (await session.list_tools()).tools))
-            for name, arguments in calls:
-                await call(session, name, arguments)
-            return session
+    async with connected(header, server) as (read, write, _), ClientSession(read, write) as session:
+        await session.initialize()
+        said("tools", sorted(tool.name for tool in (await session.list_tools()).tools))
+        for name, arguments in calls:
+            await call(session, name, arguments)
+
+
+async def reader(header, server):
+    async with connected(header, server) as (read, write, _), ClientSession(read, write) as session:
+        await session.initialize()
+        said("resource", (await session.read_resource("notes://today")).contents[0].text)
+        name = (await session.list_prompts()).prompts[0].name
+        said("prompt", (await session.get_prompt(name, {"number": "7"})).messages[0].content.text)
+
+
+async def told(http, admin):
+    """How many SIEM events were acknowledged, once none waits."""
+    for _ in range(100):
+        health = await asked(http, "GET", "/admin/siem/health", admin)
+        destination = health["destinations"][0]
+        if destination["status"] == "connected" and destination["queue_depth"] == 0:
+            return destination["events_sent_1h"]
+        await asyncio.sleep(0.2)
+    raise AssertionError(health)
 
 
 async def main():
@@ -106,17 +126,20 @@ async def main():
             ("tickets-no-such-tool", {}),
         ]
         await agent(ann, server, calls)
-        async with streamablehttp_client(f"{GATEWAY}/servers/{server}/mcp", headers=ann) as (read, write, _):
-            async with ClientSession(read, write) as session:
-                await session.initialize()
-                said("resource", (await session.read_resource("notes://today")).contents[0].text)
-                prompts = (await session.list_prompts()).prompts
-                said("prompt", (await session.get_prompt(prompts[0].name, {"number": "7"})).messages[0].content.text)
+        await reader(ann, server)
         # Whom the gateway's own roles do not let call anything.
         request = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
         request["params"] = {"name": "tickets-get-ticket", "arguments": {"number": 9}}
         said("bob", (await http.post("/rpc", headers=bob, json=request)).json().get("error"))
-    said("client", "done")
+        # The recorder is away meanwhile; whoever runs this says when.
+        said("recorder", "may go")
+        sys.stdin.readline()
+        request["params"]["arguments"]["number"] = 10
+        said("away", (await http.post("/rpc", headers=admin, json=request)).json()["result"]["isError"])
+        said("eve", (await http.get("/tools", headers=eve)).status_code)
+        said("recorder", "may come back")
+        sys.stdin.readline()
+        said("siem", await told(http, admin))
 
 
 asyncio.run(main())
