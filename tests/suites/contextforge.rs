@@ -12,19 +12,8 @@ use serde_json::{Value, json};
 use crate::support::{Service, request, signal, verify};
 
 const ADMIN_PASSWORD: &str = "Gate-Keeper-77!x";
-/// The settings that README.md names, but for addresses and token.
-const EXPORTERS: [(&str, &str); 8] = [
-    ("OTEL_ENABLE_OBSERVABILITY", "true"),
-    ("OTEL_EXPORTER_OTLP_PROTOCOL", "http"),
-    ("OTEL_CAPTURE_IDENTITY_ATTRIBUTES", "true"),
-    ("OTEL_EMIT_LANGFUSE_ATTRIBUTES", "true"),
-    ("OTEL_CAPTURE_INPUT_SPANS", "tool.invoke"),
-    ("SIEM_EXPORT_ENABLED", "true"),
-    ("SECURITY_LOGGING_ENABLED", "true"),
-    ("SECURITY_LOGGING_LEVEL", "all"),
-];
 /// So that it starts without a database server, on loopback and in a hurry.
-const LOCAL: [(&str, &str); 14] = [
+const LOCAL: [(&str, &str); 13] = [
     ("JWT_SECRET_KEY", "Qn7vX2mZ9wLk4TtRb8YcHd3EfGj6PsUa5NxK"),
     ("AUTH_ENCRYPTION_SECRET", "Vb3kM8sTq1ZxW7yLr5HnC9dGf2JpEu6Ra4Xo"),
     ("CACHE_TYPE", "memory"),
@@ -35,7 +24,6 @@ const LOCAL: [(&str, &str); 14] = [
     ("SSRF_ALLOW_PRIVATE_NETWORKS", "true"),
     ("MCPGATEWAY_UI_ENABLED", "false"),
     ("MCPGATEWAY_ADMIN_API_ENABLED", "true"),
-    ("AUDIT_TRAIL_ENABLED", "true"),
     ("PLUGINS_ENABLED", "true"),
     ("SIEM_EXPORT_FLUSH_INTERVAL_SECONDS", "1"),
     ("OTEL_BSP_SCHEDULE_DELAY", "300"),
@@ -49,8 +37,18 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+/// The first block of this language under this heading of `docs/producers.md`.
+pub(super) fn documented(heading: &str, language: &str) -> String {
+    let page =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/producers.md")).unwrap();
+    let section = page.split(&format!("\n## {heading}\n")).nth(1).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let block = section.split(&format!("\n```{language}\n")).nth(1).unwrap();
+    block.split("\n```\n").next().unwrap().to_string() + "\n"
+}
+
 /// A process that is killed when dropped.
-struct Running(Child);
+pub(super) struct Running(pub(super) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -86,21 +84,15 @@ impl Gateway {
             .stderr(said("upstream.err"))
             .spawn()
             .unwrap();
-        let destination = json!([{
-            "name": "tachograph",
-            "type": "webhook",
-            "url": format!("http://{recorder}/v1/events"),
-            "headers": {"Authorization": "Bearer ${TACHO_TOKEN}"},
-        }]);
-        let gateway = Command::new(programs.join("mcpgateway"))
+        // What the documentation says, as a shell does it.
+        let exports = documented("ContextForge", "sh").replace("127.0.0.1:7420", recorder);
+        let gateway = Command::new("sh")
+            .args(["-c", &format!("{exports}\nexec \"$0\" \"$@\"")])
+            .arg(programs.join("mcpgateway"))
             .args(["--host", "127.0.0.1", "--port", &port.to_string()])
             .current_dir(home)
-            .envs(EXPORTERS)
             .envs(LOCAL)
-            .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{recorder}/v1/traces"))
-            .env("OTEL_EXPORTER_OTLP_HEADERS", format!("authorization=Bearer {token}"))
-            .env("SIEM_DESTINATIONS", destination.to_string())
-            .env("TACHO_TOKEN", token)
+            .env("TOKEN", token)
             .env("DATABASE_URL", format!("sqlite:///{}", home.join("gateway.db").display()))
             .env("PLUGINS_CONFIG_FILE", folder().join("plugins.yaml"))
             .env("PYTHONPATH", folder())
@@ -196,7 +188,7 @@ impl Client {
 }
 
 /// Received is durable, duplicate, refused or not recorded; those four, of this life of the service.
-fn counts(service: &Service) -> [u64; 4] {
+pub(super) fn counts(service: &Service) -> [u64; 4] {
     let text = service.send("GET", "/metrics", &[], b"").text();
     let of = |what: &str| {
         let name = format!("tacho_ingest_events_{what}_total");
