@@ -113,7 +113,7 @@ impl Gateway {
             );
             std::thread::sleep(Duration::from_millis(200));
         }
-        println!("ContextForge took {} s to start", started.elapsed().as_secs());
+        println!("ContextForge: took {} s to start", started.elapsed().as_secs());
         let url = format!("http://{address}");
         Some(Gateway {
             python,
@@ -266,8 +266,9 @@ fn what_contextforge_exports_answers_who_did_what() {
     client.until("recorder: may come back");
     let service = Service::start(home, &[("TACHO_LISTEN", address.as_str())]);
     let found = |what: &str| service.sql(&format!("SELECT count({what}) AS n FROM events WHERE {siem}"));
-    let refusals = "SELECT count(DISTINCT event_id) AS n FROM events WHERE decision = 'deny' AND decision_reason LIKE '%Account disabled'";
-    wait_for(&service, home, refusals, 2);
+    let refusals =
+        format!("SELECT count(DISTINCT event_id) AS n FROM events WHERE {siem} AND error_class = 'auth'");
+    wait_for(&service, home, &refusals, 2);
     client.go_on();
     let acknowledged: u64 = client.until("siem: ").parse().unwrap();
     gateway.stop();
