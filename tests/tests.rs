@@ -16,6 +16,8 @@ mod suites {
     mod commands;
     /// Torn bodies, tiny ones, a full disk, odd lines in a file: one account at the end of each.
     mod faults;
+    /// A real gateway that tells by its own exporters.
+    mod contextforge;
     /// Go or no-go: the published script, unmodified, and the command.
     mod gates;
     /// An hour, sped up.
@@ -42,6 +44,8 @@ mod suites {
     mod redaction;
     /// Secrets reach no file.
     mod secrets;
+    /// Debian's log shippers, killed and rotated.
+    mod shippers;
     /// Files that grow, are rotated and truncated, and a service that is killed meanwhile.
     mod tail;
     /// Every byte of a small store, flipped.

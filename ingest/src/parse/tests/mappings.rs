@@ -375,6 +375,32 @@ fn spans_of_a_real_sdk_come_back_and_others_are_not_recorded() {
     assert!(tools > 10, "{tools} of {}", spans.len());
 }
 
+/// One call through ContextForge is not four.
+#[test]
+fn spans_of_the_parts_of_a_call_are_not_recorded() {
+    let part = |scope: &str, name: &str, attributes: &str| {
+        format!(
+            r#"{{"signal":"span","trace_id":"a","span_id":"b","name":"{name}","kind":"SPAN_KIND_INTERNAL","start_time_unix_nano":"1795991633081076000","end_time_unix_nano":"1795991633160741000","status":{{"code":"STATUS_CODE_OK"}},"attributes":{{{attributes}}},"scope":{{"name":"{scope}"}}}}"#
+        )
+    };
+    let tool = r#""mcp.tool.name":"get_ticket","contextforge.runtime":"python""#;
+    let resource = r#""resource.uri":"notes://today","gateway.url":"http://localhost:17998/mcp""#;
+    let request = r#""http.route":"/rpc","http.request.method":"POST""#;
+    for (scope, name, attributes) in [
+        ("mcp-gateway", "mcp.client.request", tool),
+        ("mcp-gateway", "mcp.client.response", tool),
+        ("mcp-gateway", "mcp.client.initialize", r#""contextforge.runtime":"python""#),
+        ("mcp-gateway", "tool.lookup", r#""tool.name":"tickets-get-ticket""#),
+        ("mcp-gateway", "tool.gateway_call", r#""tool.name":"tickets-get-ticket""#),
+        ("mcp-gateway", "resource.read", resource),
+        ("fastapi", "POST /rpc", request),
+    ] {
+        assert!(!Mappings::built_in().is_activity(&part(scope, name, attributes)), "{name}");
+    }
+    assert!(Mappings::built_in().is_activity(&part("mcp-gateway", "mcp.client.call", tool)));
+    assert!(Mappings::built_in().is_activity(&part("other", "call", r#""mcp.tool.name":"get_ticket""#)));
+}
+
 /// The spans of an OTLP/JSON export as the collector hands them on.
 fn spans(export: &Value) -> Vec<String> {
     let flat = |attributes: &Value| -> serde_json::Map<String, Value> {
