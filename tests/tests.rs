@@ -14,10 +14,10 @@ mod suites {
     mod bypass;
     /// Commands and exit codes.
     mod commands;
-    /// Torn bodies, tiny ones, a full disk, odd lines in a file: one account at the end of each.
-    mod faults;
     /// A real gateway that tells by its own exporters.
     mod contextforge;
+    /// Torn bodies, tiny ones, a full disk, odd lines in a file: one account at the end of each.
+    mod faults;
     /// Go or no-go: the published script, unmodified, and the command.
     mod gates;
     /// An hour, sped up.
