@@ -90,7 +90,7 @@ async fn only_a_password_opens_and_nothing_says_why_not() {
     codes.sort_unstable();
     assert_eq!(
         codes,
-        ["forbidden", "not_found", "not_found", "replication", "setting_refused"],
+        ["forbidden", "not_found", "not_found", "replication", "unknown_setting"],
         "{entries:?}"
     );
 }
