@@ -26,6 +26,7 @@ mod engine;
 mod entity;
 mod episode;
 mod error;
+pub mod kernel;
 mod record;
 mod rules;
 mod settings;
