@@ -1,5 +1,7 @@
 //! Tails against tables of another making, and on any number at all.
 
+#![allow(clippy::print_stdout)]
+
 use std::path::Path;
 use std::process::Command;
 
