@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::injection::{self, Burst, LENGTHS, STRENGTHS};
 use crate::model::{Model, Separate};
+use crate::ours::Ours;
 use crate::random::Random;
 use crate::series::{DAY, Series, load};
 use crate::simple::{EwmaZ, HourOfWeek};
@@ -26,6 +27,7 @@ const SEED: u64 = 6;
 
 fn models(series: usize) -> Vec<Box<dyn Model>> {
     vec![
+        Box::new(Ours::new(series)),
         Box::new(Separate { name: "EWMA z", series: vec![EwmaZ::default(); series] }),
         Box::new(Separate { name: "hour-of-week Poisson", series: vec![HourOfWeek::poisson(); series] }),
         Box::new(Separate { name: "hour-of-week NB", series: vec![HourOfWeek::negative_binomial(); series] }),

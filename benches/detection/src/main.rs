@@ -6,6 +6,7 @@
 mod calibration;
 mod injection;
 mod model;
+mod ours;
 mod random;
 mod series;
 mod simple;
