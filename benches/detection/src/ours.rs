@@ -6,12 +6,13 @@ use engine::recalibration::Recalibration;
 use crate::model::Model;
 use crate::series::{BUCKET_SECONDS, DAY};
 
-/// One baseline a series, one recalibration for all; the group is seen anew each day.
+/// One baseline and recalibration a series, and one for all; the group is seen anew each day.
 #[derive(Debug)]
 pub struct Ours {
     baselines: Vec<CountBaseline>,
+    own: Vec<Recalibration>,
     parent: Parent,
-    scores: Recalibration,
+    peers: Recalibration,
     day: i64,
 }
 
@@ -19,15 +20,18 @@ impl Ours {
     pub fn new(series: usize) -> Ours {
         Ours {
             baselines: vec![CountBaseline::new(BUCKET_SECONDS); series],
+            own: vec![Recalibration::new(); series],
             parent: Parent::unknown(),
-            scores: Recalibration::new(),
+            peers: Recalibration::new(),
             day: i64::MIN,
         }
     }
 
-    fn score(&self, prediction: &Prediction, count: u64) -> (f64, f64) {
+    /// The raw score, and what it is worth: by the series' own past, else by that of all.
+    fn score(&self, series: usize, prediction: &Prediction, count: u64) -> (f64, f64) {
         let raw = -prediction.ln_p(count);
-        (raw, self.scores.ln_p(raw).map_or(raw, |ln_p| -ln_p))
+        let ln_p = self.own[series].ln_p(raw).or_else(|| self.peers.ln_p(raw));
+        (raw, ln_p.map_or(raw, |ln_p| -ln_p))
     }
 }
 
@@ -40,7 +44,7 @@ impl Model for Ours {
         let day = bucket.div_euclid(DAY as i64);
         if day > self.day {
             self.day = day;
-            self.scores.turn(day);
+            self.own.iter_mut().chain([&mut self.peers]).for_each(|scores| scores.turn(day));
             self.parent = Parent::of(self.baselines.iter(), &Parent::unknown());
         }
         let mut all = Vec::with_capacity(counts.len());
@@ -50,9 +54,12 @@ impl Model for Ours {
                 continue;
             };
             let prediction = self.baselines[at].predict(bucket, &self.parent);
-            let (raw, score) = self.score(&prediction, count);
+            let (raw, score) = self.score(at, &prediction, count);
             self.baselines[at].learn(bucket, count, &prediction, &self.parent);
-            self.scores.observe(day, raw);
+            if prediction.is_settled {
+                self.own[at].observe(day, raw);
+                self.peers.observe(day, raw);
+            }
             all.push(score);
         }
         all
@@ -63,7 +70,7 @@ impl Model for Ours {
         let each = (bucket..).zip(counts).map(|(bucket, count)| {
             let prediction = copy.predict(bucket, &self.parent);
             copy.learn(bucket, *count, &prediction, &self.parent);
-            self.score(&prediction, *count).1
+            self.score(series, &prediction, *count).1
         });
         each.fold(0.0, f64::max)
     }

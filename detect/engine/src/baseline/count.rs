@@ -14,6 +14,9 @@ const DAY_HOURS: f64 = 24.0;
 /// Half-lives of the levels.
 const FAST_DAYS: f64 = 7.0;
 const SLOW_DAYS: f64 = 75.0;
+/// Half-life of the recent level in buckets, and of how many buckets its 1 is worth.
+const RECENT_BUCKETS: f64 = 6.0;
+const RECENT_PRIOR: f64 = 1.0;
 /// How long an hour waits before the slow sums take it in: what a person finds within that time was never learnt.
 const DELAY_HOURS: i64 = 72;
 /// What the fast level may make of the slow one.
@@ -24,6 +27,8 @@ const LN_UNUSUAL: f64 = -9.210_340_371_976_182;
 const LEVEL_LEAST: f64 = 1e-4;
 /// Bounds of 1/r.
 const DISPERSION: (f64, f64) = (1e-4, 100.0);
+/// Committed days from which on a score says something of the model and not of its youth.
+const SETTLED_DAYS: f64 = 3.0;
 /// Days of an entity that its parent's dispersion is worth.
 const DISPERSION_DAYS: f64 = 1.0;
 
@@ -35,6 +40,8 @@ pub struct Prediction {
     pub shape: f64,
     /// Whether the level is more the parent's than the entity's.
     pub is_parent: bool,
+    /// Whether the baseline has seen enough for the score to be one that later scores are held against.
+    pub is_settled: bool,
 }
 
 impl Prediction {
@@ -80,6 +87,8 @@ pub struct CountBaseline {
     /// Winsorised counts over buckets, the season taken out of the buckets.
     fast: Decayed,
     slow: Decayed,
+    /// Counts as they were, over what was expected of them without this level.
+    recent: Decayed,
     errors: Decayed,
     season: Season,
     /// At most [`DELAY_HOURS`] and one.
@@ -94,6 +103,7 @@ impl CountBaseline {
             last: None,
             fast: Decayed::default(),
             slow: Decayed::default(),
+            recent: Decayed::default(),
             errors: Decayed::default(),
             season: Season::new(),
             pending: VecDeque::new(),
@@ -102,12 +112,23 @@ impl CountBaseline {
 
     /// What is expected of a bucket, counted from 1970.
     pub fn predict(&self, bucket: i64, parent: &Parent) -> Prediction {
-        let factor = self.factors(parent).at(self.hour(bucket));
-        let mean = (self.level(parent) * self.ratio(parent) * factor).max(LEVEL_LEAST);
+        let usual = self.usual(bucket, parent);
+        let mean = (usual * self.recent.rate(1.0, RECENT_PRIOR * usual)).max(LEVEL_LEAST);
         let dispersion = self.dispersion(parent);
         let seen = self.slow.exposure.max(self.fast.exposure);
         let unknown = (1.0 + dispersion) * (1.0 / mean + dispersion) / (seen + parent.weight).max(1.0);
-        Prediction { mean, shape: 1.0 / (dispersion + unknown), is_parent: seen < parent.weight }
+        Prediction {
+            mean,
+            shape: 1.0 / (dispersion + unknown),
+            is_parent: seen < parent.weight,
+            is_settled: self.days_committed() >= SETTLED_DAYS,
+        }
+    }
+
+    /// Level times season, whatever the last hour was like.
+    fn usual(&self, bucket: i64, parent: &Parent) -> f64 {
+        let factor = self.factors(parent).at(self.hour(bucket));
+        (self.level(parent) * self.ratio(parent) * factor).max(LEVEL_LEAST)
     }
 
     /// Learns a bucket that closed with `count`, of which `prediction` was expected. One that is not after the last is
@@ -118,12 +139,16 @@ impl CountBaseline {
         }
         let hour = self.hour(bucket);
         self.commit(hour, parent);
-        let x = prediction.winsorised(count) as f64;
+        // What is expected in the first day is a guess, and by a guess nothing is unusual.
+        let is_guess = self.fast.exposure + parent.weight < self.buckets_of_day();
+        let x = if is_guess { count } else { prediction.winsorised(count) } as f64;
         if let Some(last) = self.last {
             let steps = bucket.saturating_sub(last) as f64;
             self.fast.keep(kept(steps, FAST_DAYS * self.buckets_of_day()));
+            self.recent.keep(kept(steps, RECENT_BUCKETS));
         }
         self.last = Some(bucket);
+        self.recent.add(count as f64, self.usual(bucket, parent));
         self.fast.add(x, self.factors(parent).at(hour));
         if self.pending.back().is_none_or(|newest| newest.hour < hour) {
             self.pending.push_back(Hour { hour, counts: Decayed::default(), errors: Decayed::default() });
