@@ -202,8 +202,20 @@ fn powers(report: &mut String, bursts: &[Burst], outcomes: &[Outcome]) -> Result
 }
 
 #[cfg(test)]
+#[allow(clippy::print_stdout)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_gates_are_met_on_real_series() {
+        let directory = Path::new(crate::DATA);
+        if !directory.join("realTweets").exists() {
+            println!("SKIPPED: calibration on real series: no ../shared/data/nab beside the project");
+            return;
+        }
+        let (report, is_met) = run(directory).unwrap();
+        assert!(is_met, "{report}");
+    }
 
     fn outcome() -> Outcome {
         let day = |scores: &[f64]| scores.to_vec();

@@ -70,7 +70,7 @@ mod tests {
         let mut labelled = vec![false; 30 * DAY];
         labelled[15 * DAY..25 * DAY].fill(true);
         let series = Series { name: String::new(), first: 0, counts: vec![40; 30 * DAY], labelled };
-        let all = bursts(&[series.clone()], 14 * DAY);
+        let all = bursts(std::slice::from_ref(&series), 14 * DAY);
         assert_eq!(all.len(), STRENGTHS.len() * LENGTHS.len() * REPEATS);
         for strength in STRENGTHS {
             let counts: Vec<u64> = all

@@ -55,7 +55,7 @@ impl Tail {
 }
 
 /// Above it, as a logarithm, a side of a distribution is better had from what the other side leaves.
-const LN_MOST: f64 = -0.1;
+const LN_NEAR_ONE: f64 = -0.1;
 
 /// Arguments brought into their domains, and whether any had to be.
 #[derive(Debug, Default)]

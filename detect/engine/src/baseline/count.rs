@@ -216,3 +216,6 @@ impl CountBaseline {
         self.season.factors(hourly, &parent.factors)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@
 //! term is a quotient of three negative binomial probabilities of one `p`, each of which is accurate by itself.
 
 use super::saddle::ln_nb_pmf;
-use super::{Domain, LN_MOST, SHAPE_BOTTOM, SHAPE_TOP, Tail, ln_one_minus_exp};
+use super::{Domain, LN_NEAR_ONE, SHAPE_BOTTOM, SHAPE_TOP, Tail, ln_one_minus_exp};
 
 /// `ln P(K >= k)` for a beta-binomial of `n` draws and shapes `a`, `b`; minus infinity where `k > n`.
 pub fn ln_betabin_sf(k: u64, n: u64, a: f64, b: f64) -> Tail {
@@ -32,7 +32,7 @@ pub fn ln_betabin_mid(k: u64, n: u64, a: f64, b: f64) -> Tail {
 
 /// A side, by its own sum or, where that comes near 1, as what the other side leaves.
 fn less_of(ln_side: f64, ln_other: impl FnOnce() -> f64) -> f64 {
-    if ln_side > LN_MOST { ln_one_minus_exp(ln_other()) } else { ln_side }
+    if ln_side > LN_NEAR_ONE { ln_one_minus_exp(ln_other()) } else { ln_side }
 }
 
 /// `ln P(K >= k)` summed upwards, at most `n` terms.
