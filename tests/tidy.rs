@@ -17,7 +17,7 @@ mod tidy {
 }
 
 /// Arrows run down, and these are all: package, and what of ours it may depend on.
-const EDGES: [(&str, &[&str]); 11] = [
+const EDGES: [(&str, &[&str]); 12] = [
     (
         "tachograph",
         &[
@@ -43,6 +43,7 @@ const EDGES: [(&str, &[&str]); 11] = [
     ("tachograph-tap", &["tachograph-schemas", "tachograph-redact"]),
     ("tachograph-schemas", &[]),
     ("tachograph-corpus", &[]),
+    ("tachograph-detection", &["tachograph-engine"]),
 ];
 
 /// What an auditor's program must not contain, whoever brings it.

@@ -19,6 +19,8 @@
 //! credential) behind one trait: a detector turns records into signals and knows nothing of episodes.
 
 mod alert;
+pub mod baseline;
+mod bits;
 mod bounded;
 mod clock;
 mod detector;
@@ -26,6 +28,8 @@ mod engine;
 mod entity;
 mod episode;
 mod error;
+pub mod kernel;
+pub mod recalibration;
 mod record;
 mod rules;
 mod settings;

@@ -1,0 +1,42 @@
+//! Measures the detection engine: `cargo run --release -p tachograph-detection -- calibration`.
+//!
+//! Series, injections and gates are fixed here before a model is tuned on them; every random number comes from a seed
+//! below. Exit code: 0 every gate is met, 1 one is missed, 2 could not run (the data is not there).
+
+mod calibration;
+mod injection;
+mod model;
+mod ours;
+mod random;
+mod series;
+mod simple;
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Where the data is, seen from the root of the project.
+const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/nab");
+
+const USAGE: &str = "usage: detection calibration [DIRECTORY]
+
+  calibration  achieved over nominal rates and power on the series in DIRECTORY/realTweets
+               (default ../shared/data/nab beside the project)";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let directory = Path::new(arguments.get(1).map_or(DATA, String::as_str));
+    let outcome = match arguments.first().map(String::as_str) {
+        Some("calibration") => calibration::run(directory),
+        _ => Err(USAGE.to_owned()),
+    };
+    let (text, code) = match outcome {
+        Ok((report, true)) => (report, ExitCode::SUCCESS),
+        Ok((report, false)) => (report, ExitCode::from(1)),
+        Err(why) => (format!("{why}\n"), ExitCode::from(2)),
+    };
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => code,
+        Err(_) => ExitCode::from(2),
+    }
+}

@@ -1,0 +1,129 @@
+//! What a score is worth: how often such a one came up in the last weeks.
+//!
+//! Every model is wrong in its tail, and on real counts by factors. A [`Recalibration`] belongs to one detector and peer group.
+//! It keeps the raw scores `s = -ln p` of 28 days as integer [`Histogram`]s, one a day; a day counts once it is 72 h past, so that
+//! an incident is not its own yardstick. Below the 98th percentile a score's p is its rank, ties counting half; above, the
+//! tail is a generalised Pareto law fitted to the excesses. Where one value (an atom of small counts) covers that percentile,
+//! the threshold is the end of the atom, and what lies above it is the tail's mass.
+//!
+//! Verdicts: a score of what a person called true must not be given to [`Recalibration::observe`]; all else must.
+
+mod histogram;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::Pareto;
+use histogram::Histogram;
+
+/// Days that a score counts, and whole days before it begins to.
+const DAYS: i64 = 28;
+const DELAY_DAYS: i64 = 3;
+/// Scores below which a pool gives no answer and its parent's is asked.
+const SCORES: u64 = 4_000;
+/// Share of the scores that the fitted tail is for, at most.
+const TAIL: f64 = 0.02;
+/// Scores in a tail below which it is taken for exponential.
+const FITTED: u64 = 50;
+/// Bounds of the tail's shape: scores of a calibrated model are exponential, and a heavier tail than 1/2 has no variance to
+/// fit it by.
+const SHAPE: (f64, f64) = (0.0, 0.5);
+
+/// Scores of the last weeks and what follows from them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recalibration {
+    /// By day since 1970: those that count and those that wait, at most `DAYS + DELAY_DAYS + 1`.
+    days: BTreeMap<i64, Histogram>,
+    /// The newest day seen.
+    today: i64,
+    /// The sum of those that count; follows from the rest.
+    #[serde(skip)]
+    pool: Option<Pool>,
+}
+
+impl Default for Recalibration {
+    fn default() -> Recalibration {
+        Recalibration::new()
+    }
+}
+
+impl Recalibration {
+    pub fn new() -> Recalibration {
+        Recalibration { days: BTreeMap::new(), today: i64::MIN, pool: None }
+    }
+
+    /// Turns to a day: forgets what is too old and takes in what has waited. Call it before the scores of that day are asked
+    /// for, and after a snapshot is restored; going back does nothing.
+    pub fn turn(&mut self, day: i64) {
+        if day <= self.today && self.pool.is_some() {
+            return;
+        }
+        self.today = self.today.max(day);
+        let newest = self.today.saturating_sub(DELAY_DAYS + 1);
+        self.days = self.days.split_off(&newest.saturating_sub(DAYS - 1));
+        self.pool = Some(Pool::new(self.days.range(..=newest).map(|(_, histogram)| histogram)));
+    }
+
+    /// Files the score of a day. Days that would not count any more, and those to come, are left out.
+    pub fn observe(&mut self, day: i64, score: f64) {
+        if day <= self.today && day > self.today.saturating_sub(DAYS + DELAY_DAYS + 1) {
+            self.days.entry(day).or_default().add(score);
+        }
+    }
+
+    /// ln p of a score by the scores that count; none while there are too few of them.
+    pub fn ln_p(&self, score: f64) -> Option<f64> {
+        self.pool.as_ref().filter(|pool| pool.number >= SCORES).map(|pool| pool.ln_p(score))
+    }
+}
+
+/// Scores that count, summed over days.
+#[derive(Debug, Clone, PartialEq)]
+struct Pool {
+    all: Histogram,
+    number: u64,
+    /// The first cell of the tail and the score at which it begins.
+    tail_cell: u16,
+    threshold: f64,
+    ln_mass: f64,
+    tail: Pareto,
+}
+
+impl Pool {
+    fn new<'a>(days: impl Iterator<Item = &'a Histogram>) -> Pool {
+        let mut all = Histogram::default();
+        for day in days {
+            all.merge(day);
+        }
+        let number = all.total();
+        let tail_cell = all.first_of_tail((number as f64 * TAIL) as u64);
+        let threshold = Histogram::bottom(tail_cell);
+        let excesses: Vec<(f64, u64)> =
+            all.from(tail_cell).map(|(cell, count)| (Histogram::middle(cell) - threshold, count)).collect();
+        let count = excesses.iter().fold(0, |sum: u64, (_, count)| sum.saturating_add(*count));
+        let shape_top = if count < FITTED { SHAPE.0 } else { SHAPE.1 };
+        let fitted = Pareto::fit(&excesses, SHAPE.0, shape_top);
+        Pool {
+            number,
+            tail_cell,
+            threshold,
+            ln_mass: libm::log((count + 1) as f64 / (number + 1) as f64),
+            tail: fitted.unwrap_or(Pareto { shape: 0.0, scale: 1.0 }),
+            all,
+        }
+    }
+
+    fn ln_p(&self, score: f64) -> f64 {
+        let cell = Histogram::cell(score);
+        if cell >= self.tail_cell {
+            return self.ln_mass + self.tail.ln_sf(score - self.threshold);
+        }
+        let (above, tied) = self.all.above(cell);
+        libm::log((above as f64 + 0.5 * (tied + 1) as f64) / (self.number + 1) as f64).min(0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests;
