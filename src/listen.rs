@@ -416,9 +416,12 @@ mod tests {
         for _ in 0..20 {
             held.push(TcpStream::connect(second).await.unwrap());
         }
-        while places.all().available_permits() > 0 {
-            tokio::task::yield_now().await;
-        }
+        let taken = async {
+            while places.all().available_permits() > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), taken).await.expect("ports share no places");
         let waits = tokio::time::timeout(Duration::from_millis(200), third.place()).await;
         assert!(waits.is_err(), "all ports together have no more than there are");
         assert!(Connections::local().place().await.is_ok(), "the local socket has its own");

@@ -419,4 +419,22 @@ fn forged_assertions_end_no_one_s_session() {
         (0..12).map(|_| Browser::new().send(Method::GET, &session, &[forged], "").status).collect();
     assert!(statuses[0] == 401 && statuses.last() == Some(&429), "{statuses:?}");
     assert_eq!(alice.get(&session).status, 200);
+    // Nor does a network that is locked out lock out who has a session.
+    let statuses: Vec<u16> = (0..110)
+        .map(|at| {
+            let bearer = format!("Bearer tacho_{at:012x}_{}", "0".repeat(43));
+            request_from(
+                "127.0.0.1",
+                &world.service.address,
+                "GET",
+                "/metrics",
+                &[("authorization", &bearer)],
+                b"",
+            )
+            .unwrap()
+            .status
+        })
+        .collect();
+    assert_eq!(statuses.last(), Some(&429));
+    assert_eq!(alice.get(&session).status, 200);
 }
