@@ -75,6 +75,9 @@ fn alphabet(kind: &str) -> &'static str {
         "B" => "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
         "D" => "0123456789",
         "P" => "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789!$*+.-_~#^",
+        // What a generator of passwords takes: most of what a keyboard has. `R` is without the sign that begins a URL's host.
+        "Q" => "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789!$*+.-_~#^&;'\"/?@=%,:",
+        "R" => "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789!$*+.-_~#^&;/?=,",
         _ => panic!("no alphabet {kind}"),
     }
 }
