@@ -120,7 +120,7 @@ pub fn benign_members(random: &mut Random) -> Vec<Value> {
         json!({ "tokens": ["The", " quick", " fox"], "token_ids": [1, 2, 3] }),
         json!({ "fileKey": random.expand("{A22}"), "nodeId": "1:2" }),
         json!({ "Bucket": "assets", "Key": random.expand("{H64}.png") }),
-        json!({ "key": random.expand("01J9ZK{V20}"), "score": 1 }),
+        json!({ "key": random.expand("01J9ZK{K20}"), "score": 1 }),
         json!({ "dedupe_key": random.expand("{H32}"), "cursor": random.expand("{A24}") }),
         json!({ "credentials": "same-origin", "mode": "cors" }),
         json!({ "credentials": "include" }),

@@ -87,9 +87,9 @@ impl Planted {
 /// lines that say what it is are none.
 pub fn pieces(spelling: &str) -> impl Iterator<Item = &str> {
     let lines = spelling.split(['\n', '\r']).filter(|line| !line.contains("-----") && !line.contains(": "));
-    lines.flat_map(|line| {
+    lines.map(str::trim).flat_map(|line| {
         let telling = if line.contains('%') { TELLING_ENCODED } else { TELLING };
-        let len = telling.min(line.trim().len());
+        let len = telling.min(line.len());
         let last = line.len() - len;
         (0..=last)
             .filter_map(move |start| line.get(start..start + len))

@@ -69,6 +69,7 @@ fn alphabet(kind: &str) -> &'static str {
         "L" => "abcdefghijklmnopqrstuvwxyz0123456789",
         "U" => "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789",
         "V" => "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567",
+        "K" => "0123456789ABCDEFGHJKMNPQRSTVWXYZ",
         "H" => HEX,
         "X" => "0123456789ABCDEF",
         "W" => "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-",
