@@ -245,9 +245,13 @@ impl Walk<'_> {
         let text = decode(raw);
         let is_meant = |given: &Given| {
             let is_random = || random::looks_random(text.as_bytes());
-            // What is typed beside a name is prose as often: a password has no blanks, and is not its own name.
+            // What is typed beside a name is prose as often: a password has no blanks, and is not its own name. Asked of what is
+            // left once secrets of other kinds are gone, so that the answer stays the same.
             let is_prose = || {
-                text.bytes().any(|byte| byte.is_ascii_whitespace()) || names::given_by_label(&text).is_some()
+                let edits = string_edits(self.redactor, &text, self.level);
+                let left = apply(&text, &edits).text;
+                left.bytes().any(|byte| byte.is_ascii_whitespace())
+                    || edits.is_empty() && names::given_by_label(&text).is_some()
             };
             let is_harmless = names::is_harmless_value(given.class, text.as_bytes())
                 || next_is == NextIs::BareToken && names::is_piece_of_text(&text)

@@ -230,8 +230,8 @@ impl Matcher {
                 }
                 Password => {
                     secret.len() >= PASSWORD_BYTES
-                        && has(secret, |byte| byte.is_ascii_digit())
                         && has(secret, |byte| byte.is_ascii_alphabetic())
+                        && (has(secret, |byte| byte.is_ascii_digit()) || changes_case(secret.as_bytes()))
                 }
             };
         if in_its_case || self.is_whole_in_another_case(secret) {
@@ -266,16 +266,21 @@ fn has(text: &str, fits: impl Fn(u8) -> bool) -> bool {
     text.bytes().any(fits)
 }
 
+/// True for what changes its case more often than a word does, which has one capital, its first letter.
+fn changes_case(word: &[u8]) -> bool {
+    let is_change = |pair: &&[u8]| pair[0].is_ascii_uppercase() != pair[1].is_ascii_uppercase();
+    word.windows(2).filter(is_change).count() >= CASE_CHANGES
+}
+
+/// Changes of case that no word has.
+const CASE_CHANGES: usize = 3;
+
 fn is_random(text: &str) -> bool {
     let letters = has(text, |byte| byte.is_ascii_alphabetic());
     let cases = has(text, |byte| byte.is_ascii_uppercase()) && has(text, |byte| byte.is_ascii_lowercase());
     let is_sign = |byte: &u8| matches!(byte, b'-' | b'_' | b'.');
     let joined = text.as_bytes().iter().any(is_sign);
-    // Words have one capital, their first letter.
-    let changes = |word: &[u8]| {
-        word.windows(2).filter(|pair| pair[0].is_ascii_uppercase() != pair[1].is_ascii_uppercase()).count()
-    };
-    let is_no_word = || text.as_bytes().split(is_sign).any(|word| changes(word) >= 3);
+    let is_no_word = || text.as_bytes().split(is_sign).any(changes_case);
     letters && (has(text, |byte| byte.is_ascii_digit()) || cases && (!joined || is_no_word()))
 }
 

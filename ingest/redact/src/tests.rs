@@ -141,8 +141,12 @@ fn names_in_a_row_take_linear_time() {
         for tail in tails {
             let unit = format!("{name}{tail}");
             let text = |len: usize| unit.repeat(len / unit.len());
-            let (once, twice) = (shortest(&text(64 << 10)), shortest(&text(128 << 10)));
-            assert!(twice < once * 3 + Duration::from_millis(250), "{unit:?}: {once:?}, {twice:?}");
+            // Another process can take the machine away; it does not do so every time.
+            let is_linear = |_| {
+                let (once, twice) = (shortest(&text(64 << 10)), shortest(&text(128 << 10)));
+                twice < once * 3 + Duration::from_millis(60)
+            };
+            assert!((0..8).any(is_linear), "{unit:?}");
         }
     }
 }

@@ -2,6 +2,7 @@
 //! `encoded`.
 
 pub(crate) mod assignment;
+mod opaque;
 mod quotes;
 pub(crate) mod unseparated;
 pub(crate) mod wrapper;

@@ -180,7 +180,7 @@ fn keys_stay_different_from_one_another() {
         let parsed: std::collections::BTreeMap<String, serde_json::Value> =
             serde_json::from_str(&redacted).unwrap();
         assert_eq!(parsed.len(), 5, "{redacted}");
-        assert!(!redacted.contains("10.0.0.1") && !redacted.contains("@example.com\":2"), "{redacted}");
+        assert!(!redacted.contains("10.0.0.1") && !redacted.contains("\"ab@"), "{redacted}");
         assert_eq!(redactor.redact_json(&redacted).unwrap().text, redacted);
     }
 }

@@ -107,7 +107,7 @@ pub(super) const STRUCTURED: &[Shape] = &[
     shape("password", &[token("sshpass ", Any, 2)], r#"(?i:sshpass) (?:-[A-Za-z]+ )*?-[pP][ \t]*\\*["']?(?P<secret>[^\s"'\\]+)"#, Check::Any),
     // The flag and the variable of a password, which are counts as often; OpenSSL's source of one.
     shape("password", &[inner("--pass ", Any, 6), inner("--pass=", Any, 6), exact("PASS=", Any, 6)],
-        r#"(?:--pass[ =]|PASS=)\\*["']?(?P<secret>[^\s"'\\,;&]{6,})"#, Password),
+        r#"(?:(?i:--pass)[ =]|PASS=)\\*["']?(?P<secret>[^\s"'\\,;&]{6,})"#, Password),
     shape("password", &[inner("-passin pass:", Any, 1), inner("-passout pass:", Any, 1), inner("-pass pass:", Any, 1)],
         r#"(?i:-pass(?:in|out)? pass:)(?P<secret>[^\s"'\\]+)"#, Check::Any),
     // SQL that makes a user.

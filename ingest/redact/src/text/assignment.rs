@@ -4,6 +4,7 @@ use crate::bytes::{at, before, follows_escape};
 use crate::marker::inert_len;
 use crate::names::{self, Name, Place};
 use crate::random;
+use crate::text::opaque::{JUDGED_REACH, Lines, opaque, random_part};
 use crate::text::quotes::{Quotes, Within, backslashes_before, closing, end_of_line, is_quote, trimmed};
 use crate::text::{unseparated, wrapper};
 
@@ -90,37 +91,7 @@ fn value_start(bytes: &[u8], name: &Name, name_end: usize) -> Option<Begin> {
     })
 }
 
-/// The value at `start` as far as it looks random. No more of it is looked at than tells whether it does: a text can be all
-/// names like these.
-fn opaque(bytes: &[u8], quotes: &Quotes<'_>, start: usize, is_colon: bool) -> Option<(usize, usize)> {
-    if let Some((first, indented)) = unseparated::first_below(bytes, start).filter(|_| is_colon) {
-        let (start, end) = random_part(bytes, inside_of_quote(bytes, first), Lines::Indented(indented))?;
-        return Some((start, unseparated::list_end(bytes, first, indented).unwrap_or(end).max(end)));
-    }
-    if let Some(opened) = wrapper::open(bytes, start) {
-        let (first, end) = random_part(bytes, inside_of_quote(bytes, opened.quote), Lines::Any)?;
-        let end = if opened.is_list { wrapper::value(bytes, quotes, opened)?.end.max(end) } else { end };
-        return Some((first, end));
-    }
-    if bytes.get(start..).is_some_and(|rest| rest.starts_with(b"<<")) {
-        let inside = past_line(bytes, end_of_line(bytes, start));
-        return random_part(bytes, inside, Lines::Any);
-    }
-    let encoded = matches!(bytes.get(start..start + 3), Some([b'%', b'2', b'2' | b'7']));
-    let first = if encoded { start + 3 } else { inside_of_quote(bytes, start) };
-    random_part(bytes, first, if first > start { Lines::Any } else { Lines::One })
-}
-
-/// Past the quotes at `start`, if there are any.
-fn inside_of_quote(bytes: &[u8], start: usize) -> usize {
-    let rest = bytes.get(start..).unwrap_or_default();
-    let escapes = rest.iter().take_while(|byte| **byte == b'\\').count();
-    let quotes =
-        rest.get(escapes..).unwrap_or_default().iter().take(3).take_while(|byte| is_quote(**byte)).count();
-    if quotes == 0 { start } else { start + escapes + quotes }
-}
-
-fn past_line(bytes: &[u8], end: usize) -> usize {
+pub(super) fn past_line(bytes: &[u8], end: usize) -> usize {
     end + bytes
         .get(end..)
         .map_or(0, |rest| rest.iter().take(2).take_while(|byte| matches!(byte, b'\r' | b'\n')).count())
@@ -169,70 +140,6 @@ fn without_separator(
         return extent(bytes, quotes, start, name_end, name);
     }
     None
-}
-
-/// Which lines a value may go on over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lines {
-    One,
-    Any,
-    /// Those that are indented as far.
-    Indented(usize),
-}
-
-/// Most bytes by which a value is judged, without white space.
-const JUDGED_BYTES: usize = schemas::limits::REDACT_JUDGED_BYTES_MAX;
-/// The same with white space.
-const JUDGED_REACH: usize = 4 * JUDGED_BYTES;
-
-/// As much of the value at `start` as looks random, judged by its beginning; what stands on several lines counts as one.
-fn random_part(bytes: &[u8], start: usize, lines: Lines) -> Option<(usize, usize)> {
-    let mut joined = Vec::new();
-    let mut position = start;
-    while joined.len() < JUDGED_BYTES && position < start + JUDGED_REACH {
-        match at(bytes, position).filter(|byte| random::is_random_byte(*byte)) {
-            Some(byte) => {
-                joined.push(byte);
-                position += 1;
-            }
-            None => match next_line(bytes, position, lines) {
-                Some(next) => position = next,
-                None => break,
-            },
-        }
-    }
-    if !random::looks_random(&joined) {
-        return None;
-    }
-    let mut end = start;
-    let mut position = start;
-    loop {
-        let run = bytes.get(position..)?.iter().take_while(|byte| random::is_random_byte(**byte)).count();
-        position += run;
-        end = if run > 0 { position } else { end };
-        match next_line(bytes, position, lines) {
-            Some(next) => position = next,
-            None => return Some((start, end)),
-        }
-    }
-}
-
-/// Where the next line begins whose value belongs to that before it; one at `position` must have ended.
-fn next_line(bytes: &[u8], position: usize, lines: Lines) -> Option<usize> {
-    if lines == Lines::One || !matches!(at(bytes, position), Some(b'\n' | b'\r')) {
-        return None;
-    }
-    let line = past_line(bytes, position);
-    let next = skip_blanks(bytes, line);
-    let is_part =
-        at(bytes, next).is_some_and(|byte| random::is_random_byte(byte) || matches!(byte, b'\n' | b'\r'));
-    let fits = match lines {
-        Lines::Indented(indented) => {
-            next - line >= indented || matches!(at(bytes, next), Some(b'\n' | b'\r'))
-        }
-        _ => true,
-    };
-    (is_part && fits && next > position).then_some(next)
 }
 
 /// The value in `the password is VALUE`: of prose it is told by a digit among letters, or by looking random.
@@ -314,7 +221,7 @@ pub(crate) fn encoded_closer(bytes: &[u8], position: usize) -> bool {
     )
 }
 
-fn skip_blanks(bytes: &[u8], mut position: usize) -> usize {
+pub(super) fn skip_blanks(bytes: &[u8], mut position: usize) -> usize {
     while at(bytes, position).is_some_and(is_blank) {
         position += 1;
     }
@@ -380,8 +287,7 @@ fn extent(
     match name.class {
         "cookie" => Some((start, end_of_header(bytes, start, name_end))),
         "authorization" => {
-            let reference = usize::from(at(bytes, start) == Some(b'&'));
-            let word = bytes.get(start..end_of_word(bytes, start + reference))?;
+            let word = bytes.get(start..end_of_word(bytes, start))?;
             let is_said = REMARKS.iter().any(|remark| word.eq_ignore_ascii_case(remark.as_bytes()));
             (!is_said).then(|| authorization(bytes, start, name_end))
         }
@@ -389,7 +295,8 @@ fn extent(
             if let Some(inside) = encoded_quoted(bytes, start) {
                 return Some(inside);
             }
-            let word = bytes.get(start..end_of_word(bytes, start))?;
+            let reference = usize::from(at(bytes, start) == Some(b'&'));
+            let word = bytes.get(start..end_of_word(bytes, start + reference))?;
             let next = at(bytes, start + word.len());
             if is_placeholder(word) || before(bytes, start) == Some(b' ') && is_code(word, next) {
                 return None;
