@@ -6,7 +6,7 @@ use redact::Redactor;
 use schemas::principal::Principal;
 use schemas::rows::{Row, RowsBuilder};
 use schemas::stream::{CUT, EVENT_ID, REDACTIONS, SESSION_ID, SOURCE, TENANT, TIME};
-use schemas::{Column, Stream};
+use schemas::{Column, Stream, limits};
 use store::Draft;
 
 use crate::options::{Clock, Identifiers};
@@ -165,8 +165,11 @@ impl AccessLog {
 
     /// `text` without the secrets in it, and no longer than the log holds.
     pub(crate) fn redacted(&self, text: &str) -> String {
-        let text = self.redactor.redact_text(text).text;
         let bytes_max = Stream::Access.column("statement").map_or(0, |column| column.bytes_max);
+        let (near, is_cut) = near_cap(text, bytes_max);
+        let text = self.redactor.redact_text(near).text;
+        let margin = if is_cut { limits::REDACT_CUT_MARGIN_BYTES } else { 0 };
+        let bytes_max = bytes_max.min(text.len().saturating_sub(margin));
         text.get(..text.floor_char_boundary(bytes_max)).unwrap_or_default().to_string()
     }
 
@@ -221,9 +224,11 @@ impl AccessLog {
         let mut removed = redact::Removed::default();
         for (name, text) in [("statement", access.statement), ("detail", access.detail.as_deref())] {
             if let Some(text) = text {
-                let redacted = self.redactor.redact_text(text);
+                let bytes_max = Stream::Access.column(name).map_or(0, |column| column.bytes_max);
+                let (near, is_cut) = near_cap(text, bytes_max);
+                let redacted = self.redactor.redact_text(near);
                 removed.merge_at(name, &redacted.removed);
-                row.named(name, &redacted.text);
+                row.named_near(name, &redacted.text, is_cut);
             }
         }
         row.removed = removed.items();
@@ -239,6 +244,16 @@ impl AccessLog {
         payloads.push(&Row::new())?;
         Ok(Draft { entries: entries.finish()?, payloads: payloads.finish()?, idempotent: Vec::new(), scope })
     }
+}
+
+/// As much of a statement as its column can hold, and a margin for what stands over the cap; whether that is not all. What is
+/// cut off is not redacted first: a statement can be a thousand times as long as its column.
+fn near_cap(text: &str, bytes_max: usize) -> (&str, bool) {
+    let mut end = text.len().min(bytes_max.saturating_add(limits::REDACT_CUT_MARGIN_BYTES));
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    (text.get(..end).unwrap_or_default(), end < text.len())
 }
 
 fn column_id(name: &str) -> Option<u16> {
@@ -281,6 +296,20 @@ impl Cells {
         }
     }
 
+    /// A text of which the end was cut off before it was redacted: the margin goes, since a secret may have stood over the cut.
+    fn named_near(&mut self, name: &'static str, value: &str, is_cut: bool) {
+        let mut end =
+            if is_cut { value.len().saturating_sub(limits::REDACT_CUT_MARGIN_BYTES) } else { value.len() };
+        while !value.is_char_boundary(end) {
+            end -= 1;
+        }
+        let cuts = self.cut.len();
+        self.named(name, value.get(..end).unwrap_or_default());
+        if is_cut && self.cut.len() == cuts {
+            self.cut.push(name);
+        }
+    }
+
     fn named_option(&mut self, name: &str, value: Option<&str>) {
         if let Some(value) = value {
             self.named(name, value);
@@ -301,5 +330,19 @@ impl Cells {
 
     fn finish(self) -> Row {
         self.row.texts(CUT, &self.cut).texts(REDACTIONS, &self.removed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::near_cap;
+
+    #[test]
+    fn no_more_of_a_statement_is_redacted_than_its_column_and_a_margin_hold() {
+        let margin = schemas::limits::REDACT_CUT_MARGIN_BYTES;
+        let long = "é".repeat(1 << 20);
+        let (near, is_cut) = near_cap(&long, 101);
+        assert!(is_cut && near.len() <= 101 + margin && near.len() + 2 > 101 + margin, "{}", near.len());
+        assert_eq!(near_cap("select 1", 101), ("select 1", false));
     }
 }

@@ -27,6 +27,10 @@ mod places;
 #[allow(dead_code, reason = "shared with the tests of the rules")]
 #[path = "../../ingest/redact/tests/generated/random.rs"]
 mod random;
+/// As programs and agents write it.
+#[allow(dead_code, reason = "shared with the tests of the rules")]
+#[path = "../../ingest/redact/tests/generated/written.rs"]
+mod written;
 
 use kinds::KINDS;
 use places::{Place, Planted, hex, percent, plant};

@@ -81,3 +81,16 @@ pub(crate) fn follows_escape(bytes: &[u8], at: usize) -> bool {
 pub(crate) fn token_boundary(bytes: &[u8], at: usize) -> bool {
     !before(bytes, at).is_some_and(|byte| byte.is_ascii_alphanumeric()) || follows_escape(bytes, at)
 }
+
+/// The bytes as text of the same length: what is no part of a character becomes question marks.
+pub(crate) fn text_of(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return text.into();
+    }
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| '?'));
+    }
+    text.into()
+}

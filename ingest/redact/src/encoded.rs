@@ -1,7 +1,7 @@
 //! Base64 in text that decodes to text.
 //!
 //! A run begins where no letter or digit stands before it, and with [`HEAD_CHARACTERS`] characters of the alphabet, one of
-//! them a capital, that decode to UTF-8 without control characters. By the rest of it nobody but the decoder is bothered:
+//! them a capital, that decode to UTF-8 without control characters, or to ASCII with no more than [`STRANGERS`] other bytes. By the rest of it nobody but the decoder is bothered:
 //! identifiers, digests and pictures fail within the first few bytes.
 //!
 //! The beginning reads the same in raw JSON and in decoded text, however deep: a slash may have backslashes before it, and
@@ -13,6 +13,8 @@ use crate::bytes::{at, before, follows_escape};
 const HEAD_CHARACTERS: usize = schemas::limits::REDACT_ENCODED_CHARACTERS_MIN;
 /// What the head decodes to, in bytes.
 const HEAD_BYTES: usize = HEAD_CHARACTERS / 4 * 3;
+/// Bytes of a head that may be no text: a letter of another encoding, a mark of the byte order.
+const STRANGERS: usize = 2;
 /// Bytes looked at at once. Two such words, wherever they are counted from, lie within every head.
 const WORD_BYTES: usize = 8;
 const BLOCK_BYTES: usize = 2 * WORD_BYTES;
@@ -55,9 +57,8 @@ pub(crate) fn spans(
     let mut from = 0;
     while let Some(start) = next_run(bytes, from) {
         let run = Run::decode(bytes, start);
-        let text = run.decoded.utf8_chunks().next().map_or("", |chunk| chunk.valid());
         from = run.end.max(start + 1);
-        if let Some(class) = class_of(text) {
+        if let Some(class) = class_of(&crate::bytes::text_of(&run.decoded)) {
             let glued =
                 bytes[run.end..].iter().take_while(|byte| sextet(**byte) != NONE || **byte == b'=').count();
             from = run.end + glued;
@@ -152,6 +153,7 @@ fn begins_run(bytes: &[u8], start: usize) -> bool {
     let mut position = start;
     let mut capitals = false;
     let mut utf8 = Utf8::default();
+    let (mut is_utf8, mut strangers) = (true, 0);
     for triple in head.chunks_exact_mut(3) {
         let mut bits = 0_u32;
         for _ in 0..4 {
@@ -162,14 +164,16 @@ fn begins_run(bytes: &[u8], start: usize) -> bool {
         }
         for (byte, decoded) in triple.iter_mut().zip(&bits.to_be_bytes()[1..]) {
             *byte = *decoded;
-            if is_control(*decoded) || !utf8.accepts(*decoded) {
+            is_utf8 &= !is_control(*decoded) && utf8.accepts(*decoded);
+            strangers += usize::from(is_control(*decoded) || !decoded.is_ascii());
+            if !is_utf8 && strangers > STRANGERS {
                 return false;
             }
         }
     }
     // Strictly: what was counted by the first byte of each character may still be too long or half a pair.
     let text = std::str::from_utf8(&head);
-    capitals && text.err().is_none_or(|error| error.error_len().is_none())
+    capitals && (strangers <= STRANGERS || text.err().is_none_or(|error| error.error_len().is_none()))
 }
 
 /// The value of the character at `position`, and where the next one is. A slash may have backslashes before it.
@@ -206,21 +210,17 @@ impl Utf8 {
     }
 }
 
-/// A run that was decoded as far as it is text.
+/// A run, decoded.
 struct Run {
     decoded: Vec<u8>,
     end: usize,
 }
 
 impl Run {
-    /// Decodes from `start` to the end of the alphabet, over line ends if the lines are whole fours, or to the first byte
-    /// that is no text. If that stands on a later line, the run ends with the line before it.
+    /// Decodes from `start` to the end of the alphabet, and over line ends where whole lines of fours follow.
     fn decode(bytes: &[u8], start: usize) -> Run {
         let mut decoded = Vec::new();
-        let mut utf8 = Utf8::default();
-        let (mut bits, mut count, mut position) = (0_u32, 0_usize, start);
-        // Where the last whole line ended, and what it had decoded to.
-        let mut line: Option<(usize, usize)> = None;
+        let (mut bits, mut count, mut position, mut line) = (0_u32, 0_usize, start, 0);
         loop {
             if let Some((sextet, next)) = sextet_at(bytes, position) {
                 bits = bits << 6 | u32::from(sextet);
@@ -233,22 +233,16 @@ impl Run {
                     0 => 0,
                     _ => continue,
                 };
-                let byte = (bits >> spare & 0xff) as u8;
-                if utf8.accepts(byte) {
-                    decoded.push(byte);
-                    continue;
-                }
-                if let Some((end, len)) = line {
-                    decoded.truncate(len);
-                    position = end;
-                }
-                return Run { decoded, end: position };
+                decoded.push((bits >> spare & 0xff) as u8);
+                continue;
             }
             let is_padding = at(bytes, position) == Some(b'=');
-            let next = if count % 4 == 0 && !is_padding { past_break(bytes, position) } else { None };
-            match next.filter(|next| sextet_at(bytes, *next).is_some()) {
+            let next =
+                if count.is_multiple_of(4) && !is_padding { past_break(bytes, position) } else { None };
+            let length = count - line;
+            match next.filter(|next| is_line(bytes, *next, length)) {
                 Some(next) => {
-                    line = Some((position, decoded.len()));
+                    line = count;
                     position = next;
                 }
                 None => {
@@ -258,6 +252,24 @@ impl Run {
             }
         }
     }
+}
+
+/// True when a line of the alphabet alone stands at `start`, no longer than the one before it.
+fn is_line(bytes: &[u8], start: usize, length_max: usize) -> bool {
+    let (mut position, mut length) = (start, 0);
+    while let Some((_, next)) = sextet_at(bytes, position) {
+        (position, length) = (next, length + 1);
+        if length > length_max {
+            return false;
+        }
+    }
+    let padding = bytes[position..].iter().take(2).take_while(|byte| **byte == b'=').count();
+    let end = at(bytes, position + padding);
+    // What is shorter is the last of it: in fours, padded, or not padded at all.
+    length > 0
+        && end.is_none_or(|byte| {
+            byte.is_ascii_whitespace() && byte != b' ' || matches!(byte, b'\\' | b'"' | b'\'')
+        })
 }
 
 /// Past a line end, or the escape of one that the text shows, and the blanks after it.

@@ -19,4 +19,7 @@ pub enum Error {
         /// The bound, in levels.
         depth_max: usize,
     },
+    /// It is made of more parts, or holds more secrets, than are kept at once.
+    #[error("the value to redact has too many parts or too many secrets: send it in smaller events")]
+    TooLarge,
 }

@@ -27,8 +27,7 @@ pub(crate) fn spans(
         from = end;
         let decoded: Vec<u8> =
             bytes[start..end].chunks_exact(2).map(|pair| nibble(pair[0]) << 4 | nibble(pair[1])).collect();
-        let text = decoded.utf8_chunks().next().map_or("", |chunk| chunk.valid());
-        if let Some(class) = class_of(text) {
+        if let Some(class) = class_of(&crate::bytes::text_of(&decoded)) {
             spans.push((start, end, class));
         }
     }

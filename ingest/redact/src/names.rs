@@ -3,9 +3,15 @@
 //! A name counts by how it ends, so `db_password`, `X-Api-Key`, `clientSecret` and `user[password]` need no entry of their
 //! own, and `token_count` or `credential_id` are none.
 
+mod list;
+
 use std::sync::LazyLock;
 
 use crate::bytes::{at, before, follows_escape};
+use Place::{BesideUser, Everywhere, Opaque};
+use Start::{Anywhere, Word};
+use list::{HARMLESS_BEFORE_KEY, HARMLESS_BEFORE_TOKEN, SUFFIXED};
+pub(crate) use list::{NAMES, NUMBERED, SUFFIXES};
 
 /// Longest stretch of a name that is looked at, in bytes, from its end.
 pub(crate) const NAME_BYTES_MAX: usize = schemas::limits::REDACT_NAME_BYTES_MAX;
@@ -64,203 +70,35 @@ impl Given {
     }
 }
 
-const fn name(words: &'static [&'static str], class: &'static str, start: Start, place: Place) -> Name {
-    Name { words, class, start, place }
-}
-
-use Place::{BesideUser, Everywhere, Opaque, Parameter};
-use Start::{Anywhere, Word};
-
-/// All names; the first that fits gives the class, so the special stand before the general.
-pub(crate) const NAMES: &[Name] = &[
-    name(&["proxy", "authorization"], "authorization", Word, Everywhere),
-    name(&["authorization"], "authorization", Anywhere, Everywhere),
-    name(&["set", "cookie"], "cookie", Anywhere, Everywhere),
-    name(&["cookie"], "cookie", Word, Everywhere),
-    name(&["cookies"], "cookie", Word, Everywhere),
-    name(&["password"], "password", Anywhere, Everywhere),
-    name(&["passwords"], "password", Anywhere, Everywhere),
-    name(&["password1"], "password", Anywhere, Everywhere),
-    name(&["password2"], "password", Anywhere, Everywhere),
-    name(&["password", "confirmation"], "password", Anywhere, Everywhere),
-    name(&["passwd"], "password", Anywhere, Everywhere),
-    name(&["passphrase"], "password", Anywhere, Everywhere),
-    name(&["pass", "phrase"], "password", Anywhere, Everywhere),
-    name(&["passcode"], "password", Anywhere, Everywhere),
-    name(&["passwort"], "password", Anywhere, Everywhere),
-    name(&["kennwort"], "password", Anywhere, Everywhere),
-    name(&["senha"], "password", Word, Everywhere),
-    name(&["contrasena"], "password", Word, Everywhere),
-    name(&["mot", "de", "passe"], "password", Word, Everywhere),
-    name(&["pwd"], "password", Word, Everywhere),
-    name(&["dbpwd"], "password", Word, Everywhere),
-    name(&["db", "pass"], "password", Word, Everywhere),
-    name(&["smtp", "pass"], "password", Word, Everywhere),
-    name(&["user", "pass"], "password", Word, Everywhere),
-    name(&["root", "pass"], "password", Word, Everywhere),
-    name(&["admin", "pass"], "password", Word, Everywhere),
-    name(&["mysql", "pass"], "password", Word, Everywhere),
-    name(&["redis", "pass"], "password", Word, Everywhere),
-    name(&["ftp", "pass"], "password", Word, Everywhere),
-    name(&["pg", "pass"], "password", Word, Everywhere),
-    name(&["login", "pass"], "password", Word, Everywhere),
-    name(&["pass"], "password", Word, BesideUser),
-    name(&["secret", "access", "key"], "aws_secret_access_key", Anywhere, Everywhere),
-    name(&["shared", "access", "key"], "azure_account_key", Anywhere, Everywhere),
-    name(&["account", "key"], "azure_account_key", Anywhere, Everywhere),
-    name(&["shared", "access", "signature"], "azure_sas", Anywhere, Everywhere),
-    name(&["subscription", "key"], "api_key", Anywhere, Everywhere),
-    name(&["functions", "key"], "api_key", Anywhere, Everywhere),
-    name(&["api", "key"], "api_key", Anywhere, Everywhere),
-    name(&["api", "keys"], "api_key", Anywhere, Everywhere),
-    name(&["app", "key"], "api_key", Word, Everywhere),
-    name(&["auth", "key"], "api_key", Word, Everywhere),
-    name(&["access", "key"], "api_key", Anywhere, Everywhere),
-    name(&["private", "key"], "private_key", Anywhere, Everywhere),
-    name(&["secret", "key"], "secret", Anywhere, Everywhere),
-    name(&["signing", "key"], "secret", Anywhere, Everywhere),
-    name(&["encryption", "key"], "secret", Anywhere, Everywhere),
-    name(&["master", "key"], "secret", Anywhere, Everywhere),
-    name(&["session", "key"], "secret", Anywhere, Everywhere),
-    name(&["secret", "key", "base"], "secret", Anywhere, Everywhere),
-    name(&["client", "secret"], "client_secret", Anywhere, Everywhere),
-    name(&["secret"], "secret", Anywhere, Everywhere),
-    name(&["secrets"], "secret", Word, Everywhere),
-    name(&["access", "token"], "token", Anywhere, Everywhere),
-    name(&["refresh", "token"], "token", Anywhere, Everywhere),
-    name(&["auth", "token"], "token", Anywhere, Everywhere),
-    name(&["oauth", "token"], "token", Anywhere, Everywhere),
-    name(&["bearer", "token"], "token", Anywhere, Everywhere),
-    name(&["session", "token"], "token", Anywhere, Everywhere),
-    name(&["security", "token"], "token", Anywhere, Everywhere),
-    name(&["api", "token"], "token", Anywhere, Everywhere),
-    name(&["id", "token"], "token", Word, Everywhere),
-    name(&["idtoken"], "token", Word, Everywhere),
-    name(&["token"], "token", Word, Everywhere),
-    name(&["jwt"], "token", Word, Everywhere),
-    name(&["bearer"], "token", Word, Everywhere),
-    name(&["credential"], "credential", Word, Everywhere),
-    name(&["credentials"], "credential", Word, Everywhere),
-    name(&["creds"], "credential", Word, Everywhere),
-    name(&["code", "verifier"], "token", Word, Everywhere),
-    name(&["authorization", "code"], "token", Word, Everywhere),
-    name(&["device", "code"], "token", Word, Everywhere),
-    name(&["connection", "string"], "connection_string", Anywhere, Everywhere),
-    name(&["otp"], "otp", Word, Everywhere),
-    name(&["totp"], "otp", Word, Everywhere),
-    name(&["one", "time", "code"], "otp", Word, Everywhere),
-    name(&["mfa", "code"], "otp", Word, Everywhere),
-    name(&["sig"], "signature", Word, Parameter),
-    name(&["amz", "signature"], "signature", Word, Parameter),
-    name(&["goog", "signature"], "signature", Word, Parameter),
-    name(&["token"], "token", Anywhere, Opaque),
-    name(&["key"], "api_key", Word, Opaque),
-    name(&["auth"], "credential", Word, Opaque),
-    name(&["pat"], "token", Word, Opaque),
-];
-
-/// Words that may follow a name: `api_key_prod`. They tell that a setting is meant and not that it is a secret, so the value
-/// must look random.
-pub(crate) const SUFFIXES: &[&str] =
-    &["prod", "production", "staging", "dev", "test", "live", "base", "value", "primary", "secondary"];
-
-/// What a name with such a word says.
-const SUFFIXED: Name = name(&[], "secret", Anywhere, Opaque);
-
-/// Words before `key` that make it no secret.
-const HARMLESS_BEFORE_KEY: &[&str] = &[
-    "cache",
-    "primary",
-    "foreign",
-    "public",
-    "pub",
-    "partition",
-    "sort",
-    "row",
-    "object",
-    "bucket",
-    "s3",
-    "group",
-    "routing",
-    "dedup",
-    "deduplication",
-    "idempotency",
-    "unique",
-    "index",
-    "hash",
-    "map",
-    "lookup",
-    "issue",
-    "project",
-    "page",
-    "next",
-    "host",
-    "natural",
-    "sequence",
-    "schema",
-    "translation",
-    "message",
-    "storage_object",
-    "composite",
-    "order",
-    "shard",
-    "distribution",
-    "clustering",
-    "surrogate",
-    "business",
-    "external",
-    "resource",
-    "event",
-    "record",
-    "entity",
-    "parent",
-    "registry",
-];
-
-/// Words before `token` that make it a cursor, a count or part of a vocabulary.
-const HARMLESS_BEFORE_TOKEN: &[&str] = &[
-    "next",
-    "page",
-    "continuation",
-    "continue",
-    "sync",
-    "skip",
-    "max",
-    "min",
-    "input",
-    "output",
-    "total",
-    "prompt",
-    "completion",
-    "cached",
-    "reasoning",
-    "cancellation",
-    "per",
-    "first",
-    "last",
-    "stop",
-    "eos",
-    "bos",
-    "pad",
-    "unk",
-    "sep",
-    "cls",
-    "mask",
-    "start",
-    "end",
-    "special",
-];
-
 /// Bytes that may follow a name at once, when it stands where a name counts.
-pub(crate) const TERMINATORS: &[u8] = b"\"'\\=: \t\n\r%]`>";
+pub(crate) const TERMINATORS: &[u8] = b"\"'\\=: \t\n\r%]`><*";
 
 /// Shortest key below a secret's name that may itself be the secret, in bytes.
 const OPAQUE_KEY_BYTES: usize = schemas::limits::REDACT_OPAQUE_KEY_BYTES_MIN;
 
+/// From this length a value under `token` is no word, in bytes.
+const PIECE_BYTES: usize = schemas::limits::REDACT_PIECE_BYTES_MAX;
+
 /// Names of the member that holds a header's or a parameter's name.
-const NAME_KEYS: &[&str] = &["name", "key", "header", "header_name", "headerName", "field", "k"];
+const NAME_KEYS: &[&str] = &[
+    "name",
+    "key",
+    "header",
+    "header_name",
+    "headerName",
+    "field",
+    "k",
+    "element",
+    "label",
+    "selector",
+    "id",
+];
 /// Names of the member that holds its value.
 const VALUE_KEYS: &[&str] = &["value", "values", "val", "v", "header_value", "headerValue"];
+/// The same of what is typed into a form's field; they hold prose as often.
+const TYPED_KEYS: &[&str] = &["text", "input"];
+/// What an agent calls the field of a form beside its name.
+const FIELD_WORDS: &[&str] = &["field", "input", "box", "textbox"];
 
 /// Names of the member that says whose the secret is.
 const USER_KEYS: &[&str] = &["user", "username", "user_name", "login", "email", "account", "usr", "uid"];
@@ -295,6 +133,11 @@ pub(crate) fn is_value_key(key: &[u8]) -> bool {
     VALUE_KEYS.iter().any(|known| key.eq_ignore_ascii_case(known.as_bytes()))
 }
 
+/// True for a member such as `text` beside it.
+pub(crate) fn is_typed_key(key: &[u8]) -> bool {
+    TYPED_KEYS.iter().any(|known| key.eq_ignore_ascii_case(known.as_bytes()))
+}
+
 /// True when `name`, which is the whole string `spelled`, also counts as an array element before its value:
 /// `["Authorization", "Bearer x"]`, `["X-Auth-Token", "x"]`, `["--password", "x"]`; not in a list of columns.
 pub(crate) fn counts_as_element(name: &Name, spelled: &[u8]) -> bool {
@@ -327,15 +170,45 @@ pub(crate) fn name_start(bytes: &[u8], end: usize) -> usize {
 /// stands before it, finds no less in the raw.
 pub(crate) fn name_ending_at(bytes: &[u8], end: usize) -> Option<&'static Name> {
     let start = name_start(bytes, end);
-    plain_name(bytes, start, end).or_else(|| {
-        let stem = stem_end(bytes, start, end)?;
-        plain_name(bytes, start, stem).filter(|name| name.place == Everywhere).map(|_| &SUFFIXED)
-    })
+    plain_name(bytes, start, end)
+        .or_else(|| {
+            let stem = number_start(bytes, end)?;
+            let is_numbered = |name: &&Name| name.words.last().is_some_and(|word| NUMBERED.contains(word));
+            plain_name(bytes, start, stem).filter(is_numbered)
+        })
+        .or_else(|| {
+            let stem = stem_end(bytes, start, end)?;
+            plain_name(bytes, start, stem).filter(|name| name.place == Everywhere).map(|_| &SUFFIXED)
+        })
+}
+
+/// Where the number of one or two digits at the end of a name begins, with the sign before it.
+fn number_start(bytes: &[u8], end: usize) -> Option<usize> {
+    let digits = bytes.get(..end)?.iter().rev().take(3).take_while(|byte| byte.is_ascii_digit()).count();
+    let start = end - digits;
+    let sign = before(bytes, start).is_some_and(|byte| matches!(byte, b'_' | b'-' | b'.'));
+    (1..=2).contains(&digits).then(|| start - usize::from(sign))
+}
+
+/// The length of the number that may follow a name's last word, with the sign before it; none where there is none.
+pub(crate) fn number_len(rest: &[u8]) -> usize {
+    let sign = usize::from(rest.first().is_some_and(|byte| matches!(byte, b'_' | b'-' | b'.')));
+    let digits = rest.iter().skip(sign).take(3).take_while(|byte| byte.is_ascii_digit()).count();
+    if (1..=2).contains(&digits) { sign + digits } else { 0 }
 }
 
 /// Where the name before one of [`SUFFIXES`] ends.
 fn stem_end(bytes: &[u8], start: usize, end: usize) -> Option<usize> {
     let name = bytes.get(start..end)?;
+    // In camel case the word begins with a capital.
+    let is_start = |byte: &u8| is_separator(*byte) || byte.is_ascii_uppercase();
+    let last = name.iter().rposition(is_start)?;
+    let is_camel = last.checked_sub(1).and_then(|index| name.get(index)).is_some_and(u8::is_ascii_lowercase);
+    if is_camel && name.get(last).is_some_and(u8::is_ascii_uppercase) {
+        let word = name.get(last..)?;
+        let is_suffix = SUFFIXES.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()));
+        return is_suffix.then_some(start + last);
+    }
     let separator = name.iter().rposition(|byte| is_separator(*byte))?;
     let last = name.get(separator + 1..)?;
     let is_suffix = SUFFIXES.iter().any(|word| last.eq_ignore_ascii_case(word.as_bytes()));
@@ -390,7 +263,7 @@ fn begins(bytes: &[u8], floor: usize, begin: usize, start: Start) -> bool {
 /// `next_page_token` and its like. A word that follows an escape is not excused: its first letter may belong to the escape.
 fn is_harmless(bytes: &[u8], floor: usize, begin: usize, name: &Name) -> bool {
     let harmless = match name.words {
-        ["token"] => HARMLESS_BEFORE_TOKEN,
+        ["token"] | ["tokens"] => HARMLESS_BEFORE_TOKEN,
         ["key"] => HARMLESS_BEFORE_KEY,
         _ => return false,
     };
@@ -399,15 +272,42 @@ fn is_harmless(bytes: &[u8], floor: usize, begin: usize, name: &Name) -> bool {
         end.checked_sub(word.len()).filter(|start| *start >= floor).is_some_and(|start| {
             bytes.get(start..end).is_some_and(|found| found.eq_ignore_ascii_case(word.as_bytes()))
                 && before(bytes, start) != Some(b'\\')
+                && (start == floor || begins(bytes, floor, start, Word))
+                && !follows_escape(bytes, start)
         })
     })
 }
 
 /// What a JSON member's key, decoded, says. Closing brackets and quotes at its end are passed over.
 pub(crate) fn given_by_key(key: &str) -> Option<Given> {
-    let end = key.trim_end_matches(['"', '\'', ']', '`', '\\', ' ', '\t', '\n', '\r']).len();
+    let end = key.trim_end_matches(['"', '\'', ']', '`', '\\', ' ', '\t', '\n', '\r', ':', '*']).len();
     name_ending_at(key.as_bytes(), end).and_then(Given::by)
 }
+
+/// What a form's field says that is called so: `Password field`, `Password *`, `#password`, `input[name='password']`.
+pub(crate) fn given_by_label(label: &str) -> Option<Given> {
+    // Of a label with a marker in it nothing is said: it was another before.
+    if label.len() > NAME_BYTES_MAX || label.contains(['<', '\n']) {
+        return None;
+    }
+    let trimmed = |text: &str| {
+        text.trim_end_matches([':', '*', '#', '.', '[', ']', '(', ')', '\'', '"', ' ', '\\']).len()
+    };
+    let mut end = trimmed(label);
+    let word = label.get(..end)?.rsplit(' ').next()?;
+    if FIELD_WORDS.iter().any(|known| word.eq_ignore_ascii_case(known)) {
+        end = trimmed(label.get(..end - word.len())?);
+    }
+    // What the prefilter looks for: a name and one of the signs that may end one.
+    let is_ended = at(label.as_bytes(), end).is_none_or(|byte| TERMINATORS.contains(&byte));
+    let given = name_ending_at(label.as_bytes(), end).filter(|_| is_ended).and_then(Given::by)?;
+    // A sentence that ends with a name is none.
+    let words = label.get(..end)?.split(' ').count();
+    (words <= LABEL_WORDS).then_some(given)
+}
+
+/// Most words of a field's name.
+const LABEL_WORDS: usize = 4;
 
 /// True for a key that is no word but a value: long, without blanks, a good part of it digits.
 pub(crate) fn is_opaque(key: &str) -> bool {
@@ -429,6 +329,22 @@ pub(crate) fn name_of_value(value: &str) -> Option<&'static Name> {
 /// What such a string says of the value beside it.
 pub(crate) fn given_by_value(value: &str) -> Option<Given> {
     name_of_value(value).and_then(Given::by)
+}
+
+/// Values of these names that are no secrets: how a browser sends credentials.
+pub(crate) fn is_harmless_value(class: &str, value: &[u8]) -> bool {
+    let modes: [&[u8]; 3] = [b"same-origin", b"include", b"omit"];
+    class == "credential" && modes.contains(&value)
+}
+
+/// A member that is called `token` and nothing else: of language models it is a word or a number as well.
+pub(crate) fn is_bare_token(key: &str) -> bool {
+    key.eq_ignore_ascii_case("token")
+}
+
+/// True for the value of such a member that is a word or a piece of one.
+pub(crate) fn is_piece_of_text(value: &str) -> bool {
+    value.len() < PIECE_BYTES && !value.bytes().any(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]

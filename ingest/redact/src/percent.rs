@@ -137,17 +137,7 @@ fn decode(bytes: &[u8], start: usize) -> (Run, usize) {
         position += len;
     }
     offsets.push(position);
-    (Run { text: text_of(&decoded), offsets }, position)
-}
-
-/// The bytes as text of the same length.
-fn text_of(decoded: &[u8]) -> String {
-    let mut text = String::with_capacity(decoded.len());
-    for chunk in decoded.utf8_chunks() {
-        text.push_str(chunk.valid());
-        text.extend(chunk.invalid().iter().map(|_| '?'));
-    }
-    text
+    (Run { text: crate::bytes::text_of(&decoded).into_owned(), offsets }, position)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ mod number;
 use std::fmt;
 
 pub(crate) use find::{find, first, whole_value};
-pub(crate) use identity::may_be_named;
+pub(crate) use identity::{is_name, may_be_named};
 
 use crate::marker;
 
@@ -104,6 +104,11 @@ impl Policies {
         self.0.iter().any(|policy| *policy != Policy::Keep)
     }
 
+    /// True for a class of which nothing may be left.
+    pub(crate) fn drops(&self, class: &str) -> bool {
+        Class::ALL.into_iter().any(|known| known.name() == class && self.of(known) == Policy::Drop)
+    }
+
     pub(crate) fn looks_for(&self, class: Class) -> bool {
         self.of(class) != Policy::Keep
     }
@@ -123,8 +128,26 @@ pub(crate) fn replacement(key: &[u8; 32], policy: Policy, class: Class, value: &
 /// One spelling for what is the same: lower case of addresses, digits and letters alone of numbers.
 fn canonical(class: Class, value: &str) -> String {
     match class {
-        Class::Email | Class::IpAddress => value.to_ascii_lowercase(),
-        Class::Phone | Class::Card | Class::Iban | Class::NationalId => {
+        Class::Email => value.to_ascii_lowercase(),
+        Class::IpAddress => {
+            let parsed = |text: &str| text.parse::<core::net::IpAddr>().ok();
+            // A port is no part of it.
+            let address = parsed(value).or_else(|| value.rsplit_once(':').and_then(|(host, _)| parsed(host)));
+            address.map_or_else(|| value.to_ascii_lowercase(), |address| address.to_canonical().to_string())
+        }
+        Class::Phone => {
+            let digits: String = value.chars().filter(char::is_ascii_digit).collect();
+            let is_international = value.trim_start().starts_with('+');
+            match digits.strip_prefix("00").filter(|_| !is_international) {
+                Some(digits) => digits.to_owned(),
+                // North America's ten digits, of which none of the first is 0 or 1, without the country.
+                None if !is_international && digits.len() == 10 && !digits.starts_with(['0', '1']) => {
+                    format!("1{digits}")
+                }
+                None => digits,
+            }
+        }
+        Class::Card | Class::Iban | Class::NationalId => {
             value.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_uppercase()
         }
     }

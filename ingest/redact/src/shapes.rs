@@ -64,9 +64,13 @@ pub(crate) enum Check {
     Opaque,
     /// It is base64 of `user:password`.
     BasicPair,
+    /// As [`Check::Random`], and no row of words and numbers.
+    NoWords,
+    /// It is of six bytes at least, with a digit among letters: `PASS=12` is a count.
+    Password,
 }
 
-use Check::{BasicPair, EndsThere, HasDigit, Mixed, Opaque, Random, RandomOrWhole};
+use Check::{BasicPair, EndsThere, HasDigit, Mixed, NoWords, Opaque, Password, Random, RandomOrWhole};
 
 /// Class of a Discord bot token; found by the form of its first part, the base64 of the bot's decimal id, not by a literal.
 pub(crate) const DISCORD_BOT_CLASS: &str = "discord_bot_token";
@@ -220,6 +224,15 @@ impl Matcher {
                 Mixed => is_mixed(self.without_literal(secret)),
                 Opaque => has(secret, |byte| byte.is_ascii_digit()) || secret.len() >= 24,
                 BasicPair => is_basic_pair(secret),
+                NoWords => {
+                    let random = self.without_literal(secret);
+                    is_random(random) && !is_words(random)
+                }
+                Password => {
+                    secret.len() >= PASSWORD_BYTES
+                        && has(secret, |byte| byte.is_ascii_alphabetic())
+                        && (has(secret, |byte| byte.is_ascii_digit()) || changes_case(secret.as_bytes()))
+                }
             };
         if in_its_case || self.is_whole_in_another_case(secret) {
             spans.push(Span::new(start, end + tail, self.class, rank));
@@ -253,18 +266,39 @@ fn has(text: &str, fits: impl Fn(u8) -> bool) -> bool {
     text.bytes().any(fits)
 }
 
+/// True for what changes its case more often than a word does, which has one capital, its first letter.
+fn changes_case(word: &[u8]) -> bool {
+    let is_change = |pair: &&[u8]| pair[0].is_ascii_uppercase() != pair[1].is_ascii_uppercase();
+    word.windows(2).filter(is_change).count() >= CASE_CHANGES
+}
+
+/// Changes of case that no word has.
+const CASE_CHANGES: usize = 3;
+
 fn is_random(text: &str) -> bool {
     let letters = has(text, |byte| byte.is_ascii_alphabetic());
     let cases = has(text, |byte| byte.is_ascii_uppercase()) && has(text, |byte| byte.is_ascii_lowercase());
     let is_sign = |byte: &u8| matches!(byte, b'-' | b'_' | b'.');
     let joined = text.as_bytes().iter().any(is_sign);
-    // Words have one capital, their first letter.
-    let changes = |word: &[u8]| {
-        word.windows(2).filter(|pair| pair[0].is_ascii_uppercase() != pair[1].is_ascii_uppercase()).count()
-    };
-    let is_no_word = || text.as_bytes().split(is_sign).any(|word| changes(word) >= 3);
+    let is_no_word = || text.as_bytes().split(is_sign).any(changes_case);
     letters && (has(text, |byte| byte.is_ascii_digit()) || cases && (!joined || is_no_word()))
 }
+
+/// Shortest password that stands after a name that is a count as often, in bytes.
+const PASSWORD_BYTES: usize = schemas::limits::REDACT_SAID_PASSWORD_BYTES_MIN;
+
+/// True for words of one case and numbers, one after the other or joined by signs: `learn-tutorial-2024-v2`, `GATEWAY12345`.
+fn is_words(text: &str) -> bool {
+    text.split(['-', '_', '.']).all(|part| {
+        let letters = part.trim_end_matches(|letter: char| letter.is_ascii_digit());
+        let is_one_case = letters.bytes().all(|byte| byte.is_ascii_lowercase())
+            || letters.bytes().all(|byte| byte.is_ascii_uppercase());
+        is_one_case && letters.len() <= WORD_LETTERS
+    })
+}
+
+/// Letters of a long word.
+const WORD_LETTERS: usize = 16;
 
 fn is_mixed(text: &str) -> bool {
     has(text, |byte| byte.is_ascii_digit())

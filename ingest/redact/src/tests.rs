@@ -73,6 +73,21 @@ const NEAR_MISSES: &[&str] = &[
     "A\\",
     "aB-",
     "[[\"token\",",
+    "key=",
+    "key: |\n ",
+    "auth='",
+    "pat = [\"a\", ",
+    "mytoken=\\\"x ",
+    "<key>",
+    "key is \"",
+    "password: Some(",
+    "password='''",
+    "password=<<A\n",
+    "a://u:x1/",
+    "- name: key\n value: ",
+    "password:\n  - A1\n",
+    "api_key_1=a&",
+    "authorization: x\n ",
 ];
 
 /// Both ways over `text`, and the time they took.
@@ -97,6 +112,43 @@ fn large_near_misses_take_linear_time() {
     let mixed = NEAR_MISSES.concat();
     let taken = time_taken(&redactor, &mixed.repeat((16 << 20) / mixed.len()));
     assert!(taken < Duration::from_secs(60), "all: {taken:?}");
+}
+
+/// Twice the text takes twice the time, whatever name stands in it over and over. The shortest of several runs is compared, with
+/// room for a busy machine; quadratic time would be four times as much and more.
+#[test]
+fn names_in_a_row_take_linear_time() {
+    let redactor = redactor();
+    let names =
+        ["key", "auth", "pat", "mytoken", "tokens", "api_key_prod", "password", "Authorization", "Cookie"];
+    let tails = [
+        "=",
+        ": |\n ",
+        ":\n  ",
+        "='",
+        "=\\\"",
+        ": [\"",
+        " is ",
+        ">",
+        "=N'",
+        " = Some(\"a",
+        "=a&",
+        "=a;",
+        ": a,",
+    ];
+    let shortest = |text: &str| (0..3).map(|_| time_taken(&redactor, text)).min().unwrap_or_default();
+    for name in names {
+        for tail in tails {
+            let unit = format!("{name}{tail}");
+            let text = |len: usize| unit.repeat(len / unit.len());
+            // Another process can take the machine away; it does not do so every time.
+            let is_linear = |_| {
+                let (once, twice) = (shortest(&text(64 << 10)), shortest(&text(128 << 10)));
+                twice < once * 3 + Duration::from_millis(60)
+            };
+            assert!((0..8).any(is_linear), "{unit:?}");
+        }
+    }
 }
 
 /// As many steps a byte, whatever stands there: what looks like a value's beginning must not be searched to the text's end.

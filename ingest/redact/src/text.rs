@@ -2,8 +2,10 @@
 //! `encoded`.
 
 pub(crate) mod assignment;
+mod opaque;
 mod quotes;
 pub(crate) mod unseparated;
+pub(crate) mod wrapper;
 
 use std::ops::ControlFlow;
 
@@ -36,6 +38,9 @@ const PASSWORD_BYTES: usize = schemas::limits::REDACT_CUT_PASSWORD_BYTES_MIN;
 
 /// Passes over a text until nothing more is found; two are the rule.
 const PASSES_MAX: usize = schemas::limits::REDACT_PASSES_MAX;
+
+/// Replacements in one text; one of more is replaced as a whole.
+const EDITS: usize = schemas::limits::REDACT_EDITS_MAX;
 
 /// How deep a text stands in others.
 #[derive(Debug, Clone, Copy, Default)]
@@ -111,7 +116,18 @@ pub(crate) fn text_edits(redactor: &Redactor, text: &str, level: Level) -> Vec<E
     spans.retain(|span| {
         !is_inert(&text.as_bytes()[span.start..span.end]) && !found.starts_inside_marker(span)
     });
-    let edits = merge(spans)
+    let merged = merge(spans);
+    if let Some(first) = merged.first().filter(|_| merged.len() > EDITS) {
+        let (class, why) = (first.class, why(first));
+        return vec![Edit {
+            start: 0,
+            end: text.len(),
+            class,
+            why,
+            replacement: redactor.marker(class, text),
+        }];
+    }
+    let edits = merged
         .into_iter()
         .map(|span| Edit {
             start: span.start,
@@ -168,8 +184,12 @@ fn encoded_spans(redactor: &Redactor, text: &str, level: Level) -> Vec<Span> {
     let class = |decoded: &str| first_edits(redactor, decoded, inner).first().map(|edit| edit.class);
     let mut found = encoded::spans(bytes, class);
     found.extend(hexadecimal::spans(bytes, class));
-    let mut spans: Vec<Span> =
-        found.into_iter().map(|(start, end, class)| Span::new(start, end, class, ENCODED_RANK)).collect();
+    let span = |(start, end, class)| {
+        // Nothing is left of what is to be dropped, not even of its encoding.
+        let replacement = redactor.policies.drops(class).then(|| format!("<redacted:{class}>"));
+        Span { start, end, class, rank: ENCODED_RANK, replacement }
+    };
+    let mut spans: Vec<Span> = found.into_iter().map(span).collect();
     for run in percent::runs(bytes) {
         for edit in first_edits(redactor, &run.text, inner) {
             let (start, end) = run.encoded(edit.start, edit.end);
@@ -289,12 +309,38 @@ fn url_password(bytes: &[u8], start: usize) -> Option<(usize, usize)> {
     match authority.iter().rposition(|byte| *byte == b'@') {
         Some(host) if colon < host => Some((authority_start + colon + 1, authority_start + host)),
         Some(_) => None,
+        None if unencoded_end(bytes, authority_start + colon + 1, authority_start + len).is_some() => {
+            unencoded_end(bytes, authority_start + colon + 1, authority_start + len)
+                .map(|end| (authority_start + colon + 1, end))
+        }
         // Cut before the host came: what follows the colon is no port.
         None if is_cut_off(bytes, authority_start + len) && is_no_port(&authority[colon + 1..]) => {
             Some((authority_start + colon + 1, authority_start + len))
         }
         None => None,
     }
+}
+
+/// How far past its authority a URL is searched for the sign before its host, in bytes.
+pub(crate) const URL_REACH_BYTES: usize = schemas::limits::REDACT_URL_REACH_BYTES_MAX;
+
+/// Where a password that begins at `start` ends if nobody encoded it and one of its signs ended the authority at `end`.
+fn unencoded_end(bytes: &[u8], start: usize, end: usize) -> Option<usize> {
+    let first =
+        bytes.get(start..end).filter(|first| !first.is_empty() && !first.iter().all(u8::is_ascii_digit))?;
+    if first.contains(&b']') {
+        return None;
+    }
+    let rest = bytes.get(end..)?;
+    let is_end = |byte: &u8| {
+        !matches!(byte, b'/' | b'?' | b'#') && ends_authority(*byte) || matches!(byte, b'<' | b'>')
+    };
+    let len = rest.iter().take(URL_REACH_BYTES).take_while(|byte| !is_end(byte)).count();
+    let rest = rest.get(..len)?;
+    let is_host =
+        |index: &usize| rest.get(index + 1).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'[');
+    let host = (0..len).filter(|index| rest.get(*index) == Some(&b'@')).find(is_host)?;
+    is_no_port(bytes.get(start..end + host)?).then_some(end + host)
 }
 
 /// True for what stands after a colon and is neither a port nor a placeholder for one.

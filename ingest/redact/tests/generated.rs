@@ -24,9 +24,11 @@ mod generated {
     pub mod places;
     /// From which seed.
     pub mod random;
+    /// As programs and agents write it.
+    pub mod written;
 }
 
-use generated::benign::benign;
+use generated::benign::{benign, benign_members};
 use generated::kinds::KINDS;
 use generated::places::{Place, Planted, plant};
 use generated::random::Random;
@@ -123,8 +125,13 @@ fn look_alikes_stay() {
     let redactor = Redactor::new([7; 32]);
     let (mut wrong, mut of) = (Vec::new(), 0);
     for seed in 0..20 {
-        for text in benign(&mut Random::new(seed)) {
-            let event = serde_json::json!({ "arguments": { "note": text }, "result": text }).to_string();
+        let texts = benign(&mut Random::new(seed)).into_iter();
+        let texts = texts.map(|text| serde_json::json!({ "arguments": { "note": text }, "result": text }));
+        let members = benign_members(&mut Random::new(seed)).into_iter();
+        let members =
+            members.map(|member| serde_json::json!({ "arguments": member, "n": [member.to_string()] }));
+        for event in texts.chain(members) {
+            let event = event.to_string();
             let redacted = redact(&redactor, &event);
             of += 1;
             if redacted.text != event {

@@ -44,3 +44,19 @@ pub const REDACT_REVIEW_ROWS_MAX: u64 = 500;
 pub const REDACT_REVIEW_BODY_BYTES_MAX: usize = 12 << 10;
 /// Most bytes that `tacho redaction test` reads.
 pub const REDACT_TEST_BYTES_MAX: u64 = 64 << 20;
+/// Bytes of a value under a name that is only likely to mean a secret by which it is judged; more of it is not looked at.
+pub const REDACT_JUDGED_BYTES_MAX: usize = 256;
+/// How far beyond its authority a URL's password that nobody encoded is looked for, in bytes.
+pub const REDACT_URL_REACH_BYTES_MAX: usize = 256;
+/// Longest prefix or wrapper between a sign of assignment and the quote of the value, in bytes.
+pub const REDACT_WRAPPER_BYTES_MAX: usize = 32;
+/// From this length what stands under the name `token` alone is no word of a vocabulary, in bytes.
+pub const REDACT_PIECE_BYTES_MAX: usize = 8;
+/// Tokens of one JSON value that are kept while it is redacted; one of more is refused.
+pub const REDACT_TOKENS_MAX: usize = 4 << 20;
+/// Replacements in one JSON value or text; a value of more is refused, a text of more is replaced as a whole.
+pub const REDACT_EDITS_MAX: usize = 64 << 10;
+/// How far back on its line an opened quote, and the sign before a parameter, are looked for, in bytes.
+pub const REDACT_BACK_BYTES_MAX: usize = 256;
+/// Bytes of a question past its column's cap that are redacted before it is cut, so that no secret stands over the cut.
+pub const REDACT_CUT_MARGIN_BYTES: usize = 4 << 10;

@@ -14,27 +14,48 @@ pub(crate) enum Kind {
     /// End of an object or array.
     Close,
     String,
+    /// A number, or in a list as many as stand beside each other.
     Number,
     /// `true`, `false`, `null`.
     Literal,
 }
 
-/// One token. Keys are strings like any other; colons and commas are not kept.
+/// Most tokens of one value.
+const TOKENS: usize = schemas::limits::REDACT_TOKENS_MAX;
+
+/// One token. Keys are strings like any other; colons and commas are not kept. Sixteen bytes, since a value can be all tokens.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Token {
     pub kind: Kind,
-    /// Offset of its first byte.
-    pub start: usize,
-    /// Offset past its last byte; of a container, past its opening bracket.
-    pub end: usize,
-    /// Of a container, the index of its closing token; else its own index.
-    pub close: usize,
+    start: u32,
+    end: u32,
+    close: u32,
 }
 
 impl Token {
+    /// Offset of its first byte.
+    pub(crate) fn start(&self) -> usize {
+        self.start as usize
+    }
+
+    /// Offset past its last byte; of a container, past its opening bracket.
+    pub(crate) fn end(&self) -> usize {
+        self.end as usize
+    }
+
+    /// Of a container, the index of its closing token; else its own index.
+    pub(crate) fn close(&self) -> usize {
+        self.close as usize
+    }
+
     /// A string's raw content, without its quotes.
     pub(crate) fn inside<'a>(&self, json: &'a str) -> &'a str {
-        json.get(self.start + 1..self.end.saturating_sub(1)).unwrap_or_default()
+        json.get(self.start() + 1..self.end().saturating_sub(1)).unwrap_or_default()
+    }
+
+    /// All of it.
+    pub(crate) fn text<'a>(&self, json: &'a str) -> &'a str {
+        json.get(self.start()..self.end()).unwrap_or_default()
     }
 }
 
@@ -52,8 +73,10 @@ pub(crate) fn tokenize(json: &str) -> Result<Vec<Token>, Error> {
 /// Splits without judging: what is wrong with the input is found by the validation that follows.
 fn split(json: &str) -> Result<Vec<Token>, Error> {
     let bytes = json.as_bytes();
+    let offset = |value: usize| u32::try_from(value).map_err(|_| Error::TooLarge);
     let mut tape: Vec<Token> = Vec::new();
-    let mut open: Vec<usize> = Vec::new();
+    // Containers, and whether they are lists.
+    let mut open: Vec<(usize, bool)> = Vec::new();
     let mut position = 0;
     while let Some(byte) = bytes.get(position) {
         let index = tape.len();
@@ -74,16 +97,26 @@ fn split(json: &str) -> Result<Vec<Token>, Error> {
                 if open.len() == DEPTH_MAX {
                     return Err(Error::TooDeep { depth_max: DEPTH_MAX });
                 }
-                open.push(index);
+                open.push((index, kind == Kind::Array));
             }
             Kind::Close => {
-                if let Some(container) = open.pop().and_then(|container| tape.get_mut(container)) {
-                    container.close = index;
+                if let Some(container) = open.pop().and_then(|(container, _)| tape.get_mut(container)) {
+                    container.close = offset(index)?;
+                }
+            }
+            Kind::Number if open.last().is_some_and(|(_, is_list)| *is_list) => {
+                if let Some(last) = tape.last_mut().filter(|last| last.kind == Kind::Number) {
+                    last.end = offset(end)?;
+                    position = end;
+                    continue;
                 }
             }
             Kind::String | Kind::Number | Kind::Literal => {}
         }
-        tape.push(Token { kind, start: position, end, close: index });
+        if index == TOKENS {
+            return Err(Error::TooLarge);
+        }
+        tape.push(Token { kind, start: offset(position)?, end: offset(end)?, close: offset(index)? });
         position = end;
     }
     Ok(tape)
@@ -128,8 +161,21 @@ mod tests {
             kinds,
             [Object, String, Array, Number, Object, String, Literal, Close, Close, String, String, Close]
         );
-        assert_eq!((tape[0].close, tape[2].close, tape[4].close), (11, 8, 7));
+        assert_eq!((tape[0].close(), tape[2].close(), tape[4].close()), (11, 8, 7));
         assert_eq!(tape[10].inside(r#" {"a":[1,{"b":null}],"c":"\"x"} "#), "\\\"x");
+    }
+
+    #[test]
+    fn numbers_of_a_list_are_one_token_and_tokens_are_bounded() {
+        let json = r#"[1, -2.5e3 ,3,"x",4,{"a":5,"b":6},7,8]"#;
+        let tape = tokenize(json).unwrap();
+        let numbers: Vec<&str> =
+            tape.iter().filter(|token| token.kind == Kind::Number).map(|token| token.text(json)).collect();
+        assert_eq!(numbers, ["1, -2.5e3 ,3", "4", "5", "6", "7,8"]);
+        let many = format!("[{}1]", "1,".repeat(super::TOKENS));
+        assert_eq!(tokenize(&many).unwrap().len(), 3);
+        let many = format!("[{}0]", "[],".repeat(super::TOKENS / 2));
+        assert!(matches!(tokenize(&many), Err(Error::TooLarge)));
     }
 
     #[test]

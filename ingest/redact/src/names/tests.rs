@@ -49,6 +49,19 @@ fn spellings_of_secret_names() {
         ("otp", "otp"),
         ("user_otp", "otp"),
         ("connectionString", "connection_string"),
+        ("DB_PASSWORD_1", "password"),
+        ("api_key_1", "api_key"),
+        ("apiKey2", "api_key"),
+        ("password_confirm", "password"),
+        ("passwordAgain", "password"),
+        ("ansible_ssh_pass", "password"),
+        ("EMAIL_PASS", "password"),
+        ("Password:", "password"),
+        ("Password *", "password"),
+        // These end in words that excuse a name only where they stand alone: `min`, `end`, `per`.
+        ("admin_token", "token"),
+        ("backend_token", "token"),
+        ("wrapper_token", "token"),
     ] {
         assert_eq!(class_of_key(key), Some(class), "{key}");
     }
@@ -81,6 +94,10 @@ fn names_that_are_no_secrets() {
         "cache_key",
         "tokenizer",
         "passwordless",
+        "progressToken",
+        "cancel_token",
+        "num_token",
+        "password_2026",
         "sig",
         "",
         "_",
@@ -96,11 +113,22 @@ fn names_that_are_secrets_if_the_value_looks_random() {
         ("stripeKey", "api_key"),
         ("auth", "credential"),
         ("API_KEY_PROD", "secret"),
+        ("apiKeyProd", "secret"),
+        ("tokens", "token"),
         ("db-password-staging", "secret"),
     ] {
         assert_eq!(given_by_key(key).map(|given| (given.class, given.opaque)), Some((class, true)), "{key}");
     }
-    for key in ["monkey", "author", "environment_prod", "tokenizer_test", "cacheKey", "idempotency-key"] {
+    for key in [
+        "monkey",
+        "author",
+        "environment_prod",
+        "tokenizer_test",
+        "cacheKey",
+        "idempotency-key",
+        "fileKey",
+        "dedupe_key",
+    ] {
         assert_eq!(given_by_key(key), None, "{key}");
     }
 }

@@ -87,7 +87,7 @@ fn email(bytes: &[u8], floor: usize, sign: usize) -> Option<Range<usize>> {
     let is_domain = domain.contains(&b'.')
         && !domain.starts_with(b".")
         && top.len() >= 2
-        && top.iter().all(u8::is_ascii_alphabetic);
+        && (top.iter().all(u8::is_ascii_alphabetic) || top.starts_with(b"xn--"));
     is_domain.then_some(start..sign + 1 + len)
 }
 
@@ -98,7 +98,7 @@ fn numbered(bytes: &[u8], start: usize, policies: &Policies) -> Option<(Range<us
     let is_open = at(bytes, start) == Some(b'(') && at(bytes, start + 1) == Some(b'(');
     if !begins
         || is_open
-        || !token_boundary(bytes, start)
+        || !token_boundary(bytes, start) && !follows_track_mark(bytes, start)
         || matches!(before(bytes, start), Some(b'.' | b'+' | b'_' | b'#' | b'%'))
     {
         return None;
@@ -116,6 +116,11 @@ fn numbered(bytes: &[u8], start: usize, policies: &Policies) -> Option<(Range<us
         .into_iter()
         .filter(|(class, _)| policies.looks_for(*class))
         .find_map(|(class, test)| test(&digits).map(|end| (start..end, class)))
+}
+
+/// A card's number follows the mark of the first track of its stripe: `%B4111...^`.
+fn follows_track_mark(bytes: &[u8], start: usize) -> bool {
+    start.checked_sub(2).and_then(|mark| bytes.get(mark..start)).is_some_and(|mark| mark == b"%B")
 }
 
 /// What begins with a letter or a colon.

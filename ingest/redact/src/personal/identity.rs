@@ -39,11 +39,24 @@ pub(super) fn is_phones_name(key: &str) -> bool {
     })
 }
 
-/// True for `ssn`, `national_id`, `taxId`.
+/// True for `ssn`, `customer_ssn`, `national_id`, `taxId`.
 pub(super) fn is_persons_name(key: &str) -> bool {
+    // A short one must be a word of its own.
+    let last = key.rsplit(|letter: char| !letter.is_ascii_alphanumeric()).next().unwrap_or_default();
+    let camel = last.rfind(|letter: char| letter.is_ascii_uppercase()).and_then(|at| last.get(at..));
+    let is_word = |word: &&str| {
+        last.eq_ignore_ascii_case(word) || camel.is_some_and(|camel| camel.eq_ignore_ascii_case(word))
+    };
     letters(key).is_some_and(|letters| {
-        PERSONS.iter().any(|word| letters == *word || letters.ends_with(word) && word.len() > 4)
+        PERSONS
+            .iter()
+            .any(|word| letters == *word || letters.ends_with(word) && (word.len() > 4 || is_word(word)))
     })
+}
+
+/// True for the name of either.
+pub(crate) fn is_name(key: &str) -> bool {
+    is_phones_name(key) || is_persons_name(key)
 }
 
 /// Either kind of name before a closing quote, in raw JSON of any depth.

@@ -117,6 +117,8 @@ fn one_person_has_one_pseudonym_in_every_spelling_and_another_in_another_tenant(
         ("4111 1111 1111 1111", "4111111111111111"),
         ("+49 151 2345-6789", "+4915123456789"),
         ("GB82 WEST 1234 5698 7654 32", "gb82west12345698765432"),
+        ("2001:0db8:0:0:0:0:0:1", "2001:DB8::1"),
+        ("+1 415 555 2671", "415-555-2671"),
     ] {
         assert_eq!(redact(&here, one), redact(&here, other));
         assert_ne!(redact(&here, one), redact(&there, one));
@@ -134,6 +136,14 @@ fn a_members_name_says_what_its_whole_value_is() {
         (r#"{"tax_id":"12345678903"}"#, r#"{"tax_id":"***03"}"#),
         (r#"{"a":"{\"ssn\":\"123456789\"}"}"#, r#"{"a":"{\"ssn\":\"***89\"}"}"#),
         (r#"{"card":4111111111111111}"#, r#"{"card":"****1111"}"#),
+        (r#"{"cards":[1, 4111111111111111,2]}"#, r#"{"cards":[1, "****1111",2]}"#),
+        (r#"{"phone":["030 1234567","none"]}"#, r#"{"phone":["***67","none"]}"#),
+        (r#"{"name":"phone","value":"030 1234567"}"#, r#"{"name":"phone","value":"***67"}"#),
+        (
+            r#"{"customer_ssn":"123456789","customerSsn":123456789}"#,
+            r#"{"customer_ssn":"***89","customerSsn":"***89"}"#,
+        ),
+        (r#"{"ssn":["123456789"],"lessn":"123456789"}"#, r#"{"ssn":["***89"],"lessn":"123456789"}"#),
         (
             r#"{"phone":"none","microphone":"12","session":"123456789"}"#,
             r#"{"phone":"none","microphone":"12","session":"123456789"}"#,
@@ -159,4 +169,34 @@ fn a_secret_stays_a_secret_and_only_the_named_class_goes() {
     assert!(text.starts_with("password=<redacted:"), "{text}");
     let encoded = email.redact_text("https://h/?to=jane%40example.com&x=1").text.into_owned();
     assert_eq!(encoded, "https://h/?to=<redacted:email>&x=1");
+}
+
+#[test]
+fn keys_stay_different_from_one_another() {
+    for policy in [Policy::Mask, Policy::Drop] {
+        let redactor = redactor(policy);
+        let json = r#"{"10.0.0.1":"up","10.0.0.2":"down","10.0.0.3":1,"a@example.com":2,"ab@example.com":3}"#;
+        let redacted = redactor.redact_json(json).unwrap().text.into_owned();
+        let parsed: std::collections::BTreeMap<String, serde_json::Value> =
+            serde_json::from_str(&redacted).unwrap();
+        assert_eq!(parsed.len(), 5, "{redacted}");
+        assert!(!redacted.contains("10.0.0.1") && !redacted.contains("\"ab@"), "{redacted}");
+        assert_eq!(redactor.redact_json(&redacted).unwrap().text, redacted);
+    }
+}
+
+#[test]
+fn nothing_is_left_of_what_is_dropped_in_an_encoding() {
+    use base64::Engine as _;
+    let encoded =
+        base64::engine::general_purpose::STANDARD.encode("write to Alice at alice@example.com for more");
+    assert_eq!(redactor(Policy::Drop).redact_text(&encoded).text, "<redacted:email>");
+}
+
+#[test]
+fn a_cards_stripe_and_an_international_domain_are_found() {
+    let mask = redactor(Policy::Mask);
+    let stripe = "%B4111111111111111^DOE/JOHN^25121010000000";
+    assert_eq!(redact(&mask, stripe), "%B****1111^DOE/JOHN^25121010000000");
+    assert_eq!(redact(&mask, "user@xn--80a1acny.xn--p1ai"), "u***@xn--80a1acny.xn--p1ai");
 }

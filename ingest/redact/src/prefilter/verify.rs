@@ -7,10 +7,10 @@ use super::Hit;
 use super::windows::Target;
 use crate::bytes::{at, before, is_scheme_byte, token_boundary};
 use crate::marker::{inert_len, marker_len};
-use crate::names::{self, Name, Place, SEPARATORS, TERMINATORS};
+use crate::names::{self, NUMBERED, Name, Place, SEPARATORS, TERMINATORS};
 use crate::random;
 use crate::shapes::{Anchor, RULE_COUNT};
-use crate::text::{assignment, unseparated};
+use crate::text::{assignment, unseparated, wrapper};
 
 /// The hit that a target's anchor at `start` is, if it stands there and its surroundings fit.
 pub(super) fn hit(bytes: &[u8], target: &Target, start: usize) -> Option<Hit> {
@@ -24,14 +24,20 @@ pub(super) fn hit(bytes: &[u8], target: &Target, start: usize) -> Option<Hit> {
             let fits = (23..=28).contains(&run) && rest.get(run) == Some(&b'.');
             (fits && token_boundary(bytes, start)).then_some(Hit::Shape { rank: RULE_COUNT })
         }
-        Target::Suffix { .. } if !before(bytes, start).is_some_and(|byte| SEPARATORS.contains(&byte)) => None,
+        Target::Suffix { .. } if !begins_suffix(bytes, start) => None,
         Target::Name { word } | Target::Suffix { word } => {
-            let stands = rest.get(..word.len())?.eq_ignore_ascii_case(word.as_bytes())
-                && rest.get(word.len()).is_some_and(|byte| TERMINATORS.contains(byte));
-            let end = start + word.len();
-            if !stands {
+            let is_end = |len: usize| rest.get(len).is_some_and(|byte| TERMINATORS.contains(byte));
+            let mut len = word.len();
+            if !rest.get(..len)?.eq_ignore_ascii_case(word.as_bytes()) {
                 return None;
             }
+            if !is_end(len) && NUMBERED.contains(word) {
+                len += names::number_len(rest.get(len..)?);
+            }
+            if !is_end(len) {
+                return None;
+            }
+            let end = start + len;
             names::name_ending_at(bytes, end).map(|name| Hit::Name { name, end })
         }
         Target::Url => {
@@ -49,6 +55,14 @@ pub(super) fn hit(bytes: &[u8], target: &Target, start: usize) -> Option<Hit> {
             slash(1).and_then(slash).map(|_| Hit::Escape)
         }
     }
+}
+
+/// A word that may follow a name does, after a sign or in camel case.
+fn begins_suffix(bytes: &[u8], start: usize) -> bool {
+    before(bytes, start).is_some_and(|byte| {
+        SEPARATORS.contains(&byte)
+            || byte.is_ascii_lowercase() && at(bytes, start).is_some_and(|byte| byte.is_ascii_uppercase())
+    })
 }
 
 fn is_word(byte: u8) -> bool {
@@ -82,12 +96,23 @@ pub(super) fn url_may_hold_password(bytes: &[u8], start: usize) -> bool {
             b':' => colon = colon.or(Some(offset)),
             b'@' if colon.is_some() => return true,
             byte if crate::text::ends_authority(*byte) => {
-                return colon.is_some_and(|colon| crate::text::is_no_port(&authority[colon + 1..offset]));
+                return colon.is_some_and(|colon| {
+                    crate::text::is_no_port(&authority[colon + 1..offset])
+                        || may_be_unencoded(authority, offset)
+                });
             }
             _ => {}
         }
     }
     colon.is_some_and(|colon| crate::text::is_no_port(&authority[colon + 1..]))
+}
+
+/// A password that nobody encoded may go on past `end`, where the authority seems to: a sign before a host follows. Every
+/// slash may have backslashes before it, which do not count.
+fn may_be_unencoded(authority: &[u8], end: usize) -> bool {
+    let rest = authority.get(end..).unwrap_or_default().iter().filter(|byte| **byte != b'\\');
+    let mut reach = rest.take(crate::text::URL_REACH_BYTES).take_while(|byte| !matches!(byte, b' ' | b'"'));
+    reach.any(|byte| *byte == b'@')
 }
 
 /// A name ends at `end`: true unless what follows shows that no value does, or that there is nothing left to hide in it.
@@ -108,28 +133,59 @@ pub(super) fn name_may_hold_secret(bytes: &[u8], name: &Name, end: usize) -> boo
             Place::BesideUser => names::stands_after(bytes, name, end, &names::USER_LEADS),
             Place::Opaque => may_look_random(bytes, value),
         };
-        return counts && !value_is_inert(bytes, value, name);
+        if counts && !value_is_inert(bytes, value, name) {
+            return true;
+        }
     }
     is_flag(bytes, end)
-        || matches!(name.place, Place::Everywhere | Place::Opaque) && is_pair(bytes, end, name)
+        || matches!(name.place, Place::Everywhere | Place::Opaque)
+            && (is_pair(bytes, end, name) || is_label(bytes, end) || unseparated::may_be_paired(bytes, end))
 }
 
-/// A value that looks random may begin at `position`, after quotes, white space and escapes of them.
+/// A value that looks random may begin at `position`, after quotes, white space and escapes of them, a prefix or a wrapper. What
+/// stands on the lines below it may belong to it.
 fn may_look_random(bytes: &[u8], position: usize) -> bool {
     let mut start = skip_closers(bytes, position);
+    // A key may end in a colon of its own.
+    if at(bytes, start) == Some(b':') {
+        start = skip_closers(bytes, start + 1);
+    }
     // The mark of a YAML block.
     if matches!(at(bytes, start), Some(b'|' | b'>')) {
         let mark = bytes.get(start..).unwrap_or_default().iter().take(3);
         start += mark.take_while(|byte| b"|>+-0123456789".contains(byte)).count();
         start = skip_closers(bytes, start);
     }
+    // The sign before an item of a YAML list.
+    if bytes.get(start..).is_some_and(|rest| rest.starts_with(b"- ")) {
+        start = skip_closers(bytes, start + 2);
+    }
+    if wrapper::may_open(bytes, start) {
+        return true;
+    }
     // The last letter of an escape may be the value's first.
     if start > position && before(bytes, start).is_some_and(|byte| byte.is_ascii_alphanumeric()) {
         start -= 1;
     }
-    let is_part = |byte: &&u8| random::is_random_byte(**byte) || **byte == b'\\';
-    let value = bytes.get(start..).unwrap_or_default().iter().take_while(is_part);
-    value.count() >= random::BYTES_MIN
+    let mut found = 0;
+    while let Some(byte) = at(bytes, start) {
+        if random::is_random_byte(byte) {
+            found += 1;
+            start += 1;
+        } else {
+            let next = skip_closers(bytes, start);
+            // Nothing but the end of a line, or a backslash, joins what stands on either side.
+            let between = bytes.get(start..next).unwrap_or_default();
+            if !between.iter().any(|byte| matches!(byte, b'\\' | b'\n' | b'\r')) {
+                return false;
+            }
+            start = next;
+        }
+        if found >= random::BYTES_MIN {
+            return true;
+        }
+    }
+    false
 }
 
 /// The name may have a value without a separator: as a flag, an XML element, in SQL or after a login.
@@ -161,7 +217,7 @@ fn skip_closers(bytes: &[u8], mut position: usize) -> usize {
     loop {
         match at(bytes, position) {
             Some(b'\\') if matches!(at(bytes, position + 1), Some(b'n' | b't' | b'r')) => position += 2,
-            Some(b'\\' | b'"' | b'\'' | b']' | b'`' | b' ' | b'\t' | b'\n' | b'\r') => position += 1,
+            Some(b'\\' | b'"' | b'\'' | b']' | b'`' | b' ' | b'\t' | b'\n' | b'\r' | b'*') => position += 1,
             Some(b'%') if assignment::encoded_closer(bytes, position) => position += 3,
             _ => return position,
         }
@@ -181,7 +237,12 @@ fn value_is_inert(bytes: &[u8], position: usize, name: &Name) -> bool {
     let Some(inside) = rest.get(opening + 1..) else { return false };
     let inert = inert_len(inside).unwrap_or(0);
     let Some(closing) = inside.get(inert..inert + opening + 1) else { return false };
-    closing.iter().take(opening).all(|byte| *byte == b'\\') && closing.last() == Some(&b'"')
+    let is_closing = |closing: &[u8]| {
+        closing.iter().take(opening).all(|byte| *byte == b'\\') && closing.last() == Some(&b'"')
+    };
+    // Three quotes on end are one, and open.
+    let third = inside.get(inert + opening + 1..inert + 2 * (opening + 1));
+    is_closing(closing) && !third.is_some_and(is_closing)
 }
 
 /// The name is a command's flag: `--password`.
@@ -211,6 +272,29 @@ fn is_pair(bytes: &[u8], end: usize, name: &Name) -> bool {
         }
         _ => false,
     }
+}
+
+/// The name is in the label of a form's field: a string of some bytes more, the value of a member such as `element`.
+fn is_label(bytes: &[u8], end: usize) -> bool {
+    let floor = end.saturating_sub(2 * names::NAME_BYTES_MAX);
+    let mut start = end;
+    while start > floor {
+        start -= 1;
+        if at(bytes, start) != Some(b'"') {
+            continue;
+        }
+        let quote = skip_quote_back(bytes, start);
+        let Some(previous) = skip_back(bytes, quote).filter(|previous| at(bytes, *previous) == Some(b':'))
+        else {
+            continue;
+        };
+        let Some(key) = skip_back(bytes, previous) else { continue };
+        let key_end = skip_quote_back(bytes, key);
+        if bytes.get(names::name_start(bytes, key_end)..key_end).is_some_and(names::is_name_key) {
+            return true;
+        }
+    }
+    false
 }
 
 /// The last byte before `position` that is no white space, nor an escape of it.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::bytes::{Set, is_scheme_byte};
-use crate::names::{NAMES, Place, SEPARATORS, SUFFIXES, TERMINATORS, USER_LEADS};
+use crate::names::{NAMES, NUMBERED, Place, SEPARATORS, SUFFIXES, TERMINATORS, USER_LEADS};
 use crate::shapes::{Anchor, RULES};
 
 /// Bytes a window.
@@ -191,6 +191,8 @@ fn name_runs() -> Vec<Run> {
             previous.entry(last).or_default().push(ahead.last().and_then(|word| word.bytes().last()));
         }
     }
+    let digit = ByteSet::of(|byte| byte.is_ascii_digit());
+    let sign = ByteSet::of(|byte| matches!(byte, b'_' | b'-' | b'.'));
     let run = |(word, previous): (&'static str, Vec<Option<u8>>)| {
         let before = ByteSet::of(|byte| {
             previous.iter().any(|last| match last {
@@ -199,17 +201,42 @@ fn name_runs() -> Vec<Run> {
             })
         });
         let end = ByteSet::of(|byte| TERMINATORS.contains(&byte));
-        Run { before, sets: [any_case(word), vec![end, any()]].concat(), target: Target::Name { word } }
+        let mut tails = vec![vec![end, any()]];
+        if NUMBERED.contains(&word) {
+            tails.extend([vec![digit, any()], vec![sign, digit]]);
+        }
+        tails.into_iter().map(move |tail| Run {
+            before,
+            sets: [any_case(word), tail].concat(),
+            target: Target::Name { word },
+        })
     };
     let suffixed = SUFFIXES.iter().map(|word| {
         let before = ByteSet::of(|byte| SEPARATORS.contains(&byte));
         let end = ByteSet::of(|byte| TERMINATORS.contains(&byte));
         Run { before, sets: [any_case(word), vec![end, any()]].concat(), target: Target::Suffix { word } }
     });
+    // In camel case, after the last letter of a name.
+    let last = ByteSet::of(|byte| {
+        let ends = |name: &&crate::names::Name| {
+            name.words.last().is_some_and(|word| word.bytes().last() == Some(byte))
+        };
+        NAMES.iter().filter(|name| name.place == Place::Everywhere).any(|name| ends(&name))
+    });
+    let camel = SUFFIXES.iter().map(|word| {
+        let end = ByteSet::of(|byte| TERMINATORS.contains(&byte));
+        let mut sets = literal(word);
+        if let Some((first, head)) = sets.first_mut().zip(word.bytes().next()) {
+            *first = ByteSet::of(|byte| byte == head.to_ascii_uppercase());
+        }
+        sets.extend([end, any()]);
+        Run { before: last, sets, target: Target::Suffix { word } }
+    });
+    let suffixed = suffixed.collect::<Vec<_>>().into_iter().chain(camel.collect::<Vec<_>>());
     let beside_user = NAMES.iter().filter(|name| name.place == Place::BesideUser).flat_map(|name| name.words);
     previous
         .into_iter()
-        .map(run)
+        .flat_map(run)
         .chain(suffixed)
         .chain(beside_user.map(|word| whole_name_run(word)))
         .collect()

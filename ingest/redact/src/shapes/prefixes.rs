@@ -5,7 +5,7 @@
 //! capitals) only a whole one is.
 
 use super::Check;
-use super::Check::{Any as Whatever, Mixed, Random};
+use super::Check::{Any as Whatever, Mixed, NoWords, Random};
 use crate::bytes::Set;
 use crate::bytes::Set::{Alphanumeric, Base64, Hex, Unreserved, Upper, Word};
 
@@ -111,7 +111,7 @@ pub(crate) const PREFIXES: &[Prefixed] = &[
     row("dynatrace_token", &["dt0c01.", "dt0s01.", "dt0s16."], Unreserved, 14, 89, Random),
     // Providers of models.
     row("anthropic_key", &["sk-ant-"], Word, 16, 20, Random),
-    row("openai_key", &["sk-"], Word, 20, 40, Random),
+    row("openai_key", &["sk-"], Word, 20, 40, NoWords),
     row("huggingface_token", &["hf_", "api_org_"], Alphanumeric, 12, 30, Random),
     row("model_provider_key", &["r8_", "gsk_", "pplx-"], Alphanumeric, 14, 37, Random),
     row("model_provider_key", &["xai-", "tvly-"], Alphanumeric, 14, 32, Random),

@@ -1,6 +1,6 @@
 //! Secrets with a structure of their own: parts between dots and dashes, texts around them that show where they are.
 
-use super::Check::{BasicPair, EndsThere, Mixed, Opaque, Random};
+use super::Check::{BasicPair, EndsThere, Mixed, NoWords, Opaque, Password, Random};
 use super::{Anchor, Check, Shape};
 use crate::bytes::Set;
 use crate::bytes::Set::{Alphanumeric, Any, Hex, HexAnyCase, Unreserved, Word};
@@ -78,7 +78,7 @@ pub(super) const STRUCTURED: &[Shape] = &[
     // Harness token; Airtable token; Octopus key; 1Password key.
     shape("harness_token", &[token("pat.", Any, 20)], r"(?i:pat\.[0-9a-z_-]{22}\.[0-9a-f]{6,24}(?:\.[0-9a-z]*)?)", Check::Any),
     cased("airtable_token", &[token("pat", Alphanumeric, 14)], r"pat[0-9A-Za-z]{14}\.[0-9a-f]{8,64}", Check::Any, 70),
-    cased("octopus_key", &[token("API-", Alphanumeric, 12)], "API-[0-9A-Z]{12,}", Random, 30),
+    cased("octopus_key", &[token("API-", Alphanumeric, 12)], "API-[0-9A-Z]{12,}", NoWords, 30),
     cased("onepassword_key", &[token("A3-", Alphanumeric, 6)],
         "A3-[0-9A-Z]{6}-[0-9A-Z]{5,11}(?:-[0-9A-Z]{1,6}){0,4}", Random, 34),
     // X's (Twitter's) bearer token.
@@ -105,6 +105,11 @@ pub(super) const STRUCTURED: &[Shape] = &[
     shape("password", &[token("mysql ", Any, 2), token("mysqldump ", Any, 2), token("mysqladmin ", Any, 2), token("mariadb ", Any, 2), token("mariadb-dump ", Any, 2)],
         r#"(?i:mysql|mysqldump|mysqladmin|mariadb|mariadb-dump) (?:[^\r\n|;]*?[ \t])?-[pP]\\*["']?(?P<secret>[^\s"'\\]+)"#, Check::Any),
     shape("password", &[token("sshpass ", Any, 2)], r#"(?i:sshpass) (?:-[A-Za-z]+ )*?-[pP][ \t]*\\*["']?(?P<secret>[^\s"'\\]+)"#, Check::Any),
+    // The flag and the variable of a password, which are counts as often; OpenSSL's source of one.
+    shape("password", &[inner("--pass ", Any, 6), inner("--pass=", Any, 6), exact("PASS=", Any, 6)],
+        r#"(?:(?i:--pass)[ =]|PASS=)\\*["']?(?P<secret>[^\s"'\\,;&]{6,})"#, Password),
+    shape("password", &[inner("-passin pass:", Any, 1), inner("-passout pass:", Any, 1), inner("-pass pass:", Any, 1)],
+        r#"(?i:-pass(?:in|out)? pass:)(?P<secret>[^\s"'\\]+)"#, Check::Any),
     // SQL that makes a user.
     shape("password", &[token("identified by ", Any, 1), token("identified as ", Any, 1)],
         r#"(?i:identified (?:by|as) (?:password )?)\\*["'](?P<secret>[^"'\\]+)"#, Check::Any),

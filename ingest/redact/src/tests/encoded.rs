@@ -108,3 +108,20 @@ fn base64_without_a_secret_and_what_resembles_it_is_left_alone() {
         assert!(redactor.is_clean(clean.as_bytes()), "{clean}");
     }
 }
+
+#[test]
+fn bytes_that_are_no_text_hide_nothing_beside_them() {
+    let redactor = redactor();
+    let (_, secret, _) = samples::shapes().into_iter().find(|(class, ..)| *class == "github_token").unwrap();
+    for stranger in [&b"\xfc"[..], b"\xff\xfe", b"\x00", b"\xe2\x82"] {
+        for lead in ["Gr", "some words that go before it, as many as a head has: "] {
+            let bytes = [lead.as_bytes(), stranger, b" and then the token ", secret.as_bytes()].concat();
+            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            let encoded = [STANDARD.encode(&bytes), URL_SAFE_NO_PAD.encode(&bytes)];
+            // Of hexadecimal digits the head must be plain.
+            for text in encoded.into_iter().chain((lead.len() > 12).then_some(hex)) {
+                assert!(redact_text(&redactor, &text).starts_with("<redacted:github_token:"), "{text}");
+            }
+        }
+    }
+}

@@ -46,6 +46,52 @@ const FORMS: &[(&str, &str, &str)] = &[
     // Commands.
     ("curl -sS -u bob:hunter2 https://h/x", "hunter2", "-u bob:<redacted:password:"),
     ("curl https://h:80/x --user 'bob:hunter2' -v", "hunter2", "--user 'bob:<"),
+    // Prefixes, wrappers, lists, here-documents.
+    ("WITH PASSWORD = N'Hunter2x!'", "Hunter2x", "N'<redacted:password:"),
+    ("{'user': u'bob', u'password': u'Hunter2x9'}", "Hunter2x", "u'<redacted:password:"),
+    ("password=b'Hunter2x9q'", "Hunter2x", "b'<"),
+    ("password: r\"Hunter2x9q\"", "Hunter2x", "r\"<"),
+    ("var password = @\"Hunter2x9q\";", "Hunter2x", "@\"<"),
+    ("C { user: \"bob\", password: Some(\"Hunter2x9q\"), n: 1 }", "Hunter2x", "\"), n: 1 }"),
+    ("token: String(\"Hunter2x9q\")", "Hunter2x", "String(\"<"),
+    ("password='''Hunter2x9q'''", "Hunter2x", "'''<"),
+    ("password=\"\"\"Hunter2x9q\"\"\"", "Hunter2x", "\"\"\"<"),
+    ("password = ('Hunter2x9q')", "Hunter2x", "('<"),
+    ("password = ['Hunter2x9q']", "Hunter2x", "['<"),
+    ("api_keys = [\"abc1\", \"Hunter2x9q\"]", "Hunter2x", "[\"<"),
+    ("stripe_key = [\"a9F3kq0ZtR7bM2xW\", \"Hunter2x9q\"]", "Hunter2x", "[\"<"),
+    ("private_key = <<EOF\nHunter2\nEOF\nx", "Hunter2", "<<EOF\n<"),
+    ("password: &Hunter2x", "Hunter2x", "password: <"),
+    ("password: Hunter[mar]", "Hunter", "password: <"),
+    ("passwords:\n  - Hunter2x9q\n  - other1\nn: 1", "other1", "\nn: 1"),
+    // Any sign in a value that is not in quotes.
+    ("DB_PASSWORD=aB3&dE5fG7hJ9kL2", "dE5fG7", "DB_PASSWORD=<"),
+    ("DB_PASSWORD=aB3;dE5fG7hJ9kL2", "dE5fG7", "DB_PASSWORD=<"),
+    ("DB_PASSWORD=aB3'dE5fG7hJ9kL2", "dE5fG7", "DB_PASSWORD=<"),
+    ("DB_PASSWORD=aB3\"dE5fG7hJ9kL2 x", "dE5fG7", " x"),
+    ("password=aB3&user=bob", "aB3", "&user=bob"),
+    ("Password=aB3;User Id=sa", "aB3", ";User Id=sa"),
+    ("curl \"https://h/?token=aB3x\" -v", "aB3x", "\" -v"),
+    ("postgres://app:aB3/dE5fG7hJ9@db.internal:5432/orders", "dE5fG7", "@db.internal:5432/orders"),
+    ("postgres://app:aB3#dE5fG7hJ9@db/orders", "dE5fG7", "@db/orders"),
+    ("postgres://app:p?ssW0rd1@db/orders", "ssW0rd1", "@db/orders"),
+    // Pairs.
+    ("- name: DB_PASSWORD\n  value: \"Hunter2x9q\"\n- name: B", "Hunter2x", "\"\n- name: B"),
+    ("- name: API_TOKEN\n  value: a9F3kq0ZtR7bM2xW\n", "a9F3kq0Z", "value: <"),
+    ("<add key=\"Password\" value=\"Hunter2x9q\"/>", "Hunter2x", "value=\"<"),
+    // Spellings.
+    ("ansible_ssh_pass=Hunter2x9q", "Hunter2x", "=<"),
+    ("export EMAIL_PASS=Hunter2x9q", "Hunter2x", "=<"),
+    ("PASS=Hunter2x9q ./run", "Hunter2x", " ./run"),
+    ("x --pass Hunter2x9q --user bob", "Hunter2x", " --user bob"),
+    ("openssl rsa -in k.pem -passin pass:Hunter2x9q -x", "Hunter2x", " -x"),
+    ("DB_PASSWORD_1=Hunter2x9q", "Hunter2x", "=<"),
+    ("apiKey2: Hunter2x9q", "Hunter2x", ": <"),
+    // Headers that are folded.
+    ("Authorization: Bearer\r\n abcd1234efgh\r\nHost: h", "abcd1234", "\r\nHost: h"),
+    ("Cookie: a=b;\r\n sid=abcd1234efgh\r\nHost: h", "abcd1234", "\r\nHost: h"),
+    // A value over lines under a name that is only likely.
+    ("algolia_admin_key: |\n  a9F3kq0Z\n  tR7bM2xW\n  c3D4e5F6\nhost: x", "tR7bM2xW", "\nhost: x"),
     // URL-encoded JSON, and a query.
     ("q=%7B%22password%22%3A%22hunter2%22%2C%22n%22%3A1%7D&x=1", "hunter2", "%22%2C%22n%22%3A1%7D&x=1"),
     ("https://h/login?user=u&pass=hunter2&x=1", "hunter2", "&pass=<redacted:password:"),
@@ -93,6 +139,14 @@ fn what_only_resembles_these_forms_stays() {
         "{\"pass\":12,\"fail\":1} pass=3 fail=1 bypass=yes",
         "Authorization: <redacted:authorization:0123456789ab> status=200",
         "Authorization: Token <redacted:authorization:0123456789ab>",
+        "token = os.environ[\"GITHUB_TOKEN\"], password = input('Password: ')",
+        "password: Some(password), token: Option<String>, secrets: Vec<Secret>",
+        "\"password\": {\"type\": \"string\"}",
+        "http://localhost:8080/path@v1/x and https://example.com:8443/users/@me",
+        "- name: LOG_LEVEL\n  value: debug",
+        "tests: PASS=12 FAIL=0",
+        "API-GATEWAY12345 and sk-learn-tutorial-2024-edition-v2",
+        "fetch(url, {credentials: 'include'})",
     ] {
         assert_eq!(redact_text(&redactor, text), text);
     }

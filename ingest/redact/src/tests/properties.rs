@@ -108,6 +108,31 @@ fn piece() -> impl Strategy<Value = String> {
         "SSWS ",
         "://user:pw@h",
         "https://h/p?x=1&token=abc",
+        "auth",
+        "mytoken",
+        "admin_key: ",
+        "apiKey2",
+        "tokens",
+        "a9F3kq0Z",
+        "tR7bM2xW",
+        "\n  ",
+        "\r\n ",
+        ": >-\n  ",
+        "- ",
+        "Some(\"",
+        "N'",
+        "['",
+        "\"\"\"",
+        "<<EOF\n",
+        "name: ",
+        "\n  value: ",
+        "#password",
+        " field",
+        " *",
+        "PASS=",
+        "--pass ",
+        "a://u:p/x1",
+        "%B4111111111111111^",
     ]
     .into_iter()
     .map(str::to_owned)
@@ -145,6 +170,8 @@ fn json() -> impl Strategy<Value = String> {
             ),
             (text(), inner.clone())
                 .prop_map(|(name, value)| format!("{{\"name\":{},\"value\":{value}}}", spell(&name, 0))),
+            (text(), inner.clone())
+                .prop_map(|(name, value)| format!("{{\"element\":{},\"text\":{value}}}", spell(&name, 0))),
             inner.prop_map(|value| spell(&value, 0)),
         ]
     })

@@ -116,6 +116,12 @@ pub(super) fn contexts() -> Vec<(&'static str, String, String)> {
     push("password", "mariadb-dump -p", body(LOWER, 9), " ping");
     push("password", "sshpass -p ", body(LOWER, 9), " ssh h");
     push("password", "sshpass -v -p'", body(LOWER, 9), "' ssh h");
+    push("password", "restic --pass ", body(LOWER, 9), " ls");
+    push("password", "restic --pass=", body(LOWER, 9), " ls");
+    push("password", "PASS=", body(LOWER, 9), " ./run");
+    push("password", "openssl rsa -passin pass:", body(LOWER, 9), " -x");
+    push("password", "openssl rsa -passout pass:", body(LOWER, 9), " -x");
+    push("password", "openssl enc -pass pass:", body(LOWER, 9), " -x");
     push("password", "CREATE USER u IDENTIFIED BY '", body(LOWER, 9), "' x");
     push("password", "CREATE USER u IDENTIFIED AS '", body(LOWER, 9), "' x");
     push("password", "app:", body(LOWER, 9), "@tcp(db:3306)/x");

@@ -49,12 +49,9 @@ fn fields_pairs_and_subtrees() {
             r#"{"a":"{\"password\":\"x\",\"n\":{\"otp\":12}}"}"#,
             r#"{"a":"{\"password\":\"<password>\",\"n\":{\"otp\":\"<otp>\"}}"}"#,
         ),
-        (
-            r#"{"a":"{\"b\":\"{\\\"token\\\":7}\"}"}"#,
-            r#"{"a":"{\"b\":\"{\\\"token\\\":\\\"<token>\\\"}\"}"}"#,
-        ),
+        (r#"{"a":"{\"b\":\"{\\\"otp\\\":7}\"}"}"#, r#"{"a":"{\"b\":\"{\\\"otp\\\":\\\"<otp>\\\"}\"}"}"#),
         (r#"{"a":"say: {\"token\":\"x1\"}"}"#, r#"{"a":"say: {\"token\":\"<token>\"}"}"#),
-        (r#"{"token":"a","token":"b"}"#, r#"{"token":"<token>","token":"<token>"}"#),
+        (r#"{"token":"a1","token":"b2"}"#, r#"{"token":"<token>","token":"<token>"}"#),
         (
             r#"{"a":"lone \ud800 password=x1 \udc00","n":123456789012345678901234567890.10e+5}"#,
             r#"{"a":"lone \ud800 password=<password> \udc00","n":123456789012345678901234567890.10e+5}"#,
@@ -99,6 +96,65 @@ fn escapes_that_could_hide_a_rule_are_never_cleared() {
         for lead in ["", " "] {
             assert!(!redactor.is_clean(format!("{lead}{json}").as_bytes()), "{json}");
         }
+    }
+}
+
+#[test]
+fn a_list_under_a_secrets_name_is_bounded_in_what_it_makes_of_memory() {
+    let redactor = redactor();
+    // One replacement for all numbers beside each other, and one for a long list of scalars.
+    assert_eq!(plain(&redact_json(&redactor, r#"{"password":[1,2,3]}"#)), r#"{"password":["<password>"]}"#);
+    let list = format!("{{\"password\":[{}null]}}", r#""a1","b2",3,"#.repeat(1_000));
+    assert_eq!(plain(&redact_json(&redactor, &list)), r#"{"password":["<password>"]}"#);
+    let members = r#"{"password":"a1"},"#.repeat(schemas::limits::REDACT_EDITS_MAX + 1);
+    assert!(matches!(redactor.redact_json(&format!("[{members}1]")), Err(Error::TooLarge)));
+    let text = "password=hunter2x ".repeat(schemas::limits::REDACT_EDITS_MAX + 1);
+    assert_eq!(plain(&redact_text(&redactor, &text)), "<password>");
+}
+
+#[test]
+fn counts_of_what_was_removed_stay() {
+    let redactor = redactor();
+    let json = r#"{"redacted_by_tap":["github_token:1:arguments","password:12"],"redactions":["otp:3:a/b"]}"#;
+    assert_eq!(redact_json(&redactor, json), json);
+    for json in [
+        r#"{"redactions":["password:12345678"]}"#,
+        r#"{"redactions":["password:1:a9F3kq0ZtR7bM2xW"]}"#,
+        r#"{"note":["password:123"]}"#,
+    ] {
+        assert_ne!(redact_json(&redactor, json), json);
+    }
+}
+
+#[test]
+fn fields_of_forms_are_read_by_their_labels() {
+    let redactor = redactor();
+    for json in [
+        r##"{"selector":"#password","value":"Hunter2x9q"}"##,
+        r##"{"selector":"input[name=\"password\"]","value":"Hunter2x9q"}"##,
+        r#"{"element":"Password field","ref":"e12","text":"Hunter2x9q"}"#,
+        r#"{"fields":[{"name":"Password:","value":"Hunter2x9q"}]}"#,
+        r#"{"fields":[{"name":"Password *","value":"Hunter2x9q"}]}"#,
+        r#"{"Password:":"Hunter2x9q"}"#,
+        r#"{"Password *":"Hunter2x9q"}"#,
+        r#"{"id":"password","input":"Hunter2x9q"}"#,
+        r#"{"label":"Auth key:","value":"Hunter2x9qa1b2c3d4"}"#,
+        r#"{"tokens":["a9F3kq0ZtR7bM2xW99"]}"#,
+        r#"{"access_tokens":["a9F3kq0ZtR7bM2xW99"]}"#,
+    ] {
+        for json in [json.to_owned(), serde_json::json!({ "a": json }).to_string()] {
+            assert!(!redact_json(&redactor, &json).contains("unter2x9q"), "{json}");
+            assert!(!redact_json(&redactor, &json).contains("9F3kq0Zt"), "{json}");
+        }
+    }
+    for json in [
+        r#"{"element":"Password","text":"Password"}"#,
+        r#"{"element":"Forgot password","text":"Send me a new one"}"#,
+        r#"{"token":"Hello","logprob":-0.1,"tokens":["The"," fox"]}"#,
+        r#"{"token":17,"_meta":{"progressToken":"abc-1"}}"#,
+        r#"{"credentials":"same-origin"}"#,
+    ] {
+        assert_eq!(redact_json(&redactor, json), json);
     }
 }
 

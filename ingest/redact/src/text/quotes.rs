@@ -42,6 +42,16 @@ impl<'a> Quotes<'a> {
         Some((inside, end.unwrap_or_else(|| end_of_line(self.bytes, inside))))
     }
 
+    /// The same of a value that closes before `limit`; one that does not ends there.
+    pub(crate) fn value_within(&self, start: usize, limit: usize) -> Option<(usize, usize)> {
+        let near = self.bytes.get(..limit.min(self.bytes.len()))?;
+        let escapes = near.get(start..)?.iter().take_while(|byte| **byte == b'\\').count();
+        let quote = at(near, start + escapes).filter(|byte| is_quote(*byte))?;
+        let inside = start + escapes + 1;
+        let end = closing(near, inside, quote, escapes, Within::Text);
+        Some((inside, end.unwrap_or_else(|| end_of_line(near, inside))))
+    }
+
     fn is_closed_after(&self, inside: usize, quote: u8, escapes: usize) -> bool {
         let closers = self.closers.get_or_init(|| QUOTES.map(|quote| Closers::of(self.bytes, quote)));
         QUOTES.iter().zip(closers).filter(|(known, _)| **known == quote).any(|(_, closers)| {

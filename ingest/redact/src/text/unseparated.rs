@@ -2,7 +2,7 @@
 //! passwords.
 
 use crate::bytes::at;
-use crate::names::{NAME_BYTES_MAX, Name};
+use crate::names::{NAME_BYTES_MAX, Name, name_start};
 use crate::text::is_cut_off;
 use crate::text::quotes::{Quotes, end_of_line, trimmed};
 
@@ -131,6 +131,9 @@ pub(super) fn below(bytes: &[u8], quotes: &Quotes<'_>, start: usize) -> Option<(
     if let Some(quoted) = quotes.value(first) {
         return Some(quoted);
     }
+    if let Some(items) = list_below(bytes, first, first - line) {
+        return Some(items);
+    }
     // One word, and not the first of a mapping or list: of more words it may be prose. One that ends a branch of a program
     // is code, and its "key" a condition.
     let end = trimmed(bytes, first, end_of_line(bytes, first));
@@ -141,6 +144,118 @@ pub(super) fn below(bytes: &[u8], quotes: &Quotes<'_>, start: usize) -> Option<(
     let is_structure = matches!(word, [b'-' | b'#' | b'{' | b'[' | b'<' | b'|' | b'>', ..] | [.., b':']);
     let is_marker = crate::marker::inert_len(word).is_some();
     ((is_marker || !is_structure) && !word.iter().any(u8::is_ascii_whitespace)).then_some((first, end))
+}
+
+/// Where a value begins that stands below its key, and how far it is indented: at `start` nothing does but perhaps the mark of
+/// a block. Of a list, the first item.
+pub(super) fn first_below(bytes: &[u8], start: usize) -> Option<(usize, usize)> {
+    let is_block = matches!(at(bytes, start), Some(b'|' | b'>'));
+    let mark = bytes.get(start..)?.iter().take(3).take_while(|byte| b"|>+-0123456789".contains(byte)).count();
+    let mark_end = start + if is_block { mark } else { 0 };
+    let line = past_line_end(bytes, mark_end + indentation(bytes, mark_end))?;
+    let first = line + indentation(bytes, line);
+    let item = if bytes.get(first..)?.starts_with(b"- ") { first + 2 } else { first };
+    (first > line).then_some((item, first - line))
+}
+
+/// Where the list ends whose first item begins at `item`, after its sign.
+pub(super) fn list_end(bytes: &[u8], item: usize, indented: usize) -> Option<usize> {
+    let first = item.checked_sub(2).filter(|first| bytes.get(*first..item) == Some(b"- "))?;
+    list_below(bytes, first, indented).map(|(_, end)| end)
+}
+
+/// The items of YAML's list whose first line's text begins at `first`: words each, of which one is no plain name.
+fn list_below(bytes: &[u8], first: usize, indented: usize) -> Option<(usize, usize)> {
+    let item = |start: usize| -> Option<(usize, usize)> {
+        let end = trimmed(bytes, start, end_of_line(bytes, start));
+        let value = bytes.get(start..end)?.strip_prefix(b"- ")?;
+        let is_word =
+            !value.is_empty() && !value.iter().any(u8::is_ascii_whitespace) && !value.ends_with(b":");
+        is_word.then_some((start + 2, end))
+    };
+    let is_name = |(start, end): (usize, usize)| {
+        let value = bytes.get(start..end).unwrap_or_default();
+        value.iter().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'-' | b'"' | b'\''))
+    };
+    let (start, mut end) = item(first)?;
+    let mut is_secret = !is_name((start, end));
+    while let Some(line) = past_line_end(bytes, end_of_line(bytes, end)) {
+        let next = line + indentation(bytes, line);
+        match item(next).filter(|_| next - line == indented) {
+            Some(found) => {
+                is_secret |= !is_name(found);
+                end = found.1;
+            }
+            None => break,
+        }
+    }
+    is_secret.then_some((start, end))
+}
+
+/// Most bytes of white space between the halves of a pair.
+const PAIR_GAP: usize = 2 * NAME_BYTES_MAX;
+
+/// Where the value begins of a pair whose other half names it: `name: DB_PASSWORD` and `value: ...` on the line below,
+/// `key="Password" value="..."`. The name ends at `name_end`.
+pub(super) fn paired(bytes: &[u8], name_end: usize) -> Option<usize> {
+    let rest = bytes.get(name_end..bytes.len().min(name_end + PAIR_GAP))?;
+    let gap = rest.iter().take_while(|byte| byte.is_ascii_whitespace() || b"\"'\\,;".contains(byte)).count();
+    let key = name_end + gap;
+    let len =
+        bytes.get(key..)?.iter().take(NAME_BYTES_MAX).take_while(|byte| byte.is_ascii_alphabetic()).count();
+    if gap == 0 || !ends_with_word(bytes.get(key..key + len)?, b"value") {
+        return None;
+    }
+    let start = name_start(bytes, name_end);
+    let start = start + bytes.get(start..name_end)?.iter().take_while(|byte| **byte == b' ').count();
+    let head = bytes.get(..start)?.trim_ascii_end();
+    let head = head.strip_suffix(b"\"").or_else(|| head.strip_suffix(b"'")).unwrap_or(head);
+    let head = head.strip_suffix(b"\\").unwrap_or(head);
+    let near = head.get(head.len().saturating_sub(PAIR_GAP)..)?.trim_ascii_end();
+    let near = near.strip_suffix(b":").or_else(|| near.strip_suffix(b"="))?.trim_ascii_end();
+    let near = near.trim_ascii_end();
+    let near = near.strip_suffix(b"\"").or_else(|| near.strip_suffix(b"'")).unwrap_or(near);
+    (ends_with_word(near, b"name") || ends_with_word(near, b"key")).then_some(())?;
+    let mut next = key + len;
+    while matches!(at(bytes, next), Some(b'"' | b'\'' | b'\\' | b' ')) {
+        next += 1;
+    }
+    crate::text::assignment::after_separator(bytes, next)
+}
+
+fn ends_with_word(text: &[u8], word: &[u8]) -> bool {
+    text.len()
+        .checked_sub(word.len())
+        .and_then(|start| text.get(start..))
+        .is_some_and(|end| end.eq_ignore_ascii_case(word))
+}
+
+/// The same in raw JSON, where it errs to the side of yes: what may be the value's key follows the name.
+pub(crate) fn may_be_paired(bytes: &[u8], name_end: usize) -> bool {
+    let mut position = name_end;
+    loop {
+        match at(bytes, position) {
+            Some(b'\\') if matches!(at(bytes, position + 1), Some(b'n' | b't' | b'r')) => position += 2,
+            Some(b'\\' | b'"' | b'\'' | b' ' | b'\t' | b'\n' | b'\r' | b',' | b';') => position += 1,
+            _ => break,
+        }
+    }
+    // The last letter of an escape may be the key's first.
+    let start = position.saturating_sub(1).max(name_end);
+    let key = bytes.get(start..).unwrap_or_default().iter().take(NAME_BYTES_MAX + 1);
+    let len = key.take_while(|byte| byte.is_ascii_alphabetic()).count();
+    let len = if len == 0 {
+        let key = bytes.get(position..).unwrap_or_default().iter().take(NAME_BYTES_MAX);
+        return ends_with_word(
+            bytes
+                .get(position..position + key.take_while(|byte| byte.is_ascii_alphabetic()).count())
+                .unwrap_or_default(),
+            b"value",
+        );
+    } else {
+        len
+    };
+    position > name_end && ends_with_word(bytes.get(start..start + len).unwrap_or_default(), b"value")
 }
 
 fn past_line_end(bytes: &[u8], line_end: usize) -> Option<usize> {

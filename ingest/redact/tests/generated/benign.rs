@@ -1,5 +1,7 @@
 //! Look-alikes: what is long, random or named like a secret and is none. All of it must stay, byte for byte.
 
+use serde_json::{Value, json};
+
 use super::random::Random;
 
 /// What must stay, made anew for each seed.
@@ -73,14 +75,61 @@ pub fn benign(random: &mut Random) -> Vec<String> {
         "nonce {B22}== of the page",
         "mysql -h db -u root -p orders",
         "python -m pip install -p x86 --user",
+        "API-GATEWAY12345 is down",
+        "sk-learn-tutorial-2024-edition-v2 of the course",
+        "dedupe_key={H32} seen",
+        "fetch(url, {credentials: 'include'}) or credentials: \"same-origin\"",
+        "data:image/svg+xml;base64,PHN2ZyB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9zdmciPjx0ZXh0IGtleT0iVmFsdWUiPlRva2VuczwvdGV4dD48L3N2Zz4=",
+        "env:\n  - name: LOG_LEVEL\n    value: debug\n  - name: TOKEN_TTL\n    value: 3600",
+        "password: Some(password), token: Some(token)",
+        "let password = String::new(); token = Vec::new()",
+        "token: Option<String>, secrets: Vec<Secret>",
+        "api_keys = []\nsecrets = {}",
+        "password = (user, host)",
+        "tests: PASS=12 FAIL=0, --pass-through yes",
+        "GET /v1/items?token_count=12&page_token={A20}&x=1",
+        "for key in [\"id\", \"name\"]: print(key)",
+        "password & token are names; secret, too",
+        "progressToken={D4} of {G}",
+        "file key {A22} in https://www.figma.com/design/{A22}/Home",
+        "ratio a:b@c and https://h.example/a:b/c@d",
+        "https://example.com:8443/users/@me and http://h:80/x@y",
         "cp -pr /srv/a /srv/b && mkdir -p /srv/cache/{H8}",
     ];
     // These braces are the text's own.
     templates
         .iter()
         .map(|template| {
-            let is_literal = ["${", "{{", "{ return"].iter().any(|own| template.contains(own));
+            let is_literal =
+                ["${", "{{", "{ return", "{cred", "= {}"].iter().any(|own| template.contains(own));
             if is_literal { (*template).to_owned() } else { random.expand(template) }
         })
         .collect()
+}
+
+/// Members that must stay: what protocols and services name like secrets.
+pub fn benign_members(random: &mut Random) -> Vec<Value> {
+    vec![
+        json!({ "_meta": { "progressToken": 1 }, "name": "search" }),
+        json!({ "_meta": { "progressToken": random.expand("abc-{D2}") } }),
+        json!({ "_meta": { "progressToken": random.expand("{G}"), "io.modelcontextprotocol/related-task": { "taskId": random.expand("{G}") } } }),
+        json!({ "progressToken": 0, "progress": 50, "total": 100, "message": "half" }),
+        json!({ "method": "notifications/cancelled", "params": { "requestId": random.expand("{G}"), "cancelToken": "c" } }),
+        json!({ "logprobs": [{ "token": "Hel", "logprob": -0.1 }, { "token": " world", "logprob": -0.2 }] }),
+        json!({ "num_tokens": 12, "n_tokens": 3, "tokens": 1234, "n_token": 3, "token": 17 }),
+        json!({ "tokens": ["The", " quick", " fox"], "token_ids": [1, 2, 3] }),
+        json!({ "fileKey": random.expand("{A22}"), "nodeId": "1:2" }),
+        json!({ "Bucket": "assets", "Key": random.expand("{H64}.png") }),
+        json!({ "key": random.expand("01J9ZK{K20}"), "score": 1 }),
+        json!({ "dedupe_key": random.expand("{H32}"), "cursor": random.expand("{A24}") }),
+        json!({ "credentials": "same-origin", "mode": "cors" }),
+        json!({ "credentials": "include" }),
+        json!({ "redacted_by_tap": ["github_token:1:arguments", "password:12:result"] }),
+        json!({ "redactions": ["password:1:arguments", "token:2"] }),
+        json!({ "element": "Password field", "ref": "e12" }),
+        json!({ "element": "Submit button", "text": "Login", "selector": "#username", "value": "bob" }),
+        json!({ "name": "LOG_LEVEL", "value": "debug", "label": "Level" }),
+        json!({ "name": "sortKey", "type": "S", "required": true }),
+        json!({ "capability": "get_token", "scopes": ["read", "write"], "auth_method": "token" }),
+    ]
 }

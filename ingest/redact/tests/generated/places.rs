@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::kinds::{Carry, Kind};
 use super::random::Random;
+use super::written;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
@@ -20,10 +21,15 @@ pub enum Place {
     Percent,
     Hex,
     Combined,
+    Wrapped,
+    Folded,
+    FilledIn,
+    Numbered,
+    Bytes,
 }
 
 impl Place {
-    pub const ALL: [Place; 11] = [
+    pub const ALL: [Place; 16] = [
         Place::Plain,
         Place::Nested,
         Place::Url,
@@ -35,6 +41,11 @@ impl Place {
         Place::Percent,
         Place::Hex,
         Place::Combined,
+        Place::Wrapped,
+        Place::Folded,
+        Place::FilledIn,
+        Place::Numbered,
+        Place::Bytes,
     ];
 }
 
@@ -52,11 +63,14 @@ pub struct Planted {
 }
 
 /// Bytes of a spelling that may not be found on end.
-const TELLING: usize = 8;
+const TELLING: usize = 4;
+/// The same of one with percent-encoding in it, of which a byte is three.
+const TELLING_ENCODED: usize = 8;
 
 impl Planted {
     /// The first piece of the secret that is still there.
     pub fn leak<'a>(&'a self, left: &str) -> Option<&'a str> {
+        let left = unmarked(left);
         let tells = |piece: &&str| {
             let piece = piece.to_ascii_lowercase();
             !self.public.contains(&piece) && piece.matches('%').count() < 2
@@ -65,7 +79,7 @@ impl Planted {
             .iter()
             .flat_map(|spelling| pieces(spelling))
             .filter(tells)
-            .find(|piece| left.contains(*piece))
+            .find(|piece| left.contains(piece))
     }
 }
 
@@ -73,36 +87,51 @@ impl Planted {
 /// lines that say what it is are none.
 pub fn pieces(spelling: &str) -> impl Iterator<Item = &str> {
     let lines = spelling.split(['\n', '\r']).filter(|line| !line.contains("-----") && !line.contains(": "));
-    lines.flat_map(|line| {
-        let len = TELLING.min(line.len());
+    lines.map(str::trim).flat_map(|line| {
+        let telling = if line.contains('%') { TELLING_ENCODED } else { TELLING };
+        let len = telling.min(line.len());
         let last = line.len() - len;
-        (0..=last).filter_map(move |start| line.get(start..start + len)).filter(|piece| piece.len() >= 6)
+        (0..=last)
+            .filter_map(move |start| line.get(start..start + len))
+            .filter(|piece| piece.len() >= TELLING)
     })
+}
+
+/// What is left without the markers, whose digits are some secret's by chance.
+fn unmarked(left: &str) -> String {
+    let mut rest = left;
+    let mut out = String::new();
+    while let Some((before, marker)) = rest.split_once("<redacted:") {
+        out.push_str(before);
+        out.push(' ');
+        rest = marker.split_once('>').map_or("", |(_, after)| after);
+    }
+    out + rest
 }
 
 /// A text with a secret in it, as offsets.
 #[derive(Debug, Clone)]
-struct Text {
-    text: String,
+pub struct Text {
+    pub text: String,
     start: usize,
     end: usize,
 }
 
 impl Text {
-    fn new(before: &str, secret: &str, after: &str) -> Text {
+    pub fn new(before: &str, secret: &str, after: &str) -> Text {
         let start = before.len();
         Text { text: format!("{before}{secret}{after}"), start, end: start + secret.len() }
     }
 
-    fn secret(&self) -> &str {
+    pub fn secret(&self) -> &str {
         &self.text[self.start..self.end]
     }
 
-    fn before(&self) -> &str {
+    pub fn before(&self) -> &str {
         &self.text[..self.start]
     }
 
-    fn after(&self) -> &str {
+    pub fn after(&self) -> &str {
         &self.text[self.end..]
     }
 }
@@ -110,6 +139,8 @@ impl Text {
 /// Plants one secret of `kind` at `place`.
 pub fn plant(kind: &Kind, place: Place, random: &mut Random) -> Planted {
     let secret = kind.secret(random);
+    // The frame of every event, and the text that a form has around its secret, tell nothing either.
+    let frame = event(Value::Null, &mut Random::new(0));
     let mut spellings = vec![secret.clone()];
     let event = match place {
         Place::Plain => event(plain(kind, &secret, random), random),
@@ -153,8 +184,22 @@ pub fn plant(kind: &Kind, place: Place, random: &mut Random) -> Planted {
             spellings.push(spelling);
             event(value, random)
         }
+        Place::Wrapped | Place::Folded => {
+            let write = if place == Place::Wrapped { written::wrapped } else { written::folded };
+            let text = write(kind, &secret, random);
+            spellings.push(text.secret().to_owned());
+            event(json!(text.text), random)
+        }
+        Place::FilledIn => event(written::filled_in(kind, &secret, random), random),
+        Place::Numbered => event(written::numbered(kind, &secret, random), random),
+        Place::Bytes => {
+            let (value, spelling) = written::in_bytes(kind, &secret, random);
+            spellings.push(spelling);
+            event(value, random)
+        }
     };
-    let public = format!("{} {}", kind.head(), kind.names.join(" ")).to_ascii_lowercase();
+    let form = if let Carry::Form(form) = kind.carry { form } else { "" };
+    let public = format!("{} {} {frame} {form}", kind.head(), kind.names.join(" ")).to_ascii_lowercase();
     Planted { kind: kind.name, place, event, spellings, public }
 }
 
@@ -196,7 +241,7 @@ const ASSIGNMENTS: [(&str, &str); 8] = [
 ];
 
 /// Text that holds the secret as its kind has it.
-fn sentence(kind: &Kind, secret: &str, random: &mut Random) -> Text {
+pub fn sentence(kind: &Kind, secret: &str, random: &mut Random) -> Text {
     match kind.carry {
         Carry::Form(form) => {
             let (before, after) = form.split_once("{}").expect("a form has a place for the secret");
@@ -214,11 +259,17 @@ fn assigned(kind: &Kind, secret: &str, random: &mut Random) -> Text {
     let spelling = random.below(5);
     let name = spelled(random.word(kind.names), spelling);
     let (sign, after) = random.pick(&ASSIGNMENTS);
+    // Nobody puts a value into quotes that it holds itself.
+    let (sign, after) = if !after.is_empty() && secret.contains(after) && sign.ends_with(after) {
+        ("=", "")
+    } else {
+        (*sign, *after)
+    };
     Text::new(&format!("{name}{sign}"), secret, after)
 }
 
 /// A name in snake case in another spelling: as it is, upper case, camel case, with dashes, as a header has it.
-fn spelled(name: &str, spelling: usize) -> String {
+pub fn spelled(name: &str, spelling: usize) -> String {
     let title = |word: &str| format!("{}{}", word[..1].to_ascii_uppercase(), &word[1..]);
     match spelling {
         0 => name.to_owned(),
@@ -345,7 +396,7 @@ fn multi_line(kind: &Kind, secret: &str, random: &mut Random) -> String {
             2 if secret.len() > 30 => {
                 format!("{before}{name}: >-\n  {}\n  {}{after}", &secret[..middle], &secret[middle..])
             }
-            3 => format!("{before}export {name}='{secret}'{after}"),
+            3 if !secret.contains('\'') => format!("{before}export {name}='{secret}'{after}"),
             _ => format!("[default]\n{name} = {secret}{after}"),
         };
     }

@@ -69,12 +69,16 @@ fn alphabet(kind: &str) -> &'static str {
         "L" => "abcdefghijklmnopqrstuvwxyz0123456789",
         "U" => "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789",
         "V" => "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567",
+        "K" => "0123456789ABCDEFGHJKMNPQRSTVWXYZ",
         "H" => HEX,
         "X" => "0123456789ABCDEF",
         "W" => "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-",
         "B" => "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
         "D" => "0123456789",
         "P" => "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789!$*+.-_~#^",
+        // What a generator of passwords takes: most of what a keyboard has. `R` is without the sign that begins a URL's host.
+        "Q" => "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789!$*+.-_~#^&;'\"/?@=%,:",
+        "R" => "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789!$*+.-_~#^&;/?=,",
         _ => panic!("no alphabet {kind}"),
     }
 }

@@ -87,3 +87,11 @@ fn clean_rows_around_a_secret_are_as_they_were() {
     assert_eq!((rows.cell(0, "redactions"), rows.cell(2, "redactions")), (Value::Null, Value::Null));
     assert!(rows.text(1, "result").starts_with("<redacted:"), "{}", rows.text(1, "result"));
 }
+
+/// What the tap says of what it removed is the record of it, and reads like an assignment to names of secrets.
+#[test]
+fn what_was_removed_before_is_still_told() {
+    let rows = read(event("\"redacted_by_tap\":[\"github_token:1:arguments\",\"password:12\"]"));
+    assert!(holds(&rows, "github_token:1:arguments") && holds(&rows, "password:12"));
+    assert!(rows.cell(0, "redactions").as_array().is_none_or(Vec::is_empty));
+}
