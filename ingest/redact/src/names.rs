@@ -215,19 +215,24 @@ fn stem_end(bytes: &[u8], start: usize, end: usize) -> Option<usize> {
     is_suffix.then_some(start + separator)
 }
 
-/// [`NAMES`] by their last byte, in their order.
-static BY_LAST_BYTE: LazyLock<[Vec<&'static Name>; 128]> = LazyLock::new(|| {
-    std::array::from_fn(|byte| {
+/// [`NAMES`] by their last two bytes, in their order.
+static BY_LAST_BYTES: LazyLock<[Vec<&'static Name>; 1024]> = LazyLock::new(|| {
+    std::array::from_fn(|index| {
         let ends = |name: &&Name| {
-            name.words.last().and_then(|word| word.bytes().last()).map(usize::from) == Some(byte)
+            name.words.last().and_then(|word| last_bytes(word.as_bytes(), word.len())) == Some(index)
         };
         NAMES.iter().filter(ends).collect()
     })
 });
 
+/// The last two bytes before `end`, in either case, as an index.
+fn last_bytes(bytes: &[u8], end: usize) -> Option<usize> {
+    let [first, second] = bytes.get(end.checked_sub(2)?..end)?.first_chunk::<2>()?;
+    Some(usize::from(first & 31) << 5 | usize::from(second & 31))
+}
+
 fn plain_name(bytes: &[u8], start: usize, end: usize) -> Option<&'static Name> {
-    let last = before(bytes, end)?.to_ascii_lowercase();
-    let candidates = BY_LAST_BYTE.get(usize::from(last))?;
+    let candidates = BY_LAST_BYTES.get(last_bytes(bytes, end)?)?;
     candidates.iter().copied().find(|name| match match_backwards(bytes, start, end, name.words) {
         None => false,
         Some(begin) => begins(bytes, start, begin, name.start) && !is_harmless(bytes, start, begin, name),

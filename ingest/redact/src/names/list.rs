@@ -136,20 +136,8 @@ pub(crate) const SUFFIXES: &[&str] =
     &["prod", "production", "staging", "dev", "test", "live", "base", "value", "primary", "secondary"];
 
 /// Last words of names after which a number may stand: `DB_PASSWORD_1`, `apiKey2`.
-pub(crate) const NUMBERED: &[&str] = &[
-    "password",
-    "passwd",
-    "pwd",
-    "pass",
-    "secret",
-    "token",
-    "key",
-    "passphrase",
-    "otp",
-    "totp",
-    "confirm",
-    "again",
-];
+pub(crate) const NUMBERED: &[&str] =
+    &["password", "passwd", "pwd", "pass", "secret", "token", "key", "passphrase", "otp", "totp"];
 
 /// What a name with such a word says.
 pub(super) const SUFFIXED: Name = name(&[], "secret", Anywhere, Opaque);

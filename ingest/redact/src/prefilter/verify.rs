@@ -276,7 +276,7 @@ fn is_pair(bytes: &[u8], end: usize, name: &Name) -> bool {
 
 /// The name is in the label of a form's field: a string of some bytes more, the value of a member such as `element`.
 fn is_label(bytes: &[u8], end: usize) -> bool {
-    let floor = end.saturating_sub(2 * names::NAME_BYTES_MAX);
+    let mut floor = end.saturating_sub(2 * names::NAME_BYTES_MAX);
     let mut start = end;
     while start > floor {
         start -= 1;
@@ -284,6 +284,10 @@ fn is_label(bytes: &[u8], end: usize) -> bool {
             continue;
         }
         let quote = skip_quote_back(bytes, start);
+        // A quote without an escape before it begins the string.
+        if quote == start {
+            floor = start;
+        }
         let Some(previous) = skip_back(bytes, quote).filter(|previous| at(bytes, *previous) == Some(b':'))
         else {
             continue;
