@@ -53,7 +53,7 @@ pub(crate) fn raise() {
     match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
         Ok(()) => tracing::debug!(?current, ?maximum, "the limit of file descriptors was raised"),
         Err(error) => {
-            tracing::warn!(%error, ?current, ?maximum, "the limit of file descriptors could not be raised")
+            tracing::warn!(%error, ?current, ?maximum, "the limit of file descriptors could not be raised");
         }
     }
 }

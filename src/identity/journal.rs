@@ -197,7 +197,8 @@ impl Journal {
                 message = notes.recv() => match message {
                     Some(Message::Note(note, noted_us)) => {
                         if record(&access, &note).await.is_err() {
-                            self.put_back(&note.tenant, Summed::Kind(kind_of(&note)), 1, noted_us, noted_us);
+                            let what = Summed::Kind(kind_of(&note));
+                            self.put_back(&note.tenant, &what, 1, noted_us, noted_us);
                         }
                     }
                     Some(Message::End(ended)) => {
@@ -219,21 +220,21 @@ impl Journal {
         for (tenant, window) in ended {
             for (what, sum) in window.known.end(true).chain(window.strangers.end(false)) {
                 if sum.further > 0 && record(access, &summed(&tenant, &what, &sum)).await.is_err() {
-                    self.put_back(&tenant, what, sum.further, sum.first_us, sum.last_us);
+                    self.put_back(&tenant, &what, sum.further, sum.first_us, sum.last_us);
                 }
             }
         }
     }
 
-    fn put_back(&self, tenant: &str, what: Summed, further: u64, first_us: i64, last_us: i64) {
+    fn put_back(&self, tenant: &str, what: &Summed, further: u64, first_us: i64, last_us: i64) {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let window = windows.entry(tenant.to_string()).or_default();
-        let (is_known, is_let_in) = match &what {
+        let (is_known, is_let_in) = match what {
             Summed::Kind(kind) => (kind.principal.is_some(), kind.code.is_none()),
             Summed::Others { is_known, is_let_in } => (*is_known, *is_let_in),
         };
         let part = window.part(is_known);
-        if let Summed::Kind(kind) = &what
+        if let Summed::Kind(kind) = what
             && let Some(sum) = part.sum(kind)
         {
             sum.add(further, first_us, last_us);

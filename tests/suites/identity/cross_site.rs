@@ -16,9 +16,12 @@ fn forged(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Str
     )
 }
 
+/// Headers, and whether a read and a write with them pass.
+type Case = (&'static [(&'static str, &'static str)], bool, bool);
+
 const QUESTION: &str = "/api/v1/sql?q=SELECT%201&format=json";
 /// Headers, whether a question is heard with them, and whether events are taken.
-const CASES: [(&[(&str, &str)], bool, bool); 8] = [
+const CASES: [Case; 8] = [
     (&[], true, true),
     (&[("sec-fetch-site", "same-origin")], true, true),
     (&[("sec-fetch-site", "none")], true, false),
