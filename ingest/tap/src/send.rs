@@ -178,7 +178,8 @@ impl Sender {
                     }
                     Err(error) => self.pause(None, &format!("the spool cannot be read: {error}"))?,
                 }
-            } else if self.spool.is_closed() {
+            } else if self.spool.is_closed() && !self.tell_refused(reader.position()) {
+                // It may have been closed while this waited for more: what was refused is told all the same.
                 return Ok(());
             }
         }
