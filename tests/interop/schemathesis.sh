@@ -22,7 +22,7 @@ tenant = "default"
 role_claim = "groups"
 roles = { "sec-auditors" = "auditor" }
 [oidc.login]
-client_id = "tachograph"
+client_id = "tacho-console"
 redirect_url = "http://127.0.0.1:7420/auth/callback"
 END
 "$tacho" serve --config "$home/tacho.toml" --data "$home/data" --keys "$home/keys" --listen 127.0.0.1:0 >"$home/ready" 2>"$home/service.log" &

@@ -265,7 +265,8 @@ fn a_service_that_is_away_for_long_costs_disk_and_no_memory() {
     let home = tempfile::tempdir().unwrap();
     let flags = ["--session", "s", "--server", "things", "--heartbeat", "1"];
     let mut caller = Caller::start(tapped(home.path(), &flags, &ANSWERING));
-    caller.call(500);
+    // Until its buffers are as large as they get.
+    caller.call(5_000);
     let id = relay(home.path()).expect("a relay");
     let [_, before] = memory(id);
     let started = Instant::now();
