@@ -260,16 +260,18 @@ fn no_generated_secret_is_left_anywhere() {
         let text = planted.event.replace('\'', "''");
         asked_count += 1;
         // An event inside a constant of SQL is a harder place; what the rules do not find there is counted, and not asked.
-        let sql = format!("SELECT count(*) FROM events WHERE target = '{text}'");
-        if planted.leak(&redactor.redact_text(&sql).text).is_some() {
+        let questions = [
+            format!("SELECT count(*) FROM events WHERE target = '{text}'"),
+            format!("SELECT nothing FROM nowhere WHERE a = '{text}'"),
+        ];
+        if questions.iter().any(|sql| planted.leak(&redactor.redact_text(sql).text).is_some()) {
             missed_in_sql += 1;
             continue;
         }
-        let asked = json!({ "query": format!("SELECT count(*) FROM events WHERE target = '{text}'") });
-        let kind = [("content-type", "application/json")];
-        service.send("POST", "/api/v1/sql", &kind, asked.to_string().as_bytes());
-        let asked = json!({ "query": format!("SELECT nothing FROM nowhere WHERE a = '{text}'") });
-        service.send("POST", "/api/v1/sql", &kind, asked.to_string().as_bytes());
+        for query in questions {
+            let kind = [("content-type", "application/json")];
+            service.send("POST", "/api/v1/sql", &kind, json!({ "query": query }).to_string().as_bytes());
+        }
         let refused =
             json!({ "time": planted.event, "kind": "call", (planted.event.clone()): 1 }).to_string();
         let answer = service.post_events(refused.as_bytes());
@@ -290,7 +292,8 @@ fn no_generated_secret_is_left_anywhere() {
         );
         service.send("POST", &format!("/v1/events?format={secret}"), &[("x-api-key", &secret)], b"{}");
     }
-    assert!(missed_in_sql * 20 <= asked_count, "{missed_in_sql} of {asked_count} are missed in SQL");
+    // Of the harder set; of the first one's eleven places 16 of 417 were missed.
+    assert!(missed_in_sql * 10 <= asked_count, "{missed_in_sql} of {asked_count} are missed in SQL");
     let metrics = service.send("GET", "/metrics", &[], b"");
     assert_eq!(metrics.status, 200);
     let beside = [("/metrics", metrics.body)];

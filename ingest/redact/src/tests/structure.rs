@@ -200,3 +200,26 @@ fn numbers_in_names_of_values_only() {
     let json = r#" { "a" : 9007199254740993 , "b":[ -0.0, 1E400 ] , "c":"é\/\\" } "#;
     assert_eq!(redact_json(&redactor, json), json);
 }
+
+#[test]
+fn what_stands_around_a_value_that_looks_random_hides_it_from_no_one() {
+    let redactor = redactor();
+    let secret = "edc2bf278b65fd5ae0dd4b550450cd23";
+    for (before, after) in [
+        ("{\"", "\"}"),
+        ("{ '", "' }"),
+        ("[\"", "\"]"),
+        ("('", "')"),
+        ("Some(\"", "\")"),
+        ("N'", "'"),
+        ("[{\"", "\"}]"),
+    ] {
+        for sign in [" = ", "=", ": "] {
+            let text = format!("algolia-admin-key{sign}{before}{secret}{after}");
+            let json =
+                serde_json::json!({ "error_message": text, "deep": [{ "inner": format!("[{text:?}]") }] });
+            // Reading it is also held against what is said of it without reading.
+            assert!(!redact_json(&redactor, &json.to_string()).contains(secret), "{text}");
+        }
+    }
+}

@@ -64,6 +64,10 @@ pub(crate) fn may_open(bytes: &[u8], start: usize) -> bool {
     let Some(rest) = bytes.get(start..) else { return false };
     match rest {
         [b'[' | b'(' | b'!', ..] | [b'<', b'<', ..] => return true,
+        // A set inside a text: an object's own quotes have no backslash.
+        [b'{', rest @ ..] => {
+            return matches!(rest.trim_ascii_start().first(), Some(b'\\' | b'\'' | b'`'));
+        }
         _ => {}
     }
     let word = rest.iter().take(BYTES).take_while(|byte| is_word_byte(**byte)).count();
