@@ -91,12 +91,10 @@ fn head(bytes: &[u8]) -> u64 {
 
 /// Whether an answer quotes the secret: eight characters of it on end, as its own words and numbers are four of many a secret.
 fn tells(planted: &Planted, answer: &str) -> bool {
-    let is_there = |spelling: &String| {
-        let len = spelling.len().min(8);
-        let mut pieces = (0..=spelling.len() - len).filter_map(|start| spelling.get(start..start + len));
-        pieces.any(|piece| !planted.public.contains(&piece.to_ascii_lowercase()) && answer.contains(piece))
-    };
-    planted.leak(answer).is_some() && planted.spellings.iter().any(is_there)
+    let windows = |text: &str| -> HashSet<Vec<u8>> { text.as_bytes().windows(8).map(Vec::from).collect() };
+    let (own, said) = (windows(&planted.public), windows(answer));
+    let pieces = planted.spellings.iter().flat_map(|spelling| windows(spelling));
+    pieces.filter(|piece| !own.contains(&piece.to_ascii_lowercase())).any(|piece| said.contains(&piece))
 }
 
 /// The bytes of a file, and of a Parquet file what its pages decompress to as well.
@@ -253,13 +251,12 @@ fn no_generated_secret_is_left_anywhere() {
         }
     }
     assert_eq!(service.post_events(body.as_bytes()).status, 200);
-    // Other ways in, with every fifth: questions, what is refused and quoted, credentials, paths, headers.
+    // Other ways in, with every fifth: questions (where what is missed is not asked), refusals, credentials, paths, headers.
     let redactor = redact::Redactor::new([7; 32]);
     let (mut asked_count, mut missed_in_sql) = (0, 0);
     for planted in planted.iter().step_by(5) {
         let text = planted.event.replace('\'', "''");
         asked_count += 1;
-        // An event inside a constant of SQL is a harder place; what the rules do not find there is counted, and not asked.
         let questions = [
             format!("SELECT count(*) FROM events WHERE target = '{text}'"),
             format!("SELECT nothing FROM nowhere WHERE a = '{text}'"),
@@ -274,11 +271,10 @@ fn no_generated_secret_is_left_anywhere() {
         }
         let refused =
             json!({ "time": planted.event, "kind": "call", (planted.event.clone()): 1 }).to_string();
-        let answer = service.post_events(refused.as_bytes());
-        assert!(!tells(planted, &answer.text()), "{}: {}", planted.kind, answer.text());
-        let truncated = &planted.event[..planted.event.len() - 2];
-        let answer = service.post_events(truncated.as_bytes());
-        assert!(!tells(planted, &answer.text()), "{}: {}", planted.kind, answer.text());
+        for body in [refused.as_str(), &planted.event[..planted.event.len() - 2]] {
+            let answer = service.post_events(body.as_bytes()).text();
+            assert!(!tells(planted, &answer), "{}: {answer}", planted.kind);
+        }
     }
     for planted in planted.iter().filter(|planted| planted.place == Place::Plain).take(60) {
         let secret = percent(&planted.spellings[0]);
@@ -292,12 +288,10 @@ fn no_generated_secret_is_left_anywhere() {
         );
         service.send("POST", &format!("/v1/events?format={secret}"), &[("x-api-key", &secret)], b"{}");
     }
-    // Of the harder set; of the first one's eleven places 16 of 417 were missed.
     assert!(missed_in_sql * 10 <= asked_count, "{missed_in_sql} of {asked_count} are missed in SQL");
     let metrics = service.send("GET", "/metrics", &[], b"");
     assert_eq!(metrics.status, 200);
-    let beside = [("/metrics", metrics.body)];
-    let [plain, ..] = search(home.path(), &beside, &probes, "while the service runs");
+    let [plain, ..] = search(home.path(), &[("/metrics", metrics.body)], &probes, "while the service runs");
     assert!(plain > 0, "the search does not see the write-ahead files");
     assert_eq!(service.stop(), Some(0));
     let sealed = search(home.path(), &[], &probes, "once it is stopped");
