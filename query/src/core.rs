@@ -50,6 +50,9 @@ pub(crate) const STACK_BYTES: usize = 32 << 20;
 const BATCHES_AHEAD: usize = 2;
 /// How long after its deadline a query is waited for, at most.
 const GRACE: Duration = Duration::from_millis(schemas::limits::QUERY_GRACE_MS);
+/// How far the threads of queries stand back; a third of a core's time is theirs even where everything else wants it.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 5;
 /// Rows that a statement before the last one may give.
 const ROWS_BEFORE_MAX: usize = schemas::limits::QUERY_ROWS_BEFORE_MAX;
 
@@ -108,6 +111,7 @@ impl Query {
             .worker_threads(options.threads.max(1))
             .thread_stack_size(STACK_BYTES)
             .thread_name("query")
+            .on_thread_start(be_nice)
             .enable_time()
             .build()
             .map_err(|error| Error::Internal(format!("threads for queries: {error}")))?;
@@ -219,6 +223,15 @@ impl Query {
                 Err(stop.deadline_error())
             }
         }
+    }
+}
+
+/// Recording goes before asking: where there are too few cores, the threads of queries wait for the others.
+fn be_nice() {
+    // There a thread has a niceness of its own; elsewhere the whole process would have it.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(NICENESS) {
+        tracing::debug!(%error, "queries are as important as recording");
     }
 }
 

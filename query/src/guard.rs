@@ -38,6 +38,12 @@ impl Stop {
         Stop::with(CancellationToken::new(), deadline, deadline_ms)
     }
 
+    /// For tests of what never has to end.
+    #[cfg(test)]
+    pub(crate) fn endless() -> Arc<Stop> {
+        Arc::new(Stop::new(Instant::now() + std::time::Duration::from_secs(3600), 3_600_000))
+    }
+
     /// Ends also when `gone` is cancelled, which is this query's own.
     pub(crate) fn with(gone: CancellationToken, deadline: Instant, deadline_ms: u64) -> Stop {
         Stop { gone, killed: CancellationToken::new(), deadline, deadline_ms }

@@ -10,6 +10,7 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool
 use schemas::limits;
 
 use crate::Error;
+use crate::guard::Stop;
 
 /// Why an operator that can spill gets no more: its query's neighbours hold the rest of the memory of all.
 pub(crate) const CROWDED: &str = "the other queries hold the memory of all";
@@ -71,11 +72,15 @@ impl Bytes {
 ///
 /// Where a query may spill, its operators that can are held to equal parts of what the others leave, as in the engine's
 /// own fair pool: one that took all would leave the next nothing to begin with, and nothing of its own to put on disk.
+///
+/// A query that must end gets no more: an operator may fill its memory, sort it and put it on disk without a batch that a guard
+/// of the plan sees.
 #[derive(Debug)]
 pub(crate) struct Quota {
     own: Bytes,
     all: Arc<Bytes>,
     spills: bool,
+    stop: Arc<Stop>,
     /// What operators that cannot spill hold.
     fixed: AtomicUsize,
     /// How many operators can spill.
@@ -83,11 +88,12 @@ pub(crate) struct Quota {
 }
 
 impl Quota {
-    pub(crate) fn new(bytes: usize, all: &Arc<Bytes>, spills: bool) -> Quota {
+    pub(crate) fn new(bytes: usize, all: &Arc<Bytes>, spills: bool, stop: &Arc<Stop>) -> Quota {
         Quota {
             own: Bytes::new(bytes),
             all: Arc::clone(all),
             spills,
+            stop: Arc::clone(stop),
             fixed: AtomicUsize::new(0),
             spillers: AtomicUsize::new(0),
         }
@@ -145,6 +151,7 @@ impl MemoryPool for Quota {
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
+        self.stop.check()?;
         let can_spill = self.can_spill(reservation);
         if can_spill && self.past_its_part(reservation, additional) || !self.own.try_take(additional) {
             return Err(DataFusionError::ResourcesExhausted(format!("{self} are in use")));
@@ -185,8 +192,9 @@ mod tests {
     #[test]
     fn a_query_has_its_quota_and_all_have_the_total() {
         let all = Arc::new(Bytes::new(150));
-        let pools: Vec<Arc<dyn MemoryPool>> =
-            (0..2).map(|_| Arc::new(Quota::new(100, &all, false)) as Arc<dyn MemoryPool>).collect();
+        let pools: Vec<Arc<dyn MemoryPool>> = (0..2)
+            .map(|_| Arc::new(Quota::new(100, &all, false, &Stop::endless())) as Arc<dyn MemoryPool>)
+            .collect();
         let first = MemoryConsumer::new("first").register(&pools[0]);
         let second = MemoryConsumer::new("second").register(&pools[1]);
         first.try_grow(100).unwrap();
@@ -204,7 +212,7 @@ mod tests {
     #[test]
     fn operators_that_spill_have_equal_parts_of_what_the_others_leave() {
         let all = Arc::new(Bytes::new(1000));
-        let pool: Arc<dyn MemoryPool> = Arc::new(Quota::new(100, &all, true));
+        let pool: Arc<dyn MemoryPool> = Arc::new(Quota::new(100, &all, true, &Stop::endless()));
         let spiller = |name: &str| MemoryConsumer::new(name).with_can_spill(true).register(&pool);
         let (first, second) = (spiller("first"), spiller("second"));
         let fixed = MemoryConsumer::new("fixed").register(&pool);
@@ -224,14 +232,28 @@ mod tests {
     #[test]
     fn an_operator_that_spills_is_told_that_others_hold_the_memory() {
         let all = Arc::new(Bytes::new(100));
-        let pool: Arc<dyn MemoryPool> = Arc::new(Quota::new(100, &all, true));
-        let other: Arc<dyn MemoryPool> = Arc::new(Quota::new(100, &all, true));
+        let pool: Arc<dyn MemoryPool> = Arc::new(Quota::new(100, &all, true, &Stop::endless()));
+        let other: Arc<dyn MemoryPool> = Arc::new(Quota::new(100, &all, true, &Stop::endless()));
         let held = MemoryConsumer::new("held").register(&other);
         held.try_grow(90).unwrap();
         let first = MemoryConsumer::new("first").with_can_spill(true).register(&pool);
         let refused = first.try_grow(20).unwrap_err();
         assert!(matches!(&refused, DataFusionError::ResourcesExhausted(why) if why == CROWDED), "{refused}");
         assert!(matches!(Error::engine(&refused, crate::error::Stage::Run), Error::Busy));
+    }
+
+    #[test]
+    fn a_query_that_must_end_gets_no_more() {
+        let (all, stop) = (Arc::new(Bytes::new(100)), Stop::endless());
+        let pool: Arc<dyn MemoryPool> = Arc::new(Quota::new(100, &all, true, &stop));
+        let held = MemoryConsumer::new("sort").with_can_spill(true).register(&pool);
+        held.try_grow(10).unwrap();
+        stop.cancel();
+        let refused = held.try_grow(10).unwrap_err();
+        assert!(matches!(Error::engine(&refused, crate::error::Stage::Run), Error::Cancelled), "{refused}");
+        held.try_resize(5).unwrap();
+        drop(held);
+        assert_eq!((pool.reserved(), all.used()), (0, 0));
     }
 
     #[test]

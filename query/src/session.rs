@@ -99,11 +99,16 @@ impl Engine {
         catalog.register_schema(SCHEMA, Arc::<MemorySchemaProvider>::clone(&schema)).map_err(internal)?;
         let has_sources = seen.iter().any(|(name, _)| *name == SOURCES);
         let disk = match &self.spill {
-            Some(spill) => spill.of_a_query(shared.snapshot.tenant()),
+            Some(spill) => spill.of_a_query(shared.snapshot.tenant(), stop),
             None => DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled),
         };
         let runtime = RuntimeEnvBuilder::from_runtime_env(&self.runtime)
-            .with_memory_pool(Arc::new(Quota::new(self.memory_bytes, &self.memory, self.spill.is_some())))
+            .with_memory_pool(Arc::new(Quota::new(
+                self.memory_bytes,
+                &self.memory,
+                self.spill.is_some(),
+                stop,
+            )))
             .with_disk_manager_builder(disk)
             .with_object_store_registry(shared.files.registry()?)
             .build_arc()

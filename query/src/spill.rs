@@ -23,6 +23,7 @@ use schemas::limits;
 
 use crate::Error;
 use crate::file::is_out_of_descriptors;
+use crate::guard::Stop;
 use crate::memory::Bytes;
 
 /// Bytes read at a time, and no more than these are held for one reader.
@@ -79,13 +80,14 @@ impl Spill {
         })
     }
 
-    /// The part of one query of this tenant.
-    pub(crate) fn of_a_query(self: &Arc<Spill>, tenant: &str) -> DiskManagerBuilder {
+    /// The part of one query of this tenant, which it may fill until `stop`.
+    pub(crate) fn of_a_query(self: &Arc<Spill>, tenant: &str, stop: &Arc<Stop>) -> DiskManagerBuilder {
         let used = Share::new(self.options.bytes / 2, FILES_MAX);
         let own = Own {
             spill: Arc::clone(self),
             tenant: self.tenant(tenant),
             used,
+            stop: Arc::clone(stop),
             has_looked: AtomicBool::new(false),
         };
         DiskManagerBuilder::default().with_mode(DiskManagerMode::Custom(Arc::new(Factory(Arc::new(own)))))
@@ -116,6 +118,7 @@ struct Own {
     spill: Arc<Spill>,
     tenant: Arc<Share>,
     used: Share,
+    stop: Arc<Stop>,
     /// Whether the free space of the disk was looked at for this query.
     has_looked: AtomicBool,
 }
@@ -154,8 +157,10 @@ impl Own {
     }
 
     /// # Errors
-    /// As [`Own::hold`], and of [`Own::look`].
+    /// As [`Own::hold`], and of [`Own::look`]; [`Error::Deadline`] or [`Error::Cancelled`] once the query must end, for rows that
+    /// are only put on disk pass no guard of its plan.
     fn take(&self, file: &File, bytes: usize) -> std::result::Result<(), Error> {
+        self.stop.check()?;
         self.hold(|share| &share.bytes, "what the query puts on disk in bytes", bytes)?;
         self.look(file, bytes as u64).inspect_err(|_| self.give(bytes))
     }
@@ -248,6 +253,7 @@ impl SpillFile for Spilled {
         let held = Arc::clone(&self.0);
         Ok(Box::pin(futures::stream::try_unfold((held, 0_usize), |(held, at)| async move {
             let length = held.length.load(Ordering::Acquire);
+            held.own.stop.check()?;
             let Some(left) = length.checked_sub(at).filter(|left| *left > 0) else { return Ok(None) };
             let part = READ_BYTES.min(left);
             let (held, read) = tokio::task::spawn_blocking(move || {

@@ -17,7 +17,7 @@ fn own_of(error: &io::Error) -> Option<&Error> {
 async fn what_is_written_is_read_by_every_reader_and_given_back() {
     let directory = tempfile::tempdir().unwrap();
     let spill = Spill::new(options(&directory, 10 << 20, 0));
-    let manager = Arc::new(spill.of_a_query("acme").build().unwrap());
+    let manager = Arc::new(spill.of_a_query("acme", &Stop::endless()).build().unwrap());
     assert!(manager.tmp_files_enabled());
     let file = manager.create_tmp_file("test").unwrap();
     let written: Vec<u8> = (0..3 * READ_BYTES + 5).map(|at| (at % 251) as u8).collect();
@@ -43,8 +43,8 @@ async fn what_is_written_is_read_by_every_reader_and_given_back() {
 fn one_tenant_has_half_and_all_have_the_whole() {
     let directory = tempfile::tempdir().unwrap();
     let spill = Spill::new(options(&directory, 100, 0));
-    let managers =
-        ["acme", "acme", "other", "third"].map(|tenant| Arc::new(spill.of_a_query(tenant).build().unwrap()));
+    let managers = ["acme", "acme", "other", "third"]
+        .map(|tenant| Arc::new(spill.of_a_query(tenant, &Stop::endless()).build().unwrap()));
     let files = [0, 1, 2, 3].map(|at| managers[at].create_tmp_file("test").unwrap());
     let mut writers = files.each_ref().map(|file| file.open_writer().unwrap());
     writers[0].write_all(&[0; 30]).unwrap();
@@ -62,7 +62,7 @@ fn one_tenant_has_half_and_all_have_the_whole() {
     assert_eq!(spill.used_bytes(), 0);
     // What was refused took nothing of anyone's, and who is gone is not remembered.
     drop(managers);
-    let manager = Arc::new(spill.of_a_query("acme").build().unwrap());
+    let manager = Arc::new(spill.of_a_query("acme", &Stop::endless()).build().unwrap());
     manager.create_tmp_file("test").unwrap().open_writer().unwrap().write_all(&[0; 50]).unwrap();
     assert_eq!(spill.tenants.lock().unwrap().len(), 1);
 }
@@ -71,7 +71,7 @@ fn one_tenant_has_half_and_all_have_the_whole() {
 fn files_are_counted_as_bytes_are() {
     let directory = tempfile::tempdir().unwrap();
     let spill = Spill::new(options(&directory, 100, 0));
-    let query = |tenant: &str| Arc::new(spill.of_a_query(tenant).build().unwrap());
+    let query = |tenant: &str| Arc::new(spill.of_a_query(tenant, &Stop::endless()).build().unwrap());
     let own = |error: DataFusionError| match error {
         DataFusionError::External(own) => *own.downcast::<Error>().unwrap(),
         other => panic!("{other}"),
@@ -102,7 +102,8 @@ fn files_are_counted_as_bytes_are() {
 fn what_all_write_between_two_looks_is_bounded() {
     let directory = tempfile::tempdir().unwrap();
     let spill = Spill::new(options(&directory, 1 << 30, 0));
-    let managers = ["a", "b", "c", "d"].map(|tenant| Arc::new(spill.of_a_query(tenant).build().unwrap()));
+    let managers = ["a", "b", "c", "d"]
+        .map(|tenant| Arc::new(spill.of_a_query(tenant, &Stop::endless()).build().unwrap()));
     let mut writers =
         managers.each_ref().map(|manager| manager.create_tmp_file("test").unwrap().open_writer().unwrap());
     let part = vec![0; LOOK_BYTES as usize / 16];
@@ -121,7 +122,7 @@ fn what_all_write_between_two_looks_is_bounded() {
     }
     assert_eq!(looks, 1, "32 parts of a sixteenth");
     let full = Spill::new(options(&directory, 1 << 30, 1 << 60));
-    let manager = Arc::new(full.of_a_query("a").build().unwrap());
+    let manager = Arc::new(full.of_a_query("a", &Stop::endless()).build().unwrap());
     for _ in 0..3 {
         let file = manager.create_tmp_file("test").unwrap();
         let refused = file.open_writer().unwrap().write_all(&[0; 1]).unwrap_err();
@@ -133,9 +134,27 @@ fn what_all_write_between_two_looks_is_bounded() {
 fn the_space_that_recording_needs_is_left() {
     let directory = tempfile::tempdir().unwrap();
     let spill = Spill::new(options(&directory, 100, 1 << 60));
-    let manager = Arc::new(spill.of_a_query("acme").build().unwrap());
+    let manager = Arc::new(spill.of_a_query("acme", &Stop::endless()).build().unwrap());
     let file = manager.create_tmp_file("test").unwrap();
     let refused = file.open_writer().unwrap().write_all(&[0; 10]).unwrap_err();
     assert!(matches!(own_of(&refused), Some(Error::DiskFull)), "{refused}");
+    assert_eq!(spill.used_bytes(), 0);
+}
+
+#[tokio::test]
+async fn a_query_that_must_end_neither_writes_nor_reads_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let spill = Spill::new(options(&directory, 10 << 20, 0));
+    let stop = Stop::endless();
+    let manager = Arc::new(spill.of_a_query("acme", &stop).build().unwrap());
+    let file = manager.create_tmp_file("test").unwrap();
+    let mut writer = file.open_writer().unwrap();
+    writer.write_all(&[7; 100]).unwrap();
+    let reader = file.read_stream().unwrap();
+    stop.cancel();
+    let refused = writer.write_all(&[7; 100]).unwrap_err();
+    assert!(matches!(own_of(&refused), Some(Error::Cancelled)), "{refused}");
+    assert!(reader.try_collect::<Vec<bytes::Bytes>>().await.is_err());
+    drop((writer, file));
     assert_eq!(spill.used_bytes(), 0);
 }
