@@ -50,9 +50,9 @@ pub(crate) const STACK_BYTES: usize = 32 << 20;
 const BATCHES_AHEAD: usize = 2;
 /// How long after its deadline a query is waited for, at most.
 const GRACE: Duration = Duration::from_millis(schemas::limits::QUERY_GRACE_MS);
-/// How far the threads of queries stand back; a third of a core's time is theirs even where everything else wants it.
+/// How far the threads of queries stand back: a tenth of a core's time is theirs even where everything else wants it.
 #[cfg(target_os = "linux")]
-const NICENESS: i32 = 5;
+const NICENESS: i32 = 10;
 /// Rows that a statement before the last one may give.
 const ROWS_BEFORE_MAX: usize = schemas::limits::QUERY_ROWS_BEFORE_MAX;
 
@@ -111,7 +111,7 @@ impl Query {
             .worker_threads(options.threads.max(1))
             .thread_stack_size(STACK_BYTES)
             .thread_name("query")
-            .on_thread_start(be_nice)
+            .on_thread_start(stand_back())
             .enable_time()
             .build()
             .map_err(|error| Error::Internal(format!("threads for queries: {error}")))?;
@@ -226,13 +226,22 @@ impl Query {
     }
 }
 
-/// Recording goes before asking: where there are too few cores, the threads of queries wait for the others.
-fn be_nice() {
-    // There a thread has a niceness of its own; elsewhere the whole process would have it.
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::nice(NICENESS) {
-        tracing::debug!(%error, "queries are as important as recording");
+/// Recording goes before asking: where there are too few cores, the threads of queries wait for this one and its like.
+#[cfg(target_os = "linux")]
+fn stand_back() -> impl Fn() + Send + Sync + 'static {
+    // Threads begin with what the thread that starts them has: each is told where to be, not how far to go.
+    let wanted = rustix::process::getpriority_process(None).map(|own| own + NICENESS);
+    move || {
+        if let Err(error) = wanted.and_then(|wanted| rustix::process::setpriority_process(None, wanted)) {
+            tracing::debug!(%error, "queries are as important as recording");
+        }
     }
+}
+
+/// Elsewhere a thread has no niceness of its own, and the whole process would have it.
+#[cfg(not(target_os = "linux"))]
+fn stand_back() -> impl Fn() + Send + Sync + 'static {
+    || ()
 }
 
 /// The text with its parameters as comments: what was asked is not known without them.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemas::principal::{Principal, Role};
 use tokio::time::{Instant, timeout};
 
-use super::fixture::{World, principal};
+use super::fixture::{World, ask_as, principal};
 use crate::{Answer, Error, Query, Request};
 
 /// It computes for hours.
@@ -87,4 +87,25 @@ async fn a_query_whose_reader_has_stalled_can_be_ended() {
     let next = timeout(Duration::from_secs(5), ask(query.clone(), owner.clone(), "SELECT 1")).await;
     drop(next.expect("the place is still taken").unwrap());
     assert_eq!(stalled.next().await.unwrap().unwrap_err().code(), "cancelled");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_threads_of_queries_stand_back() {
+    let world = World::with_events(10, 10, 0);
+    let query = world.query();
+    ask_as(&query, Role::Auditor, "SELECT count(*) AS n FROM events").await.unwrap();
+    let own = rustix::process::getpriority_process(None).unwrap();
+    let mut found = Vec::new();
+    for task in std::fs::read_dir("/proc/self/task").unwrap() {
+        let path = task.unwrap().path();
+        // Those of other tests come and go.
+        let Ok(name) = std::fs::read_to_string(path.join("comm")) else { continue };
+        if name.trim() == "query" {
+            let id = path.file_name().unwrap().to_str().unwrap().parse().unwrap();
+            found.extend(rustix::process::getpriority_process(rustix::process::Pid::from_raw(id)));
+        }
+    }
+    assert!(!found.is_empty());
+    assert!(found.iter().all(|niceness| *niceness == own + 10), "{found:?} beside {own}");
 }
