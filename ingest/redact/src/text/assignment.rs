@@ -366,11 +366,7 @@ fn end_of_word(bytes: &[u8], start: usize) -> usize {
         }
         position += 1;
     }
-    // A backslash before the quote belongs to the quote.
-    while position > start && before(bytes, position) == Some(b'\\') && at(bytes, position).is_some() {
-        position -= 1;
-    }
-    position
+    without_backslashes(bytes, start, position)
 }
 
 /// A bare value that nobody put in quotes may hold any sign. It ends at white space; at `&` of a URL's parameters or before the
@@ -402,10 +398,15 @@ fn end_of_bare(bytes: &[u8], start: usize, name_end: usize) -> usize {
         }
         position += 1;
     }
-    while position > start && before(bytes, position) == Some(b'\\') && at(bytes, position).is_some() {
-        position -= 1;
+    without_backslashes(bytes, start, position)
+}
+
+/// Where a value from `start` to `end` ends: backslashes before the quote that follows belong to the quote.
+fn without_backslashes(bytes: &[u8], start: usize, mut end: usize) -> usize {
+    while end > start && before(bytes, end) == Some(b'\\') && at(bytes, end).is_some() {
+        end -= 1;
     }
-    position
+    end
 }
 
 /// How far back on a line an opened quote and a parameter's sign are looked for, in bytes.
