@@ -9,6 +9,8 @@
 mod broker;
 #[path = "collectors/child.rs"]
 mod child;
+#[path = "collectors/forget.rs"]
+mod forget;
 #[cfg(feature = "kafka")]
 #[path = "collectors/kafka.rs"]
 mod kafka;
@@ -23,6 +25,13 @@ mod tail;
 /// Whether everything is to be run, not the seeded subset.
 fn is_full() -> bool {
     std::env::var_os("TACHO_FULL").is_some()
+}
+
+/// Held by tests that collect in this process: its counters are everybody's.
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    // A test that failed has told so itself.
+    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// A small deterministic generator.
