@@ -280,3 +280,6 @@ impl Notice {
         event.to_string()
     }
 }
+
+#[cfg(test)]
+pub(crate) mod rig;
