@@ -40,6 +40,9 @@ pub enum Command {
     /// Which key of which source goes to which column
     #[command(subcommand)]
     Mapping(Mapping),
+    /// How far files and topics were read
+    #[command(subcommand)]
+    Cursor(Cursor),
     /// API tokens
     #[command(subcommand)]
     Token(Token),
@@ -304,6 +307,31 @@ pub enum Mapping {
         /// Print one JSON object a record
         #[arg(long)]
         json: bool,
+    },
+}
+
+/// `tacho cursor`.
+#[derive(Debug, Subcommand)]
+pub enum Cursor {
+    /// List the sources that were read: collector and name, tenant, files or partitions, and whether a table still reads
+    /// them. Exit 1 where none does; no service may run on the directory
+    List {
+        /// Where the data is.
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Forget how far a source was read that is in no table any more: one of its name would begin anew. No service may run
+    /// on the directory
+    Forget {
+        /// The source, as `list` shows it: tail/agents
+        #[arg(value_name = "COLLECTOR/NAME")]
+        source: String,
+        /// Whose events it brought
+        #[arg(long, default_value = "default")]
+        tenant: String,
+        /// Where the data is.
+        #[command(flatten)]
+        place: Place,
     },
 }
 

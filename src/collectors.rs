@@ -141,6 +141,20 @@ impl Settings {
         }
         Ok(settings)
     }
+
+    /// Whether a table of this collector and tenant has this name.
+    pub fn names(&self, tenant: &str, collector: &str, name: &str) -> bool {
+        match collector {
+            "tail" => self.tail.iter().any(|table| table.tenant == tenant && table.name == name),
+            "kafka" => self.kafka.iter().any(|table| table.tenant == tenant && table.name == name),
+            _ => false,
+        }
+    }
+
+    /// Whether a table reads this source.
+    pub fn reads(&self, source: &ingest::Source) -> bool {
+        self.names(&source.tenant, &source.collector, &source.name)
+    }
 }
 
 /// A name that can be part of a cursor's and of column `source`, once for its tenant.
@@ -204,6 +218,7 @@ impl KafkaTable {
 pub fn start(settings: &Settings, node: &Node, stop: &watch::Receiver<bool>) -> Result<Vec<JoinHandle<()>>> {
     let mut tasks = Vec::new();
     let Some(ingest) = &node.ingest else { return Ok(tasks) };
+    tell_unread(settings, ingest);
     for table in &settings.tail {
         let (tail, ingest, mut stop) = (table.tail(ingest.mappings())?, ingest.clone(), stop.clone());
         let name = format!("tail {}", table.name);
@@ -224,6 +239,21 @@ pub fn start(settings: &Settings, node: &Node, stop: &watch::Receiver<bool>) -> 
         }));
     }
     Ok(tasks)
+}
+
+/// Says which sources were read and are in no table any more. Their cursors stay: a table may be missing by mistake, and what
+/// it read is not to be recorded again when it comes back.
+fn tell_unread(settings: &Settings, ingest: &ingest::Ingest) {
+    let unread = ingest.sources().into_iter().filter(|source| !settings.reads(source));
+    for ingest::Source { tenant, collector, name, cursors } in unread {
+        tracing::warn!(
+            tenant,
+            collector,
+            name,
+            cursors,
+            "read once and in no table now: its cursors are kept until `tacho cursor forget`"
+        );
+    }
 }
 
 /// Runs a collector until the service ends; one that fails begins again from what the log has of it.
@@ -259,6 +289,21 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
+
+    #[test]
+    fn a_source_is_read_by_the_table_of_its_collector_tenant_and_name() {
+        let tables = "[[tail]]\nname = \"agents\"\npath = \"a.jsonl\"\ntenant = \"acme\"\n";
+        let settings = Settings::parse(&tables.parse().unwrap()).unwrap();
+        for (tenant, collector, name, reads) in [
+            ("acme", "tail", "agents", true),
+            ("default", "tail", "agents", false),
+            ("acme", "kafka", "agents", false),
+            ("acme", "tail", "agent", false),
+            ("acme", "http", "agents", false),
+        ] {
+            assert_eq!(settings.names(tenant, collector, name), reads, "{tenant} {collector}/{name}");
+        }
+    }
 
     #[tokio::test]
     async fn a_collector_whose_store_takes_nothing_more_ends() {

@@ -7,6 +7,7 @@ use crate::configuration::Configuration;
 use crate::exit;
 
 pub mod config;
+pub mod cursor;
 pub mod demo;
 pub mod gate;
 pub mod ingest;
@@ -26,6 +27,7 @@ pub fn run(cli: Cli, configuration: Configuration) -> Result<u8> {
         Command::Config(Config::Show) => config::show(&configuration),
         Command::Config(Config::Check) => config::check(&configuration),
         Command::Mapping(command) => mapping::run(&command, &configuration),
+        Command::Cursor(command) => block_on(cursor::run(&command, &configuration)),
         Command::Keys(command) => keys::run(&command, &configuration),
         Command::Redaction(command) => block_on(redaction::run(command, configuration)),
         Command::Serve(_) => block_on(serve::run(configuration)),

@@ -10,7 +10,7 @@ use query::{Gate, GateSettings, Policies, PolicySettings, Thresholds, Window};
 use schemas::limits;
 use toml::Value;
 
-use crate::arguments::{Cli, Command, Keys, Place, Redaction, Token};
+use crate::arguments::{Cli, Command, Cursor, Keys, Place, Redaction, Token};
 use crate::{collectors, identity};
 
 mod gates;
@@ -252,7 +252,8 @@ impl Configuration {
             Command::Token(
                 Token::Create { target, .. } | Token::List { target } | Token::Revoke { target, .. },
             ) => target.place.clone(),
-            Command::Keys(Keys::Show { place, .. }) => place.clone(),
+            Command::Keys(Keys::Show { place, .. })
+            | Command::Cursor(Cursor::List { place } | Cursor::Forget { place, .. }) => place.clone(),
             Command::Redaction(Redaction::Sample { target, .. } | Redaction::Verdict { target, .. }) => {
                 target.place.clone()
             }

@@ -16,6 +16,8 @@ mod suites {
     mod commands;
     /// A real gateway that tells by its own exporters.
     mod contextforge;
+    /// Recorded HTTP exchanges, event streams and archives.
+    mod exchanges;
     /// Torn bodies, tiny ones, a full disk, odd lines in a file: one account at the end of each.
     mod faults;
     /// Go or no-go: the published script, unmodified, and the command.

@@ -24,10 +24,7 @@ use rdkafka::Offset;
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionList;
-use schemas::CursorName;
-use schemas::limits::{
-    CURSORS_APPEND_MAX, KAFKA_LINGER_MS, KAFKA_PAUSE_AFTER_MS, KAFKA_RESTART_MS, PULL_PLACES_MAX,
-};
+use schemas::limits::{CURSORS_APPEND_MAX, KAFKA_LINGER_MS, KAFKA_PAUSE_AFTER_MS, KAFKA_RESTART_MS};
 use serde_json::json;
 use store::{Cursor, Log};
 use tokio::sync::watch;
@@ -219,21 +216,9 @@ impl Reader {
             let topic = partition.rsplit_once('-').map(|(topic, _)| topic);
             topic.is_some_and(|topic| self.kafka.topics.iter().any(|read| read == topic))
         };
-        let mut steps = Vec::new();
-        for (partition, value) in self.log.cursors(COLLECTOR, &self.kafka.name)? {
-            if !is_read(&partition) {
-                let name = CursorName::new(COLLECTOR, &self.kafka.name, &partition)?;
-                steps.push(Cursor { name, from: Some(value), to: None });
-            }
-        }
-        let nothing = self.puller.prepare(Parts::default()).await?;
-        for steps in steps.chunks(CURSORS_APPEND_MAX) {
-            let places: Vec<&str> =
-                steps.iter().map(|step| step.name.partition()).take(PULL_PLACES_MAX).collect();
-            let more = json!({ "status": "ok", "forgotten": steps.len(), "places": places });
-            let notice = Notice { what: "forgotten", target: self.kafka.name.clone(), more };
-            self.puller.record(&nothing, &[notice], steps, 0).await?;
-        }
+        let mut cursors = self.log.cursors(COLLECTOR, &self.kafka.name)?;
+        cursors.retain(|partition, _| !is_read(partition));
+        self.puller.forget(cursors).await?;
         Ok(())
     }
 

@@ -30,6 +30,7 @@ mod kafka;
 mod otlp;
 mod pull;
 mod rim;
+mod sources;
 mod tail;
 
 mod admit;
@@ -69,4 +70,5 @@ pub use otlp::{grpc_router as otlp_grpc_router, router as otlp_router};
 pub use parse::{Context, Parsed, parse};
 pub use rejected::{Code, Rejected};
 pub use session::Sessions;
+pub use sources::Source;
 pub use tail::Tail;

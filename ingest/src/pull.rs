@@ -7,12 +7,13 @@
 //! - A notice says where, how many and why; it quotes nothing of what was refused.
 //! - No room is waited for: nothing is read meanwhile, nothing is dropped.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use schemas::Stream;
-use schemas::limits::{PULL_PLACES_MAX, PULL_RETRY_MS};
+use schemas::limits::{CURSORS_APPEND_MAX, PULL_PLACES_MAX, PULL_RETRY_MS};
 use schemas::principal::{Principal, Role};
+use schemas::{CursorName, Stream};
 use serde_json::json;
 use store::{Cursor, Log};
 use tokio::sync::watch;
@@ -194,6 +195,28 @@ impl Puller {
         }
     }
 
+    /// Forgets cursors of this source, partition and value of each, and says so in the log; how many there were.
+    ///
+    /// # Errors
+    /// As [`Puller::record`]: a cursor that is no longer where it is said to be is kept, for somebody reads there.
+    pub(crate) async fn forget(&self, cursors: BTreeMap<String, String>) -> Result<usize, Error> {
+        let (collector, source) = (self.principal.door, self.principal.id.as_str());
+        let mut steps = Vec::new();
+        for (partition, value) in cursors {
+            let name = CursorName::new(collector, source, &partition)?;
+            steps.push(Cursor { name, from: Some(value), to: None });
+        }
+        let nothing = self.prepare(Parts::default()).await?;
+        for steps in steps.chunks(CURSORS_APPEND_MAX) {
+            let places: Vec<&str> =
+                steps.iter().map(|step| step.name.partition()).take(PULL_PLACES_MAX).collect();
+            let more = json!({ "status": "ok", "forgotten": steps.len(), "places": places });
+            let notice = Notice { what: "forgotten", target: source.to_string(), more };
+            self.record(&nothing, &[notice], steps, 0).await?;
+        }
+        Ok(steps.len())
+    }
+
     /// The draft of a batch and of notices.
     async fn with(&self, prepared: &Prepared, notices: &[Notice]) -> Result<Option<store::Draft>, Error> {
         let now_us = self.ingest.shared.options.clock.wall_us();
@@ -257,3 +280,6 @@ impl Notice {
         event.to_string()
     }
 }
+
+#[cfg(test)]
+pub(crate) mod rig;

@@ -1,5 +1,5 @@
-//! Collectors in a process of their own that is killed at random: each line, each record is in the log once, and the
-//! files verify after every kill. The whole program is tried in the same way by its own suites.
+//! What all collectors owe, asked of each; and collectors in a process of their own that is killed at random: each line, each
+//! record is in the log once, and the files verify after every kill. The whole program is tried in the same way by its own suites.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]
 #![allow(clippy::disallowed_methods, reason = "tests look at the clock to know when to give up")]
@@ -9,6 +9,10 @@
 mod broker;
 #[path = "collectors/child.rs"]
 mod child;
+#[path = "collectors/conformance.rs"]
+mod conformance;
+#[path = "collectors/forget.rs"]
+mod forget;
 #[cfg(feature = "kafka")]
 #[path = "collectors/kafka.rs"]
 mod kafka;
@@ -23,6 +27,13 @@ mod tail;
 /// Whether everything is to be run, not the seeded subset.
 fn is_full() -> bool {
     std::env::var_os("TACHO_FULL").is_some()
+}
+
+/// Held by tests that collect in this process: its counters are everybody's.
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    // A test that failed has told so itself.
+    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// A small deterministic generator.

@@ -23,6 +23,17 @@ pub struct Cursor {
     pub to: Option<String>,
 }
 
+/// A source that a log has cursors of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Who reads it.
+    pub collector: String,
+    /// What is read.
+    pub name: String,
+    /// How many parts of it have a cursor.
+    pub cursors: usize,
+}
+
 /// Cursors by name.
 pub(crate) type Positions = BTreeMap<String, String>;
 
@@ -80,6 +91,23 @@ fn put(known: &mut Positions, name: &str, value: &str) {
     } else {
         known.insert(name.to_string(), value.to_string());
     }
+}
+
+/// The sources that these cursors are of, in the order of their names.
+pub(crate) fn sources(known: &Positions) -> Vec<Source> {
+    let mut found: Vec<Source> = Vec::new();
+    for name in known.keys() {
+        let mut parts = name.splitn(3, '/');
+        let (Some(collector), Some(source)) = (parts.next(), parts.next()) else { continue };
+        // The names of one source begin alike up to a slash, so that nothing stands between them.
+        match found.last_mut() {
+            Some(last) if last.collector == collector && last.name == source => last.cursors += 1,
+            _ => {
+                found.push(Source { collector: collector.to_string(), name: source.to_string(), cursors: 1 })
+            }
+        }
+    }
+    found
 }
 
 /// The cursors of a log as of its sizes: sealed, and every step since.
@@ -178,6 +206,21 @@ mod tests {
         assert!(check(&known, &twice).unwrap_err().to_string().contains("moved twice"));
         take(&mut known, &[step("a", Some("1"), None)]);
         assert!(known.is_empty(), "a forgotten cursor is gone");
+    }
+
+    #[test]
+    fn each_source_is_named_once_with_its_cursors() {
+        let mut known = Positions::new();
+        for name in ["tail/a/1", "tail/a-b/1", "tail/a/2", "tail/a.b/1", "kafka/a/t-0", "tail/a/x/y"] {
+            put(&mut known, name, "1");
+        }
+        let found: Vec<_> = sources(&known)
+            .into_iter()
+            .map(|source| format!("{}/{} {}", source.collector, source.name, source.cursors))
+            .collect();
+        assert_eq!(found, ["kafka/a 1", "tail/a-b 1", "tail/a.b 1", "tail/a 3"]);
+        put(&mut known, "kafka/a/t-0", "");
+        assert_eq!(sources(&known).len(), 3, "what is forgotten is no source");
     }
 
     #[test]

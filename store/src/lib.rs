@@ -48,7 +48,7 @@ mod power_cut;
 
 pub use clock::Clock;
 pub use crash::PLACES as CRASH_PLACES;
-pub use cursor::Cursor;
+pub use cursor::{Cursor, Source};
 pub use draft::{Draft, Receipt};
 pub use error::{Error, Result};
 pub use keys::{Keys, write_secret};
@@ -139,6 +139,16 @@ impl Store {
     /// The logs that exist, in order of tenant and stream.
     pub fn origins(&self) -> Vec<Origin> {
         self.shared.all_logs().iter().map(|log| log.origin.clone()).collect()
+    }
+
+    /// The sources that logs have cursors of, in order of tenant and stream; as [`Log::cursor`].
+    pub fn sources(&self) -> Vec<(Origin, Source)> {
+        let mut found = Vec::new();
+        for log in self.shared.all_logs() {
+            let of_log = cursor::sources(&lock(&log.sequencer).cursors);
+            found.extend(of_log.into_iter().map(|source| (log.origin.clone(), source)));
+        }
+        found
     }
 
     /// The log of this tenant and stream as it is now, if there is one.

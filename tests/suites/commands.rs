@@ -19,6 +19,7 @@ fn help_names_what_is_there_and_mistakes_exit_2() {
         "mapping",
         "redaction",
         "tap",
+        "cursor",
         "token",
         "keys",
         "config",

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::support::{Seeded, Service, eventually, is_full, service_log, verify};
+use crate::support::{Seeded, Service, event, eventually, is_full, run, service_log, verify};
 
 /// As in the loss suite: seals and file changes within a run's short life.
 const HURRY: [(&str, &str); 3] = [
@@ -68,6 +68,65 @@ impl Writer {
 
 fn count(service: &Service, what: &str) -> u64 {
     service.sql(&format!("SELECT {what} AS n FROM events"))[0]["n"].as_u64().unwrap()
+}
+
+/// `tacho cursor ...` on `<home>`, where `configured` says whether the table is there; its exit code and all it said.
+fn cursor(home: &Path, configured: bool, arguments: &[&str]) -> (Option<i32>, String) {
+    let (data, keys) = (home.join("data"), home.join("keys"));
+    let config = home.join(if configured { "tacho.toml" } else { "empty.toml" });
+    let place = ["--data", data.to_str().unwrap(), "--keys", keys.to_str().unwrap()];
+    let output = run(&[&["cursor"], arguments, &place, &["--config", config.to_str().unwrap()]].concat());
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(said).unwrap())
+}
+
+#[test]
+fn a_table_that_was_taken_out_keeps_its_place_until_it_is_told_to_be_forgotten() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("a.jsonl");
+    fs::write(&path, event("e-1").replace(r#""event_id":"e-1","#, "") + "\n").unwrap();
+    let config = home.path().join("tacho.toml");
+    fs::write(&config, format!("[[tail]]\nname = \"agents\"\npath = {path:?}\n")).unwrap();
+    let empty = home.path().join("empty.toml");
+    fs::write(&empty, "").unwrap();
+    let (config, empty) = (config.display().to_string(), empty.display().to_string());
+    let (with, without) = ([("TACHO_CONFIG", config.as_str())], [("TACHO_CONFIG", empty.as_str())]);
+    let calls = |service: &Service| count(service, "count(*) FILTER (WHERE kind = 'call')");
+
+    let service = Service::start(home.path(), &with);
+    eventually("the line", || calls(&service) == 1);
+    let (code, said) = cursor(home.path(), false, &["forget", "tail/agents"]);
+    assert!(code == Some(2) && said.contains("stop the service first"), "{said}");
+    assert_eq!(service.stop(), Some(0));
+    assert!(!service_log(home.path()).contains("in no table now"));
+    let (code, said) = cursor(home.path(), true, &["list"]);
+    assert!(code == Some(0) && said.contains("tail/agents"), "{said}");
+
+    let service = Service::start(home.path(), &without);
+    assert_eq!(service.stop(), Some(0));
+    assert!(service_log(home.path()).contains("in no table now"), "{}", service_log(home.path()));
+    // The table comes back: its line is not read again.
+    let service = Service::start(home.path(), &with);
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(calls(&service), 1);
+    assert_eq!(service.stop(), Some(0));
+
+    let (code, said) = cursor(home.path(), true, &["forget", "tail/agents"]);
+    assert!(code == Some(2) && said.contains("take its table out first"), "{said}");
+    let (code, said) = cursor(home.path(), false, &["list"]);
+    assert!(code == Some(1) && said.contains("in no table"), "{said}");
+    assert_eq!(cursor(home.path(), false, &["forget", "tail/others"]).0, Some(1));
+    assert_eq!(cursor(home.path(), false, &["forget", "agents"]).0, Some(2));
+    let (code, said) = cursor(home.path(), false, &["forget", "tail/agents"]);
+    assert!(code == Some(0) && said.contains("forgot 1 cursors of tail/agents"), "{said}");
+    let (code, said) = cursor(home.path(), false, &["list"]);
+    assert!(code == Some(0) && !said.contains("tail/"), "{said}");
+    let service = Service::start(home.path(), &with);
+    eventually("the line, once more", || calls(&service) == 2);
+    assert_eq!(count(&service, "count(*) FILTER (WHERE method = 'forgotten')"), 1);
+    assert_eq!(service.stop(), Some(0));
+    let (code, text) = verify(home.path());
+    assert_eq!(code, 0, "{text}");
 }
 
 #[test]

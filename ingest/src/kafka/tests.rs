@@ -1,21 +1,18 @@
 //! The consumer against the client library's own small cluster, without Java. A real broker has its own tests.
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::sync::Arc;
 
-use arrow::array::{Array, AsArray};
 use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{DefaultProducerContext, FutureProducer, FutureRecord};
 use schemas::Stream;
 use schemas::limits::ADMISSION_TENANT_BYTES;
-use store::{Keys, Store};
+use store::Store;
 use tokio::task::JoinHandle;
 
 use super::context::Change;
 use super::*;
-use crate::http::Options;
+use crate::pull::rig::{column, ingest, open};
 
 struct Rig {
     dir: tempfile::TempDir,
@@ -26,17 +23,11 @@ struct Rig {
     task: Option<JoinHandle<Result<(), Error>>>,
 }
 
-fn open(dir: &Path) -> Store {
-    let keys = Keys::load_or_create(&dir.join("keys")).unwrap();
-    let options = store::Options { sign_interval_us: 20_000, ..store::Options::default() };
-    Store::open(&dir.join("data"), keys, options, Arc::new(store::clock::SystemClock::new())).unwrap()
-}
-
 impl Rig {
     fn new(partitions: i32) -> Rig {
         let dir = tempfile::tempdir().unwrap();
         let store = open(dir.path());
-        let ingest = Ingest::new(store.clone(), Options::new(Arc::new(|_| [7; 32])));
+        let ingest = ingest(&store);
         let cluster = MockCluster::new(1).unwrap();
         cluster.create_topic("calls", partitions, 1).unwrap();
         Rig { dir, store, ingest, cluster, stop: watch::Sender::new(false), task: None }
@@ -79,31 +70,23 @@ impl Rig {
         }
     }
 
-    /// Column `column` of the events of `kind`, as far as they are not sealed.
-    fn column(&self, kind: &str, column: &str) -> Vec<String> {
-        let Some(snapshot) = self.store.snapshot("default", Stream::Events) else { return Vec::new() };
-        let mut found = Vec::new();
-        for batch in &snapshot.unsealed {
-            let text = |name: &str| batch.entries.column_by_name(name).unwrap().as_string::<i32>().clone();
-            let (kinds, values) = (text("kind"), text(column));
-            let rows = (0..kinds.len()).filter(|row| kinds.value(*row) == kind);
-            found.extend(rows.map(|row| values.value(row).to_string()));
-        }
-        found
-    }
-
     /// Waits for so many calls and asserts that each is there once.
     async fn until(&self, count: usize) {
         for _ in 0..300 {
-            if self.column("call", "capability").len() >= count {
+            if column(&self.store, "call", "capability").len() >= count {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
-        let found = self.column("call", "capability");
+        let found = column(&self.store, "call", "capability");
         let distinct: BTreeSet<&String> = found.iter().collect();
-        assert_eq!((found.len(), distinct.len()), (count, count), "{:?}", self.column("integrity", "method"));
+        assert_eq!(
+            (found.len(), distinct.len()),
+            (count, count),
+            "{:?}",
+            column(&self.store, "integrity", "method")
+        );
     }
 }
 
@@ -118,7 +101,7 @@ async fn records_are_recorded_once_over_restarts_and_have_ids_that_stay() {
     rig.start();
     rig.until(90).await;
     rig.stop().await;
-    assert_eq!(rig.column("integrity", "method"), Vec::<String>::new());
+    assert_eq!(column(&rig.store, "integrity", "method"), Vec::<String>::new());
     let log = rig.store.log("default", Stream::Events).await.unwrap();
     let cursors = log.cursors(COLLECTOR, "calls").unwrap();
     assert_eq!(cursors.len(), 3);
@@ -126,18 +109,18 @@ async fn records_are_recorded_once_over_restarts_and_have_ids_that_stay() {
         let place: Place = value.parse().unwrap();
         assert_eq!(place.marks[0].offset, place.next - 1);
     }
-    let ids: BTreeSet<String> = rig.column("call", "event_id").into_iter().collect();
+    let ids: BTreeSet<String> = column(&rig.store, "call", "event_id").into_iter().collect();
     assert!(ids.len() == 90 && ids.iter().all(|id| id.starts_with("kafka-")), "{ids:?}");
     // Another recorder of the same topic gives the same ids.
     rig.store.close().await.unwrap();
     let other = tempfile::tempdir().unwrap();
     rig.store = open(other.path());
-    rig.ingest = Ingest::new(rig.store.clone(), Options::new(Arc::new(|_| [7; 32])));
+    rig.ingest = ingest(&rig.store);
     let kafka = Kafka { group: "others".to_string(), ..rig.kafka() };
     rig.stop = watch::Sender::new(false);
     rig.task = Some(tokio::spawn(kafka.run(rig.ingest.clone(), rig.stop.subscribe())));
     rig.until(90).await;
-    assert_eq!(rig.column("call", "event_id").into_iter().collect::<BTreeSet<_>>(), ids);
+    assert_eq!(column(&rig.store, "call", "event_id").into_iter().collect::<BTreeSet<_>>(), ids);
     rig.stop().await;
     drop(rig.dir);
 }
@@ -151,7 +134,7 @@ async fn without_room_nothing_is_read_and_nothing_is_lost() {
     let all = rig.ingest.shared.admission.reserve("default", ADMISSION_TENANT_BYTES).unwrap();
     rig.produce(10, 40).await;
     tokio::time::sleep(Duration::from_millis(3 * KAFKA_PAUSE_AFTER_MS)).await;
-    assert_eq!(rig.column("call", "capability").len(), 10);
+    assert_eq!(column(&rig.store, "call", "capability").len(), 10);
     drop(all);
     rig.until(40).await;
     rig.produce(40, 50).await;

@@ -19,6 +19,7 @@ mod mappings;
 mod mutations;
 mod samples;
 mod secrets;
+mod shapes;
 
 /// 2026-06-09T13:00:00Z.
 pub(crate) const NOW_US: i64 = 1_781_010_000_000_000;

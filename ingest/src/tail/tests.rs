@@ -3,19 +3,18 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use arrow::array::{Array, AsArray};
 use schemas::Stream;
 use schemas::limits::{CURSORS_APPEND_MAX, TAIL_FILES_MAX};
-use store::{Cursor, Keys, Store};
+use store::{Cursor, Store};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::http::Options;
+use crate::pull::rig::{column, ingest, open};
 
 struct Rig {
     dir: tempfile::TempDir,
@@ -23,12 +22,6 @@ struct Rig {
     pattern: &'static str,
     stop: watch::Sender<bool>,
     task: Option<JoinHandle<Result<(), Error>>>,
-}
-
-fn open(dir: &Path) -> Store {
-    let keys = Keys::load_or_create(&dir.join("keys")).unwrap();
-    let options = store::Options { sign_interval_us: 20_000, ..store::Options::default() };
-    Store::open(&dir.join("data"), keys, options, Arc::new(store::clock::SystemClock::new())).unwrap()
 }
 
 /// A canonical event without an id of its own: nothing but the cursor keeps it from being recorded twice.
@@ -47,7 +40,7 @@ impl Rig {
     }
 
     fn start(&mut self) {
-        let ingest = Ingest::new(self.store.clone(), Options::new(Arc::new(|_| [7; 32])));
+        let ingest = ingest(&self.store);
         self.stop = watch::Sender::new(false);
         let tail = Tail { line_bytes_max: 2000, ..Tail::new("agents", "default", self.path(self.pattern)) };
         self.task = Some(tokio::spawn(tail.run(ingest, self.stop.subscribe())));
@@ -90,20 +83,10 @@ impl Rig {
     }
 
     /// Column `column` of the events whose `kind` is `kind`, in log order.
-    fn column(&self, kind: &str, column: &str) -> Vec<String> {
-        let Some(snapshot) = self.store.snapshot("default", Stream::Events) else { return Vec::new() };
-        assert_eq!(snapshot.sealed, 0, "these tests look at what is not sealed");
-        let mut found = Vec::new();
-        for batch in &snapshot.unsealed {
-            let text = |name: &str| batch.entries.column_by_name(name).unwrap().as_string::<i32>().clone();
-            let (kinds, values) = (text("kind"), text(column));
-            found.extend(
-                (0..kinds.len())
-                    .filter(|row| kinds.value(*row) == kind)
-                    .map(|row| values.value(row).to_string()),
-            );
-        }
-        found
+    fn column(&self, kind: &str, name: &str) -> Vec<String> {
+        let sealed = self.store.snapshot("default", Stream::Events).map_or(0, |snapshot| snapshot.sealed);
+        assert_eq!(sealed, 0, "these tests look at what is not sealed");
+        column(&self.store, kind, name)
     }
 
     async fn until(&self, count: usize) -> Vec<String> {
@@ -309,7 +292,7 @@ async fn a_second_reader_of_the_same_name_is_refused() {
     let mut rig = Rig::new("a.jsonl");
     rig.lines("a.jsonl", &["1"]);
     rig.until(1).await;
-    let ingest = Ingest::new(rig.store.clone(), Options::new(Arc::new(|_| [7; 32])));
+    let ingest = ingest(&rig.store);
     let stop = watch::Sender::new(false);
     let second =
         tokio::spawn(Tail::new("agents", "default", rig.path("a.jsonl")).run(ingest, stop.subscribe()));
@@ -434,7 +417,7 @@ async fn a_log_that_takes_no_more_cursors_goes_on_with_those_it_has() {
     rig.lines("a.jsonl", &["1"]);
     rig.until(1).await;
     let log = rig.store.log("default", Stream::Events).await.unwrap();
-    let ingest = Ingest::new(rig.store.clone(), Options::new(Arc::new(|_| [7; 32])));
+    let ingest = ingest(&rig.store);
     let puller = Puller::new(ingest, (COLLECTOR, "others"), "default", None, rig.stop.subscribe());
     let nothing = puller.prepare(Parts::default()).await.unwrap();
     let mut at = 0;

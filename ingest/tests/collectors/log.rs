@@ -86,6 +86,13 @@ pub fn told(rows: &[Row], method: &str, name: &str) -> u64 {
     notices.map(number).sum()
 }
 
+/// Verifies the files of a store that was closed.
+pub fn verify_closed(home: &Path, when: &str) {
+    let options = verify::Options::new(home.join("data"), verify::Identity::TrustStoreKey);
+    let report = verify::run(&options, &|_| {}).unwrap_or_else(|error| panic!("{when}: {error}"));
+    assert_eq!(report.exit_code(), 0, "{when}: {:#?}", report.findings);
+}
+
 /// Verifies the files as a process left them.
 pub fn verify(home: &Path, when: &str) {
     let options = verify::Options::new(home.join("data"), verify::Identity::TrustStoreKey);

@@ -62,6 +62,7 @@ fn certificate(home: &Path, name: &str) {
 
 #[test]
 fn a_login_over_tls_is_let_in_and_what_is_wrong_is_told_without_the_secret() {
+    let _alone = super::alone();
     let home = tempfile::tempdir().unwrap();
     if std::env::var_os("TACHO_KAFKA_JARS").is_some() {
         certificate(home.path(), "broker");

@@ -29,6 +29,19 @@ fn ids_come_from_the_source_the_request_or_the_recorder() {
     assert_ne!(moved.text(2, "event_id"), first.text(2, "event_id"), "the position counts refused values");
 }
 
+/// Which observations are of one call, only their sender knows.
+#[test]
+fn a_call_id_is_the_source_s_or_none() {
+    let ids = "\"request_id\":7,\"trace_id\":\"286cb6c44380a45e1f77f29ce4d146fd\",\"capability\":\"x\",\"event_id\":\"e\"";
+    let rows = read(event(ids) + "\n" + &event("\"call_id\":\"c-1\""));
+    assert_eq!((rows.cell(0, "call_id"), rows.text(1, "call_id")), (Value::Null, "c-1".to_string()));
+    let simple = "{\"timestamp\":1781009131,\"server\":\"s\",\"requestId\":\"7\"}";
+    let message = "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/call\",\"params\":{\"name\":\"x\"}}";
+    for record in [simple, message] {
+        assert_eq!(read(record).cell(0, "call_id"), Value::Null, "{record}");
+    }
+}
+
 #[test]
 fn the_tenant_and_the_source_are_the_recorders() {
     let reserved = [
