@@ -29,6 +29,15 @@ impl<V> Bounded<V> {
         self.entries.get(key)
     }
 
+    /// In the order of keys.
+    pub fn each(&mut self) -> impl Iterator<Item = (&String, &mut V)> {
+        self.entries.iter_mut()
+    }
+
+    pub fn values(&self) -> impl Iterator<Item = &V> + Clone {
+        self.entries.values()
+    }
+
     pub fn get_mut(&mut self, key: &str) -> Option<&mut V> {
         self.entries.get_mut(key)
     }

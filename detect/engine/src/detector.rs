@@ -50,7 +50,7 @@ pub(crate) struct Signal {
     pub expected: Option<i64>,
     /// Event time of the offence.
     pub seen_us: i64,
-    /// What was seen, a clause without full stop.
+    /// What was seen, a clause without full stop; empty where what was said before stands.
     pub detail: String,
     /// Log indices that led to the opening, this record's included, ascending; used only if it opens.
     pub opening_evidence: Vec<i64>,
@@ -58,6 +58,19 @@ pub(crate) struct Signal {
     pub opening_count: i64,
     /// Event time of the first of them.
     pub opening_us: i64,
+    /// For signals about a bucket and not about the record.
+    pub bucket: Option<Bucket>,
+}
+
+/// What a signal about a bucket says beside what one about a record does.
+#[derive(Debug, Clone)]
+pub(crate) struct Bucket {
+    /// Names the episode that opens: the same whether the bucket is open or closed when it is told.
+    pub start_us: i64,
+    /// Environment of the bucket's first record.
+    pub environment: Option<String>,
+    /// Whose past the expectation came from: `entity` or `peer`.
+    pub baseline: &'static str,
 }
 
 /// One detector with its state. State holds integers and strings in ordered maps, is serialised whole into
@@ -76,6 +89,17 @@ pub(crate) trait Detector {
 
     /// SQL condition over `events` for the records that this rule looks at.
     fn scope(&self, settings: &Settings) -> String;
+
+    /// The engine's clock at which the oldest open bucket closes, for detectors that have some.
+    fn due_us(&self, _settings: &Settings) -> Option<i64> {
+        None
+    }
+
+    /// Closes that bucket; `now_us` is how far the clock has gone on, `context.watermark_us` when the bucket was due.
+    fn close(&mut self, _now_us: i64, _context: &Context<'_>, _signals: &mut Vec<Signal>) {}
+
+    /// Makes what is not in a snapshot, because it follows from the rest.
+    fn restored(&mut self) {}
 
     fn observe(&mut self, event: &Event<'_>, context: &Context<'_>, signals: &mut Vec<Signal>);
 

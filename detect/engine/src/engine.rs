@@ -69,6 +69,16 @@ impl Engine {
             out,
         };
         for (detector, episodes) in memory.lanes.each() {
+            while let Some(due_us) = detector.due_us(settings).filter(|due_us| *due_us <= watermark_us) {
+                emission.watermark_us = due_us;
+                episodes.expire(detector, &mut emission);
+                let context = Context { settings, tenant: emission.tenant, watermark_us: due_us, episodes };
+                detector.close(watermark_us, &context, signals);
+                for signal in signals.drain(..) {
+                    episodes.apply(signal, None, detector, &mut emission);
+                }
+            }
+            emission.watermark_us = watermark_us;
             episodes.expire(detector, &mut emission);
         }
         if record.control {
@@ -81,7 +91,7 @@ impl Engine {
             let context = Context { settings, tenant: &memory.tenant, watermark_us, episodes };
             detector.observe(&event, &context, signals);
             for signal in signals.drain(..) {
-                episodes.apply(signal, &event, detector, &mut emission);
+                episodes.apply(signal, Some(&event), detector, &mut emission);
             }
         }
         Ok(())
@@ -95,7 +105,8 @@ impl Engine {
     /// An engine that goes on where the snapshot was taken. The settings must be the ones it was folded with.
     pub fn restore(bytes: &[u8], settings: Settings) -> Result<Engine, Error> {
         let mut memory: Memory = snapshot::decode(bytes, &settings.digest())?;
-        for (_, episodes) in memory.lanes.each() {
+        for (detector, episodes) in memory.lanes.each() {
+            detector.restored();
             episodes.rebuild_deadlines();
         }
         Ok(Engine { settings, memory, signals: Vec::new() })

@@ -21,6 +21,8 @@ struct Episode {
     alert_id: String,
     entity: Entity,
     environment: Option<String>,
+    /// Whose past the expectation came from.
+    baseline: String,
     first_seen_us: i64,
     last_seen_us: i64,
     count: i64,
@@ -107,11 +109,12 @@ impl Episodes {
         }
     }
 
-    /// Takes one signal in: opens, updates or silently extends the episode of its entity.
+    /// Takes one signal in: opens, updates or silently extends the episode of its entity. `event` is the record that the signal is
+    /// about; none at the close of a bucket.
     pub fn apply(
         &mut self,
         signal: Signal,
-        event: &Event<'_>,
+        event: Option<&Event<'_>>,
         detector: &dyn Detector,
         emission: &mut Emission<'_>,
     ) {
@@ -157,12 +160,23 @@ impl Episodes {
 }
 
 impl Episode {
-    fn new(signal: Signal, event: &Event<'_>, detector: &dyn Detector, emission: &Emission<'_>) -> Episode {
+    fn new(
+        signal: Signal,
+        event: Option<&Event<'_>>,
+        detector: &dyn Detector,
+        emission: &Emission<'_>,
+    ) -> Episode {
         let count = signal.opening_count.max(1);
         let watermark_us = emission.watermark_us;
+        let of_record = event.and_then(|event| event.record.environment);
+        let (anchor, environment, baseline) = match signal.bucket {
+            Some(bucket) => (bucket.start_us, bucket.environment, bucket.baseline),
+            None => (emission.position, of_record.map(|name| bounded(name).into_owned()), "none"),
+        };
         let mut episode = Episode {
-            alert_id: alert_id(detector.rule().id, emission.tenant, &signal.entity.key, event.record.index),
-            environment: event.record.environment.map(|name| bounded(name).into_owned()),
+            alert_id: alert_id(detector.rule().id, emission.tenant, &signal.entity.key, anchor),
+            environment,
+            baseline: baseline.to_owned(),
             first_seen_us: signal.opening_us.min(signal.seen_us),
             last_seen_us: signal.seen_us,
             count,
@@ -184,14 +198,16 @@ impl Episode {
     }
 
     /// True if the signal is worth an update.
-    fn extend(&mut self, signal: Signal, event: &Event<'_>, watermark_us: i64) -> bool {
+    fn extend(&mut self, signal: Signal, event: Option<&Event<'_>>, watermark_us: i64) -> bool {
         if signal.effect == Effect::Open {
             self.active_us = watermark_us;
             self.confidence = self.confidence.max(signal.confidence);
             (self.observed, self.expected) = (signal.observed, signal.expected);
         }
-        self.detail = signal.detail;
-        if signal.offending {
+        if !signal.detail.is_empty() {
+            self.detail = signal.detail;
+        }
+        if let Some(event) = event.filter(|_| signal.offending) {
             self.count = self.count.saturating_add(1);
             self.first_seen_us = self.first_seen_us.min(signal.seen_us);
             self.last_seen_us = self.last_seen_us.max(signal.seen_us);
@@ -246,7 +262,7 @@ impl Emission<'_> {
             expected: episode.expected,
             observed: episode.observed,
             unit: rule.unit.to_owned(),
-            baseline: "none".to_owned(),
+            baseline: episode.baseline.clone(),
             window_us: detector.window_us(self.settings),
             query: evidence_query(&detector.scope(self.settings), &episode.entity.parts, &evidence),
             evidence,

@@ -23,6 +23,7 @@ pub mod baseline;
 mod bits;
 mod bounded;
 mod clock;
+mod counts;
 mod detector;
 mod engine;
 mod entity;
@@ -42,10 +43,10 @@ pub use error::Error;
 pub use record::Record;
 pub use rules::RULE_IDS;
 pub use settings::{
-    AuthFailureBurst, AuthFailureRateCeiling, DenialRatioCeiling, P95LatencyCeiling, RevokedCredentialUse,
-    Settings, UnapprovedHighRiskWrite,
+    AuthFailureBurst, AuthFailureRateCeiling, CallRate, DenialRatioCeiling, FailureRate, P95LatencyCeiling,
+    RevokedCredentialUse, Settings, UnapprovedHighRiskWrite,
 };
 
 /// Version of what the engine computes. It is part of every alert id and of every snapshot; raise it
 /// whenever the same log could give other alerts or the state has another shape.
-pub const MODEL_VERSION: u32 = 1;
+pub const MODEL_VERSION: u32 = 2;

@@ -53,6 +53,14 @@ impl<'a> Event<'a> {
         self.record.kind == "call"
     }
 
+    /// A call that policy let pass or not. A call without a decision was not denied; one that waits for its
+    /// approval comes again when it is decided.
+    pub fn is_decided_call(&self) -> bool {
+        self.is_call()
+            && self.record.status != "pending"
+            && (self.is_denied() || self.record.decision != "unknown")
+    }
+
     pub fn is_denied(&self) -> bool {
         self.record.decision == "deny" || self.record.status == "denied"
     }

@@ -6,20 +6,26 @@ use crate::detector::Detector;
 use crate::episode::Episodes;
 
 pub(crate) mod auth_failure_burst;
+pub(crate) mod auth_failure_rate;
 pub(crate) mod auth_failure_rate_ceiling;
+pub(crate) mod call_rate;
+pub(crate) mod denial_rate;
 pub(crate) mod denial_ratio_ceiling;
 pub(crate) mod p95_latency_ceiling;
 pub(crate) mod revoked_credential_use;
 pub(crate) mod unapproved_high_risk_write;
 
 /// Ids of all rules, in the order in which a record meets them.
-pub const RULE_IDS: [&str; 6] = [
+pub const RULE_IDS: [&str; 9] = [
     "unapproved_high_risk_write",
     "revoked_credential_use",
     "auth_failure_burst",
     "auth_failure_rate_ceiling",
     "denial_ratio_ceiling",
     "p95_latency_ceiling",
+    "denial_rate",
+    "auth_failure_rate",
+    "call_rate",
 ];
 
 /// A detector and the episodes it opened.
@@ -40,6 +46,9 @@ pub(crate) struct Lanes {
     auth_failure_rate_ceiling: Lane<auth_failure_rate_ceiling::State>,
     denial_ratio_ceiling: Lane<denial_ratio_ceiling::State>,
     p95_latency_ceiling: Lane<p95_latency_ceiling::State>,
+    denial_rate: Lane<denial_rate::State>,
+    auth_failure_rate: Lane<auth_failure_rate::State>,
+    call_rate: Lane<call_rate::State>,
 }
 
 impl<D: Detector> Lane<D> {
@@ -64,6 +73,9 @@ impl Lanes {
             auth_failure_rate_ceiling: Lane::new(auth_failure_rate_ceiling::State::new()),
             denial_ratio_ceiling: Lane::new(denial_ratio_ceiling::State::new()),
             p95_latency_ceiling: Lane::new(p95_latency_ceiling::State::new()),
+            denial_rate: Lane::new(denial_rate::State::new()),
+            auth_failure_rate: Lane::new(auth_failure_rate::State::new()),
+            call_rate: Lane::new(call_rate::State::new()),
         }
     }
 
@@ -76,6 +88,9 @@ impl Lanes {
             self.auth_failure_rate_ceiling.parts(),
             self.denial_ratio_ceiling.parts(),
             self.p95_latency_ceiling.parts(),
+            self.denial_rate.parts(),
+            self.auth_failure_rate.parts(),
+            self.call_rate.parts(),
         ]
     }
 }

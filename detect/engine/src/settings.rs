@@ -35,6 +35,31 @@ pub struct Settings {
     pub denial_ratio_ceiling: DenialRatioCeiling,
     pub auth_failure_rate_ceiling: AuthFailureRateCeiling,
     pub p95_latency_ceiling: P95LatencyCeiling,
+    /// How long a bucket of the rules below waits for late events. Default 600.
+    pub lateness_s: i64,
+    pub denial_rate: FailureRate,
+    pub auth_failure_rate: FailureRate,
+    pub call_rate: CallRate,
+}
+
+/// Settings of `denial_rate` and `auth_failure_rate`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FailureRate {
+    /// Counts of five minutes below are never an alert, however unusual. Default 5.
+    pub count_min: u64,
+    /// Thousandths of an episode that may open in a tenant's day by chance. Default 500.
+    pub budget_milli: i64,
+}
+
+/// Settings of `call_rate`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CallRate {
+    /// As for [`FailureRate`]. Default 30.
+    pub count_min: u64,
+    /// As for [`FailureRate`]. Default 500.
+    pub budget_milli: i64,
 }
 
 /// Settings of `unapproved_high_risk_write`.
@@ -134,7 +159,23 @@ impl Default for Settings {
             denial_ratio_ceiling: DenialRatioCeiling::default(),
             auth_failure_rate_ceiling: AuthFailureRateCeiling::default(),
             p95_latency_ceiling: P95LatencyCeiling::default(),
+            lateness_s: 600,
+            denial_rate: FailureRate::default(),
+            auth_failure_rate: FailureRate::default(),
+            call_rate: CallRate::default(),
         }
+    }
+}
+
+impl Default for FailureRate {
+    fn default() -> Self {
+        Self { count_min: 5, budget_milli: 500 }
+    }
+}
+
+impl Default for CallRate {
+    fn default() -> Self {
+        Self { count_min: 30, budget_milli: 500 }
     }
 }
 
@@ -226,10 +267,23 @@ impl Settings {
             ("p95_latency_ceiling.calls_min", widened(latency.calls_min), 1, COUNT_MAX),
             ("p95_latency_ceiling.latency_max_us", latency.latency_max_us, 1, microseconds(DAY_S)),
             ("p95_latency_ceiling.latency_target_us", latency.latency_target_us, 0, latency.latency_max_us),
+            ("lateness_s", self.lateness_s, 0, DAY_S),
         ];
-        for (name, value, least, most) in checks {
+        let counts = [
+            ("denial_rate", self.denial_rate.count_min, self.denial_rate.budget_milli),
+            ("auth_failure_rate", self.auth_failure_rate.count_min, self.auth_failure_rate.budget_milli),
+            ("call_rate", self.call_rate.count_min, self.call_rate.budget_milli),
+        ];
+        let counts = counts.iter().flat_map(|(rule, count_min, budget_milli)| {
+            [
+                (format!("{rule}.count_min"), widened(*count_min), 1, COUNT_MAX),
+                (format!("{rule}.budget_milli"), *budget_milli, 1, 1_000_000),
+            ]
+        });
+        let checks = checks.map(|(name, value, least, most)| (name.to_owned(), value, least, most));
+        for (name, value, least, most) in checks.into_iter().chain(counts) {
             if !(least..=most).contains(&value) {
-                return Err(refused(name, &value.to_string(), &format!("from {least} to {most}")));
+                return Err(refused(&name, &value.to_string(), &format!("from {least} to {most}")));
             }
         }
         match self.disabled.iter().find(|id| !RULE_IDS.contains(&id.as_str())) {

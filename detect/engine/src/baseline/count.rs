@@ -121,8 +121,13 @@ impl CountBaseline {
             mean,
             shape: 1.0 / (dispersion + unknown),
             is_parent: seen < parent.weight,
-            is_settled: self.days_committed() >= SETTLED_DAYS,
+            is_settled: self.is_settled(),
         }
+    }
+
+    /// Whether its scores say something of the model and not of its youth.
+    pub fn is_settled(&self) -> bool {
+        self.days_committed() >= SETTLED_DAYS
     }
 
     /// Level times season, whatever the last hour was like.

@@ -1,7 +1,10 @@
 //! What the entities of a group have in common: where one that has shown little yet is drawn to.
 
+use serde::{Deserialize, Serialize};
+
 use super::count::CountBaseline;
 use super::season::{DAYS, Factors, HOURS};
+use crate::bits;
 
 /// Whole days that an entity must have committed before it counts in its group.
 const DAYS_ACTIVE: f64 = 7.0;
@@ -9,14 +12,18 @@ const DAYS_ACTIVE: f64 = 7.0;
 const WEIGHT_DAYS: (f64, f64) = (0.25, 30.0);
 
 /// A snapshot of a group. Every entity counts alike, whatever its volume.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Parent {
     /// Mean count of a bucket; 0 when nothing is known.
+    #[serde(with = "bits")]
     pub(super) level: f64,
     /// Pseudo-exposure of the level, in buckets.
+    #[serde(with = "bits")]
     pub(super) weight: f64,
     pub(super) factors: Factors,
     /// `1 / r`.
+    #[serde(with = "bits")]
     pub(super) dispersion: f64,
 }
 
@@ -24,6 +31,11 @@ impl Parent {
     /// What is assumed of a group of which nothing is known: no season, a variance of half the squared mean.
     pub fn unknown() -> Parent {
         Parent { level: 0.0, weight: 0.0, factors: Factors::flat(), dispersion: 0.5 }
+    }
+
+    /// Whether its entities have shown anything.
+    pub fn is_known(&self) -> bool {
+        self.weight > 0.0
     }
 
     /// The group as its entities show it, drawn to `above`. The pseudo-exposure is the one at which the spread of levels

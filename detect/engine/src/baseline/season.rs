@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::decayed::Decayed;
+use crate::bits;
 
 pub(super) const HOURS: usize = 24;
 pub(super) const DAYS: usize = 7;
@@ -11,9 +12,12 @@ pub(super) const DAYS: usize = 7;
 const PRIOR_OCCURRENCES: f64 = 2.0;
 
 /// Factors, each set of mean 1.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Factors {
+    #[serde(with = "bits::array")]
     pub hours: [f64; HOURS],
+    #[serde(with = "bits::array")]
     pub days: [f64; DAYS],
 }
 

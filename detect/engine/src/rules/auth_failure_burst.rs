@@ -151,6 +151,7 @@ impl State {
             opening_count: failures.len() as i64,
             opening_us: failures.iter().map(|failure| failure.event_us).min().unwrap_or(event.event_us),
             opening_evidence: evidence,
+            bucket: None,
         });
     }
 
@@ -185,6 +186,7 @@ impl State {
             opening_evidence: Vec::new(),
             opening_count: 0,
             opening_us: event.event_us,
+            bucket: None,
         });
     }
 }

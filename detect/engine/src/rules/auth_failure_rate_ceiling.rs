@@ -87,6 +87,7 @@ impl Detector for State {
                 .map(|offence| offence.event_us)
                 .min()
                 .unwrap_or(event.event_us),
+            bucket: None,
         });
     }
 

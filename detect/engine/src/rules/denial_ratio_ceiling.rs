@@ -45,7 +45,7 @@ impl Detector for State {
     }
 
     fn observe(&mut self, event: &Event<'_>, context: &Context<'_>, signals: &mut Vec<Signal>) {
-        if !is_decided(event) {
+        if !event.is_decided_call() {
             return;
         }
         let Some((column, principal)) = event.principal() else { return };
@@ -87,18 +87,11 @@ impl Detector for State {
             opening_evidence: window.recent().map(|offence| offence.index).collect(),
             opening_count: i64::try_from(totals.offending).unwrap_or(i64::MAX),
             opening_us: window.recent().map(|offence| offence.event_us).min().unwrap_or(event.event_us),
+            bucket: None,
         });
     }
 
     fn evicted(&self) -> u64 {
         self.principals.evicted()
     }
-}
-
-/// A call that policy let pass or not. A call without a decision was not denied; one that waits for its
-/// approval comes again when it is decided.
-fn is_decided(event: &Event<'_>) -> bool {
-    event.is_call()
-        && event.record.status != "pending"
-        && (event.is_denied() || event.record.decision != "unknown")
 }

@@ -141,6 +141,7 @@ impl Detector for State {
             opening_evidence: tool.window.recent().map(|offence| offence.index).collect(),
             opening_count: i64::try_from(totals.offending).unwrap_or(i64::MAX),
             opening_us: tool.window.recent().map(|offence| offence.event_us).min().unwrap_or(event.event_us),
+            bucket: None,
         });
     }
 

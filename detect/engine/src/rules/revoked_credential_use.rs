@@ -143,6 +143,7 @@ impl Revocation {
             opening_evidence: evidence,
             opening_count: 1,
             opening_us: used_us,
+            bucket: None,
         }
     }
 }

@@ -272,6 +272,7 @@ impl Detector for State {
             opening_evidence: vec![record.index],
             opening_count: 1,
             opening_us: event.event_us,
+            bucket: None,
         });
     }
 

@@ -1,6 +1,7 @@
 //! Tests of the engine through its public interface.
 
 mod attacks;
+mod counts;
 mod kernel;
 mod laws;
 mod rules;
