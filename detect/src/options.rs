@@ -8,7 +8,8 @@ use std::time::Duration;
 pub struct Options {
     /// Thresholds and caps of the rules, the same for every tenant.
     pub settings: engine::Settings,
-    /// Records after which a state file is written. Default 50,000.
+    /// Records after which a state file is written; a large state waits for more, so that writing it stays a small part of the
+    /// work. Default 50,000.
     pub snapshot_every: u64,
     /// Where state files are kept; made if missing. Nothing else may write there.
     pub snapshot_dir: PathBuf,

@@ -85,13 +85,13 @@ impl StateFiles {
     }
 
     /// Writes the state, keeps the newest one before it, and deletes all others: older ones, and newer ones, which
-    /// would have been taken had they been good. Writes files: not for an async thread.
-    pub(crate) fn save(&self, log: &str, fold: &Fold) -> std::io::Result<()> {
-        let Some(mark) = fold.mark else { return Ok(()) };
+    /// would have been taken had they been good. Gives back the length of the file. Writes files: not for an async thread.
+    pub(crate) fn save(&self, log: &str, fold: &Fold) -> std::io::Result<u64> {
+        let Some(mark) = fold.mark else { return Ok(0) };
         let head = Head { log, next_index: fold.next_index(), mark };
         let mut bytes = head.line().into_bytes();
         bytes.extend_from_slice(&fold.engine.snapshot());
-        std::fs::write(self.path(head.next_index), bytes)?;
+        std::fs::write(self.path(head.next_index), &bytes)?;
         let mut is_before_kept = false;
         for (index, path) in self.list() {
             let is_kept = index == head.next_index
@@ -100,7 +100,7 @@ impl StateFiles {
                 std::fs::remove_file(path)?;
             }
         }
-        Ok(())
+        Ok(bytes.len() as u64)
     }
 
     /// Index and path of each, newest first. A directory that cannot be read has none.

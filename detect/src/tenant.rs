@@ -18,6 +18,8 @@ use crate::measure;
 use crate::options::Options;
 use crate::state_file::StateFiles;
 
+/// Bytes of a state file that may be written for each record folded.
+const STATE_BYTES_OF_RECORD: u64 = 100;
 /// First and longest wait before the store is asked again.
 const RETRY_FIRST: Duration = Duration::from_millis(5);
 const RETRY_LONGEST: Duration = Duration::from_secs(1);
@@ -60,6 +62,7 @@ impl Tenant {
         let files = StateFiles::new(&self.options.snapshot_dir, &self.name);
         let mut work = self.open(&files, events.snapshot(), alerts.snapshot()).await?;
         let mut saved = work.fold.next_index();
+        let mut state_bytes = 0;
         done(saved);
         while !is_stopping(&self.stop) {
             if work.fold.is_drained() {
@@ -81,8 +84,10 @@ impl Tenant {
             measure::folded(work.observed);
             let next = work.fold.next_index();
             done(next);
-            if next.saturating_sub(saved) >= self.options.snapshot_every.max(1) {
-                work = save(&files, &events, work).await?;
+            // A state file costs by its length, a start by the records behind it.
+            let every = self.options.snapshot_every.max(state_bytes / STATE_BYTES_OF_RECORD).max(1);
+            if next.saturating_sub(saved) >= every {
+                (work, state_bytes) = save(&files, &events, work).await?;
                 saved = next;
             }
         }
@@ -215,15 +220,15 @@ impl Tenant {
     }
 }
 
-/// Writes a state file. That one cannot be written costs only time at the next start.
-async fn save(files: &StateFiles, events: &Log, work: Work) -> Result<Work> {
+/// Writes a state file and says how long it is. That one cannot be written costs only time at the next start.
+async fn save(files: &StateFiles, events: &Log, work: Work) -> Result<(Work, u64)> {
     let (files, log) = (files.clone(), events.origin().to_string());
     blocking(move || {
-        if let Err(error) = files.save(&log, &work.fold) {
+        let saved = files.save(&log, &work.fold).inspect_err(|error| {
             measure::state_file_failed();
             tracing::warn!(log, %error, "a state file was not written; the next start folds from an earlier one");
-        }
-        Ok(work)
+        });
+        Ok((work, saved.unwrap_or(0)))
     })
     .await
 }

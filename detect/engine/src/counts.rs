@@ -28,7 +28,7 @@ use crate::alert::{Confidence, Severity};
 use crate::baseline::{Parent, Prediction};
 use crate::bounded::Bounded;
 use crate::detector::{Bucket, Context, Effect, Signal};
-use crate::entity::{Entity, Level, entity_key};
+use crate::entity::{Entity, Level};
 use crate::record::Event;
 use crate::settings::microseconds;
 use known::{Known, Tally};
@@ -49,6 +49,8 @@ const SEVERE_TIMES: f64 = 20.0;
 #[derive(Debug)]
 pub(crate) struct Occurrence<'a> {
     pub level: Level,
+    /// Of the parts.
+    pub key: &'a str,
     pub parts: &'a [(&'static str, Option<&'a str>)],
     pub counts: bool,
 }
@@ -149,31 +151,36 @@ impl Counts {
             self.late = self.late.saturating_add(1);
             return None;
         }
-        let key = entity_key(of.parts);
+        let key = of.key;
         let rank = |key: &str, known: &Known| (context.episodes.is_open(key), known.records, known.last);
         let make = || Known::new(Entity::new(of.level, of.parts));
-        let known = self.known.entry(&key, context.settings.entities_max, rank, make);
+        let known = self.known.entry(key, context.settings.entities_max, rank, make);
         known.records = known.records.saturating_add(1);
         known.last = known.last.max(bucket);
         if !of.counts {
             return None;
         }
-        self.make_room(bucket, &key, context.settings.entities_max);
-        let tally = self.open.entry(bucket).or_default().entry(key.clone()).or_default();
-        tally.add(event);
-        let is_open = context.episodes.is_open(&key);
-        if !tally.is_due(rule.count_min) {
-            return is_open.then(|| self.follow(&key, bucket)).flatten();
+        self.make_room(bucket, key, context.settings.entities_max);
+        let tallies = self.open.entry(bucket).or_default();
+        // One more lookup than needed on a miss, but no allocation of the key on a hit.
+        if !tallies.contains_key(key) {
+            tallies.insert(key.to_owned(), Tally::default());
         }
-        let Some(verdict) = self.provisional(&key, bucket) else {
-            return is_open.then(|| self.follow(&key, bucket)).flatten();
+        let tally = tallies.get_mut(key)?;
+        tally.add(event);
+        let is_open = context.episodes.is_open(key);
+        if !tally.is_due(rule.count_min) {
+            return is_open.then(|| self.follow(key, bucket)).flatten();
+        }
+        let Some(verdict) = self.provisional(key, bucket) else {
+            return is_open.then(|| self.follow(key, bucket)).flatten();
         };
         let effect = if is_open { Effect::Follow } else { Effect::Open };
         if !is_open && self.ln_alpha(rule).is_none_or(|ln_alpha| verdict.ln_p > ln_alpha) {
             return None;
         }
-        let tally = self.open.get(&bucket)?.get(&key)?.clone();
-        self.signal(&key, bucket, &tally, &verdict, effect, rule)
+        let tally = self.open.get(&bucket)?.get(key)?.clone();
+        self.signal(key, bucket, &tally, &verdict, effect, rule)
             .map(|signal| self.within_budget(signal, is_open, rule))
     }
 

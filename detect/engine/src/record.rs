@@ -1,5 +1,9 @@
 //! The engine's view of one log entry, and the questions every rule asks about it.
 
+use std::cell::OnceCell;
+
+use crate::entity::entity_key;
+
 /// Borrowed view of one entry of a tenant's `events` log, in log order. `None` = unknown. Enums are the
 /// lower-case words of the event schema; times are microseconds UTC.
 #[derive(Debug, Clone, Copy)]
@@ -41,12 +45,15 @@ pub(crate) struct Event<'a> {
     pub event_us: i64,
     /// Event time, at most the receipt: for windows, which nothing may push ahead of the clock.
     pub placed_us: i64,
+    /// Made once for all rules that ask.
+    principal_key: OnceCell<String>,
 }
 
 impl<'a> Event<'a> {
     pub fn new(record: &'a Record<'a>, skew_max_us: i64) -> Event<'a> {
         let event_us = record.time_us.min(record.ingest_time_us.saturating_add(skew_max_us));
-        Event { record, event_us, placed_us: record.time_us.min(record.ingest_time_us) }
+        let placed_us = record.time_us.min(record.ingest_time_us);
+        Event { record, event_us, placed_us, principal_key: OnceCell::new() }
     }
 
     pub fn is_call(&self) -> bool {
@@ -80,6 +87,12 @@ impl<'a> Event<'a> {
 
     pub fn is_auth_success(&self) -> bool {
         self.is_auth_attempt() && self.record.status == "ok" && !self.is_denied()
+    }
+
+    /// The key of who acted; empty where nobody is known.
+    pub fn principal_key(&self) -> &str {
+        let make = |(column, name)| entity_key(&[(column, Some(name))]);
+        self.principal_key.get_or_init(|| self.principal().map(make).unwrap_or_default())
     }
 
     /// Who acted: the agent, else the user.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::Severity;
 use crate::counts::{Counts, Judging, Occurrence, Wording};
 use crate::detector::{Context, Detector, Rule, Signal};
-use crate::entity::Level;
+use crate::entity::{Level, entity_key};
 use crate::record::Event;
 use crate::settings::Settings;
 
@@ -55,7 +55,8 @@ impl Detector for State {
         let principal = event.principal().map(|principal| (Level::Principal, principal));
         let Some((level, (column, name))) = principal.or_else(address) else { return };
         let parts = [(column, Some(name))];
-        let of = Occurrence { level, parts: &parts, counts: event.is_auth_failure() };
+        let key = entity_key(&parts);
+        let of = Occurrence { level, key: &key, parts: &parts, counts: event.is_auth_failure() };
         signals.extend(self.0.add(event, &of, &judging(context.settings), context));
     }
 

@@ -48,7 +48,9 @@ impl Detector for State {
 
     fn observe(&mut self, event: &Event<'_>, context: &Context<'_>, signals: &mut Vec<Signal>) {
         let Some((column, principal)) = event.principal().filter(|_| event.is_call()) else { return };
-        let of = Occurrence { level: Level::Principal, parts: &[(column, Some(principal))], counts: true };
+        let parts = [(column, Some(principal))];
+        let key = event.principal_key();
+        let of = Occurrence { level: Level::Principal, key, parts: &parts, counts: true };
         signals.extend(self.0.add(event, &of, &judging(context.settings), context));
     }
 

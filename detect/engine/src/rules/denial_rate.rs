@@ -49,7 +49,8 @@ impl Detector for State {
     fn observe(&mut self, event: &Event<'_>, context: &Context<'_>, signals: &mut Vec<Signal>) {
         let Some((column, principal)) = event.principal().filter(|_| event.is_decided_call()) else { return };
         let parts = [(column, Some(principal))];
-        let of = Occurrence { level: Level::Principal, parts: &parts, counts: event.is_denied() };
+        let key = event.principal_key();
+        let of = Occurrence { level: Level::Principal, key, parts: &parts, counts: event.is_denied() };
         signals.extend(self.0.add(event, &of, &judging(context.settings), context));
     }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::{Confidence, Severity};
 use crate::bounded::Bounded;
 use crate::detector::{Context, Detector, Effect, Rule, Signal, percent, share};
-use crate::entity::{Entity, Level, entity_key};
+use crate::entity::{Entity, Level};
 use crate::record::Event;
 use crate::settings::{Settings, microseconds};
 use crate::window::{Shape, Window};
@@ -52,11 +52,11 @@ impl Detector for State {
         let limits = &context.settings.denial_ratio_ceiling;
         let shape = Shape::new(microseconds(limits.window_s), context.settings.buckets);
         let parts = [(column, Some(principal))];
-        let key = entity_key(&parts);
+        let key = event.principal_key();
         let rank = |key: &str, window: &Window| {
             (context.episodes.is_open(key), window.totals().offending, window.newest_us(shape))
         };
-        let window = self.principals.entry(&key, context.settings.entities_max, rank, Window::new);
+        let window = self.principals.entry(key, context.settings.entities_max, rank, Window::new);
         let denied = event.is_denied();
         if !window.add(shape, event.record.index, event.event_us, event.placed_us, denied) {
             return;
@@ -64,7 +64,7 @@ impl Detector for State {
         let totals = window.totals();
         let ratio_ppm = totals.ratio_ppm().unwrap_or(0);
         let holds = totals.total >= limits.calls_min && ratio_ppm >= limits.ratio_min_ppm;
-        let follows = denied && context.episodes.is_open(&key);
+        let follows = denied && context.episodes.is_open(key);
         if !(holds || follows) {
             return;
         }
