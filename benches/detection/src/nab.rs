@@ -1,0 +1,130 @@
+//! The score of the Numenta Anomaly Benchmark for our detector and for what anybody would try first.
+
+mod corpus;
+#[cfg(test)]
+mod published;
+mod scorer;
+mod simple;
+mod stream;
+
+use std::fmt::Write;
+use std::path::Path;
+
+use corpus::{Labelled, load};
+use scorer::{FileScore, PROFILES, Profile, at_threshold, best_threshold, normalised};
+use simple::{Ewma, Lockout, WindowedGaussian};
+use stream::{Once, Stream};
+
+/// Deviations at which a rule of three sigma speaks.
+const SIGMAS: f64 = 3.0;
+
+/// A detector's name and a fresh one for a series.
+type Detector = (&'static str, fn() -> Box<dyn Stream>);
+
+const DETECTORS: [Detector; 4] = [
+    ("windowed Gaussian", || Box::new(WindowedGaussian::default())),
+    ("windowed Gaussian, alert once", || Box::new(Once::new(WindowedGaussian::default()))),
+    ("EWMA 3 sigma with lockout", || {
+        Box::new(Lockout { stream: Ewma::default(), limit: SIGMAS, until: i64::MIN })
+    }),
+    ("EWMA z, alert once", || Box::new(Once::new(Ewma::default()))),
+];
+
+/// The scores of a detector on each file.
+fn scores(files: &[Labelled], detector: fn() -> Box<dyn Stream>) -> Vec<Vec<f64>> {
+    let of_file = |file: &Labelled| {
+        let mut stream = detector();
+        let each = file.seconds.iter().zip(&file.values);
+        each.map(|(second, value)| stream.step(*second, *value)).collect()
+    };
+    files.iter().map(of_file).collect()
+}
+
+/// What a detector got under each profile.
+struct Outcome {
+    name: &'static str,
+    /// Threshold, sum of scores and score of each file, by profile.
+    profiles: Vec<(f64, f64, Vec<FileScore>)>,
+}
+
+/// The report; there is no gate, so that it is always met.
+pub fn run(directory: &Path) -> Result<(String, bool), String> {
+    let (files, absent) = load(directory)?;
+    let outcomes: Vec<Outcome> =
+        DETECTORS.iter().map(|(name, detector)| judge(&files, name, &scores(&files, *detector))).collect();
+    let mut report = String::new();
+    let written = totals(&mut report, &files, absent, &outcomes).and_then(|()| {
+        PROFILES
+            .iter()
+            .enumerate()
+            .try_for_each(|(at, profile)| each(&mut report, &files, &outcomes, at, profile))
+    });
+    written.map(|()| (report, true)).map_err(|error| error.to_string())
+}
+
+fn judge(files: &[Labelled], name: &'static str, scores: &[Vec<f64>]) -> Outcome {
+    let of_profile = |profile: &Profile| {
+        let (threshold, sum) = best_threshold(files, scores, profile);
+        let each =
+            files.iter().zip(scores).map(|(file, scores)| at_threshold(file, scores, threshold, profile));
+        (threshold, sum, each.collect())
+    };
+    Outcome { name, profiles: PROFILES.iter().map(of_profile).collect() }
+}
+
+fn totals(report: &mut String, files: &[Labelled], absent: usize, outcomes: &[Outcome]) -> std::fmt::Result {
+    let windows: usize = files.iter().map(|file| file.windows.len()).sum();
+    writeln!(
+        report,
+        "NAB score, {} files with {windows} windows ({absent} named and not there):\n",
+        files.len()
+    )?;
+    write!(report, "| detector |")?;
+    for profile in &PROFILES {
+        write!(report, " {} |", profile.name)?;
+    }
+    writeln!(report, " windows seen | false alarms |\n|---|{}", "---|".repeat(PROFILES.len() + 2))?;
+    for outcome in outcomes {
+        write!(report, "| {} |", outcome.name)?;
+        for ((_, sum, _), profile) in outcome.profiles.iter().zip(&PROFILES) {
+            write!(report, " {:.2} |", normalised(files, *sum, profile))?;
+        }
+        let standard = outcome.profiles.first().map_or(&[][..], |(_, _, each)| each);
+        let seen: usize = standard.iter().map(|file| file.windows_seen).sum();
+        let false_alarms: usize = standard.iter().map(|file| file.false_alarms).sum();
+        writeln!(report, " {seen} | {false_alarms} |")?;
+    }
+    Ok(())
+}
+
+/// Raw scores of each file under a profile; in brackets windows seen and false alarms.
+fn each(
+    report: &mut String,
+    files: &[Labelled],
+    outcomes: &[Outcome],
+    at: usize,
+    profile: &Profile,
+) -> std::fmt::Result {
+    let names: Vec<&str> = outcomes.iter().map(|outcome| outcome.name).collect();
+    writeln!(report, "\nRaw scores, profile {} (windows seen, false alarms):\n", profile.name)?;
+    writeln!(report, "| file | windows | {} |\n|---|---|{}", names.join(" | "), "---|".repeat(names.len()))?;
+    for (number, file) in files.iter().enumerate() {
+        write!(report, "| {} | {} |", file.name, file.windows.len())?;
+        for outcome in outcomes {
+            let found = outcome.profiles.get(at).and_then(|(_, _, each)| each.get(number));
+            let found = found.copied().unwrap_or_default();
+            write!(report, " {:.3} ({}, {}) |", found.score, found.windows_seen, found.false_alarms)?;
+        }
+        writeln!(report)?;
+    }
+    write!(report, "| sum | |")?;
+    for outcome in outcomes {
+        write!(report, " {:.3} |", outcome.profiles.get(at).map_or(0.0, |(_, sum, _)| *sum))?;
+    }
+    writeln!(report)?;
+    write!(report, "| threshold | |")?;
+    for outcome in outcomes {
+        write!(report, " {:.6} |", outcome.profiles.get(at).map_or(0.0, |(threshold, _, _)| *threshold))?;
+    }
+    writeln!(report)
+}
