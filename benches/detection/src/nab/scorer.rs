@@ -37,6 +37,9 @@ const PROBATION_ROWS: f64 = 5_000.0;
 /// Window lengths after which a false alarm costs all.
 const FAR: f64 = 3.0;
 
+/// A file and the score of each of its records.
+pub type Judged<'a> = (&'a Labelled, &'a [f64]);
+
 /// What one file is worth at a threshold, and its records by kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct FileScore {
@@ -123,17 +126,17 @@ pub fn at_threshold(file: &Labelled, scores: &[f64], threshold: f64, profile: &P
 }
 
 /// The threshold that is best for all files together, and the sum of their scores at it. Infinity when it is best to be
-/// silent. `scores` are those of each file.
-pub fn best_threshold(files: &[Labelled], scores: &[Vec<f64>], profile: &Profile) -> (f64, f64) {
+/// silent.
+pub fn best_threshold(files: &[Judged<'_>], profile: &Profile) -> (f64, f64) {
     let mut all = Vec::new();
     let mut windows = 0;
-    for (file, scores) in files.iter().zip(scores) {
+    for (file, scores) in files {
         all.extend(places(file, scores, windows));
         windows += file.windows.len();
     }
     all.sort_by(|a, b| f64::total_cmp(&b.score, &a.score));
     let mut gained: Vec<Option<f64>> = vec![None; windows];
-    let mut sum = silent(files, profile);
+    let mut sum = silent(files.iter().map(|(file, _)| *file), profile);
     let mut best = (f64::INFINITY, sum);
     for tied in all.chunk_by(|a, b| a.score == b.score) {
         for place in tied {
@@ -159,14 +162,14 @@ fn gain(gained: &mut Option<f64>, worth: f64, profile: &Profile) -> f64 {
 }
 
 /// The sum of a detector that never speaks.
-fn silent(files: &[Labelled], profile: &Profile) -> f64 {
-    -profile.miss * files.iter().map(countable).sum::<usize>() as f64
+fn silent<'a>(files: impl Iterator<Item = &'a Labelled>, profile: &Profile) -> f64 {
+    -profile.miss * files.map(countable).sum::<usize>() as f64
 }
 
 /// A sum of scores on the benchmark's scale: 0 for silence, 100 for perfection.
 pub fn normalised(files: &[Labelled], sum: f64, profile: &Profile) -> f64 {
     let windows: usize = files.iter().map(|file| file.windows.len()).sum();
-    let (silent, perfect) = (silent(files, profile), profile.hit * windows as f64);
+    let (silent, perfect) = (silent(files.iter(), profile), profile.hit * windows as f64);
     100.0 * (sum - silent) / (perfect - silent)
 }
 

@@ -24,6 +24,10 @@ fn close(found: f64, expected: f64) {
     assert!((found - expected).abs() < 1e-6, "{found}, not {expected}");
 }
 
+fn judged<'a>(files: &'a [Labelled], scores: &'a [Vec<f64>]) -> Vec<Judged<'a>> {
+    files.iter().zip(scores.iter().map(Vec::as_slice)).collect()
+}
+
 const STANDARD: Profile = PROFILES[0];
 
 /// Twenty records, of which floor(0.15 * 20) = 3 do not count; windows 6..=9 and 14..=15.
@@ -53,7 +57,7 @@ fn a_case_worked_out_by_hand() {
 
     // At 0 every record is a detection: 1 for each window; 3, 4 and 5 cost 0.33; 10 to 13 are at y = 1/3, 2/3, 1 and 4/3, where S is
     // -0.6822618, -0.9311096, -0.9866143 and -0.9974579; 16 to 19 at 1, 2, 3 and 4, where it is -0.9866143, -0.9999092, -1 and -1.
-    let (threshold, sum) = best_threshold(from_ref(&file), from_ref(&scores), &STANDARD);
+    let (threshold, sum) = best_threshold(&[(&file, &scores)], &STANDARD);
     assert_eq!(threshold, 0.0);
     close(sum, 2.0 - 0.33 - 0.11 * 3.597_443_6 - 0.11 * 3.986_523_5);
     // Silence is -2, perfection 2: (0.8357636 + 2) / 4.
@@ -82,7 +86,7 @@ fn sums_and_thresholds_are_those_of_an_independent_program() {
         (1.1065812066416392, 71.06581206641638, [0.7625827884753013, -0.6585731031264654, -2.31]),
     ];
     for (profile, (sum, scale, at_60)) in PROFILES.iter().zip(expected) {
-        let (threshold, found) = best_threshold(&files, &scores, profile);
+        let (threshold, found) = best_threshold(&judged(&files, &scores), profile);
         assert_eq!(threshold, 87.0);
         close(found, sum);
         close(normalised(&files, found, profile), scale);
@@ -107,7 +111,7 @@ fn windows_at_the_start() {
     let inside = file(100, &[(3, 12)]);
     let early = sparse(100, &[(5, 1.0)]);
     assert_eq!(at_threshold(&inside, &early, 1.0, &STANDARD), FileScore::default());
-    assert_eq!(best_threshold(from_ref(&inside), from_ref(&early), &STANDARD), (f64::INFINITY, 0.0));
+    assert_eq!(best_threshold(&[(&inside, &early)], &STANDARD), (f64::INFINITY, 0.0));
     close(normalised(from_ref(&inside), 0.0, &STANDARD), 0.0);
     // Record 15 is (15 - 12) / 9 behind it: S(1/3) = 2 / (1 + e^(5/3)) - 1 = -0.6822618.
     let behind = sparse(100, &[(15, 1.0)]);
@@ -149,7 +153,7 @@ fn without_windows_it_is_best_to_be_silent() {
     let file = file(100, &[]);
     let scores = sparse(100, &[(50, 1.0)]);
     close(at_threshold(&file, &scores, 1.0, &STANDARD).score, -0.11);
-    assert_eq!(best_threshold(&[file], &[scores], &STANDARD), (f64::INFINITY, 0.0));
+    assert_eq!(best_threshold(&[(&file, &scores)], &STANDARD), (f64::INFINITY, 0.0));
 }
 
 /// Equal scores cross the threshold together, in all files; of two thresholds of equal sums the higher is taken.
@@ -158,10 +162,10 @@ fn ties() {
     let files = [file(100, &[(40, 49)]), file(100, &[])];
     let scores = [sparse(100, &[(40, 2.0)]), sparse(100, &(20..60).map(|at| (at, 2.0)).collect::<Vec<_>>())];
     // 1 for the window less 40 * 0.11 is worse than -1.
-    assert_eq!(best_threshold(&files, &scores, &STANDARD), (f64::INFINITY, -1.0));
+    assert_eq!(best_threshold(&judged(&files, &scores), &STANDARD), (f64::INFINITY, -1.0));
     // A second detection in the window changes nothing, so that 3 is as good as 2 and as 1.
     let later = [sparse(100, &[(40, 3.0), (44, 2.0), (45, 1.0)]), sparse(100, &[])];
-    let (threshold, sum) = best_threshold(&files, &later, &STANDARD);
+    let (threshold, sum) = best_threshold(&judged(&files, &later), &STANDARD);
     assert_eq!(threshold, 3.0);
     close(sum, 1.0);
 }
