@@ -138,17 +138,28 @@ mod tests {
     #[test]
     fn every_kind_of_change_stands_out() {
         let within = |from: usize, length: usize| move |at: usize| (from..from + length).contains(&at);
-        let (one, hours, day) = (within(CHANGE, 1), within(CHANGE, 24), within(10 * DAY, DAY));
-        let kinds: [(&str, Vec<f64>); 5] = [
+        let (one, hours, day) = (within(CHANGE, 1), within(CHANGE, 48), within(10 * DAY, DAY));
+        let kinds: [(&str, Vec<f64>); 4] = [
             ("a spike", series(|at, x| if one(at) { 150.0 } else { x })),
             ("a fall", series(|at, x| if one(at) { -40.0 } else { x })),
-            ("two hours a bit higher", series(|at, x| if hours(at) { x + 5.0 } else { x })),
             ("a day without its high hours", series(|at, x| if day(at) && x > 50.0 { x - 60.0 } else { x })),
-            ("two hours of one value", series(|at, x| if hours(at) { 50.0 } else { x })),
+            ("four hours of one value", series(|at, x| if hours(at) { 50.0 } else { x })),
         ];
         for (kind, values) in kinds {
             let at = highest(&values);
             assert!((10 * DAY..11 * DAY + 48).contains(&at), "{kind}: {at}");
+        }
+    }
+
+    #[test]
+    fn four_hours_that_are_a_deviation_higher_stand_out_of_noise() {
+        for seed in 1..6 {
+            let mut random = Random::new(seed);
+            let shift = |at: usize| if (CHANGE..CHANGE + 48).contains(&at) { 0.7 } else { 0.0 };
+            let values: Vec<f64> =
+                (0..14 * DAY).map(|at| random.poisson(50.0) as f64 / 10.0 + shift(at)).collect();
+            let at = highest(&values);
+            assert!((CHANGE..CHANGE + 96).contains(&at), "seed {seed}: {at}");
         }
     }
 
