@@ -50,7 +50,7 @@ fn parse(name: &str, text: &str, windows: &serde_json::Value) -> Option<Labelled
     for line in text.lines().skip(1) {
         let (time, value) = line.split_once(',')?;
         one.seconds.push(seconds(time)?);
-        one.values.push(value.trim().parse().ok()?);
+        one.values.push(value.trim().parse().ok().filter(|value: &f64| value.is_finite())?);
     }
     for window in windows.as_array()? {
         let (from, to) = (seconds(window[0].as_str()?)?, seconds(window[1].as_str()?)?);
@@ -78,7 +78,9 @@ mod tests {
         assert_eq!(one.values, [-1.5, 2.0, 300.0]);
         assert_eq!(one.seconds[2] - one.seconds[0], 2_100);
         assert_eq!(one.windows, [Window { first: 1, last: 2 }]);
-        assert_eq!(parse("no number", &text.replace("3e2", "x"), &windows), None);
+        for other in ["x", "NaN", "inf", ""] {
+            assert_eq!(parse("no number", &text.replace("3e2", other), &windows), None, "{other}");
+        }
         let outside = serde_json::json!([["2014-04-01 00:06:00", "2014-04-01 00:07:00"]]);
         assert_eq!(parse("an empty window", text, &outside), None);
     }
