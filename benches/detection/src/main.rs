@@ -1,4 +1,4 @@
-//! Measures the detection engine: `cargo run --release -p tachograph-detection -- calibration`.
+//! Measures the detection engine: `cargo run --release -p tachograph-detection -- calibration` (or `nab`).
 //!
 //! Series, injections and gates are fixed here before a model is tuned on them; every random number comes from a seed
 //! below. Exit code: 0 every gate is met, 1 one is missed, 2 could not run (the data is not there).
@@ -6,6 +6,7 @@
 mod calibration;
 mod injection;
 mod model;
+mod nab;
 mod ours;
 mod random;
 mod series;
@@ -18,16 +19,19 @@ use std::process::ExitCode;
 /// Where the data is, seen from the root of the project.
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/nab");
 
-const USAGE: &str = "usage: detection calibration [DIRECTORY]
+const USAGE: &str = "usage: detection calibration|nab [DIRECTORY]
 
   calibration  achieved over nominal rates and power on the series in DIRECTORY/realTweets
-               (default ../shared/data/nab beside the project)";
+  nab          score of the Numenta Anomaly Benchmark on all series that DIRECTORY/windows.json names
+
+DIRECTORY is ../shared/data/nab beside the project unless given.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let directory = Path::new(arguments.get(1).map_or(DATA, String::as_str));
     let outcome = match arguments.first().map(String::as_str) {
         Some("calibration") => calibration::run(directory),
+        Some("nab") => nab::run(directory),
         _ => Err(USAGE.to_owned()),
     };
     let (text, code) = match outcome {

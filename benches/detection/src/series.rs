@@ -37,7 +37,7 @@ pub fn load(directory: &Path, folder: &str) -> Result<Vec<Series>, String> {
     names.iter().map(of_file).collect()
 }
 
-fn read(path: &Path) -> Result<String, String> {
+pub fn read(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
@@ -69,7 +69,7 @@ fn parse(name: &str, text: &str, windows: &serde_json::Value) -> Option<Series> 
 }
 
 /// Seconds since 1970 of `YYYY-MM-DD hh:mm:ss`, whatever follows.
-fn seconds(text: &str) -> Option<i64> {
+pub fn seconds(text: &str) -> Option<i64> {
     let number = |from: usize, to: usize| text.get(from..to)?.parse::<i64>().ok();
     let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
     // Days by the civil calendar, the year beginning in March (Hinnant 2013, "chrono-compatible date algorithms").
