@@ -8,6 +8,7 @@ mod injection;
 mod model;
 mod ours;
 mod random;
+mod runs;
 mod series;
 mod simple;
 
@@ -18,16 +19,19 @@ use std::process::ExitCode;
 /// Where the data is, seen from the root of the project.
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/nab");
 
-const USAGE: &str = "usage: detection calibration [DIRECTORY]
+const USAGE: &str = "usage: detection calibration [DIRECTORY] | runs [FILE]
 
   calibration  achieved over nominal rates and power on the series in DIRECTORY/realTweets
-               (default ../shared/data/nab beside the project)";
+               (default ../shared/data/nab beside the project)
+  runs         how well attacked agent runs are told from benign ones in FILE
+               (default ../shared/data/agent-runs/runs.jsonl.gz beside the project)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let directory = Path::new(arguments.get(1).map_or(DATA, String::as_str));
     let outcome = match arguments.first().map(String::as_str) {
         Some("calibration") => calibration::run(directory),
+        Some("runs") => runs::run(Path::new(arguments.get(1).map_or(runs::DATA, String::as_str))),
         _ => Err(USAGE.to_owned()),
     };
     let (text, code) = match outcome {
