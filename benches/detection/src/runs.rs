@@ -8,6 +8,7 @@
 
 mod judged;
 mod record;
+mod scores;
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -16,6 +17,7 @@ use std::path::Path;
 use crate::random::Random;
 use judged::{Judged, mean};
 use record::{Kind, Run};
+use scores::{Score, Scorer};
 
 /// Where the runs are, seen from the root of the project.
 pub const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/agent-runs/runs.jsonl.gz");
@@ -29,9 +31,6 @@ const RATES: [f64; 2] = [0.01, 0.05];
 /// One session in so many of a baseline with a few attacks.
 const FEW: usize = 10;
 const SEED: u64 = 5;
-
-/// What a score is made of: scores of `asked` by what was learnt of `baseline`, all of one pipeline or none.
-type Score = fn(baseline: &[&Run], asked: &[&Run]) -> Vec<f64>;
 
 /// What a baseline is made of besides the others' benign runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,15 +46,36 @@ enum Baseline {
 
 struct Row {
     name: &'static str,
-    score: Score,
+    score: Scorer,
     baseline: Baseline,
 }
 
-const ROWS: [Row; 1] = [Row { name: "number of calls", score: calls, baseline: Baseline::Benign }];
-
-fn calls(_baseline: &[&Run], asked: &[&Run]) -> Vec<f64> {
-    asked.iter().map(|run| run.calls.len() as f64).collect()
-}
+const ROWS: [Row; 12] = [
+    Row { name: GATED, score: scores::ours, baseline: Baseline::Benign },
+    Row { name: "novelty, workflow hidden", score: scores::workflow_hidden, baseline: Baseline::Benign },
+    Row { name: "novelty, task left out", score: scores::ours, baseline: Baseline::TaskLeftOut },
+    Row {
+        name: "novelty, one session in ten attacked",
+        score: scores::ours,
+        baseline: Baseline::FewAttacked,
+    },
+    Row {
+        name: "novelty, all attacks in the baseline",
+        score: scores::ours,
+        baseline: Baseline::AllAttacked,
+    },
+    Row { name: "novelty with pairs of tools", score: scores::with_pairs, baseline: Baseline::Benign },
+    Row { name: "surprise without its rank", score: scores::surprise, baseline: Baseline::Benign },
+    Row { name: "tools alone", score: scores::tools, baseline: Baseline::Benign },
+    Row {
+        name: "tools alone, workflow hidden",
+        score: scores::tools_workflow_hidden,
+        baseline: Baseline::Benign,
+    },
+    Row { name: "new terms", score: scores::new_terms, baseline: Baseline::Benign },
+    Row { name: "new terms, task left out", score: scores::new_terms, baseline: Baseline::TaskLeftOut },
+    Row { name: "number of calls", score: scores::calls, baseline: Baseline::Benign },
+];
 
 /// The report, and whether the gates are met.
 ///
@@ -127,7 +147,7 @@ fn baseline<'a>(kind: Baseline, runs: &'a [Run], left_out: &str) -> Vec<&'a Run>
 }
 
 /// One score for each of `asked`, in its order.
-fn scores(row: &Row, baseline: &[&Run], asked: &[&Run]) -> Vec<f64> {
+fn scores(row: &Row, baseline: &[&Run], asked: &[&Run]) -> Vec<Score> {
     if row.baseline != Baseline::TaskLeftOut {
         return (row.score)(baseline, asked);
     }

@@ -1,5 +1,8 @@
 //! What scores are worth: one pipeline at a time, then the plain mean over pipelines, so that none counts for its runs.
 
+use std::cmp::Ordering;
+
+use super::scores::Score;
 use crate::random::Random;
 
 /// Resamples of pipelines for an interval of 95 %.
@@ -9,14 +12,14 @@ const SEED: u64 = 24;
 /// Scores of one pipeline's runs.
 #[derive(Debug, Clone, Default)]
 pub struct Judged {
-    pub benign: Vec<f64>,
-    pub positive: Vec<f64>,
+    pub benign: Vec<Score>,
+    pub positive: Vec<Score>,
 }
 
 impl Judged {
     /// The chance that an attacked run scores above a benign one, ties counting half.
     pub fn auc(&self) -> f64 {
-        let above = |attacked: &f64| -> f64 {
+        let above = |attacked: &Score| -> f64 {
             self.benign
                 .iter()
                 .map(|benign| {
@@ -37,15 +40,19 @@ impl Judged {
     /// above: a threshold in hindsight, and never more false ones than asked. Of 37 runs 1 % is none and 5 % is one.
     pub fn recall(&self, rate: f64) -> f64 {
         let mut benign = self.benign.clone();
-        benign.sort_by(|a, b| f64::total_cmp(b, a));
+        benign.sort_by(|a, b| order(b, a));
         let allowed = (benign.len() as f64 * rate) as usize;
-        beyond(&self.positive, benign.get(allowed).copied().unwrap_or(f64::NEG_INFINITY))
+        beyond(&self.positive, benign.get(allowed).copied().unwrap_or([f64::NEG_INFINITY; 2]))
     }
 }
 
 /// The share of scores above a threshold.
-pub fn beyond(scores: &[f64], threshold: f64) -> f64 {
+pub fn beyond(scores: &[Score], threshold: Score) -> f64 {
     scores.iter().filter(|score| **score > threshold).count() as f64 / scores.len() as f64
+}
+
+fn order(a: &Score, b: &Score) -> Ordering {
+    a[0].total_cmp(&b[0]).then(a[1].total_cmp(&b[1]))
 }
 
 /// A mean over pipelines, and its interval when whole pipelines are drawn again with replacement.
@@ -83,8 +90,9 @@ mod tests {
 
     #[test]
     fn figures_of_known_scores() {
-        let benign = (0..40).map(f64::from).collect();
-        let judged = Judged { benign, positive: vec![39.5, 39.0, 38.0, 37.5, 0.0] };
+        let scores = |scores: &[f64]| scores.iter().map(|score| [1.0, *score]).collect();
+        let benign: Vec<f64> = (0..40).map(f64::from).collect();
+        let judged = Judged { benign: scores(&benign), positive: scores(&[39.5, 39.0, 38.0, 37.5, 0.0]) };
         assert_eq!(judged.recall(0.01), 0.2);
         // Two of forty are above 37.
         assert_eq!(judged.recall(0.05), 0.8);
