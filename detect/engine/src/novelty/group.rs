@@ -39,9 +39,15 @@ impl Slots {
         self.0.iter().map(|word| word.count_ones()).sum()
     }
 
-    /// The lowest slot in it, or the lowest that is not.
-    fn lowest(&self, held: bool) -> Option<u16> {
-        (0..NOVELTY_ENTITIES_MAX as u16).find(|slot| self.holds(*slot) == held)
+    /// The lowest slot in it.
+    fn first(&self) -> Option<u16> {
+        let (at, word) = self.0.iter().enumerate().find(|(_, word)| **word != 0)?;
+        Some(at as u16 * 64 + word.trailing_zeros() as u16)
+    }
+
+    /// The lowest slot that is not in it.
+    fn first_free(&self) -> Option<u16> {
+        Slots(self.0.map(|word| !word)).first()
     }
 }
 
@@ -125,12 +131,12 @@ impl Group {
             return member.slot;
         }
         let mut taken = self.taken();
-        if taken.lowest(false).is_none() {
+        if taken.first_free().is_none() {
             self.forget_members();
             taken = self.taken();
         }
         // There is room: at least one was just forgotten if there was none.
-        let slot = taken.lowest(false).unwrap_or_default();
+        let slot = taken.first_free().unwrap_or_default();
         self.members.insert(entity, Member { slot, commits: 1, seen: commit });
         slot
     }
@@ -155,22 +161,23 @@ impl Group {
         if self.elements.len() <= NOVELTY_ELEMENTS_MAX {
             return;
         }
-        // Of each entity the elements that it alone had, and how many newer ones of these there are to each.
-        let mut alone: BTreeMap<Option<u16>, Vec<(Reverse<u64>, u64)>> = BTreeMap::new();
-        for (key, owners) in self.elements.iter().filter(|(_, owners)| owners.slots.count() == 1) {
-            alone.entry(owners.slots.lowest(true)).or_default().push((Reverse(owners.seen), *key));
-        }
-        let mut newer: BTreeMap<u64, usize> = BTreeMap::new();
-        for mut own in alone.into_values() {
-            own.sort_unstable();
-            newer.extend(own.into_iter().enumerate().map(|(at, (_, key))| (key, at)));
-        }
-        let mut ranked: BTreeMap<u64, _> = BTreeMap::new();
+        // Sorted by owner, newest first, an element's place among its owner's says how many newer ones there are.
+        let mut alone = Vec::new();
+        let mut ranked = Vec::with_capacity(self.elements.len());
         for (key, owners) in &self.elements {
-            let newer = newer.get(key).copied().unwrap_or(0);
-            ranked.insert(*key, (owners.slots.count(), Reverse(newer), owners.seen));
+            match (owners.slots.count(), owners.slots.first()) {
+                (1, Some(owner)) => alone.push((owner, Reverse(owners.seen), *key)),
+                (count, _) => ranked.push((count, Reverse(0), owners.seen, *key)),
+            }
         }
-        for key in shrink(&mut ranked, NOVELTY_ELEMENTS_MAX, |rank| *rank) {
+        alone.sort_unstable();
+        for of_one in alone.chunk_by(|a, b| a.0 == b.0) {
+            ranked
+                .extend(of_one.iter().enumerate().map(|(at, (_, seen, key))| (1, Reverse(at), seen.0, *key)));
+        }
+        ranked.sort_unstable();
+        let surplus = self.elements.len() - (NOVELTY_ELEMENTS_MAX - NOVELTY_ELEMENTS_MAX / 16);
+        for (.., key) in ranked.into_iter().take(surplus) {
             self.elements.remove(&key);
         }
     }
