@@ -15,7 +15,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use crate::random::Random;
-use judged::{Judged, mean};
+use judged::{Judged, beyond, mean};
 use record::{Kind, Run};
 use scores::{Score, Scorer};
 
@@ -99,7 +99,7 @@ pub fn run(file: &Path) -> Result<(String, bool), String> {
 
 fn table(report: &mut String, runs: &[Run], pipelines: &BTreeSet<&str>) -> Result<bool, std::fmt::Error> {
     writeln!(report, "| score | AUC | recall at 1 % | recall at 5 % |\n|---|---|---|---|")?;
-    let mut is_met = false;
+    let (mut is_met, mut gated) = (false, Vec::new());
     for row in &ROWS {
         let judged = judge(row, runs, pipelines);
         let auc = mean(&judged.iter().map(Judged::auc).collect::<Vec<_>>());
@@ -107,11 +107,35 @@ fn table(report: &mut String, runs: &[Run], pipelines: &BTreeSet<&str>) -> Resul
         writeln!(report, "| {} | {auc} | {} | {} |", row.name, recalls[0], recalls[1])?;
         if row.name == GATED {
             is_met = auc.value >= AUC && recalls[1].value >= RECALL;
+            gated = judged;
         }
     }
+    beforehand(report, &gated)?;
     let verdict = if is_met { "met" } else { "missed" };
     writeln!(report, "\nGate: {GATED}, AUC at least {AUC} and recall at 5 % at least {RECALL}: {verdict}")?;
     Ok(is_met)
+}
+
+/// What the gated row's own p says without hindsight: the share of runs of either kind at or below it.
+fn beforehand(report: &mut String, judged: &[Judged]) -> std::fmt::Result {
+    writeln!(
+        report,
+        "\nThe threshold known beforehand:\n\n| {GATED} | benign runs | attacked runs |\n|---|---|---|"
+    )?;
+    for rate in RATES {
+        // The second number is beyond minus infinity, so that p itself is at the threshold and counts.
+        let threshold = [-libm::log(rate), f64::NEG_INFINITY];
+        let share = |kind: fn(&Judged) -> &Vec<Score>| {
+            mean(&judged.iter().map(|one| beyond(kind(one), threshold)).collect::<Vec<_>>())
+        };
+        writeln!(
+            report,
+            "| p at most {rate} | {} | {} |",
+            share(|one| &one.benign),
+            share(|one| &one.positive)
+        )?;
+    }
+    Ok(())
 }
 
 /// The scores of each pipeline that has runs of both kinds.
@@ -157,4 +181,62 @@ fn scores(row: &Row, baseline: &[&Run], asked: &[&Run]) -> Vec<Score> {
         (row.score)(&others, &[*run])
     };
     asked.iter().flat_map(of_task).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::print_stdout)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gates_are_met_on_recorded_runs() {
+        let file = Path::new(DATA);
+        if !file.exists() {
+            println!("SKIPPED: recorded agent runs: no ../shared/data/agent-runs beside the project");
+            return;
+        }
+        let (report, is_met) = run(file).unwrap();
+        assert!(is_met, "{report}");
+    }
+
+    fn a_run(pipeline: &str, task: &str, kind: Kind) -> Run {
+        let (pipeline, task) = (pipeline.to_owned(), task.to_owned());
+        Run { pipeline, suite: "s".to_owned(), task, kind, calls: Vec::new() }
+    }
+
+    #[test]
+    fn a_baseline_never_holds_what_it_is_asked_about() {
+        let mut runs = Vec::new();
+        for pipeline in ["a", "b"] {
+            for task in ["1", "2"] {
+                runs.extend((0..9).map(|_| a_run(pipeline, task, Kind::Benign)));
+                runs.extend((0..30).map(|_| a_run(pipeline, task, Kind::Attacked)));
+            }
+            runs.push(a_run(pipeline, "1", Kind::Positive));
+        }
+        for (kind, number) in [
+            (Baseline::Benign, 18),
+            (Baseline::TaskLeftOut, 18),
+            (Baseline::FewAttacked, 20),
+            (Baseline::AllAttacked, 79),
+        ] {
+            let learnt = baseline(kind, &runs, "a");
+            assert!(learnt.len() == number && learnt.iter().all(|run| run.pipeline == "b"), "{kind:?}");
+        }
+        // What is asked about are the benign and the positive of each pipeline; a task left out leaves nine runs of the other.
+        let size: Scorer = |baseline, asked| asked.iter().map(|_| [baseline.len() as f64, 0.0]).collect();
+        let row = |baseline| Row { name: "size", score: size, baseline };
+        let pipelines = BTreeSet::from(["a", "b"]);
+        for (kind, size) in [(Baseline::Benign, 18.0), (Baseline::TaskLeftOut, 9.0)] {
+            for judged in judge(&row(kind), &runs, &pipelines) {
+                assert_eq!((judged.benign.len(), judged.positive.len()), (18, 1));
+                assert!(judged.benign.iter().chain(&judged.positive).all(|score| score[0] == size));
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_says_so() {
+        assert!(run(Path::new("nowhere/runs.jsonl.gz")).unwrap_err().starts_with("nowhere/runs.jsonl.gz: "));
+    }
 }

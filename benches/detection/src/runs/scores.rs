@@ -95,3 +95,34 @@ fn terms(run: &Run) -> impl Iterator<Item = &str> {
         std::iter::once(call.tool.as_str()).chain(call.destinations.iter().map(String::as_str))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::{Call, Kind};
+    use super::*;
+
+    fn run(pipeline: &str, tools: &[&str]) -> Run {
+        let call = |tool: &&str| Call {
+            tool: (*tool).to_owned(),
+            destinations: vec![format!("{tool}:to:recipient:1")],
+        };
+        let calls = tools.iter().map(call).collect();
+        let text = str::to_owned;
+        Run { pipeline: text(pipeline), suite: text("s"), task: text("t"), kind: Kind::Benign, calls }
+    }
+
+    #[test]
+    fn each_score_sees_what_it_is_named_after() {
+        let known: Vec<Run> = (0..30).map(|at| run(&at.to_string(), &["a", "b"])).collect();
+        let baseline: Vec<&Run> = known.iter().collect();
+        let (usual, turned, new) = (run("x", &["a", "b"]), run("x", &["b", "a"]), run("x", &["a", "c"]));
+        let asked = [&usual, &turned, &new];
+        let higher = |scores: &[Score]| (scores[1] > scores[0], scores[2] > scores[0]);
+        assert_eq!(higher(&ours(&baseline, &asked)), (false, true));
+        assert_eq!(higher(&tools_workflow_hidden(&baseline, &asked)), (false, true));
+        assert_eq!(higher(&with_pairs(&baseline, &asked)), (true, true));
+        assert_eq!(calls(&baseline, &asked), [[2.0, 0.0]; 3]);
+        assert_eq!(new_terms(&baseline, &asked), [[0.0, 0.0], [0.0, 0.0], [2.0, 0.0]]);
+        assert!(surprise(&baseline, &asked)[2][0] > tools(&baseline, &asked)[2][1]);
+    }
+}
