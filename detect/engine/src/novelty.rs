@@ -18,8 +18,9 @@
 //! Invariants
 //! - A commit is a set: neither the order of its sessions nor that of their elements changes the state, bit for bit.
 //! - One entity adds at most one to any m, and to n.
-//! - Every map is capped by `schemas::limits::NOVELTY_*`. What is forgotten makes things look newer than they are: forgetting
-//!   costs false alerts, never a missed one, but for a session beyond its cap of elements, whose rest is not judged.
+//! - Every map is capped by `schemas::limits::NOVELTY_*`. A forgotten element looks new when it comes again: that costs a false
+//!   alert. A forgotten workflow is judged by its role, and what a session does beyond its cap of elements is not judged: these can
+//!   cost a missed one, so the groups of the fewest entities go first and [`Session::beyond`] counts.
 //!
 //! It must not know: times (the caller says when a session is committed, and holds back what a person called an attack), and
 //! what a hash stood for.
