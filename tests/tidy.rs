@@ -43,7 +43,7 @@ const EDGES: [(&str, &[&str]); 12] = [
     ("tachograph-tap", &["tachograph-schemas", "tachograph-redact"]),
     ("tachograph-schemas", &[]),
     ("tachograph-corpus", &[]),
-    ("tachograph-detection", &["tachograph-engine"]),
+    ("tachograph-detection", &["tachograph-engine", "tachograph-ingest", "tachograph-redact"]),
 ];
 
 /// What an auditor's program must not contain, whoever brings it.

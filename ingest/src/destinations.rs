@@ -19,8 +19,9 @@ const CLASSES: [(&str, &[&str]); 4] = [
     ("account", &["account", "account_id", "account_number", "iban", "wallet", "beneficiary"]),
 ];
 
-/// The destinations among `arguments`, JSON text, of a call of `tool`.
-pub(crate) fn of(tool: &str, arguments: &str, redactor: &Redactor) -> Vec<String> {
+/// The destinations among `arguments`, JSON text already redacted, of a call of `tool`: what the column `destinations` of its
+/// event holds, at most [`DESTINATIONS_MAX`] items. None where the text is no object.
+pub fn of(tool: &str, arguments: &str, redactor: &Redactor) -> Vec<String> {
     let mut found = Found { tool, redactor, items: Vec::new() };
     if arguments.starts_with('{') {
         found.members(arguments, 0);

@@ -59,6 +59,7 @@ mod error;
 mod rejected;
 
 pub use admit::{Admission, Reservation};
+pub use destinations::of as destinations_of;
 pub use error::Error;
 pub use explain::{Explained, explain};
 pub use http::{Ingest, Options, PersonalData, RedactionKey, openapi, router};

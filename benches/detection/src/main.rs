@@ -9,6 +9,7 @@ mod model;
 mod nab;
 mod ours;
 mod random;
+mod runs;
 mod series;
 mod simple;
 
@@ -19,12 +20,13 @@ use std::process::ExitCode;
 /// Where the data is, seen from the root of the project.
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/nab");
 
-const USAGE: &str = "usage: detection calibration|nab [DIRECTORY]
+const USAGE: &str = "usage: detection calibration|nab [DIRECTORY] | runs [FILE]
 
   calibration  achieved over nominal rates and power on the series in DIRECTORY/realTweets
   nab          score of the Numenta Anomaly Benchmark on all series that DIRECTORY/windows.json names
-
-DIRECTORY is ../shared/data/nab beside the project unless given.";
+               (default for both: ../shared/data/nab beside the project)
+  runs         how well attacked agent runs are told from benign ones in FILE
+               (default ../shared/data/agent-runs/runs.jsonl.gz beside the project)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.first().map(String::as_str) {
         Some("calibration") => calibration::run(directory),
         Some("nab") => nab::run(directory),
+        Some("runs") => runs::run(Path::new(arguments.get(1).map_or(runs::DATA, String::as_str))),
         _ => Err(USAGE.to_owned()),
     };
     let (text, code) = match outcome {

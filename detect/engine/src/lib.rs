@@ -30,6 +30,7 @@ mod entity;
 mod episode;
 mod error;
 pub mod kernel;
+pub mod novelty;
 pub mod recalibration;
 mod record;
 mod rules;

@@ -34,6 +34,7 @@ impl Parts {
     }
 
     /// Appends a part that can be told again; all of them or none are pushed so.
+    #[cfg(feature = "kafka")]
     pub(crate) fn push_known(&mut self, part: &[u8], id: String) {
         self.push(part);
         self.ids.push(id);

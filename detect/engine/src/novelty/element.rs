@@ -1,0 +1,138 @@
+//! What a session is made of, as hashes.
+
+use std::collections::BTreeSet;
+
+use schemas::limits::NOVELTY_SESSION_ELEMENTS_MAX;
+use serde::{Deserialize, Serialize};
+
+use super::peers::Peers;
+
+/// One thing that a session did, as the first 64 bits of BLAKE3 over its parts with their lengths. Two things share a hash by chance
+/// about once in 10^13 at the size of a group; destinations come keyed by the tenant's secret, so that nobody outside can
+/// look for a value that shares the hash of a known one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Element(u64);
+
+impl Element {
+    /// A tool was called.
+    pub fn tool(tool: &str) -> Element {
+        Element(hash(&["tool", tool]))
+    }
+
+    /// One tool was called right after another.
+    pub fn pair(first: &str, second: &str) -> Element {
+        Element(hash(&["pair", first, second]))
+    }
+
+    /// Something was sent to a destination: an item of the column `destinations`.
+    pub fn destination(item: &str) -> Element {
+        Element(hash(&["destination", item]))
+    }
+
+    /// A value of an attribute.
+    pub(super) fn value(value: &str) -> Element {
+        Element(hash(&["value", value]))
+    }
+
+    pub(super) fn key(self) -> u64 {
+        self.0
+    }
+}
+
+/// First 64 bits of BLAKE3 over each part's length and bytes, so that no choice of parts is another's.
+pub(super) fn hash(parts: &[&str]) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    let mut first = [0; 8];
+    hasher.finalize_xof().fill(&mut first);
+    u64::from_le_bytes(first)
+}
+
+/// A session: whose it is, among whom, and what it did.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Session {
+    pub(super) entity: u64,
+    pub(super) peers: Peers,
+    /// Ordered, and at most `NOVELTY_SESSION_ELEMENTS_MAX`.
+    pub(super) elements: BTreeSet<Element>,
+    /// Elements that came when it was full.
+    beyond: u64,
+}
+
+impl Session {
+    /// A session of `entity` that has done nothing yet.
+    pub fn new(entity: &str, peers: Peers) -> Session {
+        Session { entity: hash(&["entity", entity]), peers, elements: BTreeSet::new(), beyond: 0 }
+    }
+
+    /// Adds a call: its tool, and its items of the column `destinations`. A URL stands for its host where both are there: one
+    /// destination is one element.
+    pub fn call(&mut self, tool: &str, destinations: &[String]) {
+        self.add(Element::tool(tool));
+        for item in destinations {
+            let argument = class(item).filter(|class| class.1 == "url").map(|class| class.0);
+            let is_host_of =
+                |other: &String| class(other).is_some_and(|of| Some(of.0) == argument && of.1 == "host");
+            if argument.is_none() || !destinations.iter().any(is_host_of) {
+                self.add(Element::destination(item));
+            }
+        }
+    }
+
+    /// Adds an element; beyond the cap it is only counted.
+    pub fn add(&mut self, element: Element) {
+        if self.elements.len() < NOVELTY_SESSION_ELEMENTS_MAX {
+            self.elements.insert(element);
+        } else if !self.elements.contains(&element) {
+            self.beyond = self.beyond.saturating_add(1);
+        }
+    }
+
+    /// How many elements came when it was full, and were not judged.
+    pub fn beyond(&self) -> u64 {
+        self.beyond
+    }
+}
+
+/// `tool:argument` and the class of an item `tool:argument:class:fingerprint`; names may hold colons, the last two parts do not.
+fn class(item: &str) -> Option<(&str, &str)> {
+    item.rsplit_once(':')?.0.rsplit_once(':')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_with_a_host_is_one_destination() {
+        let items = |items: &[&str]| {
+            let mut session = Session::new("e", Peers::new("r", None));
+            session.call("t", &items.iter().map(|item| (*item).to_owned()).collect::<Vec<_>>());
+            session.elements.len()
+        };
+        assert_eq!(items(&["t:a:url:1", "t:a:host:2"]), 2);
+        assert_eq!(items(&["t:a:url:1", "t:b:host:2"]), 3);
+        assert_eq!(items(&["t:a:url:1", "t:a:recipient:2", ":", ""]), 5);
+    }
+
+    #[test]
+    fn a_session_holds_so_many_elements_and_counts_the_rest() {
+        let mut session = Session::new("e", Peers::new("r", None));
+        for at in 0..NOVELTY_SESSION_ELEMENTS_MAX + 3 {
+            session.add(Element::tool(&at.to_string()));
+            session.add(Element::tool("0"));
+        }
+        assert_eq!((session.elements.len(), session.beyond()), (NOVELTY_SESSION_ELEMENTS_MAX, 3));
+    }
+
+    #[test]
+    fn parts_do_not_run_into_one_another() {
+        assert_ne!(Element::pair("a", "bc"), Element::pair("ab", "c"));
+        assert_ne!(Element::tool("a"), Element::destination("a"));
+    }
+}
