@@ -38,7 +38,8 @@ pub enum Confidence {
 /// (`position`, `ordinal`) orders all alerts of a tenant. Times are microseconds UTC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
-    /// 32 hex digits of BLAKE3 over rule, tenant, entity, log index of the opening record, model version.
+    /// 32 hex digits of BLAKE3 over rule, tenant, entity, log index of the opening record (for counts: the start of the opening
+    /// bucket), model version.
     pub alert_id: String,
     pub state: State,
     /// 0 for the opening, then 1, 2, ...
@@ -65,7 +66,7 @@ pub struct Alert {
     pub observed: Option<i64>,
     /// `ppm`, `us` or `count`.
     pub unit: String,
-    /// `none` for rules and ceilings.
+    /// Whose past the expectation came from: `entity`, `peer`; `none` for rules and ceilings.
     pub baseline: String,
     /// Length of the window that `observed` covers; none for rules that judge one record.
     pub window_us: Option<i64>,

@@ -29,6 +29,11 @@ impl<V> Bounded<V> {
         self.entries.get(key)
     }
 
+    /// Forgets what nothing is lost with.
+    pub fn retain(&mut self, keeps: impl Fn(&str, &V) -> bool) {
+        self.entries.retain(|key, value| keeps(key, value));
+    }
+
     /// In the order of keys.
     pub fn each(&mut self) -> impl Iterator<Item = (&String, &mut V)> {
         self.entries.iter_mut()

@@ -1,45 +1,55 @@
 //! Counts of an entity in five minutes, held against what is usual for it: the machinery under every rule on a count.
 //!
-//! - **Buckets** are by event time. One closes once the engine's clock is `lateness_s` past its end; a record for a closed bucket is
-//!   late and not counted. Each close judges and teaches every known entity, with 0 where nothing came, in the order of keys.
-//!   After a day in which no record came nobody knows what was: such a gap teaches nothing but its last day.
+//! - **Buckets** are by event time. One closes once the engine's clock is `lateness_s` past its end; a record that comes later than that counts in
+//!   the oldest bucket that is open, and the alert says so: a source that dates its records back must not be out of sight. Each close
+//!   judges and teaches every known entity, with 0 where nothing came, in the order of keys. After a day in which no record came
+//!   nobody knows what was, and nothing is learnt of it.
 //! - **A score** is `-ln p` of the count under the entity's [`CountBaseline`]. What it is worth says the past of scores
-//!   ([`Pools`]); without at least that there is no verdict, and the configured ceilings are what there is.
-//! - **Opening**: `p <= budget / tests a day`, the tests of the last seven days averaged, so that by chance alone at most `budget`
-//!   episodes open a day, whatever depends on what, if p is calibrated. An open bucket is looked at when its count has grown by
-//!   a quarter, so that a burst is told while it lasts; its close looks at every one. Past the budget of a day episodes still open,
-//!   informational.
-//! - **Extending**: an open episode lives while `p < 0.05`.
+//!   ([`Pools`]); without that there is no verdict, and the configured ceilings are what there is.
+//! - **Opening**: `p <= budget / tests a day`, the tests of the last seven days averaged, or today's where there are more: by chance at most `budget`
+//!   episodes open a day, whatever depends on what, as far as p is calibrated. An open bucket is looked at when its count has grown by
+//!   a quarter, so that a burst is told while it lasts; its close looks at every one. An episode beyond the budget of its day says so and is
+//!   no less severe, or one burst of a throw-away name would be a cover for all others.
+//! - **Extending**: an open episode lives while the count has `p < 0.05` by what is usual, whatever the last half hour was like.
+//! - **Forgetting**: an entity without a record for 28 days, or with fewer than [`RECORDS_MIN`] and none for a day. Only those with records on
+//!   seven days speak for others.
 //!
-//! State: about 3 kB an entity (its baseline), up to 60 kB for each of the first `OWN_POOLS` that have a pool of their own. Beyond
+//! State: 3 kB an entity (its baseline), 10 kB of it in a snapshot, up to 60 kB more for each of `OWN_POOLS` that have a pool of their own. Beyond
 //! `entities_max` those with the fewest records go first, so that a flood of new identities pushes out itself.
 //!
-//! It cannot see: what grows slowly within the season's bounds, what stays below `count_min`, an entity's first week where its
-//! peers have none either, events that never came.
+//! It cannot see: what grows by less than what is unusual from hour to hour (the baseline follows within its bounds), what stays below
+//! `count_min`, an entity's first week where its peers have none either, events that never came, differences above a million in a
+//! bucket.
 
 mod known;
 mod pools;
 
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{Confidence, Severity};
-use crate::baseline::{Parent, Prediction};
+use crate::baseline::{CountBaseline, Parent, Prediction};
 use crate::bounded::Bounded;
-use crate::detector::{Bucket, Context, Effect, Signal};
-use crate::entity::{Entity, Level};
+use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal};
+use crate::entity::{Entity, Level, entity_key};
+use crate::recalibration::Recalibration;
 use crate::record::Event;
-use crate::settings::microseconds;
+use crate::settings::{Settings, microseconds};
 use known::{Known, Tally};
-use pools::Pools;
+use pools::{OWN_POOLS, Pools};
 
 /// Length of a bucket.
 pub(crate) const BUCKET_S: i64 = 300;
 const BUCKET_US: i64 = BUCKET_S * 1_000_000;
 const BUCKETS_OF_DAY: i64 = 86_400 / BUCKET_S;
-/// Days whose tests the budget is spread over.
+/// Days whose tests the budget is spread over, and within which an entity must have been seen to be one of them.
 const TEST_DAYS: i64 = 7;
+/// Days without a record after which an entity is forgotten.
+const FORGET_DAYS: i64 = 28;
+/// Records below which it is forgotten after a day.
+const RECORDS_MIN: u64 = 5;
 /// p below which a bucket keeps an episode open: ln 0.05.
 const LN_EXTENDS: f64 = -2.995_732_273_553_991;
 /// How many times what is expected makes an episode severe.
@@ -49,10 +59,78 @@ const SEVERE_TIMES: f64 = 20.0;
 #[derive(Debug)]
 pub(crate) struct Occurrence<'a> {
     pub level: Level,
-    /// Of the parts.
-    pub key: &'a str,
-    pub parts: &'a [(&'static str, Option<&'a str>)],
+    /// A column of `events` and its value.
+    pub of: (&'static str, &'a str),
     pub counts: bool,
+}
+
+/// What makes a rule on a count out of the machinery.
+pub(crate) trait Counted: std::fmt::Debug + Send {
+    const RULE: Rule;
+    const WORDING: Wording;
+    /// SQL condition over `events` for the records that count.
+    const SCOPE: &'static str;
+
+    /// `count_min` and `budget_milli`.
+    fn limits(settings: &Settings) -> (u64, i64);
+
+    fn occurrence<'a>(event: &Event<'a>) -> Option<Occurrence<'a>>;
+}
+
+/// A rule on a count.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct CountRule<C> {
+    counts: Counts,
+    #[serde(skip)]
+    counted: PhantomData<C>,
+}
+
+impl<C: Counted> CountRule<C> {
+    pub fn new() -> CountRule<C> {
+        CountRule { counts: Counts::new(), counted: PhantomData }
+    }
+
+    fn judging(settings: &Settings) -> Judging {
+        let (count_min, budget_milli) = C::limits(settings);
+        Judging { wording: C::WORDING, count_min, budget_milli }
+    }
+}
+
+impl<C: Counted> Detector for CountRule<C> {
+    fn rule(&self) -> &'static Rule {
+        &C::RULE
+    }
+
+    fn window_us(&self, _settings: &Settings) -> Option<i64> {
+        Some(BUCKET_US)
+    }
+
+    fn scope(&self, _settings: &Settings) -> String {
+        C::SCOPE.to_owned()
+    }
+
+    fn observe(&mut self, event: &Event<'_>, context: &Context<'_>, signals: &mut Vec<Signal>) {
+        if let Some(of) = C::occurrence(event) {
+            signals.extend(self.counts.add(event, &of, &Self::judging(context.settings), context));
+        }
+    }
+
+    fn due_us(&self, settings: &Settings) -> Option<i64> {
+        self.counts.due_us(settings.lateness_s)
+    }
+
+    fn close(&mut self, now_us: i64, context: &Context<'_>, signals: &mut Vec<Signal>) {
+        self.counts.close(now_us, &Self::judging(context.settings), context, signals);
+    }
+
+    fn restored(&mut self) {
+        self.counts.restored();
+    }
+
+    fn evicted(&self) -> u64 {
+        self.counts.known.evicted()
+    }
 }
 
 /// How a rule on a count speaks and how severe it is.
@@ -67,16 +145,16 @@ pub(crate) struct Wording {
 
 /// What the counts of a rule are judged by.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Judging {
-    pub wording: Wording,
-    pub count_min: u64,
-    pub budget_milli: i64,
+struct Judging {
+    wording: Wording,
+    count_min: u64,
+    budget_milli: i64,
 }
 
 /// What is known and open of one rule.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Counts {
+struct Counts {
     /// The oldest bucket that is still open, in buckets since 1970; none before the first record.
     next: Option<i64>,
     /// Buckets that have counts and are open.
@@ -90,7 +168,16 @@ pub(crate) struct Counts {
     tests: BTreeMap<i64, u64>,
     /// Episodes opened on `day`.
     opened: i64,
-    late: u64,
+}
+
+/// What a signal does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Telling {
+    Opens,
+    /// Keeps an episode open; its records were counted as they came.
+    Extends,
+    /// A record of an open episode.
+    Follows,
 }
 
 /// What a bucket of one entity is worth.
@@ -98,13 +185,12 @@ pub(crate) struct Counts {
 struct Verdict {
     prediction: Prediction,
     ln_p: f64,
+    /// Whether it keeps an episode open; asked of open ones at the close.
+    extends: bool,
 }
 
 impl Counts {
-    /// Length of a bucket in microseconds.
-    pub const BUCKET_US: i64 = BUCKET_US;
-
-    pub fn new() -> Counts {
+    fn new() -> Counts {
         Counts {
             next: None,
             open: BTreeMap::new(),
@@ -114,49 +200,45 @@ impl Counts {
             day: i64::MIN,
             tests: BTreeMap::new(),
             opened: 0,
-            late: 0,
         }
     }
 
-    /// Entities forgotten at a cap, and records that came after their bucket had closed.
-    pub fn evicted(&self) -> u64 {
-        self.known.evicted().saturating_add(self.late)
-    }
-
     /// After a snapshot was read: what follows from the rest.
-    pub fn restored(&mut self) {
+    fn restored(&mut self) {
         self.pools.turn(self.day);
         self.known.each().for_each(|(_, known)| known.turn(self.day));
     }
 
     /// When the oldest open bucket closes, on the engine's clock; one that ends after the last moment that has a number never does.
-    pub fn due_us(&self, lateness_s: i64) -> Option<i64> {
+    fn due_us(&self, lateness_s: i64) -> Option<i64> {
         let end_us = (i128::from(self.next?) + 1) * i128::from(BUCKET_US);
         let due_us = end_us + i128::from(microseconds(lateness_s));
         i64::try_from(due_us.max(i128::from(i64::MIN))).ok()
     }
 
     /// Takes a record in; a signal where its open bucket is unusual already, or where its entity's episode is open.
-    pub fn add(
+    fn add(
         &mut self,
         event: &Event<'_>,
         of: &Occurrence<'_>,
         rule: &Judging,
         context: &Context<'_>,
     ) -> Option<Signal> {
-        let bucket = event.placed_us.div_euclid(BUCKET_US);
+        let own = event.placed_us.div_euclid(BUCKET_US);
         let reach = microseconds(context.settings.lateness_s).div_euclid(BUCKET_US).saturating_add(1);
-        let next = *self.next.get_or_insert(bucket.saturating_sub(reach));
-        if bucket < next {
-            self.late = self.late.saturating_add(1);
-            return None;
-        }
-        let key = of.key;
+        let bucket = own.max(*self.next.get_or_insert(own.saturating_sub(reach)));
+        let parts = [(of.of.0, Some(of.of.1))];
+        let made;
+        let key = match of.level {
+            Level::Principal => event.principal_key(),
+            _ => {
+                made = entity_key(&parts);
+                &made
+            }
+        };
         let rank = |key: &str, known: &Known| (context.episodes.is_open(key), known.records, known.last);
-        let make = || Known::new(Entity::new(of.level, of.parts));
-        let known = self.known.entry(key, context.settings.entities_max, rank, make);
-        known.records = known.records.saturating_add(1);
-        known.last = known.last.max(bucket);
+        let make = || Known::new(Entity::new(of.level, &parts));
+        self.known.entry(key, context.settings.entities_max, rank, make).touch(bucket);
         if !of.counts {
             return None;
         }
@@ -167,7 +249,7 @@ impl Counts {
             tallies.insert(key.to_owned(), Tally::default());
         }
         let tally = tallies.get_mut(key)?;
-        tally.add(event);
+        tally.add(event, own < bucket);
         let is_open = context.episodes.is_open(key);
         if !tally.is_due(rule.count_min) {
             return is_open.then(|| self.follow(key, bucket)).flatten();
@@ -175,67 +257,74 @@ impl Counts {
         let Some(verdict) = self.provisional(key, bucket) else {
             return is_open.then(|| self.follow(key, bucket)).flatten();
         };
-        let effect = if is_open { Effect::Follow } else { Effect::Open };
         if !is_open && self.ln_alpha(rule).is_none_or(|ln_alpha| verdict.ln_p > ln_alpha) {
             return None;
         }
-        let tally = self.open.get(&bucket)?.get(key)?.clone();
-        self.signal(key, bucket, &tally, &verdict, effect, rule)
-            .map(|signal| self.within_budget(signal, is_open, rule))
+        let tally = self.open.get_mut(&bucket)?.get_mut(key)?;
+        if !is_open && std::mem::replace(&mut tally.told, true) {
+            return None;
+        }
+        let tally = tally.clone();
+        let telling = if is_open { Telling::Follows } else { Telling::Opens };
+        self.signal(key, bucket, &tally, &verdict, telling, rule)
     }
 
     /// Closes the oldest open bucket: signals in the order of their surprise.
-    pub fn close(&mut self, now_us: i64, rule: &Judging, context: &Context<'_>, signals: &mut Vec<Signal>) {
+    fn close(&mut self, now_us: i64, rule: &Judging, context: &Context<'_>, signals: &mut Vec<Signal>) {
         let Some(bucket) = self.next else { return };
         let bucket = self.after_gap(bucket, now_us);
         self.turn(bucket.div_euclid(BUCKETS_OF_DAY));
         self.next = Some(bucket.saturating_add(1));
         let tallies = self.open.remove(&bucket).unwrap_or_default();
         let ln_alpha = self.ln_alpha(rule);
-        let mut found: Vec<(f64, &String, Effect)> = Vec::new();
-        let verdicts = self.judge(bucket, &tallies);
+        let open = |key: &str| context.episodes.is_open(key);
+        let verdicts = self.judge(bucket, &tallies, &open);
+        let mut found: Vec<(f64, &String, &Tally, &Verdict)> = Vec::new();
         for (key, verdict) in &verdicts {
             let Some(tally) = tallies.get(key) else { continue };
-            let is_open = context.episodes.is_open(key);
-            let opens = tally.count >= rule.count_min && ln_alpha.is_some_and(|alpha| verdict.ln_p <= alpha);
-            if opens || is_open && verdict.ln_p <= LN_EXTENDS {
-                found.push((verdict.ln_p, key, Effect::Open));
+            let is_unusual =
+                tally.count >= rule.count_min && ln_alpha.is_some_and(|alpha| verdict.ln_p <= alpha);
+            let holds = if open(key) { verdict.extends } else { is_unusual && !tally.told };
+            if holds {
+                found.push((verdict.ln_p, key, tally, verdict));
             }
         }
         found.sort_by(|one, other| one.0.total_cmp(&other.0).then_with(|| one.1.cmp(other.1)));
-        for (_, key, effect) in found {
-            let (Some(tally), Some(verdict)) = (tallies.get(key), verdicts.get(key)) else { continue };
-            let is_open = context.episodes.is_open(key);
-            if let Some(signal) = self.signal(key, bucket, tally, verdict, effect, rule) {
-                signals.push(Signal { offending: false, ..self.within_budget(signal, is_open, rule) });
-            }
+        for (_, key, tally, verdict) in found {
+            let telling = if open(key) { Telling::Extends } else { Telling::Opens };
+            signals.extend(self.signal(key, bucket, tally, verdict, telling, rule));
         }
     }
 
-    /// Judges every known entity by its count in `bucket`, and then teaches it. Those with a count, by key.
-    fn judge(&mut self, bucket: i64, tallies: &BTreeMap<String, Tally>) -> BTreeMap<String, Verdict> {
-        let (day, mut verdicts, mut tests) = (self.day, BTreeMap::new(), 0_u64);
-        for (key, known) in self.known.each() {
+    /// Judges every known entity by its count in `bucket`, and then teaches it. Those with a count and a verdict, by key.
+    fn judge(
+        &mut self,
+        bucket: i64,
+        tallies: &BTreeMap<String, Tally>,
+        open: &dyn Fn(&str) -> bool,
+    ) -> BTreeMap<String, Verdict> {
+        let Counts { known, parent, pools, day, .. } = self;
+        let (mut verdicts, mut tests) = (BTreeMap::new(), 0_u64);
+        for (key, known) in known.each() {
             let count = tallies.get(key).map_or(0, |tally| tally.count);
-            let prediction = known.baseline.predict(bucket, &self.parent);
-            let is_judged = prediction.is_settled || self.parent.is_known();
+            let prediction = known.baseline.predict(bucket, parent);
             // Nothing is the least surprising count of all; what exactly it is worth nobody asks.
             let score = if count == 0 { 0.0 } else { -prediction.ln_p(count) };
-            if is_judged {
-                tests = tests.saturating_add(1);
+            if prediction.is_settled || parent.is_known() {
+                tests = tests.saturating_add(u64::from(known.is_recent(*day, TEST_DAYS)));
+                let ln_p = pools.ln_p(known.own.as_ref(), &prediction, score).filter(|_| count > 0);
+                if let Some(ln_p) = ln_p {
+                    let extends =
+                        open(key) && known.baseline.predict_usual(bucket, parent).ln_p(count) <= LN_EXTENDS;
+                    verdicts.insert(key.clone(), Verdict { prediction, ln_p, extends });
+                }
             }
-            if is_judged
-                && count > 0
-                && let Some(ln_p) = self.pools.ln_p(known.own.as_ref(), &prediction, score)
-            {
-                verdicts.insert(key.clone(), Verdict { prediction, ln_p });
-            }
-            known.baseline.learn(bucket, count, &prediction, &self.parent);
+            known.baseline.learn(bucket, count, &prediction, parent);
             if prediction.is_settled {
-                self.pools.observe(day, known.own.as_mut(), &prediction, score);
+                pools.observe(*day, known.own.as_mut(), &prediction, score);
             }
         }
-        let sum = self.tests.entry(day).or_default();
+        let sum = self.tests.entry(*day).or_default();
         *sum = sum.saturating_add(tests);
         verdicts
     }
@@ -243,8 +332,8 @@ impl Counts {
     /// What an open bucket is worth so far. The buckets before it that are open as well are learnt first, in a copy.
     fn provisional(&self, key: &str, bucket: i64) -> Option<Verdict> {
         let known = self.known.get(key)?;
-        let mut baseline = known.baseline.clone();
         let count_in = |bucket: i64| Some(self.open.get(&bucket)?.get(key)?.count);
+        let mut baseline: CountBaseline = known.baseline.clone();
         for before in self.next?..bucket {
             let prediction = baseline.predict(before, &self.parent);
             baseline.learn(before, count_in(before).unwrap_or(0), &prediction, &self.parent);
@@ -254,7 +343,8 @@ impl Counts {
             return None;
         }
         let score = -prediction.ln_p(count_in(bucket)?);
-        self.pools.ln_p(known.own.as_ref(), &prediction, score).map(|ln_p| Verdict { prediction, ln_p })
+        let ln_p = self.pools.ln_p(known.own.as_ref(), &prediction, score)?;
+        Some(Verdict { prediction, ln_p, extends: false })
     }
 
     /// The p at or below which an episode opens; none before a whole day of tests.
@@ -264,7 +354,8 @@ impl Counts {
         let days = u32::try_from(whole.len()).ok().filter(|days| *days > 0)?;
         let mean =
             whole.iter().fold(0, |sum: u64, tests| sum.saturating_add(*tests)) as f64 / f64::from(days);
-        Some(libm::log(rule.budget_milli as f64 / 1_000.0 / mean).min(LN_EXTENDS))
+        let today = self.tests.get(&self.day).copied().unwrap_or(0) as f64;
+        Some(libm::log(rule.budget_milli as f64 / 1_000.0 / mean.max(today)).min(LN_EXTENDS))
     }
 
     fn turn(&mut self, day: i64) {
@@ -275,20 +366,31 @@ impl Counts {
         self.opened = 0;
         self.tests = self.tests.split_off(&day.saturating_sub(TEST_DAYS));
         self.pools.turn(day);
+        self.known.retain(|_, known| {
+            let is_passing = known.records < RECORDS_MIN && !known.is_recent(day, 1);
+            !is_passing && known.is_recent(day, FORGET_DAYS)
+        });
+        let established = self.known.values().filter(|known| known.is_established());
+        self.parent = Parent::of(established.map(|known| &known.baseline), &Parent::unknown());
         let granted = self.known.values().filter(|known| known.own.is_some()).count();
-        self.pools.granted(granted);
-        self.parent = Parent::of(self.known.values().map(|known| &known.baseline), &Parent::unknown());
+        let mut left = OWN_POOLS.saturating_sub(granted);
         for (_, known) in self.known.each() {
-            self.pools.grant(known);
+            if left > 0 && known.own.is_none() && known.is_established() {
+                left -= 1;
+                known.own = Some(Recalibration::new());
+            }
             known.turn(day);
         }
     }
 
-    /// The bucket to be closed: where the clock went on for more than a day and nothing came, the first of its last day.
+    /// The bucket to be closed: where the clock went on for more than a day and nothing came, the last one.
     fn after_gap(&self, bucket: i64, now_us: i64) -> i64 {
-        let last_day = now_us.div_euclid(BUCKET_US).saturating_sub(BUCKETS_OF_DAY);
+        let now = now_us.div_euclid(BUCKET_US);
+        if now.saturating_sub(bucket) <= BUCKETS_OF_DAY {
+            return bucket;
+        }
         let counted = self.open.keys().next().copied().unwrap_or(i64::MAX);
-        bucket.max(last_day.min(counted))
+        bucket.max(now.saturating_sub(1).min(counted))
     }
 
     /// A flood of identities fills a bucket with entities that are forgotten again: these make room.
@@ -297,18 +399,6 @@ impl Counts {
         if tallies.len() >= entities_max.saturating_mul(2) && !tallies.contains_key(key) {
             tallies.retain(|key, _| self.known.get(key).is_some());
         }
-    }
-
-    /// Past the budget of a day an episode still opens, as information.
-    fn within_budget(&mut self, mut signal: Signal, is_open: bool, rule: &Judging) -> Signal {
-        if !is_open {
-            self.opened = self.opened.saturating_add(1);
-            if self.opened.saturating_mul(1_000) > rule.budget_milli.max(1_000) {
-                signal.severity = Severity::Informational;
-                signal.detail.push_str("; over the budget of this day");
-            }
-        }
-        signal
     }
 
     /// One more record of an open episode.
@@ -332,29 +422,38 @@ impl Counts {
     }
 
     fn signal(
-        &self,
+        &mut self,
         key: &str,
         bucket: i64,
         tally: &Tally,
         verdict: &Verdict,
-        effect: Effect,
+        telling: Telling,
         rule: &Judging,
     ) -> Option<Signal> {
         let entity = self.known.get(key)?.entity.clone();
         let Prediction { mean, is_parent, .. } = verdict.prediction;
         let times = tally.count as f64 / mean;
+        let mut over = "";
+        if telling == Telling::Opens {
+            self.opened = self.opened.saturating_add(1);
+            if self.opened.saturating_mul(1_000) > rule.budget_milli.max(1_000) {
+                over = ", and that is used up";
+            }
+        }
+        let late =
+            if tally.late > 0 { format!(" ({} of them dated earlier)", tally.late) } else { String::new() };
         let severity = if times >= SEVERE_TIMES { rule.wording.severe } else { rule.wording.severity };
         Some(Signal {
             entity,
-            effect,
-            offending: effect == Effect::Follow,
+            effect: if telling == Telling::Follows { Effect::Follow } else { Effect::Open },
+            offending: telling == Telling::Follows,
             severity,
             confidence: if is_parent { Confidence::Low } else { Confidence::Medium },
             observed: Some(i64::try_from(tally.count).unwrap_or(i64::MAX)),
             expected: Some(libm::round(mean) as i64),
             seen_us: tally.last_us,
             detail: format!(
-                "{} {} in 5 minutes, about {mean:.2} expected by {}, p = {}; at most {} a day open by chance",
+                "{} {}{late} in 5 minutes, about {mean:.2} expected by {}, p = {}; {} a day may open by chance{over}",
                 tally.count,
                 rule.wording.noun,
                 if is_parent { "its peers" } else { "its own past" },

@@ -65,7 +65,7 @@ pub(crate) struct Signal {
 /// What a signal about a bucket says beside what one about a record does.
 #[derive(Debug, Clone)]
 pub(crate) struct Bucket {
-    /// Names the episode that opens: the same whether the bucket is open or closed when it is told.
+    /// Names the episode that opens: the same whether the bucket is open or closed when it is told. A bucket names one at most.
     pub start_us: i64,
     /// Environment of the bucket's first record.
     pub environment: Option<String>,
@@ -73,8 +73,8 @@ pub(crate) struct Bucket {
     pub baseline: &'static str,
 }
 
-/// One detector with its state. State holds integers and strings in ordered maps, is serialised whole into
-/// the snapshot, and changes only in `observe`.
+/// One detector with its state. State holds numbers and strings in ordered maps, is serialised whole into the snapshot (a
+/// double as its bits), and changes only in `observe` and `close`.
 pub(crate) trait Detector {
     fn rule(&self) -> &'static Rule;
 

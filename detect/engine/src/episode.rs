@@ -206,6 +206,9 @@ impl Episode {
         }
         if !signal.detail.is_empty() {
             self.detail = signal.detail;
+            if signal.bucket.is_some() {
+                (self.observed, self.expected) = (signal.observed, signal.expected);
+            }
         }
         if let Some(event) = event.filter(|_| signal.offending) {
             self.count = self.count.saturating_add(1);

@@ -5,7 +5,7 @@
 //!
 //! Invariants
 //! - **Determinism**: `fold(0..n)` equals `fold(0..k)`, snapshot, restore, `fold(k..n)`, for every k, bit
-//!   for bit, alerts and final snapshot alike. State is integers and strings in ordered maps.
+//!   for bit, alerts and final snapshot alike. State is numbers and strings in ordered maps, doubles as their bits.
 //! - **One clock**: the watermark, the greatest `min(time, ingest_time)` seen. A record dated into the
 //!   future cannot move it, nothing moves it back, and nothing else tells the time.
 //! - **Alert once**: a signal opens an episode per (rule, entity); repeats update it at powers of two of

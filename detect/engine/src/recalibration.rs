@@ -99,7 +99,8 @@ impl Pool {
         }
         let number = all.total();
         let tail_cell = all.first_of_tail((number as f64 * TAIL) as u64);
-        let threshold = Histogram::bottom(tail_cell);
+        // The next value after the bulk: between the two lies nothing, and what lies there would be taken for the tail's scale.
+        let threshold = Histogram::bottom(all.from(tail_cell).next().map_or(tail_cell, |(cell, _)| cell));
         let excesses: Vec<(f64, u64)> =
             all.from(tail_cell).map(|(cell, count)| (Histogram::middle(cell) - threshold, count)).collect();
         let count = excesses.iter().fold(0, |sum: u64, (_, count)| sum.saturating_add(*count));
@@ -118,7 +119,7 @@ impl Pool {
     fn ln_p(&self, score: f64) -> f64 {
         let cell = Histogram::cell(score);
         if cell >= self.tail_cell {
-            return self.ln_mass + self.tail.ln_sf(score - self.threshold);
+            return self.ln_mass + self.tail.ln_sf((score - self.threshold).max(0.0));
         }
         let (above, tied) = self.all.above(cell);
         libm::log((above as f64 + 0.5 * (tied + 1) as f64) / (self.number + 1) as f64).min(0.0)

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::counts::CountRule;
 use crate::detector::Detector;
 use crate::episode::Episodes;
 
@@ -46,9 +47,9 @@ pub(crate) struct Lanes {
     auth_failure_rate_ceiling: Lane<auth_failure_rate_ceiling::State>,
     denial_ratio_ceiling: Lane<denial_ratio_ceiling::State>,
     p95_latency_ceiling: Lane<p95_latency_ceiling::State>,
-    denial_rate: Lane<denial_rate::State>,
-    auth_failure_rate: Lane<auth_failure_rate::State>,
-    call_rate: Lane<call_rate::State>,
+    denial_rate: Lane<CountRule<denial_rate::Counting>>,
+    auth_failure_rate: Lane<CountRule<auth_failure_rate::Counting>>,
+    call_rate: Lane<CountRule<call_rate::Counting>>,
 }
 
 impl<D: Detector> Lane<D> {
@@ -73,9 +74,9 @@ impl Lanes {
             auth_failure_rate_ceiling: Lane::new(auth_failure_rate_ceiling::State::new()),
             denial_ratio_ceiling: Lane::new(denial_ratio_ceiling::State::new()),
             p95_latency_ceiling: Lane::new(p95_latency_ceiling::State::new()),
-            denial_rate: Lane::new(denial_rate::State::new()),
-            auth_failure_rate: Lane::new(auth_failure_rate::State::new()),
-            call_rate: Lane::new(call_rate::State::new()),
+            denial_rate: Lane::new(CountRule::new()),
+            auth_failure_rate: Lane::new(CountRule::new()),
+            call_rate: Lane::new(CountRule::new()),
         }
     }
 

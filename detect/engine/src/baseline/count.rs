@@ -17,6 +17,9 @@ const SLOW_DAYS: f64 = 75.0;
 /// Half-life of the recent level in buckets, and of how many buckets its 1 is worth.
 const RECENT_BUCKETS: f64 = 6.0;
 const RECENT_PRIOR: f64 = 1.0;
+/// What the recent level may make of what is usual: silence of an hour does not make the next call a surprise, and a ramp is not followed
+/// to wherever it goes.
+const RECENT: (f64, f64) = (0.5, 8.0);
 /// How long an hour waits before the slow sums take it in: what a person finds within that time was never learnt.
 const DELAY_HOURS: i64 = 72;
 /// What the fast level may make of the slow one.
@@ -113,7 +116,17 @@ impl CountBaseline {
     /// What is expected of a bucket, counted from 1970.
     pub fn predict(&self, bucket: i64, parent: &Parent) -> Prediction {
         let usual = self.usual(bucket, parent);
-        let mean = (usual * self.recent.rate(1.0, RECENT_PRIOR * usual)).max(LEVEL_LEAST);
+        let recent = self.recent.rate(1.0, RECENT_PRIOR * usual).max(RECENT.0).min(RECENT.1);
+        self.around((usual * recent).max(LEVEL_LEAST), parent)
+    }
+
+    /// What is expected of a bucket whatever the last half hour was like: what ends an episode, which would end itself if it were
+    /// what it is held against.
+    pub fn predict_usual(&self, bucket: i64, parent: &Parent) -> Prediction {
+        self.around(self.usual(bucket, parent), parent)
+    }
+
+    fn around(&self, mean: f64, parent: &Parent) -> Prediction {
         let dispersion = self.dispersion(parent);
         let seen = self.slow.exposure.max(self.fast.exposure);
         let unknown = (1.0 + dispersion) * (1.0 / mean + dispersion) / (seen + parent.weight).max(1.0);

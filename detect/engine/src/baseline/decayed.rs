@@ -2,16 +2,24 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::bits;
-
-/// `sum / exposure` is a rate. Kept as bits in snapshots.
+/// `sum / exposure` is a rate. Kept as two numbers' bits in snapshots, which hold hundreds of these for an entity.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(into = "(u64, u64)", from = "(u64, u64)")]
 pub(super) struct Decayed {
-    #[serde(with = "bits")]
     pub sum: f64,
-    #[serde(with = "bits")]
     pub exposure: f64,
+}
+
+impl From<Decayed> for (u64, u64) {
+    fn from(of: Decayed) -> (u64, u64) {
+        (of.sum.to_bits(), of.exposure.to_bits())
+    }
+}
+
+impl From<(u64, u64)> for Decayed {
+    fn from((sum, exposure): (u64, u64)) -> Decayed {
+        Decayed { sum: f64::from_bits(sum), exposure: f64::from_bits(exposure) }
+    }
 }
 
 impl Decayed {

@@ -4,80 +4,41 @@
 //! authenticate. Source: `kind = 'auth'` that is no revocation. It cannot see: spraying (a failure each over many principals: each of them
 //! is quiet, the ceiling of the tenant is not), guessing below `count_min` in five minutes.
 
-use serde::{Deserialize, Serialize};
-
 use crate::alert::Severity;
-use crate::counts::{Counts, Judging, Occurrence, Wording};
-use crate::detector::{Context, Detector, Rule, Signal};
-use crate::entity::{Level, entity_key};
+use crate::counts::{Counted, Occurrence, Wording};
+use crate::detector::Rule;
+use crate::entity::Level;
 use crate::record::Event;
 use crate::settings::Settings;
 
-const RULE: Rule = Rule {
-    id: "auth_failure_rate",
-    title: "Far more failed authentications than usual",
-    meaning: "Credentials are being guessed, or a rotation left an old one in use",
-    statistic: "failed authentications in five minutes",
-    unit: "count",
-    references: &["AML.T0012", "MCP07"],
-};
-const WORDING: Wording =
-    Wording { noun: "failed authentications", severity: Severity::Medium, severe: Severity::High };
+/// What is counted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counting;
 
-/// See [`Counts`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct State(Counts);
+impl Counted for Counting {
+    const RULE: Rule = Rule {
+        id: "auth_failure_rate",
+        title: "Far more failed authentications than usual",
+        meaning: "Credentials are being guessed, or a rotation left an old one in use",
+        statistic: "failed authentications in five minutes",
+        unit: "count",
+        references: &["AML.T0012", "MCP07"],
+    };
+    const WORDING: Wording =
+        Wording { noun: "failed authentications", severity: Severity::Medium, severe: Severity::High };
+    const SCOPE: &'static str = "kind = 'auth' AND (method IS NULL OR method <> 'revoke') AND (decision = 'deny' OR status IN ('denied', 'error'))";
 
-impl State {
-    pub fn new() -> State {
-        State(Counts::new())
-    }
-}
-
-impl Detector for State {
-    fn rule(&self) -> &'static Rule {
-        &RULE
+    fn limits(settings: &Settings) -> (u64, i64) {
+        (settings.auth_failure_rate.count_min, settings.auth_failure_rate.budget_milli)
     }
 
-    fn window_us(&self, _settings: &Settings) -> Option<i64> {
-        Some(Counts::BUCKET_US)
-    }
-
-    fn scope(&self, _settings: &Settings) -> String {
-        "kind = 'auth' AND (decision = 'deny' OR status IN ('denied', 'error'))".to_owned()
-    }
-
-    fn observe(&mut self, event: &Event<'_>, context: &Context<'_>, signals: &mut Vec<Signal>) {
+    fn occurrence<'a>(event: &Event<'a>) -> Option<Occurrence<'a>> {
         if !event.is_auth_attempt() {
-            return;
+            return None;
         }
         let address = || event.record.source_ip.map(|address| (Level::Source, ("source_ip", address)));
         let principal = event.principal().map(|principal| (Level::Principal, principal));
-        let Some((level, (column, name))) = principal.or_else(address) else { return };
-        let parts = [(column, Some(name))];
-        let key = entity_key(&parts);
-        let of = Occurrence { level, key: &key, parts: &parts, counts: event.is_auth_failure() };
-        signals.extend(self.0.add(event, &of, &judging(context.settings), context));
+        let (level, of) = principal.or_else(address)?;
+        Some(Occurrence { level, of, counts: event.is_auth_failure() })
     }
-
-    fn due_us(&self, settings: &Settings) -> Option<i64> {
-        self.0.due_us(settings.lateness_s)
-    }
-
-    fn close(&mut self, now_us: i64, context: &Context<'_>, signals: &mut Vec<Signal>) {
-        self.0.close(now_us, &judging(context.settings), context, signals);
-    }
-
-    fn restored(&mut self) {
-        self.0.restored();
-    }
-
-    fn evicted(&self) -> u64 {
-        self.0.evicted()
-    }
-}
-
-fn judging(settings: &Settings) -> Judging {
-    let limits = &settings.auth_failure_rate;
-    Judging { wording: WORDING, count_min: limits.count_min, budget_milli: limits.budget_milli }
 }
