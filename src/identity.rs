@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
-use schemas::principal::{Principal, Role};
+use schemas::principal::{Principal, Role, STRANGER};
 use store::Clock;
 
 mod attempts;
@@ -32,8 +32,6 @@ use attempts::Attempts;
 use certificates::Certificates;
 use oidc::{Oidc, Rejected};
 
-/// Who someone is on record whose credential names no one we know.
-const STRANGER: &str = "unknown";
 /// Where refusals are recorded that concern no tenant we know.
 const DEFAULT_TENANT: &str = "default";
 

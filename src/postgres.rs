@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::configuration::Configuration;
 use crate::descriptors::Places;
-use crate::identity::{Caller, Credential};
+use crate::identity::{Caller, Credential, Identity};
 use crate::node::Node;
 use crate::tls::Tls;
 
@@ -43,19 +43,19 @@ pub(crate) async fn serve(
         connections_max: places.of_a_port(limits::POSTGRES_CONNECTIONS_MAX),
         connections_shared: Some(places.all()),
         upgrade: tls.map(upgrade),
-        ..Options::new(authenticate(node), randomness)
+        ..Options::new(authenticate(node.identity), randomness)
     };
     query::postgres::serve(listener, query, options, stopped).await;
 }
 
 /// The password is an API token, or what an OpenID provider signed. Names are labels.
-fn authenticate(node: Node) -> Authenticate {
+fn authenticate(identity: Identity) -> Authenticate {
     Arc::new(move |login: Login| {
-        let node = node.clone();
+        let identity = identity.clone();
         Box::pin(async move {
             let address = login.source_ip.parse().ok();
             let caller = Caller { address, door: "pg", user: None };
-            node.identity.login(Credential::secret(&login.password), caller).await.map_err(|_| Refusal)
+            identity.login(Credential::secret(&login.password), caller).await.map_err(|_| Refusal)
         })
     })
 }
@@ -83,3 +83,6 @@ fn upgrade(tls: Tls) -> Upgrade {
         })
     })
 }
+
+#[cfg(test)]
+mod tests;

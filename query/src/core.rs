@@ -24,6 +24,7 @@ use crate::file::{SnapshotFiles, Verified};
 use crate::gate::GateSettings;
 use crate::guard::Stop;
 use crate::policy::Policy;
+use crate::refusals::Refusals;
 use crate::session::Engine;
 use crate::source::{Journal, Snapshots};
 use crate::table::{Scans, Shared};
@@ -65,6 +66,7 @@ pub struct Query {
 struct Core {
     snapshots: Arc<dyn Snapshots>,
     access: AccessLog,
+    refusals: Arc<Refusals>,
     options: Options,
     engine: Engine,
     verified: Arc<Verified>,
@@ -124,6 +126,7 @@ impl Query {
         Ok(Query {
             shared: Arc::new(Core {
                 snapshots,
+                refusals: Refusals::new(access.clone()),
                 access,
                 engine: Engine::new(&options)?,
                 verified: Arc::new(Verified::default()),
@@ -158,10 +161,10 @@ impl Query {
         .await
     }
 
-    /// Waits until every query is on the access log with how it ended: before a process exits. Those that are
+    /// Waits until every query is on the access log with how it ended, and every refusal: before a process exits. Those that are
     /// not over in [`Options::finish_ms`] are cancelled, and after that no query runs any more.
     pub async fn finished(&self) {
-        let Core { unfinished, closing, options, .. } = self.shared.as_ref();
+        let Core { unfinished, closing, options, refusals, .. } = self.shared.as_ref();
         unfinished.close();
         if timeout(Duration::from_millis(options.finish_ms), unfinished.wait()).await.is_err() {
             closing.cancel();
@@ -170,6 +173,9 @@ impl Query {
             }
         }
         unfinished.reopen();
+        if timeout(Duration::from_millis(options.finish_ms), refusals.finish()).await.is_err() {
+            tracing::warn!("going down: further refusals are not on the access log");
+        }
     }
 
     /// The queries that run now and that `principal` may see: its own, or for an admin all of its tenant.
@@ -182,20 +188,18 @@ impl Query {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Unaudited`].
     pub async fn cancel(&self, principal: &Principal, query_id: &str) -> Result<()> {
-        let (access, own_id) = (self.access(), self.access().new_query_id());
-        let statement = format!("cancel {query_id}");
-        let is_seen = self.running(principal).iter().any(|query| query.query_id == query_id);
-        let missing = Error::NotFound(format!("no query {query_id:?} of yours is running"));
-        let entry = match is_seen {
-            true => Access::outcome(principal, &own_id, "cancel", Status::Ok),
-            false => Access::refusal(principal, &own_id, "cancel", &missing),
-        };
-        access.record(Access { statement: Some(&statement), ..entry }).await?;
-        // It may have ended meanwhile, which is what was wanted.
-        match is_seen {
-            true => drop(self.shared.running.cancel(principal, query_id)),
-            false => return Err(missing),
+        let own_id = self.access().new_query_id();
+        let statement = Some(format!("cancel {query_id}"));
+        if !self.running(principal).iter().any(|query| query.query_id == query_id) {
+            let missing = Error::NotFound(format!("no query {query_id:?} of yours is running"));
+            let refusal = Access::refusal(principal, &own_id, "cancel", &missing);
+            self.shared.refusals.record(Access { statement: statement.as_deref(), ..refusal }).await?;
+            return Err(missing);
         }
+        let entry = Access::outcome(principal, &own_id, "cancel", Status::Ok);
+        self.access().record(Access { statement: statement.as_deref(), ..entry }).await?;
+        // It may have ended meanwhile, which is what was wanted.
+        self.shared.running.cancel(principal, query_id);
         Ok(())
     }
 

@@ -7,6 +7,7 @@
 //! Invariants
 //! - No row leaves before the entry that says who asked is on stable storage; if it cannot be written,
 //!   nothing is answered.
+//! - No refusal is without an entry: the first ones of a principal and minute have their own, further ones are in a sum.
 //! - A principal sees the logs of its own tenant, and payload columns only with a role that reads payloads;
 //!   what it may not see does not exist for it.
 //! - One query reads one snapshot; every answer names it.
@@ -30,6 +31,7 @@ mod options;
 mod source;
 
 mod access;
+mod refusals;
 
 mod statement;
 

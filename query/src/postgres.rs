@@ -10,6 +10,7 @@
 //! - Before the password was checked, nothing is told but that one is needed; why it was not taken is never told.
 //! - A statement of this module's own (SET, BEGIN, FETCH) gives no row of the record but through a cursor's query.
 //! - A cancel request is answered in the same way whether or not it knew a key.
+//! - Who comes without the encryption that is required, or with a wrong key, is on the access log; a flood of them is a few entries.
 //!
 //! It must not know: tokens, certificates and randomness, which are handed in; how tables are read.
 

@@ -5,7 +5,7 @@ mod abuse;
 mod audit;
 mod cancelling;
 mod door;
-mod fixture;
+pub(crate) mod fixture;
 mod formats;
 mod gates;
 mod isolation;

@@ -1,6 +1,7 @@
 //! Who is asking: what a door hands to the rooms behind it once it has checked a credential.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -102,4 +103,15 @@ pub struct Principal {
     pub source_ip: Option<String>,
     /// Through which door: `http`, `pg` or `command`.
     pub door: &'static str,
+}
+
+/// Who somebody is on record who has not shown who it is.
+pub const STRANGER: &str = "unknown";
+
+/// Who is counted as one: an IPv4 address, or the /64 of an IPv6 address, which one customer has whole.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
+        v4 => v4,
+    }
 }

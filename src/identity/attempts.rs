@@ -10,18 +10,11 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use schemas::limits;
-
-/// Who is counted as one: an IPv4 address, or the /64 of an IPv6 address, which one customer has whole.
-pub fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
-        v4 => v4,
-    }
-}
+use schemas::principal::network;
 
 /// Failures of every network and pair.
 #[derive(Debug)]

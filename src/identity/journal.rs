@@ -13,11 +13,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use query::{Access, AccessLog, Decision, Status};
 use schemas::limits;
-use schemas::principal::{Principal, Role};
+use schemas::principal::{Principal, Role, STRANGER, network};
 use store::Clock;
 use tokio::sync::{mpsc, oneshot};
-
-use super::attempts::network;
 
 /// Time after which sums are recorded.
 const WINDOW: Duration = Duration::from_millis(limits::LOGIN_RECORD_WINDOW_MS);
@@ -273,10 +271,10 @@ fn summed(tenant: &str, what: &Summed, sum: &Sum) -> Note {
                 Some(network) => network.to_string(),
                 None => "this machine".to_string(),
             };
-            (kind.clone(), super::STRANGER, place)
+            (kind.clone(), STRANGER, place)
         }
         Summed::Others { is_known, is_let_in } => {
-            let nobody = if *is_known { SEVERAL } else { super::STRANGER };
+            let nobody = if *is_known { SEVERAL } else { STRANGER };
             (others(*is_let_in), nobody, "other places".to_string())
         }
     };

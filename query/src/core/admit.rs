@@ -31,14 +31,14 @@ impl Run {
             Ok(statements) => self.snapshot().map(|snapshot| (statements, snapshot)),
             Err(error) => Err(error),
         };
-        // Whatever the reason: what was asked is on the log.
+        // Whatever the reason: that it was asked is on the log.
         if let Err(error) = &checked {
             let refusal = Access {
                 statement: Some(&self.job.statement),
                 format: self.job.format,
                 ..Access::refusal(&self.principal, query_id, self.job.action, error)
             };
-            self.core.access.record(refusal).await?;
+            self.core.refusals.record(refusal).await?;
         }
         checked
     }

@@ -1,12 +1,13 @@
 //! What an answer would look like, without one: for clients that ask before they ask.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
 use schemas::principal::Principal;
 use tokio::time::timeout_at;
 
-use super::{Job, Query, Run, count};
+use super::{Core, Job, Query, Run, count};
 use crate::access::{Access, Status};
 use crate::session::describe;
 use crate::{Error, Result};
@@ -51,11 +52,23 @@ impl Query {
     /// [`Error::Unaudited`].
     pub(crate) async fn refused(&self, principal: &Principal, statement: &str, error: &Error) -> Result<()> {
         count("sql", error.code());
-        let access = &self.shared.access;
-        let query_id = access.new_query_id();
+        let query_id = self.shared.access.new_query_id();
         let refusal =
             Access { statement: Some(statement), ..Access::refusal(principal, &query_id, "sql", error) };
-        access.record(refusal).await
+        self.shared.refusals.record(refusal).await
+    }
+
+    /// Puts on the access log that somebody at `address` who has not shown who it is was turned away by `door`; nobody waits
+    /// for it.
+    pub(crate) fn turned_away(
+        &self,
+        door: &'static str,
+        address: IpAddr,
+        action: &'static str,
+        error: Error,
+    ) {
+        let Core { refusals, unfinished, .. } = self.shared.as_ref();
+        refusals.note((door, address), action, error, unfinished);
     }
 }
 

@@ -40,16 +40,15 @@ impl Cancels {
         is_free.then(|| Place { cancels: self.clone(), pid, secret })
     }
 
-    /// Ends the query that runs on connection `pid`, if `secret` is its key.
-    pub(super) fn cancel(&self, pid: i32, secret: i32) {
+    /// Ends the query that runs on connection `pid`, if `secret` is its key; whether it is.
+    pub(super) fn cancel(&self, pid: i32, secret: i32) -> bool {
         self.with(|entries| {
-            if let Some(entry) = entries.get(&pid)
-                && entry.secret == secret
-                && let Some(running) = &entry.running
-            {
+            let Some(entry) = entries.get(&pid).filter(|entry| entry.secret == secret) else { return false };
+            if let Some(running) = &entry.running {
                 running.cancel();
             }
-        });
+            true
+        })
     }
 }
 
@@ -95,10 +94,9 @@ mod tests {
         let place = cancels.register(7, 42).unwrap();
         assert!(cancels.register(7, 43).is_none());
         let query = CancellationToken::new();
-        cancels.cancel(7, 42);
+        assert!(cancels.cancel(7, 42), "the key of a connection that asks nothing");
         let running = place.running(&query);
-        cancels.cancel(7, 41);
-        cancels.cancel(8, 42);
+        assert!(!cancels.cancel(7, 41) && !cancels.cancel(8, 42));
         assert!(!query.is_cancelled());
         cancels.cancel(7, 42);
         assert!(query.is_cancelled());

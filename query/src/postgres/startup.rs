@@ -42,10 +42,11 @@ struct Start {
 /// # Errors
 /// When the connection breaks, or does not speak this protocol.
 pub(super) async fn start(wire: Wire, peer: Peer, door: &Arc<Door>) -> io::Result<Option<Session>> {
-    let Some((mut wire, start, is_encrypted)) = first(wire, door).await? else { return Ok(None) };
+    let Some((mut wire, start, is_encrypted)) = first(wire, peer, door).await? else { return Ok(None) };
     if door.options.upgrade.is_some() && !is_encrypted && !peer.ip.is_loopback() {
         let report = Report::new("28000", "encryption_required", "this port takes no password in the clear")
             .with_hint("set sslmode=require");
+        turned_away(door, peer, "login", &report);
         return refuse(wire, &report).await;
     }
     if start.minor > 0 || !start.unknown.is_empty() {
@@ -77,7 +78,7 @@ pub(super) async fn start(wire: Wire, peer: Peer, door: &Arc<Door>) -> io::Resul
 }
 
 /// Encrypts if asked to, until the client says who it is.
-async fn first(mut wire: Wire, door: &Door) -> io::Result<Option<(Wire, Start, bool)>> {
+async fn first(mut wire: Wire, peer: Peer, door: &Door) -> io::Result<Option<(Wire, Start, bool)>> {
     let mut is_encrypted = false;
     for _ in 0..=REQUESTS_MAX {
         let Some(body) = wire.startup().await? else { return Ok(None) };
@@ -94,11 +95,16 @@ async fn first(mut wire: Wire, door: &Door) -> io::Result<Option<(Wire, Start, b
             },
             ENCRYPT_KERBEROS => wire.put_byte(b'N').await?,
             CANCEL => {
-                if let (Ok(pid), Ok(secret)) = (fields.int(), fields.int()) {
-                    door.cancels.cancel(pid, secret);
+                let (pid, secret) = (fields.int(), fields.int());
+                let is_key =
+                    matches!((pid, secret), (Ok(pid), Ok(secret)) if door.cancels.cancel(pid, secret));
+                // Nobody is told whether there was something to cancel: not by the time either that recording takes.
+                let closed = wire.close().await;
+                if !is_key {
+                    let report = Report::new("28000", "wrong_cancel_key", "no connection has this key");
+                    turned_away(door, peer, "cancel", &report);
                 }
-                // Nobody is told whether there was something to cancel.
-                return wire.close().await.map(|()| None);
+                return closed.map(|()| None);
             }
             version if version >> 16 == i32::from(Startup::PG_PROTOCOL_LATEST) => {
                 let start = parameters(fields, (version & 0xffff) as u16)?;
@@ -128,6 +134,12 @@ fn parameters(mut fields: Fields, minor: u16) -> io::Result<Start> {
             start.parameters.insert(name, value);
         }
     }
+}
+
+/// Puts on the access log why somebody was turned away who has shown no password.
+fn turned_away(door: &Door, peer: Peer, action: &'static str, report: &Report) {
+    let error = Error::Refused { code: report.code(), detail: report.text().to_string() };
+    door.query.turned_away("pg", peer.ip, action, error);
 }
 
 async fn refuse<T>(mut wire: Wire, report: &Report) -> io::Result<Option<T>> {
@@ -235,3 +247,6 @@ async fn welcome(wire: &mut Wire, settings: &Settings, place: &Place) -> io::Res
     wire.put(Back::ReadyForQuery(ReadyForQuery::new(TransactionStatus::Idle))).await?;
     wire.flush().await
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,9 +2,10 @@
 
 use std::sync::atomic::Ordering;
 
+use schemas::limits::QUERY_REFUSED_RECORDED_MAX;
 use schemas::principal::Role;
 
-use super::fixture::{World, ask, ask_as, principal};
+use super::fixture::{World, ask, ask_as, counted, principal};
 use crate::{Access, Error, Request, Status};
 
 #[tokio::test]
@@ -146,4 +147,56 @@ async fn whatever_is_refused_before_planning_is_on_the_log() {
     let expected: Vec<_> = refused.iter().map(|(_, code)| ("outcome", "deny", "error", *code)).collect();
     assert_eq!(seen, expected);
     assert_eq!(entries[0]["statement"], "SELEC 1");
+}
+
+/// However often someone asks for what is refused, the disk does not fill, no refusal is forgotten, and all else is on record
+/// as ever.
+#[tokio::test]
+async fn a_flood_of_refusals_is_a_few_entries_and_their_sum() {
+    const ALLOWED: usize = QUERY_REFUSED_RECORDED_MAX as usize + 5;
+    let world = World::with_events(10, 10, 0);
+    let query = world.query();
+    for number in 0..2_000 {
+        let (sql, code) = match number % 4 {
+            3 => (format!("SELEKT {number}"), "syntax"),
+            _ => (format!("DROP TABLE events_{number}"), "statement_not_allowed"),
+        };
+        assert_eq!(ask_as(&query, Role::Auditor, &sql).await.unwrap_err().code(), code);
+    }
+    for _ in 0..ALLOWED {
+        ask_as(&query, Role::Auditor, "SELECT 1").await.unwrap();
+    }
+    ask_as(&query, Role::Responder, "DROP TABLE events").await.unwrap_err();
+    query.finished().await;
+    let entries = world.entries();
+    let of = |role: &str, decision: &str| {
+        let is_so = |entry: &&_| {
+            let entry: &std::collections::BTreeMap<String, String> = entry;
+            entry["role"] == role && entry["decision"] == decision
+        };
+        entries.iter().filter(is_so).collect::<Vec<_>>()
+    };
+    let refused = of("auditor", "deny");
+    assert_eq!(refused.len(), QUERY_REFUSED_RECORDED_MAX as usize + 1, "entries for 2,000 refusals");
+    assert_eq!(refused.iter().map(|entry| counted(entry)).sum::<u64>(), 2_000);
+    let sum = refused.last().unwrap();
+    for (column, expected) in [
+        ("event_id", format!("{}-outcome", sum["query_id"]).as_str()),
+        ("principal", "t-auditor"),
+        ("action", "sql"),
+        ("door", "http"),
+        ("source_ip", "192.0.2.1"),
+        ("status", "error"),
+        ("error_code", "several"),
+    ] {
+        assert_eq!(sum[column], expected, "{column}");
+    }
+    assert!(sum["detail"].starts_with("1980 more refusals between 2026-11-20T00:00:"), "{}", sum["detail"]);
+    assert!(sum["detail"].ends_with(": statement_not_allowed 1485, syntax 495"), "{}", sum["detail"]);
+    assert!(!sum.contains_key("statement"));
+    assert_eq!(of("auditor", "allow").len(), 2 * ALLOWED, "an intent and an outcome each");
+    let other = of("responder", "deny");
+    assert_eq!((other.len(), other[0]["statement"].as_str()), (1, "DROP TABLE events"));
+    query.finished().await;
+    assert_eq!(world.entries().len(), entries.len(), "a sum is recorded once");
 }

@@ -380,6 +380,11 @@ impl World {
     }
 }
 
+/// How many refusals an entry stands for: one, or those that it sums.
+pub fn counted(entry: &BTreeMap<String, String>) -> u64 {
+    entry["detail"].split_once(" more refusals ").map_or(1, |(number, _)| number.parse().unwrap())
+}
+
 /// Somebody of tenant `default`.
 pub fn principal(role: Role) -> Principal {
     Principal {

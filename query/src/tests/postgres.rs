@@ -1,13 +1,15 @@
 //! The PostgreSQL door, byte by byte.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use schemas::limits::{POSTGRES_MESSAGE_BYTES_MAX, SQL_BYTES_MAX};
+use schemas::limits::{LOGIN_RECORDED_EACH_MAX, POSTGRES_MESSAGE_BYTES_MAX, SQL_BYTES_MAX};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use super::fixture::World;
+use super::fixture::{World, counted};
 use crate::Options;
 
 mod client;
@@ -284,6 +286,55 @@ async fn cursors_give_rows_as_they_are_fetched() {
     assert_eq!(client.told("FETCH c").await, ["error 34000", "E"]);
 }
 
+async fn cancel(address: SocketAddr, pid: i32, secret: i32) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let numbers = [16, 80_877_102, pid, secret].map(i32::to_be_bytes);
+    stream.write_all(&numbers.concat()).await.unwrap();
+    let mut rest = Vec::new();
+    timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await.unwrap().unwrap();
+    assert!(rest.is_empty(), "nobody is told");
+}
+
+#[tokio::test]
+async fn wrong_keys_are_on_the_access_log_and_a_flood_of_them_as_a_sum() {
+    let world = World::with_events(1, 1, 0);
+    let query = world.query();
+    let served = served(query.clone(), options()).await;
+    let client = Client::connect(served.address, "auditor").await.unwrap();
+    let (pid, secret) = client.key;
+    cancel(served.address, pid, secret).await;
+    for guess in 1..=300 {
+        cancel(served.address, pid, secret ^ guess).await;
+    }
+    let denied =
+        || world.entries().into_iter().filter(|entry| entry["decision"] == "deny").collect::<Vec<_>>();
+    // The connection is closed before anything is recorded, so that its time tells nothing.
+    let begun = Instant::now();
+    while denied().iter().map(counted).sum::<u64>() < 300 && begun.elapsed() < Duration::from_secs(5) {
+        query.finished().await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let denied = denied();
+    assert_eq!(denied.iter().map(counted).sum::<u64>(), 300);
+    let is_sum = |entry: &&BTreeMap<String, String>| counted(entry) > 1;
+    assert_eq!(denied.iter().filter(|entry| !is_sum(entry)).count(), LOGIN_RECORDED_EACH_MAX as usize);
+    for entry in &denied {
+        for (column, expected) in [
+            ("principal", "unknown"),
+            ("door", "pg"),
+            ("action", "cancel"),
+            ("status", "error"),
+            ("error_code", "wrong_cancel_key"),
+            ("source_ip", "127.0.0.1"),
+        ] {
+            assert_eq!(entry[column], expected, "{column}");
+        }
+        let said = format!("{entry:?}");
+        assert!(!said.contains(&secret.to_string()) && !entry.contains_key("role"), "{said}");
+    }
+    drop(client);
+}
+
 #[tokio::test]
 async fn a_query_ends_at_its_deadline_or_by_its_key_and_no_other() {
     let world = World::with_events(20_000, 20_000, 0);
@@ -291,19 +342,7 @@ async fn a_query_ends_at_its_deadline_or_by_its_key_and_no_other() {
     let mut client = Client::connect(served.address, "auditor").await.unwrap();
     let (pid, secret) = client.key;
     client.send(&message('Q', &text(SLOW))).await;
-    let cancel = async |pid: i32, secret: i32| {
-        let mut stream = TcpStream::connect(served.address).await.unwrap();
-        let body = [
-            &16u32.to_be_bytes()[..],
-            &80_877_102u32.to_be_bytes(),
-            &pid.to_be_bytes(),
-            &secret.to_be_bytes(),
-        ];
-        stream.write_all(&body.concat()).await.unwrap();
-        let mut rest = Vec::new();
-        timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await.unwrap().unwrap();
-        assert!(rest.is_empty(), "nobody is told");
-    };
+    let cancel = async |pid, secret| cancel(served.address, pid, secret).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     for (pid, secret) in [(pid, secret ^ 1), (pid ^ 1, secret), (0, 0)] {
         cancel(pid, secret).await;

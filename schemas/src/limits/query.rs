@@ -84,3 +84,9 @@ pub const QUERY_SPILL_LOOK_BYTES: u64 = 16 << 20;
 pub const QUERY_SPILL_MERGE_BYTES: usize = 10 << 20;
 /// ... or this part of its query's memory, where that is less.
 pub const QUERY_SPILL_MERGE_PARTS: usize = 32;
+/// Refused queries of one principal that are recorded one by one within [`QUERY_REFUSED_WINDOW_MS`].
+pub const QUERY_REFUSED_RECORDED_MAX: u64 = 20;
+/// Principals of one tenant whose refused queries are counted apart within the same time.
+pub const QUERY_REFUSED_PRINCIPALS_MAX: usize = 1_024;
+/// Milliseconds after which further refusals are recorded as sums.
+pub const QUERY_REFUSED_WINDOW_MS: u64 = 60_000;

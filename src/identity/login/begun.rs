@@ -10,10 +10,10 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use schemas::limits;
+use schemas::principal::network;
 
 use super::secret::Digest;
 use crate::identity::Reason;
-use crate::identity::attempts::network;
 
 /// A login that was begun.
 #[derive(Clone, PartialEq, Eq)]
