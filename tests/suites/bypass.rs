@@ -2,6 +2,7 @@
 
 mod large;
 mod log;
+mod patterns;
 
 use std::collections::BTreeSet;
 
