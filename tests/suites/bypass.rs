@@ -3,6 +3,7 @@
 mod large;
 mod log;
 mod patterns;
+mod tenants;
 
 use std::collections::BTreeSet;
 
