@@ -4,6 +4,9 @@ use datafusion::common::DataFusionError;
 
 use crate::memory;
 
+/// How the engine says that a regular expression is none, or compiles to too much.
+const BAD_PATTERN: &str = "Regular expression did not compile";
+
 /// Where in an SQL text, both from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
@@ -182,6 +185,10 @@ impl Error {
             return own;
         }
         let detail = first_line(&at.message());
+        // Over a column, the engine takes a pattern that does not compile for its own fault.
+        if let Some((_, reason)) = detail.split_once(BAD_PATTERN) {
+            return Error::Execution(format!("{BAD_PATTERN}{reason}"));
+        }
         match at {
             DataFusionError::ResourcesExhausted(why) if why == memory::CROWDED => Error::Busy,
             DataFusionError::ResourcesExhausted(why) => {

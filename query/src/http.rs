@@ -126,13 +126,24 @@ async fn post_sql(
 ) -> Result<Response, Problem> {
     let Parameters(FormatParameter { format }) = parameters.map_err(|error| Problem::parameters(&error))?;
     let kind = headers.get(header::CONTENT_TYPE).map_or(Ok("text/plain"), HeaderValue::to_str);
-    let body = to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| {
-        Problem::from(Error::TooLarge { what: "the request body in bytes", limit: BODY_BYTES_MAX as u64 })
-    })?;
+    let Ok(body) = to_bytes(body, BODY_BYTES_MAX).await else { return Err(unread(&query, who).await) };
     let (mut request, named) = request::parse(kind.unwrap_or(""), &body)?;
     let format = choose(named.or(format).as_deref(), &headers)?;
     request.format = Some(format.name());
     sql(&query, who, request, format).await
+}
+
+/// Why a body is no question: it is too long. That it came is on the access log.
+async fn unread(query: &Query, who: Who) -> Problem {
+    let error = Error::TooLarge { what: "the request body in bytes", limit: BODY_BYTES_MAX as u64 };
+    let principal = match principal(who) {
+        Ok(principal) => principal,
+        Err(problem) => return problem,
+    };
+    match query.refused(&principal, "a body that was not read", &error).await {
+        Ok(()) => error.into(),
+        Err(unaudited) => unaudited.into(),
+    }
 }
 
 /// The format that a request names, else the one that it accepts, else JSON.

@@ -1,7 +1,15 @@
+//! What must not be had by any way round, and that each try is on the access log as what it was.
+
+mod large;
+mod log;
+mod patterns;
+mod tenants;
+
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use self::log::Log;
 use super::postgres::{has, psql, said};
 use crate::support::{Answer, Service, event, eventually, request};
 
@@ -21,11 +29,21 @@ fn ask(service: &Service, token: &str, query: &str) -> Answer {
     request(&service.address, "POST", "/api/v1/sql", &headers, body.as_bytes()).unwrap()
 }
 
-/// What must not be answered, with the code that says so. Each is on the access log with what was asked.
-const REFUSED: &[(&str, &str)] = &[
+fn port(service: &Service) -> &str {
+    service.postgres.as_ref().and_then(|address| address.rsplit_once(':')).unwrap().1
+}
+
+/// Whether the service answers.
+fn is_alive(service: &Service, token: &str) -> bool {
+    ask(service, token, "SELECT 1 AS one").text().starts_with("{\"one\":1}")
+}
+
+/// What is not let through, with the code that says so. `#` is where the mark of a case stands; else it follows in a
+/// comment.
+const DENIED: &[(&str, &str)] = &[
     ("COPY events TO '/tmp/stolen.parquet'", "statement_not_allowed"),
     ("COPY (SELECT * FROM events) TO STDOUT", "statement_not_allowed"),
-    ("SET datafusion.execution.batch_size = 1", "statement_not_allowed"),
+    ("SET datafusion.execution.batch_size = '#'", "statement_not_allowed"),
     ("EXPLAIN ANALYZE INSERT INTO events SELECT * FROM events", "forbidden"),
     ("EXPLAIN SELECT * FROM events", "forbidden"),
     ("INSERT INTO events VALUES (1)", "statement_not_allowed"),
@@ -38,19 +56,23 @@ const REFUSED: &[(&str, &str)] = &[
     ("PREPARE p AS INSERT INTO events VALUES (1)", "statement_not_allowed"),
     ("SELECT * INTO mine FROM events", "statement_not_allowed"),
     ("WITH x AS (DELETE FROM events RETURNING *) SELECT * FROM x", "statement_not_allowed"),
-    ("SELECT * FROM '/etc/passwd'", "plan"),
-    ("SELECT * FROM 's3://bucket/file.parquet'", "plan"),
     ("SELECT 1; SELECT 2", "statement_count"),
     ("SELECT * FROM information_schema.tables", "plan"),
     ("SELECT * FROM pg_catalog.pg_class", "plan"),
-    ("SELECT * FROM payloads", "plan"),
     ("SELECT * FROM generate_series(1, 1000000000000)", "function_not_allowed"),
-    ("SELECT unnest(generate_series(1, 1000000000000))", "plan"),
-    ("SELECT repeat('x', 500000000)", "answer_too_large"),
     (
         "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r) SELECT * FROM r",
         "recursion_not_allowed",
     ),
+];
+
+/// What may be asked, and comes to nothing: there is no such table or function for who asks, or it fails.
+const FAILING: &[(&str, &str)] = &[
+    ("SELECT * FROM '/etc/passwd'", "plan"),
+    ("SELECT * FROM 's3://bucket/file.parquet'", "plan"),
+    ("SELECT * FROM payloads", "plan"),
+    ("SELECT unnest(generate_series(1, 1000000000000))", "plan"),
+    ("SELECT repeat('x', 500000000)", "answer_too_large"),
     ("SELECT 1 / 0", "execution"),
     ("SELECT CAST('secret value' AS BIGINT)", "execution"),
     ("SELECT version()", "plan"),
@@ -58,53 +80,58 @@ const REFUSED: &[(&str, &str)] = &[
     ("SELECT arrow_cast('x', 'Binary')", "plan"),
 ];
 
+/// Where PostgreSQL's door has a code of its own, or none as its clients may say it: it lists what they see, and one text
+/// may hold several questions.
+const OTHERWISE_OVER_PG: &[(&str, Option<&str>)] = &[
+    ("SET datafusion.execution.batch_size = '#'", Some("unknown_setting")),
+    ("SELECT 1; SELECT 2", None),
+    ("SELECT * FROM information_schema.tables", None),
+    ("SELECT * FROM pg_catalog.pg_class", None),
+    ("SELECT version()", None),
+];
+
+/// A statement that is only one case's.
+struct Case {
+    mark: String,
+    sql: String,
+    code: &'static str,
+    code_over_pg: Option<&'static str>,
+    decision: &'static str,
+}
+
+fn cases() -> Vec<Case> {
+    let denied = DENIED.iter().map(|(query, code)| (*query, *code, "deny"));
+    let failing = FAILING.iter().map(|(query, code)| (*query, *code, "allow"));
+    let case = |(at, (query, code, decision)): (usize, (&str, &'static str, &'static str))| {
+        let mark = format!("case-{at:02}");
+        let sql = match query.contains('#') {
+            true => query.replace('#', &mark),
+            false => format!("{query} /* {mark} */"),
+        };
+        let otherwise = OTHERWISE_OVER_PG.iter().find(|(other, _)| *other == query);
+        let code_over_pg = otherwise.map_or(Some(code), |(_, code)| *code);
+        Case { mark, sql, code, code_over_pg, decision }
+    };
+    denied.chain(failing).enumerate().map(case).collect()
+}
+
 #[test]
 fn what_is_refused_is_refused_to_everyone_and_on_the_access_log() {
     let home = tempfile::tempdir().unwrap();
-    let service = Service::start(home.path(), &[("TACHO_QUERY_DEADLINE_MS", "2000")]);
+    let service = Service::start(home.path(), &[]);
     assert_eq!(service.post_events(event("e-1").as_bytes()).status, 200);
     let auditor = token(&service, "auditor");
-    for (query, code) in REFUSED {
-        let answer = ask(&service, &auditor, query);
-        assert!((400..500).contains(&answer.status), "{query}: {} {}", answer.status, answer.text());
-        assert_eq!(answer.json()["code"], *code, "{query}: {}", answer.text());
-        assert!(!answer.text().contains("root:"), "{query}");
+    for Case { sql, code, .. } in cases() {
+        let answer = ask(&service, &auditor, &sql);
+        assert!((400..500).contains(&answer.status), "{sql}: {} {}", answer.status, answer.text());
+        assert_eq!(answer.json()["code"], code, "{sql}: {}", answer.text());
+        assert!(!answer.text().contains("root:"), "{sql}");
     }
-    // What takes for ever ends at its deadline; nesting and size are refused before they cost anything.
-    let cross = "SELECT count(*) FROM events a, (SELECT unnest(string_to_array(repeat('x,', 100000), ',')) AS u) b, \
-        (SELECT unnest(string_to_array(repeat('x,', 100000), ',')) AS u) c WHERE b.u <> c.u OR a.log_index < 0";
-    let long = format!("SELECT '{}'", "x".repeat(300_000));
-    let nested = format!("SELECT {}1{}", "(".repeat(10_000), ")".repeat(10_000));
-    for (query, statuses) in [(cross, [400, 504]), (&long, [413, 413]), (&nested, [400, 413])] {
-        let answer = ask(&service, &auditor, query);
-        assert!(statuses.contains(&answer.status), "{} {}", answer.status, answer.text());
-    }
-    let huge = format!("{{\"query\":\"SELECT '{}'\"}}", "x".repeat(10 << 20));
-    let bearer = format!("Bearer {auditor}");
-    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
-    let answer = request(&service.address, "POST", "/api/v1/sql", &headers, huge.as_bytes());
-    assert!(answer.is_err() || answer.unwrap().status == 413);
-
-    let rows = service
-        .sql("SELECT statement, decision, status FROM access WHERE action = 'sql' AND phase = 'outcome'");
-    let recorded: BTreeSet<&str> = rows
-        .iter()
-        .filter(|row| row["decision"] == "deny" || row["status"] == "error")
-        .filter_map(|row| row["statement"].as_str())
-        .collect();
-    // An outcome has the statement only where it was refused; what failed later has it in its intent.
-    let intents = service.sql("SELECT statement FROM access WHERE action = 'sql' AND phase = 'intent'");
-    let intents: BTreeSet<&str> = intents.iter().filter_map(|row| row["statement"].as_str()).collect();
-    for (query, _) in REFUSED {
-        // What looks like a secret is not written down.
-        let shown = query.split(['\'', ';']).next().unwrap();
-        let found = recorded.iter().chain(&intents).any(|statement| statement.starts_with(shown));
-        assert!(found, "not on the access log: {query}");
+    let log = Log::read(&service);
+    for Case { mark, sql, code, decision, .. } in cases() {
+        assert_eq!(log.outcomes("http", &mark), [format!("{decision} error {code}")], "{sql}");
     }
 }
-
-/// What a client of PostgreSQL may say that HTTP refuses: it lists what it sees, and one text may hold several questions.
-const ALLOWED_OVER_PG: &[&str] = &["information_schema", "pg_catalog", "version()", "SELECT 1; SELECT 2"];
 
 #[test]
 fn what_is_refused_over_http_is_refused_over_postgresql() {
@@ -112,25 +139,25 @@ fn what_is_refused_over_http_is_refused_over_postgresql() {
         return;
     }
     let home = tempfile::tempdir().unwrap();
-    let service =
-        Service::start(home.path(), &[("TACHO_QUERY_DEADLINE_MS", "2000"), ("TACHO_PG", "127.0.0.1:0")]);
+    let service = Service::start(home.path(), &[("TACHO_PG", "127.0.0.1:0")]);
     assert_eq!(service.post_events(event("e-1").as_bytes()).status, 200);
     let auditor = token(&service, "auditor");
-    let port = service.postgres.as_ref().and_then(|address| address.rsplit_once(':')).unwrap().1;
-    for (query, _) in REFUSED {
-        let asked = psql(port, &auditor, &["-Atc", query]);
+    for Case { sql, code_over_pg, .. } in cases() {
+        let asked = psql(port(&service), &auditor, &["-Atc", &sql]);
         let said = said(&asked);
-        let is_allowed = ALLOWED_OVER_PG.iter().any(|allowed| query.contains(allowed));
-        assert_eq!(asked.status.success(), is_allowed, "{query}: {said}");
-        assert!(!said.contains("root:"), "{query}");
+        assert_eq!(asked.status.success(), code_over_pg.is_none(), "{sql}: {said}");
+        if let Some(code) = code_over_pg {
+            assert!(said.contains(&format!("code: {code}\n")), "{sql}: {said}");
+        }
+        assert!(!said.contains("root:"), "{sql}");
     }
-    let intents = service
-        .sql("SELECT statement FROM access WHERE action = 'sql' AND door = 'pg' AND statement IS NOT NULL");
-    let intents: BTreeSet<&str> = intents.iter().filter_map(|row| row["statement"].as_str()).collect();
-    for (query, _) in REFUSED {
-        let shown = query.split(['\'', ';', '=']).next().unwrap();
-        let found = intents.iter().any(|statement| statement.starts_with(shown));
-        assert!(found, "not on the access log: {query}");
+    let log = Log::read(&service);
+    for Case { mark, sql, code_over_pg, decision, .. } in cases() {
+        let expected = match code_over_pg {
+            Some(code) => format!("{decision} error {code}"),
+            None => "allow ok -".to_string(),
+        };
+        assert_eq!(log.outcomes("pg", &mark), [expected], "{sql}");
     }
 }
 
@@ -165,14 +192,30 @@ fn roles_and_tenants_stay_within_themselves() {
     ] {
         assert_eq!(send(token, method, path, body), expected, "{method} {path}");
     }
-    // Each of them is on record with who it was; what the query core refuses, it records itself.
-    let actions: BTreeSet<&str> =
-        ["ingest", "token_create", "token_list", "token_revoke", "metrics", "sql", "replay", "gates"].into();
+    // Each of them is on record for what it tried, with the role that it had; what the query core refuses, it records itself.
+    let expected: BTreeSet<String> = [
+        "auditor ingest",
+        "auditor token_create",
+        "auditor token_list",
+        "auditor token_revoke",
+        "auditor metrics",
+        "collector sql",
+        "collector replay",
+        "collector gates",
+        "collector metrics",
+        "operator sql",
+        "operator ingest",
+    ]
+    .map(String::from)
+    .into();
     // Some are written behind the answer.
-    eventually("every refusal is on the access log", || {
-        let rows = service.sql("SELECT DISTINCT action FROM access WHERE decision = 'deny'");
-        let recorded: BTreeSet<&str> = rows.iter().filter_map(|row| row["action"].as_str()).collect();
-        actions.is_subset(&recorded)
+    eventually("every refusal is on the access log, and no other", || {
+        let rows = service.sql(
+            "SELECT role || ' ' || action AS what FROM access WHERE decision = 'deny' AND error_code = 'forbidden'",
+        );
+        let recorded: Vec<String> =
+            rows.iter().map(|row| row["what"].as_str().unwrap().to_string()).collect();
+        recorded.len() == expected.len() && recorded.into_iter().collect::<BTreeSet<_>>() == expected
     });
     // Another tenant's admin: made by who sits at the machine, sees nothing of this one.
     let (data, keys) = (home.path().join("data"), home.path().join("keys"));
@@ -190,8 +233,19 @@ fn roles_and_tenants_stay_within_themselves() {
     ]);
     let made: Value = serde_json::from_slice(&made.stdout).unwrap();
     let acme = made["token"].as_str().unwrap();
-    let count = ask(&service, acme, "SELECT count(*) AS n FROM events");
+    let count = ask(&service, acme, "SELECT count(*) AS n FROM events /* case-of-acme */");
     assert!(count.text().starts_with("{\"n\":0}"), "{}", count.text());
+    // That it asked is in its own log, and not in this tenant's.
+    let id = made["id"].as_str().unwrap();
+    let asked = format!(
+        "SELECT tenant FROM access WHERE principal = '{id}' AND phase = 'intent' AND statement LIKE '%case-of-acme */'"
+    );
+    let own = ask(&service, acme, &asked);
+    assert!(own.text().starts_with("{\"tenant\":\"acme\"}\n{\"$end\":{\"rows\":1"), "{}", own.text());
+    assert_eq!(
+        service.sql(&format!("SELECT * FROM access WHERE principal = '{id}' AND action = 'sql'")).len(),
+        0
+    );
     let tokens = request(
         &service.address,
         "GET",

@@ -2,7 +2,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use crate::support::{Service, run};
+use crate::support::{Service, eventually, run};
 
 /// 300 events of one minute and a bit.
 fn events() -> String {
@@ -100,6 +100,14 @@ fn psql_asks_describes_and_lists() {
     }
     let wrong = psql(&port, "tacho_wrong", &["-c", "SELECT 1"]);
     assert!(said(&wrong).contains("password authentication failed"), "{wrong:?}");
+    let refused = || {
+        service.sql(
+            "SELECT decision, status, error_code FROM access WHERE door = 'pg' AND action = 'login' AND decision = 'deny'",
+        )
+    };
+    let expected =
+        serde_json::json!([{"decision": "deny", "status": "error", "error_code": "malformed_credential"}]);
+    eventually("a wrong password is on the access log", || serde_json::json!(refused()) == expected);
     // What psql asked is on record, under the door's name.
     let doors = service
         .sql("SELECT count(*) AS n FROM access WHERE door = 'pg' AND action = 'sql' AND phase = 'intent'");

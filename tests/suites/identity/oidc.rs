@@ -3,6 +3,8 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
@@ -118,6 +120,60 @@ fn assertions_are_taken_once_the_provider_is_there() {
         assert!(rows.iter().any(|row| row["error_code"] == code), "{code}: {rows:#?}");
     }
     assert!(!format!("{rows:?}").contains("eyJ"), "an assertion is on record");
+    assert_eq!(service.stop(), Some(0));
+}
+
+/// An assertion with this header, these claims and no signature.
+fn unsigned(header: &Value, claims: &Value) -> String {
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    format!("{}.{}.", part(header), part(claims))
+}
+
+/// Each wrong assertion is on the access log for what is wrong with it. Only where the provider's signature holds is it in
+/// the log of the tenant that it names.
+#[test]
+fn what_is_wrong_with_an_assertion_is_on_record() {
+    let home = tempfile::tempdir().unwrap();
+    let provider = TcpListener::bind("127.0.0.1:0").unwrap();
+    let issuer = format!("http://{}", provider.local_addr().unwrap());
+    let config = home.path().join("tacho.toml");
+    let text = format!(
+        "[oidc]\nissuer = \"{issuer}\"\naudience = \"tacho\"\ntenant = \"acme\"\nrole_claim = \"groups\"\n\
+         roles = {{ \"sec-auditors\" = \"auditor\" }}\n"
+    );
+    std::fs::write(&config, text).unwrap();
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let key = EncodingKey::from_ec_pem(pair.serialize_pem().as_bytes()).unwrap();
+    let mut jwk = serde_json::to_value(Jwk::from_encoding_key(&key, Algorithm::ES256).unwrap()).unwrap();
+    jwk["kid"] = json!("1");
+    serve(provider, jwk, Arc::default());
+    let service = start(home.path(), &[("TACHO_CONFIG", config.display().to_string())]);
+    let now_s = jsonwebtoken::get_current_timestamp();
+    let claims = |sub: &str, audience: &str, begin_s: u64| json!({"iss": issuer, "aud": audience, "sub": sub, "exp": now_s + 9000, "nbf": begin_s, "groups": ["sec-auditors"]});
+    let mut header = Header::new(Algorithm::ES256);
+    header.kid = Some("1".to_string());
+    let sign = |claims: &Value| encode(&header, claims, &key).unwrap();
+    let good = sign(&claims("u-0", "tacho", now_s));
+    super::eventually("the provider is found", || ask(&service, &good).0 == 200);
+    let none = json!({"alg": "none", "typ": "JWT", "kid": "1"});
+    for (wrong, assertion) in [
+        ("alg none", unsigned(&none, &claims("u-1", "tacho", now_s))),
+        ("wrong audience", sign(&claims("u-2", "other", now_s))),
+        ("future nbf", sign(&claims("u-3", "tacho", now_s + 3600))),
+    ] {
+        assert_eq!(ask(&service, &assertion).0, 401, "{wrong}");
+    }
+    let denied = "SELECT error_code FROM access WHERE action = 'login' AND decision = 'deny' \
+                  AND error_code <> 'provider_down' ORDER BY log_index";
+    let codes = |rows: &[Value]| rows.iter().map(|row| row["error_code"].clone()).collect::<Vec<_>>();
+    super::eventually("what is not the provider's is on the installation's own log", || {
+        codes(&service.sql(denied)) == ["assertion_malformed", "assertion_audience"]
+    });
+    let early = "SELECT principal, error_code FROM access WHERE action = 'login' AND decision = 'deny'";
+    super::eventually("what comes too early is on the log of its tenant", || {
+        let text = ask_for(&service, &good, early).text();
+        text.contains("{\"principal\":\"o-u-3\",\"error_code\":\"assertion_early\"}")
+    });
     assert_eq!(service.stop(), Some(0));
 }
 
