@@ -169,13 +169,13 @@ impl Default for Settings {
 
 impl Default for FailureRate {
     fn default() -> Self {
-        Self { count_min: 5, budget_milli: 500 }
+        Self { count_min: schemas::limits::ENGINE_FAILURES_MIN, budget_milli: 500 }
     }
 }
 
 impl Default for CallRate {
     fn default() -> Self {
-        Self { count_min: 30, budget_milli: 500 }
+        Self { count_min: schemas::limits::ENGINE_CALLS_MIN, budget_milli: 500 }
     }
 }
 

@@ -27,3 +27,7 @@ pub const NOVELTY_SESSIONS_MAX: usize = 1_024;
 pub const NOVELTY_VALUES_MAX: usize = 24;
 /// Entities whose own values are kept; beyond, those with the fewest observations go.
 pub const NOVELTY_OWNERS_MAX: usize = 4_096;
+/// Default of how many denials or failed authentications in five minutes are told at least, however unusual fewer are.
+pub const ENGINE_FAILURES_MIN: u64 = 5;
+/// The same for calls.
+pub const ENGINE_CALLS_MIN: u64 = 30;
