@@ -2,6 +2,8 @@
 //!
 //! Who asks comes with the request as an extension: whoever serves this router has checked a credential.
 
+use std::error::Error as _;
+
 use axum::body::{Body, to_bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Query as Parameters, State};
@@ -9,6 +11,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get};
 use axum::{Extension, Router};
+use http_body_util::LengthLimitError;
 use schemas::principal::Principal;
 use serde::Deserialize;
 
@@ -126,7 +129,13 @@ async fn post_sql(
 ) -> Result<Response, Problem> {
     let Parameters(FormatParameter { format }) = parameters.map_err(|error| Problem::parameters(&error))?;
     let kind = headers.get(header::CONTENT_TYPE).map_or(Ok("text/plain"), HeaderValue::to_str);
-    let Ok(body) = to_bytes(body, BODY_BYTES_MAX).await else { return Err(unread(&query, who).await) };
+    let body = match to_bytes(body, BODY_BYTES_MAX).await {
+        Ok(body) => body,
+        Err(error) if error.source().is_some_and(|source| source.is::<LengthLimitError>()) => {
+            return Err(unread(&query, who).await);
+        }
+        Err(error) => return Err(Problem::body(format!("the request body broke off: {error}"))),
+    };
     let (mut request, named) = request::parse(kind.unwrap_or(""), &body)?;
     let format = choose(named.or(format).as_deref(), &headers)?;
     request.format = Some(format.name());

@@ -103,7 +103,7 @@ pub(crate) fn sources(known: &Positions) -> Vec<Source> {
         match found.last_mut() {
             Some(last) if last.collector == collector && last.name == source => last.cursors += 1,
             _ => {
-                found.push(Source { collector: collector.to_string(), name: source.to_string(), cursors: 1 })
+                found.push(Source { collector: collector.to_string(), name: source.to_string(), cursors: 1 });
             }
         }
     }

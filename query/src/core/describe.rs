@@ -34,7 +34,7 @@ impl Query {
         let late = stop.deadline_error();
         let run = Run { core, principal: principal.clone(), job, stop };
         // To its end even if nobody waits: a refusal is on the log.
-        let described = tokio::spawn(async move {
+        let described = self.shared.unfinished.spawn(async move {
             let described = run.describe().await;
             drop(place);
             described
