@@ -1,7 +1,7 @@
 //! Who is asking: what a door hands to the rooms behind it once it has checked a credential.
 
+use core::net::{IpAddr, Ipv6Addr};
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};

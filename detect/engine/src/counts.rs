@@ -11,7 +11,7 @@
 //!   a quarter, so that a burst is told while it lasts; its close looks at every one. An episode beyond the budget of its day says so and is
 //!   no less severe, or one burst of a throw-away name would be a cover for all others.
 //! - **Extending**: an open episode lives while the count has `p < 0.05` by what is usual, whatever the last half hour was like.
-//! - **Forgetting**: an entity without a record for 28 days, or with fewer than [`RECORDS_MIN`] and none for a day. Only those with records on
+//! - **Forgetting**: an entity without a record for 28 days, or with fewer than [`FEW_RECORDS`] and none for a day. Only those with records on
 //!   seven days speak for others.
 //!
 //! State: 3 kB an entity (its baseline), 10 kB of it in a snapshot, up to 60 kB more for each of `OWN_POOLS` that have a pool of their own. Beyond
@@ -49,7 +49,7 @@ const TEST_DAYS: i64 = 7;
 /// Days without a record after which an entity is forgotten.
 const FORGET_DAYS: i64 = 28;
 /// Records below which it is forgotten after a day.
-const RECORDS_MIN: u64 = 5;
+const FEW_RECORDS: u64 = 5;
 /// p below which a bucket keeps an episode open: ln 0.05.
 const LN_EXTENDS: f64 = -2.995_732_273_553_991;
 /// How many times what is expected makes an episode severe.
@@ -367,7 +367,7 @@ impl Counts {
         self.tests = self.tests.split_off(&day.saturating_sub(TEST_DAYS));
         self.pools.turn(day);
         self.known.retain(|_, known| {
-            let is_passing = known.records < RECORDS_MIN && !known.is_recent(day, 1);
+            let is_passing = known.records < FEW_RECORDS && !known.is_recent(day, 1);
             !is_passing && known.is_recent(day, FORGET_DAYS)
         });
         let established = self.known.values().filter(|known| known.is_established());
