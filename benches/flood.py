@@ -10,6 +10,7 @@ each flood, and their ratios; how many of the flood's bodies were taken and how 
 
 import collections
 import http.client
+import json
 import os
 import pathlib
 import subprocess
@@ -26,9 +27,9 @@ FLOOD_EVENTS, FLOOD_CONNECTIONS = 4_000, 4
 
 
 def token(program, home, tenant):
-    said = subprocess.run([program, "token", "create", "--role", "collector", "--tenant", tenant, "--data", f"{home}/data"],
-                          capture_output=True, text=True, check=True).stdout
-    return next(word for word in said.split() if word.startswith("tacho_"))
+    said = subprocess.run([program, "token", "create", "--role", "collector", "--tenant", tenant, "--data", f"{home}/data",
+                           "--keys", f"{home}/keys"], capture_output=True, text=True, check=True).stdout
+    return json.loads(said)["token"]
 
 
 def body(first, count):

@@ -138,8 +138,12 @@ def run(service):
         if (service.cpu_s() - used) / (time.monotonic() - begun) < 0.2:
             free = begun - cancelled
     print(f"CPU free after the last cancellation: {free:.2f} s" if free is not None else "CPU not free within 30 s")
-    late = [taken - DEADLINE_MS / 1e3 for status, taken, text in answers if b'"deadline"' in text]
-
+    # A client waits for a place first, for up to a deadline; how long a query then ran is on the access log.
+    waited = [taken - DEADLINE_MS / 1e3 for status, taken, text in answers if b'"deadline"' in text]
+    asked = {"query": "SELECT max(duration_us) AS longest, count(*) AS n FROM access WHERE phase = 'outcome' AND error_code = 'deadline'"}
+    logged = json.loads(service.send("POST", "/api/v1/sql", json.dumps(asked))[1])
+    print(f"deadlines under attack, by the access log: {logged}; clients waited {max(waited, default=0):.2f} s more at most, for a place")
+    late = []
     for query in HOSTILE[:2] + HOSTILE[3:4]:
         begun = time.monotonic()
         status, text = service.send("POST", "/api/v1/sql", json.dumps({"query": query}))
@@ -147,7 +151,8 @@ def run(service):
             late.append(time.monotonic() - begun - DEADLINE_MS / 1e3)
     print(f"answers under attack by status: {sorted((status, sum(1 for a in answers if a[0] == status)) for status in {a[0] for a in answers})}")
     if late:
-        print(f"deadline overshoot: {max(late):.2f} s at most of {len(late)}")
+        print(f"deadline overshoot alone: {max(late):.2f} s at most of {len(late)}")
 
 
-main()
+if __name__ == "__main__":
+    main()
