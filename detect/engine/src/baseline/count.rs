@@ -45,6 +45,8 @@ pub struct Prediction {
     pub is_parent: bool,
     /// Whether the baseline has seen enough for the score to be one that later scores are held against.
     pub is_settled: bool,
+    /// The season's factor of its hour, which costs more than all else.
+    factor: f64,
 }
 
 impl Prediction {
@@ -115,18 +117,20 @@ impl CountBaseline {
 
     /// What is expected of a bucket, counted from 1970.
     pub fn predict(&self, bucket: i64, parent: &Parent) -> Prediction {
-        let usual = self.usual(bucket, parent);
+        let factor = self.factors(parent).at(self.hour(bucket));
+        let usual = self.usual_by(factor, parent);
         let recent = self.recent.rate(1.0, RECENT_PRIOR * usual).max(RECENT.0).min(RECENT.1);
-        self.around((usual * recent).max(LEVEL_LEAST), parent)
+        self.around((usual * recent).max(LEVEL_LEAST), factor, parent)
     }
 
     /// What is expected of a bucket whatever the last half hour was like: what ends an episode, which would end itself if it were
     /// what it is held against.
     pub fn predict_usual(&self, bucket: i64, parent: &Parent) -> Prediction {
-        self.around(self.usual(bucket, parent), parent)
+        let factor = self.factors(parent).at(self.hour(bucket));
+        self.around(self.usual_by(factor, parent), factor, parent)
     }
 
-    fn around(&self, mean: f64, parent: &Parent) -> Prediction {
+    fn around(&self, mean: f64, factor: f64, parent: &Parent) -> Prediction {
         let dispersion = self.dispersion(parent);
         let seen = self.slow.exposure.max(self.fast.exposure);
         let unknown = (1.0 + dispersion) * (1.0 / mean + dispersion) / (seen + parent.weight).max(1.0);
@@ -135,6 +139,7 @@ impl CountBaseline {
             shape: 1.0 / (dispersion + unknown),
             is_parent: seen < parent.weight,
             is_settled: self.is_settled(),
+            factor,
         }
     }
 
@@ -144,8 +149,7 @@ impl CountBaseline {
     }
 
     /// Level times season, whatever the last hour was like.
-    fn usual(&self, bucket: i64, parent: &Parent) -> f64 {
-        let factor = self.factors(parent).at(self.hour(bucket));
+    fn usual_by(&self, factor: f64, parent: &Parent) -> f64 {
         (self.level(parent) * self.ratio(parent) * factor).max(LEVEL_LEAST)
     }
 
@@ -156,7 +160,7 @@ impl CountBaseline {
             return;
         }
         let hour = self.hour(bucket);
-        self.commit(hour, parent);
+        let is_changed = self.commit(hour, parent);
         // What is expected in the first day is a guess, and by a guess nothing is unusual.
         let is_guess = self.fast.exposure + parent.weight < self.buckets_of_day();
         let x = if is_guess { count } else { prediction.winsorised(count) } as f64;
@@ -166,8 +170,11 @@ impl CountBaseline {
             self.recent.keep(kept(steps, RECENT_BUCKETS));
         }
         self.last = Some(bucket);
-        self.recent.add(count as f64, self.usual(bucket, parent));
-        self.fast.add(x, self.factors(parent).at(hour));
+        // Before a day is committed the season leans on the fast level, which has just moved.
+        let is_same = !is_changed && self.days_committed() >= 1.0;
+        let factor = if is_same { prediction.factor } else { self.factors(parent).at(hour) };
+        self.recent.add(count as f64, self.usual_by(factor, parent));
+        self.fast.add(x, factor);
         if self.pending.back().is_none_or(|newest| newest.hour < hour) {
             self.pending.push_back(Hour { hour, counts: Decayed::default(), errors: Decayed::default() });
         }
@@ -178,12 +185,14 @@ impl CountBaseline {
         }
     }
 
-    /// Moves hours that have waited long enough into the slow sums, oldest first.
-    fn commit(&mut self, now: i64, parent: &Parent) {
+    /// Moves hours that have waited long enough into the slow sums, oldest first; whether there were any.
+    fn commit(&mut self, now: i64, parent: &Parent) -> bool {
+        let mut is_changed = false;
         while let Some(oldest) = self.pending.front()
             && oldest.hour < now.saturating_sub(DELAY_HOURS)
         {
-            let Some(oldest) = self.pending.pop_front() else { return };
+            let Some(oldest) = self.pending.pop_front() else { break };
+            is_changed = true;
             let next = self.pending.front().map_or(now, |next| next.hour);
             let (level, factors) = (self.level(parent), self.factors(parent));
             let Decayed { sum, exposure } = oldest.counts;
@@ -195,6 +204,7 @@ impl CountBaseline {
             self.errors.keep(share);
             self.season.keep(share);
         }
+        is_changed
     }
 
     fn hour(&self, bucket: i64) -> i64 {

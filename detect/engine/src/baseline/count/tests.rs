@@ -41,7 +41,8 @@ fn after(days: i64, count: impl FnMut(i64) -> u64) -> CountBaseline {
 }
 
 fn usual(baseline: &CountBaseline, bucket: i64) -> f64 {
-    baseline.usual(bucket, &Parent::unknown())
+    let parent = Parent::unknown();
+    baseline.usual_by(baseline.factors(&parent).at(baseline.hour(bucket)), &parent)
 }
 
 #[test]
@@ -186,7 +187,7 @@ proptest! {
     fn winsorising_stops_at_the_last_count_that_is_not_unusual(
         mean in 1e-3..1e4_f64, shape in 0.05..1e3_f64, count in any::<u32>()
     ) {
-        let prediction = Prediction { mean, shape, is_parent: false, is_settled: true };
+        let prediction = Prediction { mean, shape, is_parent: false, is_settled: true, factor: 1.0 };
         let kept = prediction.winsorised(count.into());
         prop_assert!(kept == u64::from(count) || prediction.ln_p(kept + 1) < LN_UNUSUAL);
         prop_assert!(kept == 0 || prediction.ln_p(kept) >= LN_UNUSUAL);
