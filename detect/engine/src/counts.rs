@@ -312,8 +312,10 @@ impl Counts {
             let score = if count == 0 { 0.0 } else { -prediction.ln_p(count) };
             if prediction.is_settled || parent.is_known() {
                 tests = tests.saturating_add(u64::from(known.is_recent(*day, TEST_DAYS)));
-                let ln_p = pools.ln_p(known.own.as_ref(), &prediction, score).filter(|_| count > 0);
-                if let Some(ln_p) = ln_p {
+                // Most are idle at most closes, and what a score is worth takes a walk over a pool.
+                if count > 0
+                    && let Some(ln_p) = pools.ln_p(known.own.as_ref(), &prediction, score)
+                {
                     let extends =
                         open(key) && known.baseline.predict_usual(bucket, parent).ln_p(count) <= LN_EXTENDS;
                     verdicts.insert(key.clone(), Verdict { prediction, ln_p, extends });
