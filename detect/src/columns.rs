@@ -1,13 +1,13 @@
 //! Rows of an `events` batch as the engine's records, without copying a byte.
 
-use arrow::array::{Array, AsArray, Int64Array, PrimitiveArray, RecordBatch, StringArray};
+use arrow::array::{Array, AsArray, Int64Array, ListArray, PrimitiveArray, RecordBatch, StringArray};
 use arrow::datatypes::{ArrowPrimitiveType, Int64Type, TimestampMicrosecondType};
 use engine::Record;
 
 use crate::error::{Error, Result};
 
 /// The columns that the engine reads; `control` only for whether it is null.
-pub(crate) const EVENT_COLUMNS: [&str; 26] = [
+pub(crate) const EVENT_COLUMNS: [&str; 39] = [
     "log_index",
     "ingest_time",
     "time",
@@ -34,6 +34,19 @@ pub(crate) const EVENT_COLUMNS: [&str; 26] = [
     "request_hash",
     "error_class",
     "latency_us",
+    "source",
+    "source_seq",
+    "auth_method",
+    "country",
+    "user_agent",
+    "capability_type",
+    "tool_hash",
+    "workflow",
+    "approval_wait_ms",
+    "output_action",
+    "response_bytes",
+    "output_tokens",
+    "destinations",
 ];
 
 /// One batch of the `events` stream, its columns found by name and checked for their type.
@@ -65,6 +78,20 @@ pub(crate) struct Events<'a> {
     request_hash: &'a StringArray,
     error_class: &'a StringArray,
     latency_us: &'a Int64Array,
+    source: &'a StringArray,
+    source_seq: &'a Int64Array,
+    auth_method: &'a StringArray,
+    country: &'a StringArray,
+    user_agent: &'a StringArray,
+    capability_type: &'a StringArray,
+    tool_hash: &'a StringArray,
+    workflow: &'a StringArray,
+    approval_wait_ms: &'a Int64Array,
+    output_action: &'a StringArray,
+    response_bytes: &'a Int64Array,
+    output_tokens: &'a Int64Array,
+    destinations: &'a ListArray,
+    destination: &'a StringArray,
 }
 
 impl<'a> Events<'a> {
@@ -72,6 +99,7 @@ impl<'a> Events<'a> {
     /// [`Error::Damaged`] naming the first column that is missing or of another type.
     pub(crate) fn of(log: &str, batch: &'a RecordBatch) -> Result<Events<'a>> {
         let text = |name| text(log, batch, name);
+        let (destinations, destination) = texts(log, batch, "destinations")?;
         Ok(Events {
             log_index: primitive::<Int64Type>(log, batch, "log_index")?,
             ingest_time: primitive(log, batch, "ingest_time")?,
@@ -99,6 +127,20 @@ impl<'a> Events<'a> {
             request_hash: text("request_hash")?,
             error_class: text("error_class")?,
             latency_us: primitive(log, batch, "latency_us")?,
+            source: text("source")?,
+            source_seq: primitive(log, batch, "source_seq")?,
+            auth_method: text("auth_method")?,
+            country: text("country")?,
+            user_agent: text("user_agent")?,
+            capability_type: text("capability_type")?,
+            tool_hash: text("tool_hash")?,
+            workflow: text("workflow")?,
+            approval_wait_ms: primitive(log, batch, "approval_wait_ms")?,
+            output_action: text("output_action")?,
+            response_bytes: primitive(log, batch, "response_bytes")?,
+            output_tokens: primitive(log, batch, "output_tokens")?,
+            destinations,
+            destination,
         })
     }
 
@@ -106,8 +148,14 @@ impl<'a> Events<'a> {
         self.log_index.len()
     }
 
-    /// The record in `row`, which is less than [`Events::rows`].
-    pub(crate) fn record(&self, row: usize) -> Record<'a> {
+    /// The record in `row`, which is less than [`Events::rows`]; `destinations` is room for a list of its texts.
+    pub(crate) fn record<'b>(&self, row: usize, destinations: &'b mut Vec<&'a str>) -> Record<'b> {
+        destinations.clear();
+        if self.destinations.is_valid(row) {
+            let offsets = self.destinations.value_offsets();
+            let items = offsets[row] as usize..offsets[row + 1] as usize;
+            destinations.extend(items.filter_map(|item| value(self.destination, item)));
+        }
         Record {
             index: self.log_index.value(row),
             ingest_time_us: self.ingest_time.value(row),
@@ -132,11 +180,28 @@ impl<'a> Events<'a> {
             request_hash: value(self.request_hash, row),
             status: self.status.value(row),
             error_class: value(self.error_class, row),
-            latency_us: self.latency_us.is_valid(row).then(|| self.latency_us.value(row)),
+            latency_us: number(self.latency_us, row),
             environment: value(self.environment, row),
+            source: self.source.value(row),
+            source_seq: number(self.source_seq, row),
+            auth_method: value(self.auth_method, row),
+            country: value(self.country, row),
+            user_agent: value(self.user_agent, row),
+            capability_type: value(self.capability_type, row),
+            tool_hash: value(self.tool_hash, row),
+            workflow: value(self.workflow, row),
+            approval_wait_ms: number(self.approval_wait_ms, row),
+            output_action: value(self.output_action, row),
+            response_bytes: number(self.response_bytes, row),
+            output_tokens: number(self.output_tokens, row),
+            destinations,
             control: self.control.is_valid(row),
         }
     }
+}
+
+fn number(column: &Int64Array, row: usize) -> Option<i64> {
+    column.is_valid(row).then(|| column.value(row))
 }
 
 fn value(column: &StringArray, row: usize) -> Option<&str> {
@@ -149,6 +214,13 @@ pub(crate) fn text<'a>(log: &str, batch: &'a RecordBatch, name: &str) -> Result<
         .column_by_name(name)
         .and_then(|column| column.as_string_opt::<i32>())
         .ok_or_else(|| wrong(log, batch, name, "a text"))
+}
+
+/// The list column `name` of a batch of `log`, and the texts that its lists are of.
+fn texts<'a>(log: &str, batch: &'a RecordBatch, name: &str) -> Result<(&'a ListArray, &'a StringArray)> {
+    let list = batch.column_by_name(name).and_then(|column| column.as_list_opt::<i32>());
+    list.and_then(|list| Some((list, list.values().as_string_opt::<i32>()?)))
+        .ok_or_else(|| wrong(log, batch, name, "a list of texts"))
 }
 
 /// The integer or time column `name` of a batch of `log`.
@@ -202,6 +274,7 @@ mod tests {
             |row, column| match column {
                 column if column.required || column.id == CONTROL => row,
                 column if column.kind == schemas::ColumnType::Int64 => row.int(column.id, 99),
+                column if column.kind == schemas::ColumnType::ListUtf8 => row.texts(column.id, &["one", "two"]),
                 column => row.text(column.id, column.name),
             },
         );
@@ -214,20 +287,23 @@ mod tests {
         let batch = batch();
         let events = Events::of("a/b/events/w", &batch).unwrap();
         assert_eq!(events.rows(), 3);
-        let bare = events.record(0);
+        let mut none = Vec::new();
+        let bare = events.record(0, &mut none);
         assert_eq!((bare.index, bare.ingest_time_us, bare.time_us), (7, 20, 10));
         assert_eq!((bare.kind, bare.session_id, bare.decision, bare.status), ("call", "s-1", "allow", "ok"));
         assert_eq!((bare.method, bare.latency_us, bare.control), (None, None, false));
-        assert!(events.record(1).control);
+        assert!(bare.destinations.is_empty());
+        assert!(events.record(1, &mut Vec::new()).control);
         // The record's Debug form says `field: Some("field")` for each optional text.
-        let filled = format!("{:?}", events.record(2));
+        let filled = format!("{:?}", events.record(2, &mut Vec::new()));
         for name in EVENT_COLUMNS {
             let column = Stream::Events.column(name).unwrap();
             if !column.required && column.kind == schemas::ColumnType::Utf8 && column.id != CONTROL {
                 assert!(filled.contains(&format!("{name}: Some(\"{name}\")")), "{name} in {filled}");
             }
         }
-        assert_eq!(events.record(2).latency_us, Some(99));
+        assert_eq!(events.record(2, &mut Vec::new()).latency_us, Some(99));
+        assert_eq!(events.record(2, &mut Vec::new()).destinations, ["one", "two"]);
     }
 
     #[test]

@@ -91,14 +91,15 @@ impl Fold {
                 },
             };
             let events = Events::of(entries.log(), &batch)?;
-            let mut last = None;
+            let (mut last, mut destinations) = (None, Vec::new());
             while row < events.rows() && observed < limits.records_max && found.len() < limits.alerts_max {
-                let record = events.record(row);
+                let record = events.record(row, &mut destinations);
                 self.engine.observe(&record, &mut alerts)?;
                 found.extend(alerts.drain(..).map(|alert| Found::new(alert, &record)));
-                (row, observed, last) = (row + 1, observed + 1, Some(record));
+                (row, observed, last) = (row + 1, observed + 1, Some(row));
             }
-            self.mark = last.map(|record| Mark::of(entries.log(), &record)).or(self.mark);
+            let mark = |row| Mark::of(entries.log(), &events.record(row, &mut destinations));
+            self.mark = last.map(mark).or(self.mark);
             let is_rest = row < events.rows();
             self.pending = is_rest.then_some((batch, row));
         }

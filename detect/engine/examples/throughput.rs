@@ -55,15 +55,11 @@ fn call(names: &Names, event: usize) -> Record<'_> {
         action: Some("read"),
         risk: Some("low"),
         decision: "allow",
-        approval_id: None,
-        approval_status: None,
-        approver: None,
-        request_hash: None,
         status: "ok",
-        error_class: None,
         latency_us: Some((number(event, 3) % 800_000) as i64),
         environment: Some("production"),
-        control: false,
+        source: "test/1",
+        ..Record::default()
     }
 }
 
@@ -185,28 +181,15 @@ fn blank() -> Record<'static> {
         ingest_time_us: 0,
         time_us: 0,
         kind: "call",
-        method: None,
-        user_id: None,
-        agent_id: None,
-        client: None,
-        credential_id: None,
-        source_ip: None,
         session_id: "s-1",
-        call_id: None,
         server: Some("github"),
         capability: Some("merge"),
         action: Some("read"),
         risk: Some("low"),
         decision: "allow",
-        approval_id: None,
-        approval_status: None,
-        approver: None,
-        request_hash: None,
         status: "ok",
-        error_class: None,
-        latency_us: None,
-        environment: None,
-        control: false,
+        source: "test/1",
+        ..Record::default()
     }
 }
 

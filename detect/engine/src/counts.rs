@@ -32,8 +32,9 @@ use serde::{Deserialize, Serialize};
 use crate::alert::{Confidence, Severity};
 use crate::baseline::{CountBaseline, Parent, Prediction};
 use crate::bounded::Bounded;
-use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal};
+use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
 use crate::entity::{Entity, Level, entity_key};
+use crate::opening::{LN_ALPHA_MAX, Opening, TEST_DAYS};
 use crate::recalibration::Recalibration;
 use crate::record::Event;
 use crate::settings::{Settings, microseconds};
@@ -44,14 +45,12 @@ use pools::{OWN_POOLS, Pools};
 pub(crate) const BUCKET_S: i64 = 300;
 const BUCKET_US: i64 = BUCKET_S * 1_000_000;
 const BUCKETS_OF_DAY: i64 = 86_400 / BUCKET_S;
-/// Days whose tests the budget is spread over, and within which an entity must have been seen to be one of them.
-const TEST_DAYS: i64 = 7;
 /// Days without a record after which an entity is forgotten.
 const FORGET_DAYS: i64 = 28;
 /// Records below which it is forgotten after a day.
 const FEW_RECORDS: u64 = 5;
-/// p below which a bucket keeps an episode open: ln 0.05.
-const LN_EXTENDS: f64 = -2.995_732_273_553_991;
+/// p below which a bucket keeps an episode open.
+const LN_EXTENDS: f64 = LN_ALPHA_MAX;
 /// How many times what is expected makes an episode severe.
 const SEVERE_TIMES: f64 = 20.0;
 
@@ -162,12 +161,8 @@ struct Counts {
     known: Bounded<Known>,
     parent: Parent,
     pools: Pools,
-    /// The day of the last bucket that closed, in days since 1970.
-    day: i64,
-    /// Entities judged, by day.
-    tests: BTreeMap<i64, u64>,
-    /// Episodes opened on `day`.
-    opened: i64,
+    /// Its day is that of the last bucket that closed; an entity judged is a test.
+    opening: Opening,
 }
 
 /// What a signal does.
@@ -197,16 +192,15 @@ impl Counts {
             known: Bounded::new(),
             parent: Parent::unknown(),
             pools: Pools::new(),
-            day: i64::MIN,
-            tests: BTreeMap::new(),
-            opened: 0,
+            opening: Opening::new(),
         }
     }
 
     /// After a snapshot was read: what follows from the rest.
     fn restored(&mut self) {
-        self.pools.turn(self.day);
-        self.known.each().for_each(|(_, known)| known.turn(self.day));
+        let day = self.opening.day();
+        self.pools.turn(day);
+        self.known.each().for_each(|(_, known)| known.turn(day));
     }
 
     /// When the oldest open bucket closes, on the engine's clock; one that ends after the last moment that has a number never does.
@@ -257,7 +251,7 @@ impl Counts {
         let Some(verdict) = self.provisional(key, bucket) else {
             return is_open.then(|| self.follow(key, bucket)).flatten();
         };
-        if !is_open && self.ln_alpha(rule).is_none_or(|ln_alpha| verdict.ln_p > ln_alpha) {
+        if !is_open && self.opening.ln_alpha(rule.budget_milli).is_none_or(|ln_alpha| verdict.ln_p > ln_alpha) {
             return None;
         }
         let tally = self.open.get_mut(&bucket)?.get_mut(key)?;
@@ -276,7 +270,7 @@ impl Counts {
         self.turn(bucket.div_euclid(BUCKETS_OF_DAY));
         self.next = Some(bucket.saturating_add(1));
         let tallies = self.open.remove(&bucket).unwrap_or_default();
-        let ln_alpha = self.ln_alpha(rule);
+        let ln_alpha = self.opening.ln_alpha(rule.budget_milli);
         let open = |key: &str| context.episodes.is_open(key);
         let verdicts = self.judge(bucket, &tallies, &open);
         let mut found: Vec<(f64, &String, &Tally, &Verdict)> = Vec::new();
@@ -303,7 +297,8 @@ impl Counts {
         tallies: &BTreeMap<String, Tally>,
         open: &dyn Fn(&str) -> bool,
     ) -> BTreeMap<String, Verdict> {
-        let Counts { known, parent, pools, day, .. } = self;
+        let Counts { known, parent, pools, opening, .. } = self;
+        let day = opening.day();
         let (mut verdicts, mut tests) = (BTreeMap::new(), 0_u64);
         for (key, known) in known.each() {
             let count = tallies.get(key).map_or(0, |tally| tally.count);
@@ -311,7 +306,7 @@ impl Counts {
             // Nothing is the least surprising count of all; what exactly it is worth nobody asks.
             let score = if count == 0 { 0.0 } else { -prediction.ln_p(count) };
             if prediction.is_settled || parent.is_known() {
-                tests = tests.saturating_add(u64::from(known.is_recent(*day, TEST_DAYS)));
+                tests = tests.saturating_add(u64::from(known.is_recent(day, TEST_DAYS)));
                 // Most are idle at most closes, and what a score is worth takes a walk over a pool.
                 if count > 0
                     && let Some(ln_p) = pools.ln_p(known.own.as_ref(), &prediction, score)
@@ -323,11 +318,10 @@ impl Counts {
             }
             known.baseline.learn(bucket, count, &prediction, parent);
             if prediction.is_settled {
-                pools.observe(*day, known.own.as_mut(), &prediction, score);
+                pools.observe(day, known.own.as_mut(), &prediction, score);
             }
         }
-        let sum = self.tests.entry(*day).or_default();
-        *sum = sum.saturating_add(tests);
+        opening.tested(tests);
         verdicts
     }
 
@@ -349,24 +343,10 @@ impl Counts {
         Some(Verdict { prediction, ln_p, extends: false })
     }
 
-    /// The p at or below which an episode opens; none before a whole day of tests.
-    fn ln_alpha(&self, rule: &Judging) -> Option<f64> {
-        let whole: Vec<u64> =
-            self.tests.range(..self.day).map(|(_, tests)| *tests).filter(|tests| *tests > 0).collect();
-        let days = u32::try_from(whole.len()).ok().filter(|days| *days > 0)?;
-        let mean =
-            whole.iter().fold(0, |sum: u64, tests| sum.saturating_add(*tests)) as f64 / f64::from(days);
-        let today = self.tests.get(&self.day).copied().unwrap_or(0) as f64;
-        Some(libm::log(rule.budget_milli as f64 / 1_000.0 / mean.max(today)).min(LN_EXTENDS))
-    }
-
     fn turn(&mut self, day: i64) {
-        if day <= self.day {
+        if !self.opening.turn(day) {
             return;
         }
-        self.day = day;
-        self.opened = 0;
-        self.tests = self.tests.split_off(&day.saturating_sub(TEST_DAYS));
         self.pools.turn(day);
         self.known.retain(|_, known| {
             let is_passing = known.records < FEW_RECORDS && !known.is_recent(day, 1);
@@ -436,11 +416,8 @@ impl Counts {
         let Prediction { mean, is_parent, .. } = verdict.prediction;
         let times = tally.count as f64 / mean;
         let mut over = "";
-        if telling == Telling::Opens {
-            self.opened = self.opened.saturating_add(1);
-            if self.opened.saturating_mul(1_000) > rule.budget_milli.max(1_000) {
-                over = ", and that is used up";
-            }
+        if telling == Telling::Opens && self.opening.is_over(rule.budget_milli) {
+            over = ", and that is used up";
         }
         let late =
             if tally.late > 0 { format!(" ({} of them dated earlier)", tally.late) } else { String::new() };
@@ -472,11 +449,4 @@ impl Counts {
             }),
         })
     }
-}
-
-/// A probability that may be too small for a number, with two digits.
-fn probability(ln_p: f64) -> String {
-    let power = libm::floor(ln_p / std::f64::consts::LN_10);
-    let digits = libm::exp(ln_p - power * std::f64::consts::LN_10);
-    format!("{digits:.1}e{power:.0}")
 }

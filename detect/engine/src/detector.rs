@@ -117,3 +117,10 @@ pub(crate) fn share(part: u64, total: u64, ratio_ppm: i64) -> String {
 pub(crate) fn percent(ratio_ppm: i64) -> String {
     format!("{}.{:02} %", ratio_ppm / 10_000, (ratio_ppm % 10_000) / 100)
 }
+
+/// A probability that may be too small for a number, with two digits.
+pub(crate) fn probability(ln_p: f64) -> String {
+    let power = libm::floor(ln_p / std::f64::consts::LN_10);
+    let digits = libm::exp(ln_p - power * std::f64::consts::LN_10);
+    format!("{digits:.1}e{power:.0}")
+}

@@ -31,6 +31,7 @@ mod episode;
 mod error;
 pub mod kernel;
 pub mod novelty;
+mod opening;
 pub mod recalibration;
 mod record;
 mod rules;
@@ -50,4 +51,4 @@ pub use settings::{
 
 /// Version of what the engine computes. It is part of every alert id and of every snapshot; raise it
 /// whenever the same log could give other alerts or the state has another shape.
-pub const MODEL_VERSION: u32 = 2;
+pub const MODEL_VERSION: u32 = 3;

@@ -6,7 +6,10 @@ use crate::entity::entity_key;
 
 /// Borrowed view of one entry of a tenant's `events` log, in log order. `None` = unknown. Enums are the
 /// lower-case words of the event schema; times are microseconds UTC.
-#[derive(Debug, Clone, Copy)]
+///
+/// The default is a record that says nothing: no log holds one, but what makes records may name what it knows and take the rest
+/// from it.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Record<'a> {
     pub index: i64,
     pub ingest_time_us: i64,
@@ -33,6 +36,21 @@ pub struct Record<'a> {
     pub error_class: Option<&'a str>,
     pub latency_us: Option<i64>,
     pub environment: Option<&'a str>,
+    /// What wrote the record: name and version of its mapping.
+    pub source: &'a str,
+    pub source_seq: Option<i64>,
+    pub auth_method: Option<&'a str>,
+    pub country: Option<&'a str>,
+    pub user_agent: Option<&'a str>,
+    pub capability_type: Option<&'a str>,
+    pub tool_hash: Option<&'a str>,
+    pub workflow: Option<&'a str>,
+    pub approval_wait_ms: Option<i64>,
+    pub output_action: Option<&'a str>,
+    pub response_bytes: Option<i64>,
+    pub output_tokens: Option<i64>,
+    /// Items `tool:argument:class:fingerprint`.
+    pub destinations: &'a [&'a str],
     /// An entry of the log's own (seal, cut, marker): it moves the index and the clock, nothing else.
     pub control: bool,
 }

@@ -24,24 +24,16 @@ pub fn call() -> Record<'static> {
         user_id: Some("u-1"),
         agent_id: Some("a-1"),
         client: Some("client/1"),
-        credential_id: None,
-        source_ip: None,
         session_id: "s-1",
-        call_id: None,
         server: Some("github"),
         capability: Some("merge"),
         action: Some("read"),
         risk: Some("low"),
         decision: "allow",
-        approval_id: None,
-        approval_status: None,
-        approver: None,
-        request_hash: None,
         status: "ok",
-        error_class: None,
-        latency_us: None,
         environment: Some("production"),
-        control: false,
+        source: "test/1",
+        ..Record::default()
     }
 }
 
