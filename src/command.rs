@@ -6,6 +6,8 @@ use crate::arguments::{Cli, Command, Config};
 use crate::configuration::Configuration;
 use crate::exit;
 
+pub mod alerts;
+pub mod backtest;
 pub mod config;
 pub mod cursor;
 pub mod demo;
@@ -27,6 +29,8 @@ pub fn run(cli: Cli, configuration: Configuration) -> Result<u8> {
         Command::Config(Config::Show) => config::show(&configuration),
         Command::Config(Config::Check) => config::check(&configuration),
         Command::Mapping(command) => mapping::run(&command, &configuration),
+        Command::Alerts(command) => block_on(alerts::run(command, configuration)),
+        Command::Backtest(command) => block_on(backtest::run(&command, &configuration)),
         Command::Cursor(command) => block_on(cursor::run(&command, &configuration)),
         Command::Keys(command) => keys::run(&command, &configuration),
         Command::Redaction(command) => block_on(redaction::run(command, configuration)),

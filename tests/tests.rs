@@ -8,6 +8,8 @@
 mod support;
 
 mod suites {
+    /// What the detector told, as people meet it.
+    mod alerts;
     /// What a sender may send, and what it is told.
     mod bad_input;
     /// What must not be answered, asked of the real program.

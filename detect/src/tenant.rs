@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use engine::State;
 use schemas::Stream;
+use schemas::control::{ClockRead, Control};
 use store::{Draft, Log, LogSnapshot, Store};
 use tokio::sync::watch;
 
@@ -63,6 +64,7 @@ impl Tenant {
         let mut work = self.open(&files, events.snapshot(), alerts.snapshot()).await?;
         let mut saved = work.fold.next_index();
         let mut state_bytes = 0;
+        let opened_us = self.store.clock().wall_us();
         done(saved);
         while !is_stopping(&self.stop) {
             if work.fold.is_drained() {
@@ -71,6 +73,9 @@ impl Tenant {
                     tokio::select! {
                         _ = events.grown_past(next) => {}
                         _ = self.stop.changed() => {}
+                        () = tokio::time::sleep(self.options.clock_every) => {
+                            self.read_clock(&events, &mut work.fold, opened_us).await?;
+                        }
                     }
                     continue;
                 }
@@ -95,6 +100,22 @@ impl Tenant {
             save(&files, &events, work).await?;
         }
         Ok(())
+    }
+
+    /// Where the log has been silent for as long as it waits for late events, and something in the engine is due since as long, the
+    /// log gets an entry that tells the time: the fold has no other clock. Crash after it: the next start folds it.
+    async fn read_clock(&self, events: &Log, fold: &mut Fold, opened_us: i64) -> Result<()> {
+        let Some(due_us) = fold.engine.awaits_us() else { return Ok(()) };
+        let lateness_us = self.options.settings.lateness_s.saturating_mul(1_000_000);
+        let silent_since_us = fold.received_us.unwrap_or(opened_us);
+        if self.store.clock().wall_us() < due_us.max(silent_since_us).saturating_add(lateness_us) {
+            return Ok(());
+        }
+        match events.append_control(Control::ClockRead(ClockRead { due_us })).await {
+            Err(error) if !is_later(&error) => Err(error.into()),
+            // A store that takes nothing now is asked again.
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// A log of this tenant, opened when the store can.

@@ -119,6 +119,11 @@ impl<C: Counted> Detector for CountRule<C> {
         self.counts.due_us(settings.lateness_s)
     }
 
+    fn awaits_us(&self, settings: &Settings) -> Option<i64> {
+        // A bucket in which nothing came has nothing to tell.
+        close_us(*self.counts.open.keys().next()?, settings.lateness_s)
+    }
+
     fn close(&mut self, now_us: i64, context: &Context<'_>, signals: &mut Vec<Signal>) {
         self.counts.close(now_us, &Self::judging(context.settings), context, signals);
     }
@@ -165,6 +170,13 @@ struct Counts {
     opening: Opening,
 }
 
+/// When a bucket closes, on the engine's clock.
+fn close_us(bucket: i64, lateness_s: i64) -> Option<i64> {
+    let end_us = (i128::from(bucket) + 1) * i128::from(BUCKET_US);
+    let due_us = end_us + i128::from(microseconds(lateness_s));
+    i64::try_from(due_us.max(i128::from(i64::MIN))).ok()
+}
+
 /// What a signal does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Telling {
@@ -205,9 +217,7 @@ impl Counts {
 
     /// When the oldest open bucket closes, on the engine's clock; one that ends after the last moment that has a number never does.
     fn due_us(&self, lateness_s: i64) -> Option<i64> {
-        let end_us = (i128::from(self.next?) + 1) * i128::from(BUCKET_US);
-        let due_us = end_us + i128::from(microseconds(lateness_s));
-        i64::try_from(due_us.max(i128::from(i64::MIN))).ok()
+        close_us(self.next?, lateness_s)
     }
 
     /// Takes a record in; a signal where its open bucket is unusual already, or where its entity's episode is open.
@@ -251,7 +261,8 @@ impl Counts {
         let Some(verdict) = self.provisional(key, bucket) else {
             return is_open.then(|| self.follow(key, bucket)).flatten();
         };
-        if !is_open && self.opening.ln_alpha(rule.budget_milli).is_none_or(|ln_alpha| verdict.ln_p > ln_alpha) {
+        if !is_open && self.opening.ln_alpha(rule.budget_milli).is_none_or(|ln_alpha| verdict.ln_p > ln_alpha)
+        {
             return None;
         }
         let tally = self.open.get_mut(&bucket)?.get_mut(key)?;

@@ -95,6 +95,12 @@ pub(crate) trait Detector {
         None
     }
 
+    /// The engine's clock at which something may be told though no record comes; no earlier than it can be, and none where nothing is
+    /// known that could be told.
+    fn awaits_us(&self, _settings: &Settings) -> Option<i64> {
+        None
+    }
+
     /// Closes that bucket; `now_us` is how far the clock has gone on, `context.watermark_us` when the bucket was due.
     fn close(&mut self, _now_us: i64, _context: &Context<'_>, _signals: &mut Vec<Signal>) {}
 

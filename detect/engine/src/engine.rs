@@ -82,6 +82,11 @@ impl Engine {
             episodes.expire(detector, &mut emission);
         }
         if record.control {
+            if let Some(verdict) = record.verdict {
+                for (detector, episodes) in memory.lanes.each() {
+                    episodes.judge(&verdict, detector, &mut emission);
+                }
+            }
             return Ok(());
         }
         for (detector, episodes) in memory.lanes.each() {
@@ -110,6 +115,16 @@ impl Engine {
             episodes.rebuild_deadlines();
         }
         Ok(Engine { settings, memory, signals: Vec::new() })
+    }
+
+    /// The clock at which something may be told or closed though no record comes; none where nothing is open.
+    pub fn awaits_us(&mut self) -> Option<i64> {
+        let Engine { settings, memory, .. } = self;
+        let lanes = memory.lanes.each();
+        let each = lanes
+            .iter()
+            .flat_map(|(detector, episodes)| [detector.awaits_us(settings), episodes.awaits_us()]);
+        each.flatten().min()
     }
 
     /// The tenant whose log this engine folds.

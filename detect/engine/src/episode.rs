@@ -9,11 +9,15 @@ use crate::alert::{Alert, Confidence, Severity, State};
 use crate::bounded::{Rank, lowest};
 use crate::detector::{Detector, Effect, Signal};
 use crate::entity::{Entity, Part, bounded, printable};
-use crate::record::Event;
+use crate::record::{Event, Verdict};
 use crate::settings::Settings;
 
 /// Log indices kept from the beginning and from the end of an episode, each.
 const EVIDENCE_MAX: usize = schemas::limits::ENGINE_EVIDENCE_MAX;
+
+/// Closed episodes of a rule that a verdict still finds, and entities that are muted under it.
+const CLOSED_MAX: usize = schemas::limits::ENGINE_CLOSED_MAX;
+const MUTES_MAX: usize = schemas::limits::ENGINE_MUTES_MAX;
 
 /// One open episode of one entity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,11 +46,22 @@ struct Episode {
     scheduled_us: i64,
 }
 
+/// A person wants to hear no more of an entity under this rule for a while.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Mute {
+    until_us: i64,
+    by: String,
+}
+
 /// The open episodes of one rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Episodes {
     open: BTreeMap<String, Episode>,
     closed_early: u64,
+    /// Alert ids that were closed lately and their entities' keys, the oldest first: what a verdict may still be about.
+    closed: VecDeque<(String, String)>,
+    /// By the key of the entity.
+    mutes: BTreeMap<String, Mute>,
     /// (`scheduled_us`, key) of every open episode; rebuilt after a restore.
     #[serde(skip)]
     deadlines: BTreeSet<(i64, String)>,
@@ -65,7 +80,13 @@ pub(crate) struct Emission<'a> {
 
 impl Episodes {
     pub fn new() -> Episodes {
-        Episodes { open: BTreeMap::new(), closed_early: 0, deadlines: BTreeSet::new() }
+        Episodes {
+            open: BTreeMap::new(),
+            closed_early: 0,
+            closed: VecDeque::new(),
+            mutes: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+        }
     }
 
     pub fn is_open(&self, key: &str) -> bool {
@@ -78,6 +99,11 @@ impl Episodes {
 
     pub fn closed_early(&self) -> u64 {
         self.closed_early
+    }
+
+    /// When the next episode may close, on the engine's clock.
+    pub fn awaits_us(&self) -> Option<i64> {
+        self.deadlines.first().map(|(scheduled_us, _)| scheduled_us.saturating_add(1))
     }
 
     /// Every open episode has its one deadline, and nothing else has.
@@ -113,11 +139,20 @@ impl Episodes {
     /// about; none at the close of a bucket.
     pub fn apply(
         &mut self,
-        signal: Signal,
+        mut signal: Signal,
         event: Option<&Event<'_>>,
         detector: &dyn Detector,
         emission: &mut Emission<'_>,
     ) {
+        if let Some(mute) =
+            self.mutes.get(&signal.entity.key).filter(|mute| mute.until_us > emission.watermark_us)
+        {
+            // Muted is not unseen: it is on record, as something that nobody is to be woken for.
+            signal.severity = Severity::Informational;
+            if !signal.detail.is_empty() {
+                signal.detail = format!("{} (muted by {})", signal.detail, mute.by);
+            }
+        }
         if let Some(episode) = self.open.get_mut(&signal.entity.key) {
             if episode.extend(signal, event, emission.watermark_us) {
                 episode.sequence = episode.sequence.saturating_add(1);
@@ -129,6 +164,37 @@ impl Episodes {
             emission.emit(&episode, State::Open, None, detector);
             self.deadlines.insert((episode.scheduled_us, episode.entity.key.clone()));
             self.open.insert(episode.entity.key.clone(), episode);
+        }
+    }
+
+    /// Takes what a person says, if it is about an episode of this rule that is open or was closed lately.
+    pub fn judge(&mut self, verdict: &Verdict<'_>, detector: &dyn Detector, emission: &mut Emission<'_>) {
+        let is_open = self.open.iter().find(|(_, episode)| episode.alert_id == verdict.alert_id);
+        let was_closed = || self.closed.iter().rev().find(|(alert_id, _)| alert_id == verdict.alert_id);
+        let (is_open, key) = match is_open {
+            Some((key, _)) => (true, key.clone()),
+            None => match was_closed() {
+                Some((_, key)) => (false, key.clone()),
+                None => return,
+            },
+        };
+        self.mutes.remove(&key);
+        self.mutes.retain(|_, mute| mute.until_us > emission.watermark_us);
+        if verdict.muted_until_us > emission.watermark_us && self.mutes.len() < MUTES_MAX {
+            let by = bounded(verdict.by).into_owned();
+            self.mutes.insert(key.clone(), Mute { until_us: verdict.muted_until_us, by });
+        }
+        if !is_open {
+            return;
+        }
+        let by = bounded(verdict.by);
+        if verdict.is_true {
+            if let Some(episode) = self.open.get_mut(&key) {
+                episode.sequence = episode.sequence.saturating_add(1);
+                emission.emit(episode, State::Updated, Some(&format!("confirmed by {by}")), detector);
+            }
+        } else {
+            self.close(&key, &format!("closed as benign by {by}"), detector, emission);
         }
     }
 
@@ -155,6 +221,10 @@ impl Episodes {
             self.deadlines.remove(&(episode.scheduled_us, key.to_owned()));
             episode.sequence = episode.sequence.saturating_add(1);
             emission.emit(&episode, State::Closed, Some(why), detector);
+            if self.closed.len() >= CLOSED_MAX {
+                self.closed.pop_front();
+            }
+            self.closed.push_back((episode.alert_id, key.to_owned()));
         }
     }
 }
@@ -283,7 +353,7 @@ impl Emission<'_> {
 
 fn explanation(meaning: &str, episode: &Episode, why: Option<&str>) -> String {
     let (level, name) = (episode.entity.level.name(), printable(&episode.entity.name));
-    let ending = why.map(|why| format!(" Episode {why}.")).unwrap_or_default();
+    let ending = why.map(|why| format!(" Episode {}.", printable(why))).unwrap_or_default();
     format!("{level} {name}: {}. {meaning}.{ending}", printable(&episode.detail))
 }
 

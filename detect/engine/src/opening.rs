@@ -103,6 +103,8 @@ mod tests {
         let mut opening = Opening::new();
         opening.turn(0);
         assert_eq!([500, 500].map(|budget| opening.is_over(budget)), [false, true]);
-        assert!(opening.turn(1) && !opening.is_over(2_000) && !opening.is_over(2_000) && opening.is_over(2_000));
+        assert!(
+            opening.turn(1) && !opening.is_over(2_000) && !opening.is_over(2_000) && opening.is_over(2_000)
+        );
     }
 }

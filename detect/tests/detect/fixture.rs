@@ -113,12 +113,39 @@ impl Place {
             chunk_records_max: 7,
             chunk_alerts_max: 3,
             discover_every: Duration::from_millis(2),
+            clock_every: Duration::from_millis(2),
             ..Options::new(self.dir.path().join("states"))
         }
     }
 
     pub fn start(&self) -> Handle {
         Detector::start(self.store.clone(), self.options()).unwrap()
+    }
+
+    /// Lets so many microseconds pass.
+    pub fn wait(&self, microseconds: i64) {
+        self.clock.wait_until(self.clock.wall_us() + microseconds);
+    }
+
+    /// Waits until it is so.
+    pub async fn eventually(&self, is_so: impl Fn() -> bool) {
+        let wait = async {
+            while !is_so() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), wait).await.expect("it becomes so");
+    }
+
+    /// Size of the events log once it has not grown for a while.
+    pub async fn settled(&self, tenant: &str) -> u64 {
+        let (mut size, mut since) = (self.durable(tenant), 0);
+        while since < 50 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let now = self.durable(tenant);
+            (size, since) = (now, if now == size { since + 1 } else { 0 });
+        }
+        size
     }
 
     pub async fn append(&self, tenant: &str, events: &[Value]) {
