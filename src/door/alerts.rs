@@ -69,7 +69,7 @@ pub(super) async fn judge_alert(
     if !principal.role.judges_alerts() {
         return forbidden(&node, &principal, ACTION, "judge alerts");
     }
-    let said = match read_json(request, limits::ALERT_VERDICT_BODY_BYTES_MAX).await {
+    let said: Said = match read_json(request, limits::ALERT_VERDICT_BODY_BYTES_MAX).await {
         Ok(said) => said,
         Err(response) => return response,
     };
