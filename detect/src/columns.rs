@@ -162,7 +162,8 @@ impl<'a> Events<'a> {
         destinations.clear();
         if self.destinations.is_valid(row) {
             let offsets = self.destinations.value_offsets();
-            let items = offsets[row] as usize..offsets[row + 1] as usize;
+            let items = offsets.get(row).zip(offsets.get(row + 1));
+            let items = items.map_or(0..0, |(first, end)| *first as usize..*end as usize);
             destinations.extend(items.filter_map(|item| value(self.destination, item)));
         }
         // What another version of the recorder says of itself is no verdict; that it can be read is for the verifier to say.

@@ -34,7 +34,7 @@ use crate::baseline::{CountBaseline, Parent, Prediction};
 use crate::bounded::Bounded;
 use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
 use crate::entity::{Entity, Level, entity_key};
-use crate::opening::{LN_ALPHA_MAX, Opening, TEST_DAYS};
+use crate::opening::{LN_ALPHA_TOP, Opening, TEST_DAYS};
 use crate::recalibration::Recalibration;
 use crate::record::Event;
 use crate::settings::{Settings, microseconds};
@@ -50,7 +50,7 @@ const FORGET_DAYS: i64 = 28;
 /// Records below which it is forgotten after a day.
 const FEW_RECORDS: u64 = 5;
 /// p below which a bucket keeps an episode open.
-const LN_EXTENDS: f64 = LN_ALPHA_MAX;
+const LN_EXTENDS: f64 = LN_ALPHA_TOP;
 /// How many times what is expected makes an episode severe.
 const SEVERE_TIMES: f64 = 20.0;
 
