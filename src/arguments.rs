@@ -330,7 +330,7 @@ pub enum Alerts {
         /// Only those of this rule
         #[arg(long, value_name = "RULE_ID")]
         rule: Option<String>,
-        /// Only those of the last days, by when something was last seen
+        /// Only those told in the last days; with --open, all that are open
         #[arg(long, default_value_t = 30)]
         days: u32,
         /// How many at most

@@ -86,6 +86,12 @@ pub fn percent_encoded(text: &str) -> String {
     out
 }
 
+/// The text without what a terminal would obey: records are other people's.
+pub fn printable(text: &str) -> String {
+    let escaped = |c: char| if c.is_control() { c.escape_default().collect() } else { vec![c] };
+    text.chars().flat_map(escaped).collect()
+}
+
 /// A code for findings.
 pub fn findings(any: bool) -> u8 {
     if any { exit::FINDINGS } else { exit::CLEAN }

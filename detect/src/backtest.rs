@@ -146,9 +146,15 @@ impl Backtest {
         computed: &[Row],
         each: &mut impl FnMut(Difference),
     ) -> Result<()> {
-        let mut left: BTreeMap<&str, &Row> =
-            recorded.iter().map(|row| (row.event_id.as_str(), row)).collect();
-        let is_whole = left.len() == computed.len()
+        let mut left: BTreeMap<&str, &Row> = BTreeMap::new();
+        for row in recorded {
+            if left.insert(row.event_id.as_str(), row).is_some() {
+                // The same alert a second time, like the first or not, is one too many.
+                self.count(row).recorded += 1;
+                each(Difference::Recorded(row.entry()?));
+            }
+        }
+        let is_whole = recorded.len() == computed.len()
             && computed.iter().all(|row| left.contains_key(row.event_id.as_str()));
         for row in computed {
             let counts = self.count(row);

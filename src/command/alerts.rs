@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum as _;
 use serde_json::{Value, json};
 
-use super::{findings, percent_encoded, print};
+use super::{findings, percent_encoded, print, printable};
 use crate::arguments::{AlertSeverity, AlertVerdict, Alerts};
 use crate::configuration::Configuration;
 use crate::exit;
@@ -58,17 +58,17 @@ fn listing(command: &Alerts) -> String {
     let worse = AlertSeverity::value_variants().iter().skip_while(|one| *one != severity);
     let worse: Vec<String> =
         worse.filter_map(|one| one.to_possible_value()).map(|one| literal(one.get_name())).collect();
-    let mut conditions = vec![
-        "n = 1".to_owned(),
-        format!("severity IN ({})", worse.join(", ")),
-        format!("last_seen >= now() - INTERVAL '{days} days'"),
-    ];
-    conditions.extend(open.then(|| "state <> 'closed'".to_owned()));
+    let mut conditions = vec!["n = 1".to_owned(), format!("severity IN ({})", worse.join(", "))];
+    // By when it was recorded: when something happened says whoever sent it. What is open is never too old.
+    conditions.push(match open {
+        true => "state <> 'closed'".to_owned(),
+        false => format!("ingest_time >= now() - INTERVAL '{days} days'"),
+    });
     conditions.extend(rule.as_ref().map(|rule| format!("rule_id = {}", literal(rule))));
     format!(
-        "SELECT alert_id, state, severity, confidence, rule_id, entity_type, entity, first_seen, last_seen, count, explanation \
+        "SELECT alert_id, state, severity, confidence, rule_id, entity_type, entity, first_seen, last_seen, count, explanation, ingest_time \
          FROM (SELECT *, row_number() OVER (PARTITION BY alert_id ORDER BY sequence DESC) AS n FROM alerts \
-         WHERE control IS NULL) WHERE {} ORDER BY last_seen DESC, alert_id LIMIT {limit}",
+         WHERE control IS NULL) WHERE {} ORDER BY ingest_time DESC, alert_id LIMIT {limit}",
         conditions.join(" AND ")
     )
 }
@@ -90,7 +90,8 @@ async fn show(service: &Service, alert_id: &str) -> Result<u8> {
     if id(first) != id(last) {
         bail!("{alert_id} is the beginning of more than one id: {}, {}", id(first), id(last));
     }
-    let mut out = format!("{} {}\n{}\n\n", id(last), text(last, "title"), text(last, "explanation"));
+    let mut out =
+        format!("{} {}\n{}\n\n", id(last), text(last, "title"), printable(text(last, "explanation")));
     for name in [
         "rule_id",
         "severity",
@@ -130,7 +131,7 @@ async fn show(service: &Service, alert_id: &str) -> Result<u8> {
 
 fn push(out: &mut String, name: &str, value: &str) {
     // Writing to a string cannot fail.
-    let _written = writeln!(out, "{name:<13} {value}");
+    let _written = writeln!(out, "{name:<13} {}", printable(value));
 }
 
 fn table(rows: &[Value]) -> String {
@@ -142,9 +143,9 @@ fn table(rows: &[Value]) -> String {
             text(row, "alert_id"),
             text(row, "severity"),
             text(row, "state"),
-            text(row, "last_seen"),
+            text(row, "ingest_time"),
             text(row, "rule_id"),
-            text(row, "explanation"),
+            printable(text(row, "explanation")),
         );
     }
     let _written = writeln!(out, "{} episodes", rows.len());

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use detect::{Backtest, Counts, Difference, Entry};
 use schemas::Stream;
 
-use super::{findings, print};
+use super::{findings, print, printable};
 use crate::arguments::Backtest as Arguments;
 use crate::configuration::Configuration;
 use crate::node::{Duty, Node};
@@ -72,8 +72,12 @@ fn text(found: &Backtest, shown: &VecDeque<Difference>) -> String {
             Difference::Changed(_, columns) => format!(" in {}", columns.join(", ")),
             Difference::Recorded(_) | Difference::Computed(_) => String::new(),
         };
-        let _written =
-            writeln!(text, "{what}{columns}: entry {position}, {rule_id} {state}, {entity}: {explanation}");
+        let _written = writeln!(
+            text,
+            "{what}{columns}: entry {position}, {rule_id} {state}, {}: {}",
+            printable(entity),
+            printable(explanation)
+        );
     }
     let different = found.rules.values().map(|counts| counts.changed + counts.recorded + counts.computed);
     let different: u64 = different.sum();

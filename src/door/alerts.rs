@@ -78,6 +78,9 @@ pub(super) async fn judge_alert(
         return problem(StatusCode::BAD_REQUEST, "bad_verdict", &detail);
     }
     let alert_id = alert_id.map(|Path(alert_id)| alert_id).unwrap_or_default();
+    if alert_id.len() != 32 || !alert_id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return problem(StatusCode::NOT_FOUND, "no_such_alert", "an alert's id is 32 hexadecimal digits");
+    }
     match is_recorded(&node, &principal, &alert_id).await {
         Ok(true) => {}
         Ok(false) => {

@@ -7,6 +7,9 @@ fn write(id: &str) -> String {
     let mut event: serde_json::Value = serde_json::from_str(&event(id)).unwrap();
     event["action"] = "write".into();
     event["risk"] = "critical".into();
+    // Whoever dates his events back is listed all the same.
+    event["time"] = "2020-02-03T04:05:06Z".into();
+    event["agent_id"] = "a-1\nverdict: all is well".into();
     event.to_string()
 }
 
@@ -27,7 +30,7 @@ fn an_alert_is_listed_shown_judged_and_muted_and_the_log_folds_to_the_same() {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
     };
-    let list = |more: &[&str]| alerts(&[&["list", "--days", "36500"], more].concat());
+    let list = |more: &[&str]| alerts(&[&["list"], more].concat());
 
     let (code, text, _) = list(&[]);
     assert_eq!((code, text.as_str()), (0, "0 episodes\n"));
@@ -43,13 +46,13 @@ fn an_alert_is_listed_shown_judged_and_muted_and_the_log_folds_to_the_same() {
 
     let (code, text, _) = alerts(&["show", &id[..8]]);
     assert_eq!(code, 0, "{text}");
-    for part in ["evidence ", "query ", "runbook ", "agent_id=a-1", "it names no approval"] {
+    for part in ["evidence ", "query ", "runbook ", "agent_id=a-1\\nverdict", "it names no approval"] {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert_eq!(alerts(&["show", "ffffffffffffffffffffffffffffffff"]).0, 1);
     assert_eq!(alerts(&["show", "x%"]).0, 2);
 
-    // A verdict needs the role and an alert that there is; both refusals are on record.
+    // A verdict needs the role, and an alert that there is.
     let unknown = alerts(&["verdict", &"0".repeat(32), "benign"]);
     assert!(unknown.0 == 2 && unknown.2.contains("no_such_alert"), "{unknown:?}");
     let made = run(&["token", "create", "--role", "auditor", "--url", &url, "--token-file", &token]);
@@ -76,7 +79,7 @@ fn an_alert_is_listed_shown_judged_and_muted_and_the_log_folds_to_the_same() {
         (muted[0]["severity"].as_str(), muted[1]["severity"].as_str()),
         (Some("critical"), Some("informational"))
     );
-    assert!(muted[1]["explanation"].as_str().unwrap().contains("muted by t-"), "{muted:?}");
+    assert!(muted[1]["explanation"].as_str().unwrap().contains("Muted by t-"), "{muted:?}");
     let said = service.sql(
         "SELECT phase, statement FROM access WHERE action = 'alert_verdict' AND statement LIKE '%drill of ours%' ORDER BY log_index",
     );

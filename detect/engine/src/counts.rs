@@ -128,6 +128,11 @@ impl<C: Counted> Detector for CountRule<C> {
         self.counts.close(now_us, &Self::judging(context.settings), context, signals);
     }
 
+    fn called_benign(&mut self, key: &str) {
+        let of_entity = self.counts.open.values_mut().filter_map(|tallies| tallies.get_mut(key));
+        of_entity.for_each(Tally::called_benign);
+    }
+
     fn restored(&mut self) {
         self.counts.restored();
     }
@@ -455,6 +460,7 @@ impl Counts {
             opening_us: tally.first_us,
             bucket: Some(Bucket {
                 start_us: bucket.saturating_mul(BUCKET_US),
+                closed: tally.closed,
                 environment: tally.environment.clone(),
                 baseline: if is_parent { "peer" } else { "entity" },
             }),

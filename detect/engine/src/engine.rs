@@ -58,12 +58,13 @@ impl Engine {
         }
         memory.next_index = record.index.saturating_add(1);
         let event = Event::new(record, microseconds(settings.skew_max_s));
-        memory.clock.advance(event.placed_us);
+        memory.clock.advance(event.placed_us, record.ingest_time_us);
         let watermark_us = memory.clock.watermark_us();
         let mut emission = Emission {
             settings,
             tenant: &memory.tenant,
             watermark_us,
+            received_us: memory.clock.received_us(),
             position: record.index,
             ordinal: 0,
             out,
@@ -84,7 +85,9 @@ impl Engine {
         if record.control {
             if let Some(verdict) = record.verdict {
                 for (detector, episodes) in memory.lanes.each() {
-                    episodes.judge(&verdict, detector, &mut emission);
+                    if let Some(key) = episodes.judge(&verdict, detector, &mut emission) {
+                        detector.called_benign(&key);
+                    }
                 }
             }
             return Ok(());

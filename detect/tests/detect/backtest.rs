@@ -66,3 +66,20 @@ async fn a_log_without_alerts_is_held_against_what_should_be_there() {
     assert_eq!(found.rules.values().map(|counts| counts.computed).sum::<u64>(), expected.len() as u64);
     place.store.close().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_that_is_there_twice_is_one_too_many() {
+    let place = Place::new(&["acme"]).await;
+    place.append("acme", &busy(120)).await;
+    let handle = place.start();
+    place.judged(&handle, "acme").await;
+    handle.shutdown().await;
+    assert!(compared(&place, Settings::default()).0.is_same());
+    let last = place.alert_rows("acme");
+    let last = last.slice(last.num_rows() - 1, 1);
+    place.append_alerts_again("acme", &last).await;
+    let (found, differences) = compared(&place, Settings::default());
+    assert!(!found.is_same());
+    assert!(matches!(&differences[..], [Difference::Recorded(_)]), "{differences:?}");
+    place.store.close().await.unwrap();
+}

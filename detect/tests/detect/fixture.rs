@@ -189,6 +189,15 @@ impl Place {
 
     /// Appends `rows`, which may be of another place, to the alerts log.
     pub async fn append_alerts(&self, tenant: &str, rows: &RecordBatch) {
+        self.append_alerts_as(tenant, rows, true).await;
+    }
+
+    /// Appends `rows` though they are there already.
+    pub async fn append_alerts_again(&self, tenant: &str, rows: &RecordBatch) {
+        self.append_alerts_as(tenant, rows, false).await;
+    }
+
+    async fn append_alerts_as(&self, tenant: &str, rows: &RecordBatch, is_idempotent: bool) {
         let evidence_log = self.store.snapshot(tenant, Stream::Events).unwrap().origin.to_string();
         let at = rows.schema().index_of("evidence_log").unwrap();
         let mut columns = rows.columns().to_vec();
@@ -198,7 +207,7 @@ impl Place {
             entries: RecordBatch::try_new(rows.schema(), columns).unwrap(),
             payloads: RecordBatch::try_new_with_options(Schema::empty().into(), Vec::new(), &options)
                 .unwrap(),
-            idempotent: vec![true; rows.num_rows()],
+            idempotent: vec![is_idempotent; rows.num_rows()],
             scope: "detect/engine".to_owned(),
         };
         self.store.log(tenant, Stream::Alerts).await.unwrap().append(draft).await.unwrap();

@@ -71,7 +71,7 @@ async fn a_verdict_in_the_log_closes_and_mutes_and_is_folded_again() {
     place.judged(&handle, "acme").await;
     assert_eq!(states(&place), [State::Open, State::Closed, State::Open]);
     let last = place.recorded("acme").pop().unwrap();
-    assert!(last.explanation.contains("muted by t-7"), "{}", last.explanation);
+    assert!(last.explanation.contains("Muted by t-7."), "{}", last.explanation);
     handle.shutdown().await;
     assert!(is_same(&place));
     place.store.close().await.unwrap();

@@ -7,6 +7,7 @@
 //! a virtual machine): while messages pass, the observer looks for them every few milliseconds by itself. It is woken where a quarter of
 //! the bound is full, and by the first message after a second without one.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::sync::{Arc, OnceLock};
@@ -129,6 +130,8 @@ impl Queue {
 pub struct Watched {
     pieces: Receiver<Seen>,
     queue: Arc<Queue>,
+    /// Naps that are left before it sleeps until it is woken.
+    naps: Cell<u32>,
 }
 
 /// Two watches, for what the client and what the server sends, and the observer's end of both.
@@ -142,7 +145,11 @@ pub fn watch(bytes_max: usize, pieces_max: usize) -> (Watch, Watch, Watched) {
         bytes_max,
         gap: Gap::default(),
     };
-    (side(Side::Client), side(Side::Server), Watched { pieces, queue: Arc::clone(&queue) })
+    (
+        side(Side::Client),
+        side(Side::Server),
+        Watched { pieces, queue: Arc::clone(&queue), naps: Cell::new(NAPS) },
+    )
 }
 
 impl Watch {
@@ -214,13 +221,14 @@ impl Watched {
     pub fn next_within(&self, patience: Duration) -> Result<Seen, RecvTimeoutError> {
         self.queue.observer.get_or_init(std::thread::current);
         let mut left = patience;
-        for _ in 0..NAPS {
+        while self.naps.get() > 0 {
             if let Some(decided) = self.next_if_decided() {
                 return decided;
             }
             if left.is_zero() {
                 return Err(RecvTimeoutError::Timeout);
             }
+            self.naps.set(self.naps.get() - 1);
             std::thread::park_timeout(NAP.min(left));
             left = left.saturating_sub(NAP);
         }
@@ -247,6 +255,7 @@ impl Watched {
     }
 
     fn took(&self, seen: &Seen) {
+        self.naps.set(NAPS);
         if let Piece::Bytes(bytes) = &seen.piece {
             self.queue.bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
         }

@@ -47,7 +47,7 @@ fn a_mute_takes_the_severity_and_never_the_alert_and_ends_in_time() {
     log.add(write());
     let muted = log.alerts.last().unwrap();
     assert_eq!((muted.state, muted.severity), (State::Open, Severity::Informational));
-    assert!(muted.explanation.contains("(muted by t-7)"), "{}", muted.explanation);
+    assert!(muted.explanation.ends_with("Muted by t-7."), "{}", muted.explanation);
     // Another entity of the rule is not muted.
     log.add(Record { agent_id: Some("a-2"), ..write() });
     assert_eq!(log.alerts.last().unwrap().severity, Severity::Critical);
@@ -159,4 +159,32 @@ fn a_fold_goes_on_from_any_snapshot_with_verdicts_in_the_log() {
         alerts.extend(fold(&mut restored, cut, RECORDS, &mut judged, false));
         assert_eq!(alerts, whole, "cut at {cut}");
     }
+}
+
+#[test]
+fn a_source_that_dates_back_cannot_make_a_mute_last() {
+    let (mut log, alert_id) = opened();
+    let muted_us = log.now_us;
+    log.add(says(&alert_id, false, muted_us + 60 * MINUTE_US));
+    // Nobody else sends anything, and this one never lets the event clock move.
+    for _ in 0..20 {
+        log.wait(9 * MINUTE_US);
+        log.add_at(write(), muted_us);
+    }
+    let severities: Vec<Severity> = log.of(RULE).skip(2).map(|alert| alert.severity).collect();
+    assert_eq!(severities.first(), Some(&Severity::Informational), "{severities:?}");
+    assert_eq!(severities.last(), Some(&Severity::Critical), "{severities:?}");
+}
+
+#[test]
+fn an_open_episode_is_quiet_for_as_long_as_it_is_muted() {
+    let (mut log, alert_id) = opened();
+    log.add(says(&alert_id, true, log.now_us + 30 * MINUTE_US));
+    log.wait(MINUTE_US);
+    log.add(write());
+    let updated = log.alerts.last().unwrap();
+    assert_eq!((updated.state, updated.severity), (State::Updated, Severity::Informational));
+    log.wait(30 * MINUTE_US);
+    (0..2).for_each(|_| log.add(write()));
+    assert_eq!(log.alerts.last().unwrap().severity, Severity::Critical);
 }
