@@ -6,6 +6,7 @@ use crate::calendar::{DAY, HOUR, ONBOARDING, Zone, start};
 use crate::catalog::{ROLES, SERVERS, ToolKind};
 use crate::random::{Purpose, Random, pareto_mean};
 use crate::rate::calls_an_hour;
+use crate::session::denials_of_call;
 
 /// A name that many events share.
 pub type Name = Arc<str>;
@@ -114,6 +115,12 @@ impl Principal {
     pub fn calls(&self, from_day: i64, to_day: i64) -> f64 {
         let quarters = (to_day - from_day) * 96;
         (0..quarters).map(|quarter| calls_an_hour(self, start(from_day) + quarter * HOUR / 4) / 4.0).sum()
+    }
+
+    /// Calls and denied calls an hour on average, at a moment.
+    pub fn rates(&self, time_us: i64) -> (f64, f64) {
+        let calls = calls_an_hour(self, time_us);
+        (calls, calls * denials_of_call(self))
     }
 
     pub(crate) fn is_machine(&self) -> bool {
