@@ -246,7 +246,7 @@ fn principal(seed: u64, at: usize, of: usize, days: i64) -> Principal {
     let begins = random.between(7.5, 9.75);
     let (sessions, branching, reply_s, turn_least) = match class {
         Class::Service => {
-            (random.lognormal(55.0, 0.7), random.between(0.5, 0.75), random.between(60.0, 400.0), 1)
+            (random.lognormal(35.0, 0.7), random.between(0.5, 0.75), random.between(60.0, 400.0), 1)
         }
         Class::Timetable => {
             (1.0, random.between(0.1, 0.4), random.between(20.0, 90.0), 4 + random.below(12) as u64)

@@ -68,7 +68,7 @@ impl Quiet {
             let about: Vec<i64> = outcome
                 .episodes
                 .iter()
-                .filter(|episode| episode.is_false() && episode.day() >= BURN_IN)
+                .filter(|episode| episode.is_false() && !episode.is_exact() && episode.day() >= BURN_IN)
                 .filter(|episode| {
                     episode
                         .principal
@@ -101,7 +101,7 @@ impl Quiet {
     pub fn report(&self, text: &mut String) -> Result<Vec<Gate>, std::fmt::Error> {
         writeln!(
             text,
-            "\nEpisodes when something happens to everybody:\n\n| what | median seed | worst seed | in as long a time otherwise |\n|---|---|---|---|"
+            "\nEpisodes when something happens to everybody, without exact rules and ceilings:\n\n| what | median seed | worst seed | in as long a time otherwise |\n|---|---|---|---|"
         )?;
         let mut gates = Vec::new();
         for (name, (found, usual)) in &self.incidents {
