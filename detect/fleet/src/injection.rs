@@ -16,6 +16,8 @@ pub enum Kind {
     CallRate,
     /// More denied calls than usual, evenly spread.
     Denials,
+    /// So many denied calls of one principal within a quarter of an hour: it tries what it may not.
+    Probing,
     /// Failed logins of one principal within ten minutes.
     AuthGuessing,
     /// Failed logins of as many principals from one address within half an hour.
@@ -84,9 +86,10 @@ type Line = (Kind, &'static [Strength], &'static [i64], usize);
 use Strength::{Events, Fixed, Times};
 
 /// What happens in ninety days. Of each kind at most one begins on a day.
-pub const PLAN: [Line; 17] = [
+pub const PLAN: [Line; 18] = [
     (Kind::CallRate, &[Times(2), Times(4), Times(20)], &[15, 60, 240], 6),
     (Kind::Denials, &[Times(2), Times(4), Times(20)], &[15, 60, 240], 6),
+    (Kind::Probing, &[Events(10), Events(40)], &[15], 6),
     (Kind::AuthGuessing, &[Events(5), Events(20), Events(100)], &[10], 6),
     (Kind::AuthSpray, &[Events(20), Events(100)], &[30], 6),
     (Kind::OffHours, &[Fixed], &[60], 12),
@@ -246,7 +249,7 @@ fn place(
     // Between ten and four in Berlin and the small hours of New York.
     let at_work = start(day) + 9 * HOUR + (random.uniform() * 6.0 * HOUR as f64) as i64;
     let (start_us, target) = match kind {
-        Kind::CallRate | Kind::Denials | Kind::AuthGuessing => {
+        Kind::CallRate | Kind::Denials | Kind::Probing | Kind::AuthGuessing => {
             let start_us = any_time;
             (start_us, Target::Principal(worker(world, start_us, reserved, random)?))
         }

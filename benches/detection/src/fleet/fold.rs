@@ -193,7 +193,8 @@ fn take(
     }
 }
 
-/// An injection explains an episode that has one of its events for evidence, or that is about whom it was done to, at that time.
+/// An injection explains an episode that has one of its events for evidence, or that is about whom it was done to, at that time. One that lasts
+/// for weeks explains only what is about its principal: its sessions are like all others.
 fn causes(
     episode: &Episode,
     evidence: &[i64],

@@ -15,9 +15,10 @@ const fn of(kind: Kind, name: &'static str, rules: &'static [&'static str]) -> M
     Matching { kind, name, rules, is_rate: matches!(kind, Kind::CallRate | Kind::Denials) }
 }
 
-pub const MATCHING: [Matching; 15] = [
+pub const MATCHING: [Matching; 16] = [
     of(Kind::CallRate, "more calls", &["call_rate"]),
     of(Kind::Denials, "more denials", &["denial_rate", "denial_ratio"]),
+    of(Kind::Probing, "denied calls of one that probes", &["denial_rate", "denial_ratio"]),
     of(Kind::AuthGuessing, "failed logins of one", &["auth_failure"]),
     of(Kind::AuthSpray, "failed logins of many", &["auth_failure", "auth_spray"]),
     of(Kind::OffHours, "session in the small hours", &["off_hours"]),
@@ -25,16 +26,8 @@ pub const MATCHING: [Matching; 15] = [
     of(Kind::UnusualTool, "tools of another role", &["unusual_tool", "rare_tool"]),
     of(Kind::UnusualDestination, "new destinations", &["unusual_tool", "unusual_destination", "rare_tool"]),
     of(Kind::UnapprovedWrite, "unapproved high-risk write", &["unapproved_high_risk_write"]),
-    of(
-        Kind::SlowApproval,
-        "slow approvals",
-        &["approval_wait", "approval_slow", "slow_approval", "approval_backlog"],
-    ),
-    of(
-        Kind::HastyApproval,
-        "hasty approvals",
-        &["approval_hasty", "approval_haste", "approval_too_fast", "approval_speed", "hasty_approval"],
-    ),
+    of(Kind::SlowApproval, "slow approvals", &["approval"]),
+    of(Kind::HastyApproval, "hasty approvals", &["approval"]),
     of(Kind::SlowTool, "slow tool", &["p95_latency"]),
     of(Kind::Quarantine, "more quarantined outputs", &["quarantine"]),
     of(Kind::OversizedOutput, "oversized outputs", &["oversized_output"]),
@@ -45,13 +38,15 @@ pub const MATCHING: [Matching; 15] = [
 pub const LEVEL: [&str; 3] = ["call_rate", "call_level", "call_ramp"];
 
 /// Configured ceilings and exact rules: what they say is so, whatever is usual. Counted like all others, and told apart.
-pub const EXACT: [&str; 6] = [
+pub const EXACT: [&str; 8] = [
     "unapproved_high_risk_write",
     "revoked_credential_use",
     "auth_failure_burst",
     "auth_failure_rate_ceiling",
     "denial_ratio_ceiling",
     "p95_latency_ceiling",
+    "quarantine_ratio_ceiling",
+    "sequence_gap",
 ];
 
 /// False episodes a tenant-day, before the budget, in the median and in the worst seed.

@@ -17,8 +17,10 @@ use super::{Gate, median, wilson};
 const AFTER: i64 = HOUR;
 
 /// One injection and what came of it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Seen {
+    /// Rules that saw it within budget.
+    rules: Vec<String>,
     /// Minutes from its start to the opening, within budget.
     delay: Option<f64>,
     /// Whether it was seen, but over the budget of its day.
@@ -32,6 +34,8 @@ pub struct Recall {
     seen: BTreeMap<(Kind, Strength), Vec<Seen>>,
     /// Bursts of calls by strength: all, and those seen by each simple model.
     simple: BTreeMap<Strength, (usize, [usize; 4])>,
+    /// Bursts of calls whose sum is above every benign sum of as many buckets of the same principal.
+    beyond_all: BTreeMap<Strength, usize>,
     /// False principal-days that the simple models were given, over all seeds.
     allowed: usize,
     /// Days on which a principal was 3 sigma above its EWMA, a tenant-day.
@@ -62,6 +66,10 @@ impl Recall {
         };
         let plan: Vec<&Injection> = outcome.fleet.plan().iter().filter(of_rate).collect();
         let bursts: Vec<(usize, usize, usize)> = plan.iter().filter_map(|one| place(one)).collect();
+        for (one, burst) in plan.iter().zip(&bursts) {
+            let is_beyond = is_beyond_all(outcome, *burst);
+            *self.beyond_all.entry(one.strength).or_default() += usize::from(is_beyond);
+        }
         let is_of_calls = |rule: &str| rule == "call_rate";
         let false_ones = outcome.episodes.iter();
         let false_ones =
@@ -94,14 +102,14 @@ impl Recall {
             text,
             "| injection | strength | number | seen | over budget besides | can | of those seen | median delay, min | bound, min |"
         )?;
-        writeln!(text, "|---|---|---|---|---|---|---|---|---|")?;
+        writeln!(text, "|---|---|---|---|---|---|---|---|---|---|")?;
         let mut gates = Vec::new();
         for ((kind, strength), seen) in &self.seen {
             let Some(matching) = MATCHING.iter().find(|matching| matching.kind == *kind) else { continue };
             if !RULE_IDS.iter().any(|rule| is_one_of(rule, matching.rules)) {
                 writeln!(
                     text,
-                    "| {} | {} | {} | no rule yet | | | | | |",
+                    "| {} | {} | {} | no rule yet | | | | | | |",
                     matching.name,
                     name(*strength),
                     seen.len()
@@ -110,13 +118,13 @@ impl Recall {
             }
             let over = seen.iter().filter(|one| one.delay.is_none() && one.is_over).count();
             let can: Vec<Seen> =
-                seen.iter().filter(|one| one.bound.is_some_and(|(can, _)| can)).copied().collect();
+                seen.iter().filter(|one| one.bound.is_some_and(|(can, _)| can)).cloned().collect();
             let delays: Vec<f64> =
                 if matching.is_rate { &can } else { seen }.iter().filter_map(|one| one.delay).collect();
             let bounds: Vec<f64> = can.iter().filter_map(|one| one.bound.map(|(_, bound)| bound)).collect();
             writeln!(
                 text,
-                "| {} | {} | {} | {} | {over} | {} | {} | {} | {} |",
+                "| {} | {} | {} | {} | {over} | {} | {} | {} | {} | {} |",
                 matching.name,
                 name(*strength),
                 seen.len(),
@@ -124,7 +132,8 @@ impl Recall {
                 if matching.is_rate { can.len().to_string() } else { String::new() },
                 if can.is_empty() { String::new() } else { share(&can) },
                 number(&delays),
-                number(&bounds)
+                number(&bounds),
+                by(seen)
             )?;
             let asked =
                 RECALL.iter().find(|(of, _)| of == strength).filter(|_| matching.is_rate && !can.is_empty());
@@ -155,7 +164,7 @@ impl Recall {
         )?;
         writeln!(
             text,
-            "| strength | number | engine | {} |\n|---|---|---|{}",
+            "| strength | number | engine | {} | sum above all benign ones |\n|---|---|---|{}---|",
             SIMPLE.join(" | "),
             "---|".repeat(SIMPLE.len())
         )?;
@@ -164,12 +173,14 @@ impl Recall {
             let own = own.iter().filter(|one| one.delay.is_some()).count();
             let cells: Vec<String> =
                 found.iter().map(|part| format!("{:.3}", *part as f64 / *all as f64)).collect();
+            let beyond = self.beyond_all.get(strength).copied().unwrap_or(0);
             writeln!(
                 text,
-                "| {} | {all} | {:.3} | {} |",
+                "| {} | {all} | {:.3} | {} | {:.3} |",
                 name(*strength),
                 own as f64 / *all as f64,
-                cells.join(" | ")
+                cells.join(" | "),
+                beyond as f64 / *all as f64
             )?;
         }
         writeln!(
@@ -181,6 +192,14 @@ impl Recall {
     }
 }
 
+/// Whether the calls of a burst are more than in any benign span of that length of the same principal, over the whole run.
+fn is_beyond_all(outcome: &Outcome, (at, first, last): (usize, usize, usize)) -> bool {
+    let sum = |counts: &[u16]| counts.iter().map(|count| u64::from(*count)).sum::<u64>();
+    let (all, benign) = (outcome.all.of(at), outcome.benign.of(at));
+    let found = sum(&all[first..=last.min(all.len() - 1)]);
+    benign.windows(last - first + 1).all(|span| sum(span) < found)
+}
+
 fn judged(outcome: &Outcome, at: usize, one: &Injection, matching: &Matching) -> Seen {
     let about = outcome.episodes.iter().filter(|episode| {
         episode.causes.contains(&at)
@@ -189,7 +208,11 @@ fn judged(outcome: &Outcome, at: usize, one: &Injection, matching: &Matching) ->
     });
     let (over, within): (Vec<_>, Vec<_>) = about.partition(|episode| episode.is_over);
     let delay = within.iter().map(|episode| (episode.opened_us - one.start_us) as f64 / MINUTE as f64);
+    let mut rules: Vec<String> = within.iter().map(|episode| episode.rule.clone()).collect();
+    rules.sort();
+    rules.dedup();
     Seen {
+        rules,
         delay: delay
             .fold(None, |least: Option<f64>, delay| Some(least.map_or(delay, |least| least.min(delay)))),
         is_over: !over.is_empty(),
@@ -226,6 +249,13 @@ fn share(seen: &[Seen]) -> String {
     let part = seen.iter().filter(|one| one.delay.is_some()).count();
     let (low, high) = wilson(part, seen.len());
     format!("{:.2} ({low:.2} to {high:.2})", part as f64 / seen.len().max(1) as f64)
+}
+
+/// How many were seen by each rule.
+fn by(seen: &[Seen]) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    seen.iter().flat_map(|one| &one.rules).for_each(|rule| *counts.entry(rule).or_default() += 1);
+    counts.iter().map(|(rule, count)| format!("{rule} {count}")).collect::<Vec<_>>().join(", ")
 }
 
 fn number(of: &[f64]) -> String {

@@ -30,6 +30,13 @@ pub(crate) fn add(writer: &mut Writer<'_>, one: &Injection, visit: &Visit<'_>, (
             let denials = calls * denials_of_call(visit.principal);
             spread(writer, visit, (from_us, to_us), denials, Ending::Denied);
         }
+        Kind::Probing if begins => {
+            for _ in 0..one.events() {
+                let (time_us, tool) =
+                    (within(writer.random, one), writer.random.below(writer.world.tools.len()));
+                writer.call(visit, time_us, tool, Ending::Denied);
+            }
+        }
         Kind::AuthGuessing if begins => {
             for _ in 0..one.events() {
                 let time_us = within(writer.random, one);

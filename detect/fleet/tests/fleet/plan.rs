@@ -46,7 +46,9 @@ fn truth_names_exactly_the_events_of_each_injection() {
             assert!(named.iter().flatten().any(|name| id.contains(name)), "{one:?} {event:?}");
         }
         let exact = match (one.kind, one.strength) {
-            (Kind::AuthGuessing | Kind::AuthSpray, Strength::Events(events)) => Some(events as usize),
+            (Kind::AuthGuessing | Kind::AuthSpray | Kind::Probing, Strength::Events(events)) => {
+                Some(events as usize)
+            }
             (Kind::UnapprovedWrite, _) => Some(1),
             (Kind::OversizedOutput, _) => Some(3),
             _ => None,
