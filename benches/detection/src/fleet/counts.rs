@@ -1,7 +1,7 @@
 //! Counts of each principal in five minutes, and what simple models make of them.
 
-use fleet::Fleet;
 use fleet::calendar::{DAY, start};
+use fleet::{Fleet, Principal};
 
 use crate::model::Single;
 use crate::series::{BUCKET_SECONDS, DAY as BUCKETS_OF_DAY};
@@ -46,6 +46,12 @@ fn absolute(bucket: usize) -> i64 {
     start(0) / BUCKET + bucket as i64
 }
 
+/// Buckets in which a principal is there, of so many.
+fn present(principal: &Principal, buckets: usize) -> (usize, usize) {
+    let to = bucket(principal.until_us).min(buckets);
+    (bucket(principal.from_us).min(to), to)
+}
+
 /// Scores beyond 1e-4 and all scores of a model over the benign counts, after the burn-in.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Beyond {
@@ -65,7 +71,7 @@ pub fn hardness(benign: &Counts, fleet: &Fleet) -> [[Beyond; 2]; 2] {
     let mut found = [[Beyond::default(); 2]; 2];
     for (at, principal) in fleet.world().principals.iter().enumerate() {
         let counts = benign.of(at);
-        let (from, to) = (bucket(principal.from_us), bucket(principal.until_us).min(counts.len()));
+        let (from, to) = present(principal, counts.len());
         let counts = &counts[from..to];
         let mean = counts.iter().map(|count| f64::from(*count)).sum::<f64>() / counts.len().max(1) as f64;
         let mut models = (EwmaZ::default(), HourOfWeek::negative_binomial());
@@ -124,7 +130,7 @@ pub fn simple(all: &Counts, fleet: &Fleet, bursts: &[(usize, usize, usize)]) -> 
         let mut days: Vec<[f64; 4]> = vec![[f64::MIN; 4]; counts.len() / BUCKETS_OF_DAY];
         let own: Vec<(usize, &(usize, usize, usize))> =
             bursts.iter().enumerate().filter(|(_, burst)| burst.0 == at).collect();
-        let (from, to) = (bucket(principal.from_us), bucket(principal.until_us).min(counts.len()));
+        let (from, to) = present(principal, counts.len());
         for (count, bucket) in counts[from..to].iter().zip(from..) {
             let (number, x) = (absolute(bucket), u64::from(*count));
             let scores =
