@@ -51,12 +51,34 @@ struct Figures {
 pub fn run(arguments: &[String]) -> Result<(String, bool), String> {
     let (seeds, options, list) = parse(arguments)?;
     let mut figures = Figures { days: options.days, principals: options.principals, ..Figures::default() };
-    for seed in seeds {
-        let outcome = fold(&Options { seed, ..options.clone() }, &Settings::default())?;
-        if let Some(path) = &list {
-            append(path, &outcome)?;
+    let settings = Settings::default();
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    for some in seeds.chunks(workers) {
+        let outcomes: Vec<Result<Outcome, String>> = std::thread::scope(|scope| {
+            let folds: Vec<_> = some
+                .iter()
+                .map(|seed| {
+                    let options = Options { seed: *seed, ..options.clone() };
+                    let settings = &settings;
+                    scope.spawn(move || fold(&options, settings))
+                })
+                .collect();
+            folds
+                .into_iter()
+                .map(|fold| fold.join().unwrap_or_else(|_| Err("a fold broke off".to_owned())))
+                .collect()
+        });
+        for outcome in outcomes {
+            let outcome = outcome?;
+            if let Some(path) = &list {
+                append(path, &outcome)?;
+            }
+            figures.add(&outcome);
         }
-        figures.add(&outcome);
+        if let Some(path) = &list {
+            let (report, _) = figures.report().map_err(|error| error.to_string())?;
+            std::fs::write(format!("{path}.md"), report).map_err(|error| format!("{path}.md: {error}"))?;
+        }
     }
     figures.report().map_err(|error| error.to_string())
 }

@@ -29,7 +29,8 @@ const USAGE: &str = "usage: detection calibration|nab [DIRECTORY] | runs [FILE] 
   runs         how well attacked agent runs are told from benign ones in FILE
                (default ../shared/data/agent-runs/runs.jsonl.gz beside the project)
   fleet        false episodes, recall and delay on a generated fleet: --seeds 1,2,3 (default 1 to 5), --commit HASH
-               (five more seeds made of it), --days 90, --principals 400, --list FILE (episodes)";
+               (five more seeds made of it), --days 90, --principals 400, --list FILE (every episode; FILE.md the
+               report so far)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
