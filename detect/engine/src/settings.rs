@@ -32,6 +32,9 @@ pub struct Settings {
     pub unapproved_high_risk_write: UnapprovedHighRiskWrite,
     pub auth_failure_burst: AuthFailureBurst,
     pub revoked_credential_use: RevokedCredentialUse,
+    /// How many times in a million a window like it may come up, at most, where what it stands for is just at the ceiling: those that are
+    /// over a ceiling and likelier than this open nothing. 1,000,000 opens at whatever is over. Default 10,000 (one in a hundred).
+    pub ceiling_chance_ppm: i64,
     pub denial_ratio_ceiling: DenialRatioCeiling,
     pub auth_failure_rate_ceiling: AuthFailureRateCeiling,
     pub p95_latency_ceiling: P95LatencyCeiling,
@@ -156,6 +159,7 @@ impl Default for Settings {
             unapproved_high_risk_write: UnapprovedHighRiskWrite::default(),
             auth_failure_burst: AuthFailureBurst::default(),
             revoked_credential_use: RevokedCredentialUse::default(),
+            ceiling_chance_ppm: 10_000,
             denial_ratio_ceiling: DenialRatioCeiling::default(),
             auth_failure_rate_ceiling: AuthFailureRateCeiling::default(),
             p95_latency_ceiling: P95LatencyCeiling::default(),
@@ -250,6 +254,7 @@ impl Settings {
             ("revoked_credential_use.credentials_max", count(revoked.credentials_max), 1, COUNT_MAX),
             ("revoked_credential_use.uses_max", count(revoked.uses_max), 1, COUNT_MAX),
             ("revoked_credential_use.grace_s", revoked.grace_s, 0, DAY_S),
+            ("ceiling_chance_ppm", self.ceiling_chance_ppm, 1, 1_000_000),
             ("denial_ratio_ceiling.window_s", denial.window_s, self.buckets, 30 * DAY_S),
             ("denial_ratio_ceiling.calls_min", widened(denial.calls_min), 1, COUNT_MAX),
             ("denial_ratio_ceiling.ratio_min_ppm", denial.ratio_min_ppm, 1, 1_000_000),

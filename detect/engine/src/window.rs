@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use crate::kernel::{SHAPE_TOP, ln_betabin_sf};
+
 /// How many offending records a window remembers by index.
 const RECENT_MAX: usize = schemas::limits::ENGINE_RECENT_MAX;
 
@@ -63,6 +65,16 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
+    /// Whether so many offend that, were the true share `ceiling_ppm`, a window like it would come up at most `chance_ppm` times in a
+    /// million. Of few records a few are over any ceiling by chance, several times a day in a tenant of many tools.
+    pub fn is_beyond(self, ceiling_ppm: i64, chance_ppm: i64) -> bool {
+        let share = (ceiling_ppm.max(1) as f64 / 1e6).min(1.0 - 1e-6);
+        // With shapes as large as these the beta-binomial is the binomial.
+        let (over, under) = (share * SHAPE_TOP / 2.0, (1.0 - share) * SHAPE_TOP / 2.0);
+        let ln_p = ln_betabin_sf(self.offending, self.total, over, under).ln_p;
+        ln_p <= libm::log(chance_ppm.max(0) as f64 / 1e6)
+    }
+
     /// Offending records per million; `None` without records. Rounded down.
     pub fn ratio_ppm(self) -> Option<i64> {
         let ratio =
@@ -153,6 +165,24 @@ mod tests {
         assert_eq!(window.totals(), Totals { total: 2, offending: 0 });
         assert!(!window.add(SHAPE, 4, 59, 59, true), "a late record outside does not");
         assert_eq!(window.recent().count(), 0);
+    }
+
+    #[test]
+    fn a_few_of_a_few_are_over_a_ceiling_by_chance() {
+        let is_beyond =
+            |offending, total, ceiling_ppm| Totals { total, offending }.is_beyond(ceiling_ppm, 10_000);
+        // P(K >= k): 0.26 for 2 and 0.016 for 4 of 20 at 5 %, 0.0026 for 5; 0.26 for 2 of 50 at 2 %; 0.01 for 9 of 20 at 20 %.
+        assert_eq!([2, 4, 5, 20].map(|slow| is_beyond(slow, 20, 50_000)), [false, false, true, true]);
+        assert_eq!([2, 5].map(|failed| is_beyond(failed, 50, 20_000)), [false, true]);
+        assert_eq!([5, 8, 9].map(|denied| is_beyond(denied, 20, 200_000)), [false, false, true]);
+        assert!(is_beyond(2_200, 10_000, 200_000) && !is_beyond(2_050, 10_000, 200_000));
+        assert!(
+            Totals { total: 20, offending: 1 }.is_beyond(50_000, 1_000_000),
+            "all is, where chance is not asked"
+        );
+        for (total, ceiling_ppm) in [(u64::MAX, i64::MIN), (0, i64::MAX), (1, 0), (u64::MAX, 1_000_000)] {
+            Totals { total, offending: total }.is_beyond(ceiling_ppm, i64::MIN);
+        }
     }
 
     #[test]

@@ -57,9 +57,12 @@ impl Detector for State {
         let rate_ppm = totals.ratio_ppm().unwrap_or(0);
         let over = u128::from(totals.offending).saturating_mul(1_000_000)
             > u128::from(totals.total).saturating_mul(u128::from(limits.rate_max_ppm.unsigned_abs()));
-        let holds = totals.total >= limits.attempts_min && over;
+        let is_over = totals.total >= limits.attempts_min && over;
         let entity = Entity::tenant(context.tenant);
-        let follows = failed && context.episodes.is_open(&entity.key);
+        let is_open = context.episodes.is_open(&entity.key);
+        let chance_ppm = context.settings.ceiling_chance_ppm;
+        let holds = is_over && (is_open || totals.is_beyond(limits.rate_max_ppm, chance_ppm));
+        let follows = failed && is_open;
         if !(holds || follows) {
             return;
         }

@@ -63,8 +63,11 @@ impl Detector for State {
         }
         let totals = window.totals();
         let ratio_ppm = totals.ratio_ppm().unwrap_or(0);
-        let holds = totals.total >= limits.calls_min && ratio_ppm >= limits.ratio_min_ppm;
-        let follows = denied && context.episodes.is_open(key);
+        let is_over = totals.total >= limits.calls_min && ratio_ppm >= limits.ratio_min_ppm;
+        let is_open = context.episodes.is_open(key);
+        let chance_ppm = context.settings.ceiling_chance_ppm;
+        let holds = is_over && (is_open || totals.is_beyond(limits.ratio_min_ppm, chance_ppm));
+        let follows = denied && is_open;
         if !(holds || follows) {
             return;
         }

@@ -1,6 +1,6 @@
 //! 95th percentile of a tool's latency, against the block condition of a production gate.
 //!
-//! Whether it fires is exact: the nearest-rank p95 of n calls is at or above the ceiling just when more than
+//! Whether it is over is exact: the nearest-rank p95 of n calls is at or above the ceiling just when more than
 //! `n - ceil(0.95 n)` calls are, so two counters decide (a p95 equal to the ceiling blocks). Only calls at or
 //! above the ceiling enter a histogram, eight bins an octave, from which `observed` is read at the upper edge
 //! of a bin: never below the true p95, at most 12.5 % above it, and capped at 2^40 us (12.7 days).
@@ -18,6 +18,9 @@ use crate::settings::{Settings, microseconds};
 use crate::window::{Shape, Totals, Window};
 
 const LATENCY_MAX_US: i64 = (1 << 40) - 1;
+
+/// The share of calls that are slower than the 95th percentile.
+const SLOW_SHARE_PPM: i64 = 50_000;
 
 const RULE: Rule = Rule {
     id: "p95_latency_ceiling",
@@ -115,8 +118,11 @@ impl Detector for State {
             return;
         }
         let totals = tool.window.totals();
-        let holds = totals.total >= limits.calls_min && totals.offending >= slow_calls_min(totals);
-        let follows = slow && context.episodes.is_open(&key);
+        let is_over = totals.total >= limits.calls_min && totals.offending >= slow_calls_min(totals);
+        let is_open = context.episodes.is_open(&key);
+        let chance_ppm = context.settings.ceiling_chance_ppm;
+        let holds = is_over && (is_open || totals.is_beyond(SLOW_SHARE_PPM, chance_ppm));
+        let follows = slow && is_open;
         if !(holds || follows) {
             return;
         }

@@ -355,8 +355,26 @@ mod revoked_credential_use {
     }
 }
 
+/// Whatever is over a ceiling opens, also where it may be chance.
+fn exact() -> Stream {
+    Stream::new(Settings { ceiling_chance_ppm: 1_000_000, ..Settings::default() })
+}
+
 mod denial_ratio_ceiling {
     use super::*;
+
+    #[test]
+    fn over_a_ceiling_by_chance_opens_nothing() {
+        let mut log = stream();
+        for record in [denied(), call(), call(), call()].iter().cycle().take(40) {
+            log.add(*record);
+        }
+        assert!(log.is_quiet(), "10 of 40 at a ceiling of a fifth is nothing unusual");
+        (0..10).for_each(|_| log.add(denied()));
+        assert_eq!(log.states(RULE)[0], State::Open, "20 of 50 is");
+        (0..20).for_each(|_| log.add(call()));
+        assert_eq!(log.of(RULE).count(), log.alerts.len(), "an open episode lives by the ceiling alone");
+    }
 
     const RULE: &str = "denial_ratio_ceiling";
 
@@ -365,7 +383,7 @@ mod denial_ratio_ceiling {
     }
 
     fn fold(denials: usize, others: usize) -> Stream {
-        let mut log = stream();
+        let mut log = exact();
         (0..denials).for_each(|_| log.add(denied()));
         (0..others).for_each(|_| log.add(call()));
         log
@@ -418,7 +436,7 @@ mod auth_failure_rate_ceiling {
     const RULE: &str = "auth_failure_rate_ceiling";
 
     fn fold(failures: usize, successes: usize) -> Stream {
-        let mut log = stream();
+        let mut log = exact();
         for failure in 0..failures {
             log.add(Record { source_ip: Some(&format!("192.0.2.{failure}")), ..login(false) });
         }
@@ -463,7 +481,7 @@ mod p95_latency_ceiling {
     const RULE: &str = "p95_latency_ceiling";
 
     fn fold(slow: usize, fast: usize, latency_us: i64) -> Stream {
-        let mut log = stream();
+        let mut log = exact();
         (0..slow).for_each(|_| log.add(Record { latency_us: Some(latency_us), ..call() }));
         (0..fast).for_each(|_| log.add(Record { latency_us: Some(1_000), ..call() }));
         log
@@ -486,7 +504,7 @@ mod p95_latency_ceiling {
         assert!(fold(1, 39, i64::MAX).is_quiet(), "one of twenty or more is not the 95th percentile");
         assert!(fold(20, 20, 4_999_999).is_quiet());
         assert!(fold(10, 9, 6_000_000).is_quiet(), "nineteen calls are too few");
-        let mut log = stream();
+        let mut log = exact();
         for _ in 0..20 {
             log.add(Record {
                 latency_us: Some(9_000_000),
@@ -506,7 +524,7 @@ mod p95_latency_ceiling {
     #[test]
     fn observed_follows_the_definition() {
         let mut latencies: Vec<i64> = (0..100).map(|n| 4_000_000 + n * 37_000 % 3_000_000).collect();
-        let mut log = stream();
+        let mut log = exact();
         for latency_us in &latencies {
             log.add(Record { latency_us: Some(*latency_us), ..call() });
         }
@@ -537,7 +555,7 @@ fn a_disabled_rule_is_silent() {
 
 #[test]
 fn alerts_of_one_record_are_ordered() {
-    let mut log = stream();
+    let mut log = exact();
     for _ in 0..20 {
         log.add(Record { credential_id: Some("k"), latency_us: Some(1), ..call() });
     }
