@@ -261,10 +261,10 @@ impl<'a> Incident<'a> {
         self.call(LEAK_S, POST_MESSAGE, Some(given), Outcome::Fine, Some(what));
     }
 
-    /// As many denials as make them three in ten of all the agent's calls in the window, and at least 16.
+    /// As many denials as make them four in ten of all the agent's calls in the window, and at least 20: over a fifth by more than chance.
     fn denials(&mut self, calls_in_window: u64) {
         let others = calls_in_window + self.record.calls;
-        let count = (others * 3).div_ceil(7).max(16);
+        let count = (others * 2).div_ceil(3).max(20);
         let step_us = (DENIALS_FIRST_S - DENIALS_LAST_S) * SECOND_US / count;
         for number in 0..count {
             let tool = FORBIDDEN[(number % FORBIDDEN.len() as u64) as usize];
