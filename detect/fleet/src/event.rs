@@ -90,6 +90,7 @@ impl Event {
             output_tokens: self.output_tokens,
             destinations: &destinations,
             control: false,
+            verdict: None,
         })
     }
 }
@@ -151,6 +152,8 @@ impl Digest {
             output_tokens,
             destinations,
             control,
+            // A fleet is what happens, not what people say of it.
+            verdict: _,
         } = *record;
         self.line.clear();
         for number in [index, ingest_time_us, time_us, i64::from(control), destinations.len() as i64] {
