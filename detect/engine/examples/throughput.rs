@@ -57,8 +57,11 @@ fn call(names: &Names, event: usize) -> Record<'_> {
         decision: "allow",
         status: "ok",
         latency_us: Some((number(event, 3) % 800_000) as i64),
+        response_bytes: Some((number(event, 5) % 20_000) as i64),
+        output_action: Some("pass"),
         environment: Some("production"),
         source: "test/1",
+        source_seq: Some(event as i64),
         ..Record::default()
     }
 }

@@ -29,13 +29,16 @@ mod engine;
 mod entity;
 mod episode;
 mod error;
+mod judge;
 pub mod kernel;
 pub mod novelty;
 mod opening;
+mod ratios;
 pub mod recalibration;
 mod record;
 mod rules;
 mod settings;
+mod sketch;
 mod snapshot;
 mod window;
 
@@ -45,8 +48,9 @@ pub use error::Error;
 pub use record::Record;
 pub use rules::RULE_IDS;
 pub use settings::{
-    AuthFailureBurst, AuthFailureRateCeiling, CallRate, DenialRatioCeiling, FailureRate, P95LatencyCeiling,
-    RevokedCredentialUse, Settings, UnapprovedHighRiskWrite,
+    AuthFailureBurst, AuthFailureRateCeiling, CallRate, DenialRatioCeiling, FailureRate, OversizedOutput,
+    P95Latency, P95LatencyCeiling, QuarantineRate, QuarantineRatioCeiling, RevokedCredentialUse, SequenceGap,
+    Settings, SilentSource, UnapprovedHighRiskWrite,
 };
 
 /// Version of what the engine computes. It is part of every alert id and of every snapshot; raise it

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::counts::CountRule;
 use crate::detector::Detector;
 use crate::episode::Episodes;
+use crate::ratios::RatioRule;
 
 pub(crate) mod auth_failure_burst;
 pub(crate) mod auth_failure_rate;
@@ -12,12 +13,18 @@ pub(crate) mod auth_failure_rate_ceiling;
 pub(crate) mod call_rate;
 pub(crate) mod denial_rate;
 pub(crate) mod denial_ratio_ceiling;
+pub(crate) mod oversized_output;
+pub(crate) mod p95_latency;
 pub(crate) mod p95_latency_ceiling;
+pub(crate) mod quarantine_rate;
+pub(crate) mod quarantine_ratio_ceiling;
 pub(crate) mod revoked_credential_use;
+pub(crate) mod sequence_gap;
+pub(crate) mod silent_source;
 pub(crate) mod unapproved_high_risk_write;
 
 /// Ids of all rules, in the order in which a record meets them.
-pub const RULE_IDS: [&str; 9] = [
+pub const RULE_IDS: [&str; 15] = [
     "unapproved_high_risk_write",
     "revoked_credential_use",
     "auth_failure_burst",
@@ -27,6 +34,12 @@ pub const RULE_IDS: [&str; 9] = [
     "denial_rate",
     "auth_failure_rate",
     "call_rate",
+    "quarantine_ratio_ceiling",
+    "quarantine_rate",
+    "oversized_output",
+    "p95_latency",
+    "silent_source",
+    "sequence_gap",
 ];
 
 /// A detector and the episodes it opened.
@@ -50,6 +63,12 @@ pub(crate) struct Lanes {
     denial_rate: Lane<CountRule<denial_rate::Counting>>,
     auth_failure_rate: Lane<CountRule<auth_failure_rate::Counting>>,
     call_rate: Lane<CountRule<call_rate::Counting>>,
+    quarantine_ratio_ceiling: Lane<quarantine_ratio_ceiling::State>,
+    quarantine_rate: Lane<RatioRule<quarantine_rate::Rating>>,
+    oversized_output: Lane<oversized_output::State>,
+    p95_latency: Lane<RatioRule<p95_latency::Rating>>,
+    silent_source: Lane<silent_source::State>,
+    sequence_gap: Lane<sequence_gap::State>,
 }
 
 impl<D: Detector> Lane<D> {
@@ -77,6 +96,12 @@ impl Lanes {
             denial_rate: Lane::new(CountRule::new()),
             auth_failure_rate: Lane::new(CountRule::new()),
             call_rate: Lane::new(CountRule::new()),
+            quarantine_ratio_ceiling: Lane::new(quarantine_ratio_ceiling::State::new()),
+            quarantine_rate: Lane::new(RatioRule::new()),
+            oversized_output: Lane::new(oversized_output::State::new()),
+            p95_latency: Lane::new(RatioRule::new()),
+            silent_source: Lane::new(silent_source::State::new()),
+            sequence_gap: Lane::new(sequence_gap::State::new()),
         }
     }
 
@@ -92,6 +117,12 @@ impl Lanes {
             self.denial_rate.parts(),
             self.auth_failure_rate.parts(),
             self.call_rate.parts(),
+            self.quarantine_ratio_ceiling.parts(),
+            self.quarantine_rate.parts(),
+            self.oversized_output.parts(),
+            self.p95_latency.parts(),
+            self.silent_source.parts(),
+            self.sequence_gap.parts(),
         ]
     }
 }

@@ -2,8 +2,13 @@
 
 mod attacks;
 mod counts;
+mod days;
 mod kernel;
+mod latency;
 mod laws;
+mod quarantine;
 mod rules;
 mod runbooks;
+mod sizes;
+mod sources;
 mod stream;
