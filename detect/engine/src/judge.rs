@@ -85,6 +85,12 @@ impl Judge {
         self.scores.ln_p(score.min(SCORE_TOP))
     }
 
+    /// The same for a rule that comes to thousands of scores in months if ever: until then what the model says, ten times as
+    /// likely. Its alpha is coarse, and there a model is wrong by less than that.
+    pub fn ln_p_or_raw(&self, score: f64) -> f64 {
+        self.ln_p(score).unwrap_or((std::f64::consts::LN_10 - score).min(0.0))
+    }
+
     /// The p at or below which an episode opens.
     pub fn ln_alpha(&self, is_known: bool, budget_milli: i64) -> Option<f64> {
         let opening = if is_known { &self.known } else { &self.newcomers };

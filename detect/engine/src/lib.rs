@@ -19,6 +19,7 @@
 //! credential) behind one trait: a detector turns records into signals and knows nothing of episodes.
 
 mod alert;
+mod approvals;
 pub mod baseline;
 mod bits;
 mod bounded;
@@ -48,9 +49,10 @@ pub use error::Error;
 pub use record::Record;
 pub use rules::RULE_IDS;
 pub use settings::{
-    AuthFailureBurst, AuthFailureRateCeiling, CallRate, DenialRatioCeiling, FailureRate, OversizedOutput,
-    P95Latency, P95LatencyCeiling, QuarantineRate, QuarantineRatioCeiling, RevokedCredentialUse, SequenceGap,
-    Settings, SilentSource, UnapprovedHighRiskWrite,
+    ApprovalAbandoned, ApprovalTooFast, ApprovalWait, ApprovalWaitCeiling, AuthFailureBurst,
+    AuthFailureRateCeiling, CallRate, DenialRatioCeiling, FailureRate, OversizedOutput, P95Latency,
+    P95LatencyCeiling, QuarantineRate, QuarantineRatioCeiling, RevokedCredentialUse, SequenceGap, Settings,
+    SilentSource, UnapprovedHighRiskWrite,
 };
 
 /// Version of what the engine computes. It is part of every alert id and of every snapshot; raise it

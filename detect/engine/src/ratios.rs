@@ -139,6 +139,8 @@ pub(crate) trait Rated: Debug + Send {
     type Past: Past;
     const RULE: Rule;
     const WORDING: Wording;
+    /// Whether so few windows are judged that scores are never enough to hold one against.
+    const IS_RARE: bool = false;
 
     /// SQL condition over `events` for the records that are hits.
     fn scope(settings: &Settings) -> String;
@@ -257,7 +259,7 @@ impl<R: Rated> RatioRule<R> {
                 self.judge.judged(-ln_raw, is_known, &mut known.filed);
             }
             if tally.hits > 0
-                && let Some(ln_p) = self.judge.ln_p(-ln_raw)
+                && let Some(ln_p) = Self::worth(&self.judge, -ln_raw)
             {
                 let ln_alpha = self.judge.ln_alpha(is_known, limits.budget_milli);
                 let is_unusual = ln_alpha.is_some_and(|ln_alpha| ln_p <= ln_alpha);
@@ -269,6 +271,11 @@ impl<R: Rated> RatioRule<R> {
         known.past.learn(&closed, prediction.as_ref(), is_open);
         let (effects, ln_p, opens) = verdict?;
         Some(Verdict { key, tally, prediction: prediction?, effects, ln_p, is_known, opens })
+    }
+
+    /// ln p of a score.
+    fn worth(judge: &Judge, score: f64) -> Option<f64> {
+        if R::IS_RARE { Some(judge.ln_p_or_raw(score)) } else { judge.ln_p(score) }
     }
 
     /// One more hit of an open episode.

@@ -7,6 +7,10 @@ use crate::detector::Detector;
 use crate::episode::Episodes;
 use crate::ratios::RatioRule;
 
+pub(crate) mod approval_abandoned;
+pub(crate) mod approval_too_fast;
+pub(crate) mod approval_wait;
+pub(crate) mod approval_wait_ceiling;
 pub(crate) mod auth_failure_burst;
 pub(crate) mod auth_failure_rate;
 pub(crate) mod auth_failure_rate_ceiling;
@@ -24,7 +28,7 @@ pub(crate) mod silent_source;
 pub(crate) mod unapproved_high_risk_write;
 
 /// Ids of all rules, in the order in which a record meets them.
-pub const RULE_IDS: [&str; 15] = [
+pub const RULE_IDS: [&str; 19] = [
     "unapproved_high_risk_write",
     "revoked_credential_use",
     "auth_failure_burst",
@@ -40,6 +44,10 @@ pub const RULE_IDS: [&str; 15] = [
     "p95_latency",
     "silent_source",
     "sequence_gap",
+    "approval_wait_ceiling",
+    "approval_wait",
+    "approval_too_fast",
+    "approval_abandoned",
 ];
 
 /// A detector and the episodes it opened.
@@ -69,6 +77,10 @@ pub(crate) struct Lanes {
     p95_latency: Lane<RatioRule<p95_latency::Rating>>,
     silent_source: Lane<silent_source::State>,
     sequence_gap: Lane<sequence_gap::State>,
+    approval_wait_ceiling: Lane<approval_wait_ceiling::State>,
+    approval_wait: Lane<approval_wait::State>,
+    approval_too_fast: Lane<approval_too_fast::State>,
+    approval_abandoned: Lane<RatioRule<approval_abandoned::Rating>>,
 }
 
 impl<D: Detector> Lane<D> {
@@ -102,6 +114,10 @@ impl Lanes {
             p95_latency: Lane::new(RatioRule::new()),
             silent_source: Lane::new(silent_source::State::new()),
             sequence_gap: Lane::new(sequence_gap::State::new()),
+            approval_wait_ceiling: Lane::new(approval_wait_ceiling::State::new()),
+            approval_wait: Lane::new(approval_wait::State::new()),
+            approval_too_fast: Lane::new(approval_too_fast::State::new()),
+            approval_abandoned: Lane::new(RatioRule::new()),
         }
     }
 
@@ -123,6 +139,10 @@ impl Lanes {
             self.p95_latency.parts(),
             self.silent_source.parts(),
             self.sequence_gap.parts(),
+            self.approval_wait_ceiling.parts(),
+            self.approval_wait.parts(),
+            self.approval_too_fast.parts(),
+            self.approval_abandoned.parts(),
         ]
     }
 }

@@ -1,5 +1,9 @@
 //! Thresholds and caps. Part of what an alert depends on, hence the digest in every snapshot.
 
+mod approvals;
+mod sources;
+mod tools;
+
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
@@ -7,7 +11,16 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::rules::RULE_IDS;
 
+pub use approvals::{ApprovalAbandoned, ApprovalTooFast, ApprovalWait, ApprovalWaitCeiling};
+pub use sources::{SequenceGap, SilentSource};
+pub use tools::{OversizedOutput, P95Latency, QuarantineRate, QuarantineRatioCeiling};
+
 const SECOND_US: i64 = 1_000_000;
+const DAY_S: i64 = 86_400;
+const COUNT_MAX: i64 = schemas::limits::ENGINE_COUNT_MAX;
+
+/// A setting, its value, and the least and the most that it may be.
+type Bound = (&'static str, i64, i64, i64);
 
 /// Settings of an engine. Unknown keys are refused, missing ones take the defaults below. Call
 /// [`Settings::validate`] on what a person wrote; an engine given settings out of range stays safe but need
@@ -46,82 +59,10 @@ pub struct Settings {
     pub p95_latency: P95Latency,
     pub silent_source: SilentSource,
     pub sequence_gap: SequenceGap,
-}
-
-/// Settings of `silent_source`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SilentSource {
-    /// Shorter silences are never an alert, however unusual. Default 900.
-    pub silence_min_s: i64,
-    /// Nor are those in which fewer records were expected. Default 20.
-    pub missing_min: i64,
-    /// Sources remembered; beyond, those with the fewest records are forgotten. Default 1,024.
-    pub sources_max: usize,
-    /// As for [`FailureRate`]. Default 500.
-    pub budget_milli: i64,
-}
-
-/// Settings of `sequence_gap`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SequenceGap {
-    /// Runs of numbers remembered (one a source, or one a session where the source numbers these). Default 16,384.
-    pub runs_max: usize,
-    /// Numbers that must be missing. Default 1.
-    pub missing_min: u64,
-}
-
-/// Settings of `oversized_output`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct OversizedOutput {
-    /// Outputs of fewer bytes are never an alert, however unusual. Default 65,536.
-    pub bytes_min: i64,
-    /// As for [`FailureRate`]. Default 500.
-    pub budget_milli: i64,
-}
-
-/// Settings of `quarantine_rate`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct QuarantineRate {
-    /// Outputs of a window below which there is no verdict. Default 20.
-    pub outputs_min: u64,
-    /// Quarantined ones below which there is none. Default 3.
-    pub quarantined_min: u64,
-    /// As for [`FailureRate`]. Default 500.
-    pub budget_milli: i64,
-}
-
-/// Settings of `quarantine_ratio_ceiling`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct QuarantineRatioCeiling {
-    /// Default 900.
-    pub window_s: i64,
-    /// Outputs below which there is no verdict. Default 100.
-    pub outputs_min: u64,
-    /// Quarantined ones below which there is none. Default 2.
-    pub quarantined_min: u64,
-    /// Quarantined outputs per million from which on it is an alert. Default 10,000 (1 %).
-    pub ratio_min_ppm: i64,
-    /// From which on it is severe. Default 30,000 (3 %).
-    pub ratio_severe_ppm: i64,
-}
-
-/// Settings of `p95_latency`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct P95Latency {
-    /// Calls of a window below which there is no verdict. Default 20.
-    pub calls_min: u64,
-    /// Thousandths of the usual p95 that the window's is at least. Default 1,500.
-    pub times_min_milli: i64,
-    /// Milliseconds that it is more at least. Default 50.
-    pub more_min_ms: i64,
-    /// As for [`FailureRate`]. Default 500.
-    pub budget_milli: i64,
+    pub approval_wait_ceiling: ApprovalWaitCeiling,
+    pub approval_wait: ApprovalWait,
+    pub approval_too_fast: ApprovalTooFast,
+    pub approval_abandoned: ApprovalAbandoned,
 }
 
 /// Settings of `denial_rate` and `auth_failure_rate`.
@@ -251,6 +192,10 @@ impl Default for Settings {
             p95_latency: P95Latency::default(),
             silent_source: SilentSource::default(),
             sequence_gap: SequenceGap::default(),
+            approval_wait_ceiling: ApprovalWaitCeiling::default(),
+            approval_wait: ApprovalWait::default(),
+            approval_too_fast: ApprovalTooFast::default(),
+            approval_abandoned: ApprovalAbandoned::default(),
         }
     }
 }
@@ -264,56 +209,6 @@ impl Default for FailureRate {
 impl Default for CallRate {
     fn default() -> Self {
         Self { count_min: schemas::limits::ENGINE_CALLS_MIN, budget_milli: 500 }
-    }
-}
-
-impl Default for QuarantineRate {
-    fn default() -> Self {
-        use schemas::limits::{ENGINE_OUTPUTS_MIN, ENGINE_QUARANTINED_MIN};
-        Self { outputs_min: ENGINE_OUTPUTS_MIN, quarantined_min: ENGINE_QUARANTINED_MIN, budget_milli: 500 }
-    }
-}
-
-impl Default for QuarantineRatioCeiling {
-    fn default() -> Self {
-        Self {
-            window_s: 900,
-            outputs_min: schemas::limits::ENGINE_CEILING_OUTPUTS_MIN,
-            quarantined_min: schemas::limits::ENGINE_CEILING_QUARANTINED_MIN,
-            ratio_min_ppm: 10_000,
-            ratio_severe_ppm: 30_000,
-        }
-    }
-}
-
-impl Default for SilentSource {
-    fn default() -> Self {
-        Self {
-            silence_min_s: schemas::limits::ENGINE_SILENCE_MIN_S,
-            missing_min: schemas::limits::ENGINE_SILENCE_RECORDS_MIN,
-            sources_max: schemas::limits::ENGINE_SOURCES_MAX,
-            budget_milli: 500,
-        }
-    }
-}
-
-impl Default for SequenceGap {
-    fn default() -> Self {
-        let missing_min = schemas::limits::ENGINE_MISSING_MIN;
-        Self { runs_max: schemas::limits::ENGINE_RUNS_MAX, missing_min }
-    }
-}
-
-impl Default for OversizedOutput {
-    fn default() -> Self {
-        Self { bytes_min: schemas::limits::ENGINE_OVERSIZED_BYTES_MIN, budget_milli: 500 }
-    }
-}
-
-impl Default for P95Latency {
-    fn default() -> Self {
-        let calls_min = schemas::limits::ENGINE_TIMED_MIN;
-        Self { calls_min, times_min_milli: 1_500, more_min_ms: 50, budget_milli: 500 }
     }
 }
 
@@ -361,12 +256,9 @@ pub(crate) fn microseconds(seconds: i64) -> i64 {
 impl Settings {
     /// Refuses values out of range, naming the first.
     pub fn validate(&self) -> Result<(), Error> {
-        const DAY_S: i64 = 86_400;
-        const COUNT_MAX: i64 = schemas::limits::ENGINE_COUNT_MAX;
         let (approval, burst) = (&self.unapproved_high_risk_write, &self.auth_failure_burst);
         let (revoked, denial) = (&self.revoked_credential_use, &self.denial_ratio_ceiling);
         let (auth, latency) = (&self.auth_failure_rate_ceiling, &self.p95_latency_ceiling);
-        let (quarantine, ratio) = (&self.quarantine_ratio_ceiling, &self.quarantine_rate);
         let checks = [
             ("skew_max_s", self.skew_max_s, 0, DAY_S),
             ("quiet_windows", self.quiet_windows, 1, 100),
@@ -407,31 +299,6 @@ impl Settings {
             ("p95_latency_ceiling.latency_max_us", latency.latency_max_us, 1, microseconds(DAY_S)),
             ("p95_latency_ceiling.latency_target_us", latency.latency_target_us, 0, latency.latency_max_us),
             ("lateness_s", self.lateness_s, 0, DAY_S),
-            ("quarantine_rate.outputs_min", widened(ratio.outputs_min), 1, COUNT_MAX),
-            ("quarantine_rate.quarantined_min", widened(ratio.quarantined_min), 1, COUNT_MAX),
-            ("quarantine_rate.budget_milli", ratio.budget_milli, 1, 1_000_000),
-            ("quarantine_ratio_ceiling.window_s", quarantine.window_s, self.buckets, 30 * DAY_S),
-            ("quarantine_ratio_ceiling.outputs_min", widened(quarantine.outputs_min), 1, COUNT_MAX),
-            ("quarantine_ratio_ceiling.quarantined_min", widened(quarantine.quarantined_min), 1, COUNT_MAX),
-            ("quarantine_ratio_ceiling.ratio_min_ppm", quarantine.ratio_min_ppm, 1, 1_000_000),
-            (
-                "quarantine_ratio_ceiling.ratio_severe_ppm",
-                quarantine.ratio_severe_ppm,
-                quarantine.ratio_min_ppm,
-                1_000_000,
-            ),
-            ("oversized_output.bytes_min", self.oversized_output.bytes_min, 1, 1 << 40),
-            ("oversized_output.budget_milli", self.oversized_output.budget_milli, 1, 1_000_000),
-            ("silent_source.silence_min_s", self.silent_source.silence_min_s, 1, 30 * DAY_S),
-            ("silent_source.missing_min", self.silent_source.missing_min, 1, COUNT_MAX),
-            ("silent_source.sources_max", count(self.silent_source.sources_max), 1, COUNT_MAX),
-            ("silent_source.budget_milli", self.silent_source.budget_milli, 1, 1_000_000),
-            ("sequence_gap.runs_max", count(self.sequence_gap.runs_max), 1, COUNT_MAX),
-            ("sequence_gap.missing_min", widened(self.sequence_gap.missing_min), 1, COUNT_MAX),
-            ("p95_latency.calls_min", widened(self.p95_latency.calls_min), 1, COUNT_MAX),
-            ("p95_latency.times_min_milli", self.p95_latency.times_min_milli, 1_000, 1_000_000),
-            ("p95_latency.more_min_ms", self.p95_latency.more_min_ms, 0, DAY_S * 1_000),
-            ("p95_latency.budget_milli", self.p95_latency.budget_milli, 1, 1_000_000),
         ];
         let counts = [
             ("denial_rate", self.denial_rate.count_min, self.denial_rate.budget_milli),
@@ -444,8 +311,11 @@ impl Settings {
                 (format!("{rule}.budget_milli"), *budget_milli, 1, 1_000_000),
             ]
         });
+        let of_groups =
+            [tools::bounds(self), sources::bounds(self), approvals::bounds(self)].into_iter().flatten();
+        let checks = checks.into_iter().chain(of_groups);
         let checks = checks.map(|(name, value, least, most)| (name.to_owned(), value, least, most));
-        for (name, value, least, most) in checks.into_iter().chain(counts) {
+        for (name, value, least, most) in checks.chain(counts) {
             if !(least..=most).contains(&value) {
                 return Err(refused(&name, &value.to_string(), &format!("from {least} to {most}")));
             }

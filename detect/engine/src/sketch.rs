@@ -4,6 +4,7 @@
 //! When more than `SKETCH_BUCKETS_MAX` are in use, neighbours are merged in pairs (UDDSketch, Epicoco et al. 2020): what
 //! is lost is fineness, by a factor of two each time, and never the tail. State: at most 4 kB.
 
+mod learnt;
 mod quantiles;
 mod tail;
 
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use learnt::Learnt;
 pub(crate) use quantiles::{BLOCKS_OF_DAY, Quantiles, block};
 pub(crate) use tail::Tail;
 
@@ -45,6 +47,7 @@ fn bottom(bucket: u64) -> u64 {
 }
 
 impl Sketch {
+    #[cfg(test)]
     pub fn total(&self) -> u64 {
         self.total
     }

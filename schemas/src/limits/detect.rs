@@ -61,3 +61,17 @@ pub const ENGINE_MISSING_MIN: u64 = 1;
 pub const ENGINE_HOLES_MAX: usize = 32;
 /// What a hole counts for at most, as in the table `sources`.
 pub const ENGINE_MISSING_MAX: u64 = 1_000_000_000_000;
+/// Approvals that the engine waits for at a time; beyond, the youngest are forgotten. And for how many days.
+pub const ENGINE_PENDING_MAX: usize = 16_384;
+/// See above.
+pub const ENGINE_APPROVAL_DAYS_MAX: i64 = 7;
+/// Waits of decided approvals that a window keeps, the last ones.
+pub const ENGINE_WAITS_MAX: usize = 4_096;
+/// Default of how many approvals a median is of at least.
+pub const ENGINE_WAITS_MIN: u64 = 3;
+/// Default of how many approvals that were too fast are told at least.
+pub const ENGINE_STAMPS_MIN: u64 = 5;
+/// Default of how many approvals have ended at least, and how many of them unanswered, for a ratio of those.
+pub const ENGINE_ENDED_MIN: u64 = 5;
+/// See above.
+pub const ENGINE_ABANDONED_MIN: u64 = 3;

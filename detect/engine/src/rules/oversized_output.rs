@@ -12,10 +12,10 @@ use crate::alert::{Confidence, Severity};
 use crate::bounded::Bounded;
 use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
 use crate::entity::{Entity, Level, bounded};
-use crate::judge::{Filed, Judge};
+use crate::judge::Judge;
 use crate::record::Event;
 use crate::settings::{Settings, microseconds};
-use crate::sketch::{Quantiles, Sketch, Tail, block};
+use crate::sketch::{Learnt, Sketch, Tail, block};
 
 const RULE: Rule = Rule {
     id: "oversized_output",
@@ -28,75 +28,21 @@ const RULE: Rule = Rule {
 
 /// A day in microseconds.
 const DAY: i64 = 86_400_000_000;
-/// Days with outputs from which on a tool is one of the fleet.
-const ESTABLISHED_DAYS: u32 = 7;
-/// Days without an output after which it is forgotten.
-const FORGET_DAYS: i64 = 28;
-/// Outputs below which it is forgotten after a day.
-const FEW_OUTPUTS: u64 = 5;
 /// Values of one tool among those of all.
 const OF_PEER: u64 = 256;
 /// How many times what is the largest that is usual makes an episode severe.
 const SEVERE_TIMES: u64 = 100;
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Tool {
-    sizes: Quantiles,
-    filed: Filed,
-    outputs: u64,
-    /// The last day that had an output, and how many had.
-    last: i64,
-    days_active: u32,
-    /// Follows from the sizes.
-    #[serde(skip)]
-    tail: Option<Tail>,
-}
-
 /// Tools by server and capability. A forgotten one is held against its peers again.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct State {
-    tools: Bounded<Tool>,
+    tools: Bounded<Learnt>,
     /// Sizes of all established tools, as of the last turn of the day.
     peers: Sketch,
     judge: Judge,
     #[serde(skip)]
     peers_tail: Option<Tail>,
-}
-
-impl Tool {
-    fn new() -> Tool {
-        Tool {
-            sizes: Quantiles::new(1),
-            filed: Filed::default(),
-            outputs: 0,
-            last: i64::MIN,
-            days_active: 0,
-            tail: None,
-        }
-    }
-
-    fn touch(&mut self, day: i64) {
-        self.outputs = self.outputs.saturating_add(1);
-        if day > self.last {
-            self.days_active = self.days_active.saturating_add(1);
-            self.last = day;
-        }
-    }
-
-    fn is_established(&self) -> bool {
-        self.days_active >= ESTABLISHED_DAYS && self.tail.is_some()
-    }
-
-    /// Takes in what has waited long enough; what is larger than is usual, as the largest that is.
-    fn commit(&mut self, now: i64) {
-        if self.sizes.is_due(now) {
-            let top = self.tail.map(|tail| tail.learnt());
-            self.sizes.commit(now, |_| top);
-            self.tail = Tail::of(&self.sizes.all());
-        }
-    }
 }
 
 impl State {
@@ -108,13 +54,10 @@ impl State {
         if !self.judge.turn(day) {
             return;
         }
-        self.tools.retain(|_, tool| {
-            let is_recent = |days: i64| tool.last >= day.saturating_sub(days);
-            is_recent(FORGET_DAYS) && (tool.outputs >= FEW_OUTPUTS || is_recent(1))
-        });
+        self.tools.retain(|_, tool| tool.is_worth_keeping(day));
         let mut peers = Sketch::default();
         for tool in self.tools.values().filter(|tool| tool.is_established()) {
-            peers.merge(&tool.sizes.all().tempered(OF_PEER, None));
+            peers.merge(&tool.all().tempered(OF_PEER, None));
         }
         self.peers = peers;
         self.peers_tail = Tail::of(&self.peers);
@@ -137,7 +80,7 @@ impl Detector for State {
     fn restored(&mut self) {
         self.judge.restored();
         self.peers_tail = Tail::of(&self.peers);
-        self.tools.each().for_each(|(_, tool)| tool.tail = Tail::of(&tool.sizes.all()));
+        self.tools.each().for_each(|(_, tool)| tool.restored());
     }
 
     fn observe(&mut self, event: &Event<'_>, context: &Context<'_>, signals: &mut Vec<Signal>) {
@@ -156,14 +99,12 @@ impl Detector for State {
         let key = event.tool_key();
         let is_open = context.episodes.is_open(key);
         // One huge output opens an episode: a flood of names that have one each must not push out those with a past.
-        let rank = |_: &str, tool: &Tool| (tool.is_established(), tool.outputs, tool.last);
-        let tool = self.tools.entry(key, context.settings.entities_max, rank, Tool::new);
-        tool.commit(now);
-        tool.touch(self.judge.day());
-        tool.sizes.pending(now).add(bytes);
+        let rank = |_: &str, tool: &Learnt| tool.rank();
+        let tool = self.tools.entry(key, context.settings.entities_max, rank, Learnt::new);
+        tool.learn(now, self.judge.day(), bytes);
         let is_known = tool.is_established();
         let Some((tail, is_peer)) =
-            tool.tail.map(|tail| (tail, false)).or(self.peers_tail.map(|tail| (tail, true)))
+            tool.tail().map(|tail| (tail, false)).or(self.peers_tail.map(|tail| (tail, true)))
         else {
             return;
         };

@@ -40,7 +40,7 @@ const WIDE: u64 = 1_000;
 const HOLES_MAX: usize = schemas::limits::ENGINE_HOLES_MAX;
 
 /// Numbers that have not come yet; its first is its key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Hole {
     last: u64,
@@ -123,7 +123,7 @@ impl Run {
     /// Opens the hole of numbers from `first` up to and without `end`, if there are any.
     fn open(&mut self, first: u64, end: u64, hole: &Hole) {
         if first < end {
-            self.holes.insert(first, Hole { last: end - 1, ..hole.clone() });
+            self.holes.insert(first, Hole { last: end - 1, ..*hole });
         }
     }
 
@@ -133,7 +133,7 @@ impl Run {
         if hole.last < number {
             return false;
         }
-        let (first, hole) = (*first, hole.clone());
+        let (first, hole) = (*first, *hole);
         self.holes.remove(&first);
         self.open(first, number, &hole);
         if number < hole.last {

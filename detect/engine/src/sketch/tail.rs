@@ -1,7 +1,7 @@
 //! The largest of an entity's values: a generalised Pareto law of their logarithms above the 98th percentile.
 //!
-//! Sizes of outputs spread over powers of ten, so that logarithms have the moments that a fit needs. Bounds of the shape: a lighter tail
-//! than -1/2 has an end right behind the largest value seen, a heavier one than 1/5 on logarithms allows anything.
+//! Sizes of outputs spread over powers of ten, so that logarithms have the moments that a fit needs. Bounds of the shape: one below 0 has an end, which a fit
+//! to some dozens of values guesses, and behind which everything would be impossible; a heavier one than 1/5 on logarithms allows anything.
 
 use super::Sketch;
 use crate::kernel::Pareto;
@@ -12,7 +12,7 @@ const SHARE_PPM: u64 = 20_000;
 const SETTLED: u64 = 200;
 /// Values in a tail below which its shape is taken for the heaviest.
 const FITTED: u64 = 20;
-const SHAPE: (f64, f64) = (-0.5, 0.2);
+const SHAPE: (f64, f64) = (0.0, 0.2);
 /// Assumed of a tail that is one value: outputs of one and the same size are followed by others of a few times that.
 const ASSUMED: Pareto = Pareto { shape: SHAPE.1, scale: 0.5 };
 /// ln p of the value that larger ones are learnt as: ln 1e-4.

@@ -1,5 +1,6 @@
 //! Tests of the engine through its public interface.
 
+mod approvals;
 mod attacks;
 mod counts;
 mod days;
