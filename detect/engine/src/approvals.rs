@@ -48,9 +48,11 @@ pub(crate) struct Ended {
 
 /// Approvals that wait, by id.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Waits {
     pending: Bounded<Pending>,
+    /// Whether any may be known by its call alone: else no call has to be looked up.
+    has_calls: bool,
 }
 
 /// The status of a record that speaks of how an approval ended.
@@ -74,7 +76,7 @@ fn is_asked(event: &Event<'_>) -> bool {
 
 impl Waits {
     pub fn new() -> Waits {
-        Waits { pending: Bounded::new() }
+        Waits { pending: Bounded::new(), has_calls: false }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -100,7 +102,7 @@ impl Waits {
         // Most records have nothing to do with approvals.
         let speaks = record.approval_id.is_some()
             || record.approval_status.is_some()
-            || (record.call_id.is_some() && !self.pending.is_empty())
+            || (record.call_id.is_some() && self.has_calls)
             || record.decision == "require_approval";
         if !speaks {
             return None;
@@ -109,6 +111,7 @@ impl Waits {
             record.approval_id.map(|id| ("approval_id", id)).or(record.call_id.map(|id| ("call_id", id)));
         let key = of.map(|(column, id)| entity_key(&[(column, Some(id))]));
         if is_asked(event) {
+            self.has_calls |= record.approval_id.is_none();
             let make = || Pending {
                 asked_us: event.placed_us,
                 index: record.index,
@@ -123,6 +126,7 @@ impl Waits {
         let went_on = record.kind == "call" && !matches!(record.status, "pending" | "unknown");
         let ending = ending(event).or((is_unsaid(event) && went_on).then_some(Ending::Unsaid))?;
         let pending = key.and_then(|key| self.pending.remove(&key));
+        self.has_calls &= !self.pending.is_empty();
         let said_us = record.approval_wait_ms.filter(|ms| *ms >= 0).map(|ms| ms.saturating_mul(1_000));
         // Without its request a call only repeats what an approval said.
         let said_us = said_us.filter(|_| pending.is_some() || record.kind == "approval");

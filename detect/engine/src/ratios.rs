@@ -407,12 +407,11 @@ impl<R: Rated + 'static> Detector for RatioRule<R> {
         let is_hit = known.past.is_hit(value, window);
         self.make_room(window, key, entities_max);
         let tallies = self.open.entry(window).or_default();
-        // One more lookup than needed on a miss, but no allocation of the key on a hit.
-        if !tallies.contains_key(key) {
-            tallies.insert(key.to_owned(), Tally::default());
-        }
+        // The key is copied for the first record of a window alone.
         if let Some(tally) = tallies.get_mut(key) {
             tally.add(event, window, value, is_hit);
+        } else {
+            tallies.entry(key.to_owned()).or_default().add(event, window, value, is_hit);
         }
         if is_hit && context.episodes.is_open(key) {
             signals.extend(self.follow(key, event));

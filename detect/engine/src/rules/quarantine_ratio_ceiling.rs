@@ -61,6 +61,10 @@ impl Detector for State {
         if !window.add(shape, event.record.index, event.event_us, event.placed_us, quarantined) {
             return;
         }
+        if window.recent().next().is_none() {
+            // Nearly all: nothing was held back in the window.
+            return;
+        }
         let totals = window.totals();
         let ratio_ppm = totals.ratio_ppm().unwrap_or(0);
         let is_enough = totals.total >= limits.outputs_min && totals.offending >= limits.quarantined_min;

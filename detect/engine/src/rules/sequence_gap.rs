@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::{Confidence, Severity};
 use crate::bounded::Bounded;
 use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal};
-use crate::entity::{Entity, Level, bounded, entity_key};
+use crate::entity::{Entity, Level, bounded};
 use crate::record::Event;
 use crate::settings::{Settings, microseconds};
 
@@ -219,8 +219,16 @@ impl State {
 fn run_key(event: &Event<'_>) -> String {
     let record = event.record;
     let is_through = matches!(record.observer, Some("gateway" | "server"));
-    let session = if is_through { "" } else { record.session_id };
-    entity_key(&[("source", Some(record.source)), ("session_id", Some(session))])
+    let (source, session) =
+        (bounded(record.source), bounded(if is_through { "" } else { record.session_id }));
+    // The length in front keeps the two apart, whatever they are made of; identifiers are at most 128 bytes. Made for every numbered record.
+    let mut key = String::with_capacity(source.len() + session.len() + 2);
+    key.push(
+        u32::try_from(source.len()).ok().and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER),
+    );
+    key.push_str(&source);
+    key.push_str(&session);
+    key
 }
 
 impl Detector for State {
