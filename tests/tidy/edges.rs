@@ -1,7 +1,7 @@
 use crate::{files, product, relative};
 
 /// Directory, and crates or modules that no path in it may begin with.
-const FORBIDDEN: [(&str, &[&str]); 9] = [
+const FORBIDDEN: [(&str, &[&str]); 10] = [
     (
         "schemas/src",
         &["store", "ingest", "detect", "engine", "query", "verify", "redact", "tokio", "std::fs", "std::net"],
@@ -29,6 +29,10 @@ const FORBIDDEN: [(&str, &[&str]); 9] = [
             "std::net",
             "std::time",
         ],
+    ),
+    (
+        "detect/fleet/src",
+        &["schemas", "store", "ingest", "detect", "query", "verify", "redact", "std::fs", "std::net", "std::time"],
     ),
     ("detect/src", &["ingest", "query", "verify", "redact"]),
     ("query/src", &["ingest", "detect", "engine", "verify"]),

@@ -13,3 +13,4 @@ mod runbooks;
 mod sizes;
 mod sources;
 mod stream;
+mod verdicts;
