@@ -31,7 +31,7 @@ use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probabili
 use crate::entity::{Entity, Level, entity_key};
 use crate::judge::Judge;
 use crate::kernel::ln_betabin_mid;
-use crate::opening::LN_ALPHA_MAX;
+use crate::opening::LN_ALPHA_TOP;
 use crate::record::Event;
 use crate::settings::{Settings, microseconds};
 use known::{Known, Tally};
@@ -194,6 +194,13 @@ struct Verdict<P: Past> {
     opens: bool,
 }
 
+/// When a window closes, on the engine's clock; one that ends after the last moment that has a number never does.
+fn close_us(window: i64, lateness_s: i64) -> Option<i64> {
+    let end_us = (i128::from(window) + 1) * i128::from(WINDOW_US);
+    let due_us = end_us + i128::from(microseconds(lateness_s));
+    i64::try_from(due_us.max(i128::from(i64::MIN))).ok()
+}
+
 impl<R: Rated> RatioRule<R> {
     pub fn new() -> RatioRule<R> {
         RatioRule {
@@ -264,7 +271,7 @@ impl<R: Rated> RatioRule<R> {
                 let ln_alpha = self.judge.ln_alpha(is_known, limits.budget_milli);
                 let is_unusual = ln_alpha.is_some_and(|ln_alpha| ln_p <= ln_alpha);
                 let opens = is_unusual && effects.is_large && tally.hits >= limits.hits_min;
-                let extends = is_open && ln_raw <= LN_ALPHA_MAX;
+                let extends = is_open && ln_raw <= LN_ALPHA_TOP;
                 verdict = (opens || extends).then_some((effects, ln_p, opens));
             }
         }
@@ -330,6 +337,7 @@ impl<R: Rated> RatioRule<R> {
             opening_us: tally.first_us,
             bucket: Some(Bucket {
                 start_us: window.saturating_mul(WINDOW_US),
+                closed: 0,
                 environment: tally.environment.clone(),
                 baseline: if prediction.is_peer { "peer" } else { "entity" },
             }),
@@ -350,11 +358,13 @@ impl<R: Rated + 'static> Detector for RatioRule<R> {
         R::scope(settings)
     }
 
-    /// One that ends after the last moment that has a number never closes.
     fn due_us(&self, settings: &Settings) -> Option<i64> {
-        let end_us = (i128::from(self.next?) + 1) * i128::from(WINDOW_US);
-        let due_us = end_us + i128::from(microseconds(settings.lateness_s));
-        i64::try_from(due_us.max(i128::from(i64::MIN))).ok()
+        close_us(self.next?, settings.lateness_s)
+    }
+
+    fn awaits_us(&self, settings: &Settings) -> Option<i64> {
+        // A window in which nothing came has nothing to tell.
+        close_us(*self.open.keys().next()?, settings.lateness_s)
     }
 
     fn close(&mut self, now_us: i64, context: &Context<'_>, signals: &mut Vec<Signal>) {

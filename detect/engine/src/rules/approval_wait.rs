@@ -16,7 +16,7 @@ use crate::bounded::Bounded;
 use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
 use crate::entity::{Entity, Level, entity_key};
 use crate::judge::Judge;
-use crate::opening::LN_ALPHA_MAX;
+use crate::opening::LN_ALPHA_TOP;
 use crate::record::Event;
 use crate::settings::{Settings, microseconds};
 use crate::sketch::{Learnt, Tail, block};
@@ -51,6 +51,8 @@ pub(crate) struct State {
     /// Waits of the whole tenant.
     all: Learnt,
     judge: Judge,
+    /// Episodes that people closed: one that waits on is told as another.
+    closed: u32,
     /// The next look, in ticks; none while nothing waits.
     next: Option<i64>,
 }
@@ -72,6 +74,7 @@ impl State {
             queues: Bounded::new(),
             all: Learnt::new(),
             judge: Judge::new(),
+            closed: 0,
             next: None,
         }
     }
@@ -103,7 +106,7 @@ impl State {
         let is_known = self.queues.get(&key).is_some_and(Learnt::is_established);
         let ln_alpha = self.judge.ln_alpha(is_known, settings.budget_milli);
         let is_unusual = ln_alpha.is_some_and(|ln_alpha| ln_p <= ln_alpha);
-        if !(is_unusual || is_open && ln_raw <= LN_ALPHA_MAX) {
+        if !(is_unusual || is_open && ln_raw <= LN_ALPHA_TOP) {
             return None;
         }
         let is_over = !is_open && self.judge.is_over(is_known, settings.budget_milli);
@@ -131,9 +134,10 @@ impl State {
             opening_evidence: vec![wait.index],
             opening_count: 1,
             opening_us: wait.seen_us,
-            // One approval is its own bucket: the log index names the episode.
+            // One approval is its own bucket: the log index names the episode. A million apart, for those that people close.
             bucket: Some(Bucket {
-                start_us: wait.index,
+                start_us: wait.index.saturating_mul(1_000_000),
+                closed: self.closed,
                 environment: wait.environment.clone(),
                 baseline: if is_peer { "peer" } else { "entity" },
             }),
@@ -163,6 +167,10 @@ impl Detector for State {
         self.next.map(|tick| tick.saturating_mul(TICK))
     }
 
+    fn awaits_us(&self, settings: &Settings) -> Option<i64> {
+        self.due_us(settings)
+    }
+
     fn close(&mut self, now_us: i64, context: &Context<'_>, signals: &mut Vec<Signal>) {
         self.turn(now_us.div_euclid(DAY));
         self.waits.forget(forgotten_us(now_us));
@@ -187,6 +195,10 @@ impl Detector for State {
             };
             signals.extend(self.asked(&wait, context));
         }
+    }
+
+    fn called_benign(&mut self, _key: &str) {
+        self.closed = self.closed.saturating_add(1);
     }
 
     fn restored(&mut self) {

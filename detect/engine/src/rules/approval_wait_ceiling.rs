@@ -66,6 +66,10 @@ impl Detector for State {
         self.next.map(|tick| tick.saturating_mul(TICK))
     }
 
+    fn awaits_us(&self, settings: &Settings) -> Option<i64> {
+        self.due_us(settings)
+    }
+
     fn close(&mut self, now_us: i64, context: &Context<'_>, signals: &mut Vec<Signal>) {
         let tick = now_us.div_euclid(TICK);
         let limits = &context.settings.approval_wait_ceiling;
@@ -120,6 +124,7 @@ impl Detector for State {
             opening_us: waiting.first().map_or(now_us, |pending| pending.asked_us),
             bucket: Some(Bucket {
                 start_us: tick.saturating_mul(TICK),
+                closed: 0,
                 environment: waiting.first().and_then(|pending| pending.environment.clone()),
                 baseline: "none",
             }),

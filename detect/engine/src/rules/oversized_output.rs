@@ -152,6 +152,7 @@ impl Detector for State {
             // One output is its own bucket: the log index names the episode.
             bucket: Some(Bucket {
                 start_us: event.record.index,
+                closed: 0,
                 environment: event.record.environment.map(|name| bounded(name).into_owned()),
                 baseline: if is_peer { "peer" } else { "entity" },
             }),

@@ -208,6 +208,7 @@ impl State {
             // Told at the close of no bucket, and named by the record that showed it.
             bucket: Some(Bucket {
                 start_us: newest.index,
+                closed: 0,
                 environment: environment.cloned(),
                 baseline: "none",
             }),
@@ -246,6 +247,10 @@ impl Detector for State {
 
     fn due_us(&self, settings: &Settings) -> Option<i64> {
         self.due.first().map(|(noticed_us, _)| noticed_us.saturating_add(microseconds(settings.lateness_s)))
+    }
+
+    fn awaits_us(&self, settings: &Settings) -> Option<i64> {
+        self.due_us(settings)
     }
 
     fn close(&mut self, _now_us: i64, context: &Context<'_>, signals: &mut Vec<Signal>) {

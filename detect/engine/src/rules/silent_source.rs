@@ -72,6 +72,8 @@ struct Source {
     counts: BTreeMap<i64, u64>,
     /// The first bucket of the silence, and how many records were expected in it.
     silent_since: Option<i64>,
+    /// How many episodes of this silence people closed.
+    closed: u32,
     #[serde(with = "bits")]
     missing: f64,
     /// The most that was missing in a gap that ended on a day, in whole records.
@@ -106,6 +108,7 @@ impl Source {
             own: None,
             counts: BTreeMap::new(),
             silent_since: None,
+            closed: 0,
             missing: 0.0,
             longest: BTreeMap::new(),
             records: 0,
@@ -153,7 +156,7 @@ impl Source {
         {
             self.longest.pop_first();
         }
-        (self.silent_since, self.missing) = (None, 0.0);
+        (self.silent_since, self.missing, self.closed) = (None, 0.0, 0);
     }
 
     /// What was missing in the longest gap of an ordinary day, the median of those that count.
@@ -168,6 +171,13 @@ impl Source {
     fn score(&self, shape: f64) -> f64 {
         shape * libm::log1p(self.missing / shape)
     }
+}
+
+/// When a bucket closes, on the engine's clock.
+fn close_us(bucket: i64, lateness_s: i64) -> Option<i64> {
+    let end_us = (i128::from(bucket) + 1) * i128::from(STEP);
+    let due_us = end_us + i128::from(microseconds(lateness_s));
+    i64::try_from(due_us.max(i128::from(i64::MIN))).ok()
 }
 
 impl State {
@@ -221,9 +231,18 @@ impl Detector for State {
     }
 
     fn due_us(&self, settings: &Settings) -> Option<i64> {
-        let end_us = (i128::from(self.next?) + 1) * i128::from(STEP);
-        let due_us = end_us + i128::from(microseconds(settings.lateness_s));
-        i64::try_from(due_us.max(i128::from(i64::MIN))).ok()
+        close_us(self.next?, settings.lateness_s)
+    }
+
+    fn awaits_us(&self, settings: &Settings) -> Option<i64> {
+        // A bucket in which nobody spoke tells of nobody.
+        close_us(*self.alive.first()?, settings.lateness_s)
+    }
+
+    /// Silence that goes on is told as another.
+    fn called_benign(&mut self, key: &str) {
+        let of_key = self.sources.each().filter(|(_, source)| source.entity.key == key);
+        of_key.for_each(|(_, source)| source.closed = source.closed.saturating_add(1));
     }
 
     fn close(&mut self, now_us: i64, context: &Context<'_>, signals: &mut Vec<Signal>) {
@@ -336,6 +355,7 @@ impl Source {
             opening_us: self.last_us,
             bucket: Some(Bucket {
                 start_us: silent_since.saturating_mul(STEP),
+                closed: self.closed,
                 environment: self.environment.clone(),
                 baseline: "entity",
             }),
