@@ -8,7 +8,7 @@ use schemas::control::{Control, Judgement, Verdict};
 use crate::error::{Error, Result};
 
 /// The columns that the engine reads; `control` only for whether it is null.
-pub(crate) const EVENT_COLUMNS: [&str; 39] = [
+pub(crate) const EVENT_COLUMNS: [&str; 40] = [
     "log_index",
     "ingest_time",
     "time",
@@ -35,6 +35,7 @@ pub(crate) const EVENT_COLUMNS: [&str; 39] = [
     "request_hash",
     "error_class",
     "latency_us",
+    "observer",
     "source",
     "source_seq",
     "auth_method",
@@ -86,6 +87,7 @@ pub(crate) struct Events<'a> {
     request_hash: &'a StringArray,
     error_class: &'a StringArray,
     latency_us: &'a Int64Array,
+    observer: &'a StringArray,
     source: &'a StringArray,
     source_seq: &'a Int64Array,
     auth_method: &'a StringArray,
@@ -135,6 +137,7 @@ impl<'a> Events<'a> {
             request_hash: text("request_hash")?,
             error_class: text("error_class")?,
             latency_us: primitive(log, batch, "latency_us")?,
+            observer: text("observer")?,
             source: text("source")?,
             source_seq: primitive(log, batch, "source_seq")?,
             auth_method: text("auth_method")?,
@@ -197,6 +200,7 @@ impl<'a> Events<'a> {
             error_class: value(self.error_class, row),
             latency_us: number(self.latency_us, row),
             environment: value(self.environment, row),
+            observer: value(self.observer, row),
             source: self.source.value(row),
             source_seq: number(self.source_seq, row),
             auth_method: value(self.auth_method, row),

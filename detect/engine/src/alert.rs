@@ -64,7 +64,7 @@ pub struct Alert {
     /// For rules and ceilings the threshold, in `unit`.
     pub expected: Option<i64>,
     pub observed: Option<i64>,
-    /// `ppm`, `us` or `count`.
+    /// `ppm`, `us`, `bytes` or `count`.
     pub unit: String,
     /// Whose past the expectation came from: `entity`, `peer`; `none` for rules and ceilings.
     pub baseline: String,

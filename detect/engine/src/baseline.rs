@@ -17,4 +17,5 @@ mod parent;
 mod season;
 
 pub use count::{CountBaseline, Prediction};
+pub(crate) use decayed::{Decayed, kept};
 pub use parent::Parent;

@@ -29,6 +29,14 @@ impl<V> Bounded<V> {
         self.entries.get(key)
     }
 
+    pub fn remove(&mut self, key: &str) -> Option<V> {
+        self.entries.remove(key)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Forgets what nothing is lost with.
     pub fn retain(&mut self, keeps: impl Fn(&str, &V) -> bool) {
         self.entries.retain(|key, value| keeps(key, value));

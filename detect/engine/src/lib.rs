@@ -20,6 +20,7 @@
 //! credential) behind one trait: a detector turns records into signals and knows nothing of episodes.
 
 mod alert;
+mod approvals;
 pub mod baseline;
 mod bits;
 mod bounded;
@@ -30,13 +31,16 @@ mod engine;
 mod entity;
 mod episode;
 mod error;
+mod judge;
 pub mod kernel;
 pub mod novelty;
 mod opening;
+mod ratios;
 pub mod recalibration;
 mod record;
 mod rules;
 mod settings;
+mod sketch;
 mod snapshot;
 mod window;
 
@@ -46,8 +50,10 @@ pub use error::Error;
 pub use record::{Record, Verdict};
 pub use rules::RULE_IDS;
 pub use settings::{
-    AuthFailureBurst, AuthFailureRateCeiling, CallRate, DenialRatioCeiling, FailureRate, P95LatencyCeiling,
-    RevokedCredentialUse, Settings, UnapprovedHighRiskWrite,
+    ApprovalAbandoned, ApprovalTooFast, ApprovalWait, ApprovalWaitCeiling, AuthFailureBurst,
+    AuthFailureRateCeiling, CallRate, DenialRatioCeiling, FailureRate, OversizedOutput, P95Latency,
+    P95LatencyCeiling, QuarantineRate, QuarantineRatioCeiling, RevokedCredentialUse, SequenceGap, Settings,
+    SilentSource, UnapprovedHighRiskWrite,
 };
 
 /// Version of what the engine computes. It is part of every alert id and of every snapshot; raise it

@@ -36,6 +36,8 @@ pub struct Record<'a> {
     pub error_class: Option<&'a str>,
     pub latency_us: Option<i64>,
     pub environment: Option<&'a str>,
+    /// Where it was seen: host, client, gateway, server, tap, import.
+    pub observer: Option<&'a str>,
     /// What wrote the record: name and version of its mapping.
     pub source: &'a str,
     pub source_seq: Option<i64>,
@@ -78,13 +80,14 @@ pub(crate) struct Event<'a> {
     pub placed_us: i64,
     /// Made once for all rules that ask.
     principal_key: OnceCell<String>,
+    tool_key: OnceCell<String>,
 }
 
 impl<'a> Event<'a> {
     pub fn new(record: &'a Record<'a>, skew_max_us: i64) -> Event<'a> {
         let event_us = record.time_us.min(record.ingest_time_us.saturating_add(skew_max_us));
         let placed_us = record.time_us.min(record.ingest_time_us);
-        Event { record, event_us, placed_us, principal_key: OnceCell::new() }
+        Event { record, event_us, placed_us, principal_key: OnceCell::new(), tool_key: OnceCell::new() }
     }
 
     pub fn is_call(&self) -> bool {
@@ -124,6 +127,35 @@ impl<'a> Event<'a> {
     pub fn principal_key(&self) -> &str {
         let make = |(column, name)| entity_key(&[(column, Some(name))]);
         self.principal_key.get_or_init(|| self.principal().map(make).unwrap_or_default())
+    }
+
+    /// Parts of the tool: server and capability; none where both are unknown.
+    pub fn tool(&self) -> Option<[(&'static str, Option<&'a str>); 2]> {
+        let (server, capability) = (self.record.server, self.record.capability);
+        (server.is_some() || capability.is_some()).then_some([("server", server), ("capability", capability)])
+    }
+
+    /// The key of the tool; empty where nothing of it is known.
+    pub fn tool_key(&self) -> &str {
+        self.tool_key.get_or_init(|| self.tool().map(|parts| entity_key(&parts)).unwrap_or_default())
+    }
+
+    /// Latency of a call that reached its tool. Denied calls are fast and pending ones unfinished, and a negative latency is no
+    /// measurement: any of them would dilute a percentile.
+    pub fn latency_us(&self) -> Option<i64> {
+        let reached = self.is_call() && !self.is_denied() && self.record.status != "pending";
+        self.record.latency_us.filter(|latency_us| reached && *latency_us >= 0)
+    }
+
+    /// Whether it brings an output: one that output safety gave a verdict on, or that a call returned.
+    pub fn is_output(&self) -> bool {
+        matches!(self.record.kind, "call" | "output")
+            && (self.record.output_action.is_some() || self.record.status == "ok")
+    }
+
+    /// Whether output safety kept it from the agent.
+    pub fn is_quarantined(&self) -> bool {
+        matches!(self.record.output_action, Some("quarantine" | "block"))
     }
 
     /// Who acted: the agent, else the user.

@@ -5,19 +5,30 @@ use serde::{Deserialize, Serialize};
 use crate::counts::CountRule;
 use crate::detector::Detector;
 use crate::episode::Episodes;
+use crate::ratios::RatioRule;
 
+pub(crate) mod approval_abandoned;
+pub(crate) mod approval_too_fast;
+pub(crate) mod approval_wait;
+pub(crate) mod approval_wait_ceiling;
 pub(crate) mod auth_failure_burst;
 pub(crate) mod auth_failure_rate;
 pub(crate) mod auth_failure_rate_ceiling;
 pub(crate) mod call_rate;
 pub(crate) mod denial_rate;
 pub(crate) mod denial_ratio_ceiling;
+pub(crate) mod oversized_output;
+pub(crate) mod p95_latency;
 pub(crate) mod p95_latency_ceiling;
+pub(crate) mod quarantine_rate;
+pub(crate) mod quarantine_ratio_ceiling;
 pub(crate) mod revoked_credential_use;
+pub(crate) mod sequence_gap;
+pub(crate) mod silent_source;
 pub(crate) mod unapproved_high_risk_write;
 
 /// Ids of all rules, in the order in which a record meets them.
-pub const RULE_IDS: [&str; 9] = [
+pub const RULE_IDS: [&str; 19] = [
     "unapproved_high_risk_write",
     "revoked_credential_use",
     "auth_failure_burst",
@@ -27,6 +38,16 @@ pub const RULE_IDS: [&str; 9] = [
     "denial_rate",
     "auth_failure_rate",
     "call_rate",
+    "quarantine_ratio_ceiling",
+    "quarantine_rate",
+    "oversized_output",
+    "p95_latency",
+    "silent_source",
+    "sequence_gap",
+    "approval_wait_ceiling",
+    "approval_wait",
+    "approval_too_fast",
+    "approval_abandoned",
 ];
 
 /// A detector and the episodes it opened.
@@ -50,6 +71,16 @@ pub(crate) struct Lanes {
     denial_rate: Lane<CountRule<denial_rate::Counting>>,
     auth_failure_rate: Lane<CountRule<auth_failure_rate::Counting>>,
     call_rate: Lane<CountRule<call_rate::Counting>>,
+    quarantine_ratio_ceiling: Lane<quarantine_ratio_ceiling::State>,
+    quarantine_rate: Lane<RatioRule<quarantine_rate::Rating>>,
+    oversized_output: Lane<oversized_output::State>,
+    p95_latency: Lane<RatioRule<p95_latency::Rating>>,
+    silent_source: Lane<silent_source::State>,
+    sequence_gap: Lane<sequence_gap::State>,
+    approval_wait_ceiling: Lane<approval_wait_ceiling::State>,
+    approval_wait: Lane<approval_wait::State>,
+    approval_too_fast: Lane<approval_too_fast::State>,
+    approval_abandoned: Lane<RatioRule<approval_abandoned::Rating>>,
 }
 
 impl<D: Detector> Lane<D> {
@@ -77,6 +108,16 @@ impl Lanes {
             denial_rate: Lane::new(CountRule::new()),
             auth_failure_rate: Lane::new(CountRule::new()),
             call_rate: Lane::new(CountRule::new()),
+            quarantine_ratio_ceiling: Lane::new(quarantine_ratio_ceiling::State::new()),
+            quarantine_rate: Lane::new(RatioRule::new()),
+            oversized_output: Lane::new(oversized_output::State::new()),
+            p95_latency: Lane::new(RatioRule::new()),
+            silent_source: Lane::new(silent_source::State::new()),
+            sequence_gap: Lane::new(sequence_gap::State::new()),
+            approval_wait_ceiling: Lane::new(approval_wait_ceiling::State::new()),
+            approval_wait: Lane::new(approval_wait::State::new()),
+            approval_too_fast: Lane::new(approval_too_fast::State::new()),
+            approval_abandoned: Lane::new(RatioRule::new()),
         }
     }
 
@@ -92,6 +133,16 @@ impl Lanes {
             self.denial_rate.parts(),
             self.auth_failure_rate.parts(),
             self.call_rate.parts(),
+            self.quarantine_ratio_ceiling.parts(),
+            self.quarantine_rate.parts(),
+            self.oversized_output.parts(),
+            self.p95_latency.parts(),
+            self.silent_source.parts(),
+            self.sequence_gap.parts(),
+            self.approval_wait_ceiling.parts(),
+            self.approval_wait.parts(),
+            self.approval_too_fast.parts(),
+            self.approval_abandoned.parts(),
         ]
     }
 }

@@ -1,5 +1,9 @@
 //! Thresholds and caps. Part of what an alert depends on, hence the digest in every snapshot.
 
+mod approvals;
+mod sources;
+mod tools;
+
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
@@ -7,7 +11,16 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::rules::RULE_IDS;
 
+pub use approvals::{ApprovalAbandoned, ApprovalTooFast, ApprovalWait, ApprovalWaitCeiling};
+pub use sources::{SequenceGap, SilentSource};
+pub use tools::{OversizedOutput, P95Latency, QuarantineRate, QuarantineRatioCeiling};
+
 const SECOND_US: i64 = 1_000_000;
+const DAY_S: i64 = 86_400;
+const COUNT_MAX: i64 = schemas::limits::ENGINE_COUNT_MAX;
+
+/// A setting, its value, and the least and the most that it may be.
+type Bound = (&'static str, i64, i64, i64);
 
 /// Settings of an engine. Unknown keys are refused, missing ones take the defaults below. Call
 /// [`Settings::validate`] on what a person wrote; an engine given settings out of range stays safe but need
@@ -43,6 +56,16 @@ pub struct Settings {
     pub denial_rate: FailureRate,
     pub auth_failure_rate: FailureRate,
     pub call_rate: CallRate,
+    pub quarantine_rate: QuarantineRate,
+    pub quarantine_ratio_ceiling: QuarantineRatioCeiling,
+    pub oversized_output: OversizedOutput,
+    pub p95_latency: P95Latency,
+    pub silent_source: SilentSource,
+    pub sequence_gap: SequenceGap,
+    pub approval_wait_ceiling: ApprovalWaitCeiling,
+    pub approval_wait: ApprovalWait,
+    pub approval_too_fast: ApprovalTooFast,
+    pub approval_abandoned: ApprovalAbandoned,
 }
 
 /// Settings of `denial_rate` and `auth_failure_rate`.
@@ -167,6 +190,16 @@ impl Default for Settings {
             denial_rate: FailureRate::default(),
             auth_failure_rate: FailureRate::default(),
             call_rate: CallRate::default(),
+            quarantine_rate: QuarantineRate::default(),
+            quarantine_ratio_ceiling: QuarantineRatioCeiling::default(),
+            oversized_output: OversizedOutput::default(),
+            p95_latency: P95Latency::default(),
+            silent_source: SilentSource::default(),
+            sequence_gap: SequenceGap::default(),
+            approval_wait_ceiling: ApprovalWaitCeiling::default(),
+            approval_wait: ApprovalWait::default(),
+            approval_too_fast: ApprovalTooFast::default(),
+            approval_abandoned: ApprovalAbandoned::default(),
         }
     }
 }
@@ -227,8 +260,6 @@ pub(crate) fn microseconds(seconds: i64) -> i64 {
 impl Settings {
     /// Refuses values out of range, naming the first.
     pub fn validate(&self) -> Result<(), Error> {
-        const DAY_S: i64 = 86_400;
-        const COUNT_MAX: i64 = schemas::limits::ENGINE_COUNT_MAX;
         let (approval, burst) = (&self.unapproved_high_risk_write, &self.auth_failure_burst);
         let (revoked, denial) = (&self.revoked_credential_use, &self.denial_ratio_ceiling);
         let (auth, latency) = (&self.auth_failure_rate_ceiling, &self.p95_latency_ceiling);
@@ -285,8 +316,11 @@ impl Settings {
                 (format!("{rule}.budget_milli"), *budget_milli, 1, 1_000_000),
             ]
         });
+        let of_groups =
+            [tools::bounds(self), sources::bounds(self), approvals::bounds(self)].into_iter().flatten();
+        let checks = checks.into_iter().chain(of_groups);
         let checks = checks.map(|(name, value, least, most)| (name.to_owned(), value, least, most));
-        for (name, value, least, most) in checks.into_iter().chain(counts) {
+        for (name, value, least, most) in checks.chain(counts) {
             if !(least..=most).contains(&value) {
                 return Err(refused(&name, &value.to_string(), &format!("from {least} to {most}")));
             }

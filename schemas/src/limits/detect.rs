@@ -39,3 +39,47 @@ pub const NOVELTY_OWNERS_MAX: usize = 4_096;
 pub const ENGINE_FAILURES_MIN: u64 = 5;
 /// The same for calls.
 pub const ENGINE_CALLS_MIN: u64 = 30;
+/// Length of a window of the rules on ratios, in seconds; a day is a whole number of them, and a block of four hours too.
+pub const ENGINE_RATIO_WINDOW_S: i64 = 900;
+/// Buckets of a sketch of sizes or times; beyond, neighbours are merged.
+pub const SKETCH_BUCKETS_MAX: usize = 256;
+/// Default of how many outputs a window has at least to have a ratio, and how many of them were quarantined.
+pub const ENGINE_OUTPUTS_MIN: u64 = 20;
+/// See above.
+pub const ENGINE_QUARANTINED_MIN: u64 = 3;
+/// Default of how many outputs, and quarantined ones, the ceiling of their ratio is asked of at least.
+pub const ENGINE_CEILING_OUTPUTS_MIN: u64 = 100;
+/// See above.
+pub const ENGINE_CEILING_QUARANTINED_MIN: u64 = 2;
+/// Default of how many calls a window has at least to have a 95th percentile.
+pub const ENGINE_TIMED_MIN: u64 = 20;
+/// Default of how many bytes an output has at least to be too large.
+pub const ENGINE_OVERSIZED_BYTES_MIN: i64 = 65_536;
+/// Default of how long a silence of a source is at least to be told, in seconds, and how many records were expected in it.
+pub const ENGINE_SILENCE_MIN_S: i64 = 900;
+/// See above.
+pub const ENGINE_SILENCE_RECORDS_MIN: i64 = 20;
+/// Sources of which the engine knows how often they speak; beyond, those with the fewest records go.
+pub const ENGINE_SOURCES_MAX: usize = 1_024;
+/// Runs of sequence numbers that the engine follows; beyond, those with the fewest numbers go, and what they miss is told.
+pub const ENGINE_RUNS_MAX: usize = 16_384;
+/// Default of how many sequence numbers must be missing.
+pub const ENGINE_MISSING_MIN: u64 = 1;
+/// Holes of one run that may still be filled; beyond, the oldest is told.
+pub const ENGINE_HOLES_MAX: usize = 32;
+/// What a hole counts for at most, as in the table `sources`.
+pub const ENGINE_MISSING_MAX: u64 = 1_000_000_000_000;
+/// Approvals that the engine waits for at a time; beyond, the youngest are forgotten. And for how many days.
+pub const ENGINE_PENDING_MAX: usize = 16_384;
+/// See above.
+pub const ENGINE_APPROVAL_DAYS_MAX: i64 = 7;
+/// Waits of decided approvals that a window keeps, the last ones.
+pub const ENGINE_WAITS_MAX: usize = 4_096;
+/// Default of how many approvals a median is of at least.
+pub const ENGINE_WAITS_MIN: u64 = 3;
+/// Default of how many approvals that were too fast are told at least.
+pub const ENGINE_STAMPS_MIN: u64 = 5;
+/// Default of how many approvals have ended at least, and how many of them unanswered, for a ratio of those.
+pub const ENGINE_ENDED_MIN: u64 = 5;
+/// See above.
+pub const ENGINE_ABANDONED_MIN: u64 = 3;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// `sum / exposure` is a rate. Kept as two numbers' bits in snapshots, which hold hundreds of these for an entity.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(into = "(u64, u64)", from = "(u64, u64)")]
-pub(super) struct Decayed {
+pub(crate) struct Decayed {
     pub sum: f64,
     pub exposure: f64,
 }
@@ -41,6 +41,6 @@ impl Decayed {
 }
 
 /// What is kept over `steps` of time when half of it is over `half_life` of them.
-pub(super) fn kept(steps: f64, half_life: f64) -> f64 {
+pub(crate) fn kept(steps: f64, half_life: f64) -> f64 {
     libm::exp2(-steps.max(0.0) / half_life)
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::alert::{Confidence, Severity};
 use crate::bounded::Bounded;
 use crate::detector::{Context, Detector, Effect, Rule, Signal};
-use crate::entity::{Entity, Level, entity_key};
+use crate::entity::{Entity, Level};
 use crate::record::Event;
 use crate::settings::{Settings, microseconds};
 use crate::window::{Shape, Totals, Window};
@@ -100,26 +100,22 @@ impl Detector for State {
     }
 
     fn observe(&mut self, event: &Event<'_>, context: &Context<'_>, signals: &mut Vec<Signal>) {
-        let Some(latency_us) = latency_us(event) else { return };
-        let (server, capability) = (event.record.server, event.record.capability);
-        if server.is_none() && capability.is_none() {
-            return;
-        }
+        let Some(latency_us) = event.latency_us() else { return };
+        let Some(parts) = event.tool() else { return };
         let limits = &context.settings.p95_latency_ceiling;
         let shape = Shape::new(microseconds(limits.window_s), context.settings.buckets);
-        let parts = [("server", server), ("capability", capability)];
-        let key = entity_key(&parts);
+        let key = event.tool_key();
         let rank = |key: &str, tool: &Tool| {
             (context.episodes.is_open(key), tool.window.totals().total, tool.window.newest_us(shape))
         };
-        let tool = self.tools.entry(&key, context.settings.entities_max, rank, Tool::new);
+        let tool = self.tools.entry(key, context.settings.entities_max, rank, Tool::new);
         let slow = latency_us >= limits.latency_max_us;
         if !tool.add(shape, event, latency_us, slow) {
             return;
         }
         let totals = tool.window.totals();
         let is_over = totals.total >= limits.calls_min && totals.offending >= slow_calls_min(totals);
-        let is_open = context.episodes.is_open(&key);
+        let is_open = context.episodes.is_open(key);
         let chance_ppm = context.settings.ceiling_chance_ppm;
         let holds = is_over && (is_open || totals.is_beyond(SLOW_SHARE_PPM, chance_ppm));
         let follows = slow && is_open;
@@ -154,13 +150,6 @@ impl Detector for State {
     fn evicted(&self) -> u64 {
         self.tools.evicted()
     }
-}
-
-/// Latency of a call that reached its tool. Denied calls are fast and pending ones unfinished, and a negative
-/// latency is no measurement: any of them would dilute the percentile.
-fn latency_us(event: &Event<'_>) -> Option<i64> {
-    let reached = event.is_call() && !event.is_denied() && event.record.status != "pending";
-    event.record.latency_us.filter(|latency_us| reached && *latency_us >= 0)
 }
 
 /// How many of `total` calls must be slow for the nearest-rank p95 to be slow.

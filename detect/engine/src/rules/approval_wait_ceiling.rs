@@ -1,0 +1,150 @@
+//! Median wait of a tenant's approvals, against the block condition of a production gate.
+//!
+//! Statistic: the median over all that were in the queue within the window, those decided by their wait and those pending by their present age, every five
+//! minutes of the engine's clock. Exact but for that. State: 150 bytes an approval that waits. It cannot see: one that waits for days beside many
+//! that are decided at once (`approval_wait` does), approvals that the source keeps to itself.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use crate::alert::{Confidence, Severity};
+use crate::approvals::{Pending, Waits};
+use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal};
+use crate::entity::Entity;
+use crate::record::Event;
+use crate::settings::{Settings, microseconds};
+
+const RULE: Rule = Rule {
+    id: "approval_wait_ceiling",
+    title: "Approvals wait longer than the ceiling",
+    meaning: "A queue that nobody works off stops the agents, or teaches people to approve without looking",
+    statistic: "median wait of approvals",
+    unit: "us",
+    references: &["MCP02"],
+};
+
+/// How often it is looked at, in microseconds.
+const TICK: i64 = 300_000_000;
+/// Waits of decided approvals that are kept of a window, the last ones.
+const ENDED_MAX: usize = schemas::limits::ENGINE_WAITS_MAX;
+/// Of what an alert names.
+const EVIDENCE_MAX: usize = schemas::limits::ENGINE_EVIDENCE_MAX;
+
+/// A wait that ended: when by the engine's clock, its length, the log index of its end.
+type Ended = (i64, i64, i64);
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct State {
+    waits: Waits,
+    ended: VecDeque<Ended>,
+    /// The next look, in ticks; none while there is nothing to look at.
+    next: Option<i64>,
+}
+
+impl State {
+    pub fn new() -> State {
+        State { waits: Waits::new(), ended: VecDeque::new(), next: None }
+    }
+}
+
+impl Detector for State {
+    fn rule(&self) -> &'static Rule {
+        &RULE
+    }
+
+    fn window_us(&self, settings: &Settings) -> Option<i64> {
+        Some(microseconds(settings.approval_wait_ceiling.window_s))
+    }
+
+    fn scope(&self, _settings: &Settings) -> String {
+        super::approval_wait::SCOPE.to_owned()
+    }
+
+    fn due_us(&self, _settings: &Settings) -> Option<i64> {
+        self.next.map(|tick| tick.saturating_mul(TICK))
+    }
+
+    fn awaits_us(&self, settings: &Settings) -> Option<i64> {
+        self.due_us(settings)
+    }
+
+    fn close(&mut self, now_us: i64, context: &Context<'_>, signals: &mut Vec<Signal>) {
+        let tick = now_us.div_euclid(TICK);
+        let limits = &context.settings.approval_wait_ceiling;
+        let since_us = now_us.saturating_sub(microseconds(limits.window_s));
+        while self.ended.front().is_some_and(|(ended_us, _, _)| *ended_us < since_us) {
+            self.ended.pop_front();
+        }
+        self.waits.forget(super::approval_wait::forgotten_us(now_us));
+        self.next = (!self.ended.is_empty() || !self.waits.is_empty()).then_some(tick.saturating_add(1));
+        let age = |pending: &Pending| now_us.saturating_sub(pending.asked_us).max(0);
+        let ended = self.ended.iter().map(|(_, wait_us, _)| *wait_us);
+        let mut all: Vec<i64> = self.waits.each().map(age).chain(ended).collect();
+        let number = u64::try_from(all.len()).unwrap_or(u64::MAX);
+        if all.is_empty() || number < limits.approvals_min {
+            return;
+        }
+        // The upper of two in the middle.
+        let middle = all.len() / 2;
+        let (_, median_us, _) = all.select_nth_unstable(middle);
+        let median_us = *median_us;
+        if median_us < microseconds(limits.wait_min_s) {
+            return;
+        }
+        let mut waiting: Vec<&Pending> = self.waits.each().collect();
+        waiting.sort_by_key(|pending| (pending.asked_us, pending.index));
+        let oldest = waiting.iter().map(|pending| pending.index).take(EVIDENCE_MAX);
+        let mut evidence: Vec<i64> =
+            oldest.chain(self.ended.iter().rev().map(|(_, _, index)| *index)).collect();
+        evidence.truncate(EVIDENCE_MAX);
+        evidence.sort_unstable();
+        evidence.dedup();
+        let is_severe = median_us >= microseconds(limits.wait_severe_s);
+        signals.push(Signal {
+            entity: Entity::tenant(context.tenant),
+            effect: Effect::Open,
+            offending: false,
+            severity: if is_severe { Severity::High } else { Severity::Medium },
+            confidence: Confidence::High,
+            observed: Some(median_us),
+            expected: Some(microseconds(limits.wait_min_s)),
+            seen_us: now_us,
+            detail: format!(
+                "the median of {number} approvals within {} s waited {} s, {} of them still do; the ceiling is {} s, severe from {} s on",
+                limits.window_s,
+                median_us / 1_000_000,
+                waiting.len(),
+                limits.wait_min_s,
+                limits.wait_severe_s
+            ),
+            opening_evidence: evidence,
+            opening_count: i64::try_from(number).unwrap_or(i64::MAX),
+            opening_us: waiting.first().map_or(now_us, |pending| pending.asked_us),
+            bucket: Some(Bucket {
+                start_us: tick.saturating_mul(TICK),
+                closed: 0,
+                environment: waiting.first().and_then(|pending| pending.environment.clone()),
+                baseline: "none",
+            }),
+        });
+    }
+
+    fn observe(&mut self, event: &Event<'_>, context: &Context<'_>, _signals: &mut Vec<Signal>) {
+        let ended = self.waits.take(event, context.settings.approval_wait.approvals_max);
+        if let Some(ended) = ended {
+            if self.ended.len() >= ENDED_MAX {
+                self.ended.pop_front();
+            }
+            self.ended.push_back((context.watermark_us, ended.longest_us, event.record.index));
+        }
+        if self.next.is_none() && !(self.ended.is_empty() && self.waits.is_empty()) {
+            self.next = Some(context.watermark_us.div_euclid(TICK).saturating_add(1));
+        }
+    }
+
+    fn evicted(&self) -> u64 {
+        self.waits.evicted()
+    }
+}
