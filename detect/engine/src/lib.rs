@@ -35,6 +35,7 @@ mod opening;
 pub mod recalibration;
 mod record;
 mod rules;
+mod sessions;
 mod settings;
 mod snapshot;
 mod window;
@@ -46,7 +47,7 @@ pub use record::Record;
 pub use rules::RULE_IDS;
 pub use settings::{
     AuthFailureBurst, AuthFailureRateCeiling, CallRate, DenialRatioCeiling, FailureRate, P95LatencyCeiling,
-    RevokedCredentialUse, Settings, UnapprovedHighRiskWrite,
+    RevokedCredentialUse, Settings, UnapprovedHighRiskWrite, UnusualTools,
 };
 
 /// Version of what the engine computes. It is part of every alert id and of every snapshot; raise it

@@ -15,9 +15,10 @@ pub(crate) mod denial_ratio_ceiling;
 pub(crate) mod p95_latency_ceiling;
 pub(crate) mod revoked_credential_use;
 pub(crate) mod unapproved_high_risk_write;
+pub(crate) mod unusual_tools;
 
 /// Ids of all rules, in the order in which a record meets them.
-pub const RULE_IDS: [&str; 9] = [
+pub const RULE_IDS: [&str; 10] = [
     "unapproved_high_risk_write",
     "revoked_credential_use",
     "auth_failure_burst",
@@ -27,6 +28,7 @@ pub const RULE_IDS: [&str; 9] = [
     "denial_rate",
     "auth_failure_rate",
     "call_rate",
+    "unusual_tools",
 ];
 
 /// A detector and the episodes it opened.
@@ -50,6 +52,7 @@ pub(crate) struct Lanes {
     denial_rate: Lane<CountRule<denial_rate::Counting>>,
     auth_failure_rate: Lane<CountRule<auth_failure_rate::Counting>>,
     call_rate: Lane<CountRule<call_rate::Counting>>,
+    unusual_tools: Lane<unusual_tools::State>,
 }
 
 impl<D: Detector> Lane<D> {
@@ -77,6 +80,7 @@ impl Lanes {
             denial_rate: Lane::new(CountRule::new()),
             auth_failure_rate: Lane::new(CountRule::new()),
             call_rate: Lane::new(CountRule::new()),
+            unusual_tools: Lane::new(unusual_tools::State::new()),
         }
     }
 
@@ -92,6 +96,7 @@ impl Lanes {
             self.denial_rate.parts(),
             self.auth_failure_rate.parts(),
             self.call_rate.parts(),
+            self.unusual_tools.parts(),
         ]
     }
 }

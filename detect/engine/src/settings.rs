@@ -1,11 +1,14 @@
 //! Thresholds and caps. Part of what an alert depends on, hence the digest in every snapshot.
 
+mod sessions;
+
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::rules::RULE_IDS;
+pub use sessions::UnusualTools;
 
 const SECOND_US: i64 = 1_000_000;
 
@@ -40,6 +43,7 @@ pub struct Settings {
     pub denial_rate: FailureRate,
     pub auth_failure_rate: FailureRate,
     pub call_rate: CallRate,
+    pub unusual_tools: UnusualTools,
 }
 
 /// Settings of `denial_rate` and `auth_failure_rate`.
@@ -163,6 +167,7 @@ impl Default for Settings {
             denial_rate: FailureRate::default(),
             auth_failure_rate: FailureRate::default(),
             call_rate: CallRate::default(),
+            unusual_tools: UnusualTools::default(),
         }
     }
 }
@@ -268,6 +273,8 @@ impl Settings {
             ("p95_latency_ceiling.latency_max_us", latency.latency_max_us, 1, microseconds(DAY_S)),
             ("p95_latency_ceiling.latency_target_us", latency.latency_target_us, 0, latency.latency_max_us),
             ("lateness_s", self.lateness_s, 0, DAY_S),
+            ("unusual_tools.budget_milli", self.unusual_tools.budget_milli, 1, 1_000_000),
+            ("unusual_tools.roles (number)", count(self.unusual_tools.roles.len()), 0, COUNT_MAX),
         ];
         let counts = [
             ("denial_rate", self.denial_rate.count_min, self.denial_rate.budget_milli),

@@ -31,3 +31,14 @@ pub const NOVELTY_OWNERS_MAX: usize = 4_096;
 pub const ENGINE_FAILURES_MIN: u64 = 5;
 /// The same for calls.
 pub const ENGINE_CALLS_MIN: u64 = 30;
+
+/// Seconds without a record after which a principal's session is over, as ingest derives sessions.
+pub const ENGINE_SESSION_GAP_S: i64 = 1_800;
+/// Seconds after which a session is over however busy it is.
+pub const ENGINE_SESSION_LENGTH_S: i64 = 28_800;
+/// Tools and destinations of an open session whose names are kept, the most surprising ones.
+pub const ENGINE_SESSION_NAMES_MAX: usize = 8;
+/// Sessions of one principal and day that count; those after them are judged by a stricter measure, and teach nobody.
+pub const ENGINE_SESSIONS_COUNTED_MAX: usize = 16;
+/// Sessions of a day that wait to be learnt; beyond, those of principals that nobody knows yet go first.
+pub const ENGINE_SESSIONS_WAITING_MAX: usize = 2_048;

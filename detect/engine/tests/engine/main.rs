@@ -6,4 +6,6 @@ mod kernel;
 mod laws;
 mod rules;
 mod runbooks;
+mod sessions;
 mod stream;
+mod unusual_tools;
