@@ -46,8 +46,8 @@ pub use error::Error;
 pub use record::Record;
 pub use rules::RULE_IDS;
 pub use settings::{
-    AuthFailureBurst, AuthFailureRateCeiling, CallRate, DenialRatioCeiling, FailureRate, P95LatencyCeiling,
-    RevokedCredentialUse, Settings, UnapprovedHighRiskWrite, UnusualTools,
+    AuthFailureBurst, AuthFailureRateCeiling, CallRate, DenialRatioCeiling, FailureRate, OffHours,
+    P95LatencyCeiling, RevokedCredentialUse, Settings, UnapprovedHighRiskWrite, UnusualTools,
 };
 
 /// Version of what the engine computes. It is part of every alert id and of every snapshot; raise it

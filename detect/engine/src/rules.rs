@@ -12,13 +12,14 @@ pub(crate) mod auth_failure_rate_ceiling;
 pub(crate) mod call_rate;
 pub(crate) mod denial_rate;
 pub(crate) mod denial_ratio_ceiling;
+pub(crate) mod off_hours;
 pub(crate) mod p95_latency_ceiling;
 pub(crate) mod revoked_credential_use;
 pub(crate) mod unapproved_high_risk_write;
 pub(crate) mod unusual_tools;
 
 /// Ids of all rules, in the order in which a record meets them.
-pub const RULE_IDS: [&str; 10] = [
+pub const RULE_IDS: [&str; 11] = [
     "unapproved_high_risk_write",
     "revoked_credential_use",
     "auth_failure_burst",
@@ -29,6 +30,7 @@ pub const RULE_IDS: [&str; 10] = [
     "auth_failure_rate",
     "call_rate",
     "unusual_tools",
+    "off_hours",
 ];
 
 /// A detector and the episodes it opened.
@@ -53,6 +55,7 @@ pub(crate) struct Lanes {
     auth_failure_rate: Lane<CountRule<auth_failure_rate::Counting>>,
     call_rate: Lane<CountRule<call_rate::Counting>>,
     unusual_tools: Lane<unusual_tools::State>,
+    off_hours: Lane<off_hours::State>,
 }
 
 impl<D: Detector> Lane<D> {
@@ -81,6 +84,7 @@ impl Lanes {
             auth_failure_rate: Lane::new(CountRule::new()),
             call_rate: Lane::new(CountRule::new()),
             unusual_tools: Lane::new(unusual_tools::State::new()),
+            off_hours: Lane::new(off_hours::State::new()),
         }
     }
 
@@ -97,6 +101,7 @@ impl Lanes {
             self.auth_failure_rate.parts(),
             self.call_rate.parts(),
             self.unusual_tools.parts(),
+            self.off_hours.parts(),
         ]
     }
 }

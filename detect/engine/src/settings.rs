@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::rules::RULE_IDS;
-pub use sessions::UnusualTools;
+pub use sessions::{OffHours, UnusualTools};
 
 const SECOND_US: i64 = 1_000_000;
 
@@ -44,6 +44,7 @@ pub struct Settings {
     pub auth_failure_rate: FailureRate,
     pub call_rate: CallRate,
     pub unusual_tools: UnusualTools,
+    pub off_hours: OffHours,
 }
 
 /// Settings of `denial_rate` and `auth_failure_rate`.
@@ -168,6 +169,7 @@ impl Default for Settings {
             auth_failure_rate: FailureRate::default(),
             call_rate: CallRate::default(),
             unusual_tools: UnusualTools::default(),
+            off_hours: OffHours::default(),
         }
     }
 }
@@ -275,6 +277,8 @@ impl Settings {
             ("lateness_s", self.lateness_s, 0, DAY_S),
             ("unusual_tools.budget_milli", self.unusual_tools.budget_milli, 1, 1_000_000),
             ("unusual_tools.roles (number)", count(self.unusual_tools.roles.len()), 0, COUNT_MAX),
+            ("off_hours.budget_milli", self.off_hours.budget_milli, 1, 1_000_000),
+            ("off_hours.zones_min (number)", count(self.off_hours.zones_min.len()), 0, COUNT_MAX),
         ];
         let counts = [
             ("denial_rate", self.denial_rate.count_min, self.denial_rate.budget_milli),
@@ -287,8 +291,10 @@ impl Settings {
                 (format!("{rule}.budget_milli"), *budget_milli, 1, 1_000_000),
             ]
         });
+        let zones = self.off_hours.zones_min.iter();
+        let zones = zones.map(|(id, zone_min)| (format!("off_hours.zones_min.{id}"), *zone_min, -840, 840));
         let checks = checks.map(|(name, value, least, most)| (name.to_owned(), value, least, most));
-        for (name, value, least, most) in checks.into_iter().chain(counts) {
+        for (name, value, least, most) in checks.into_iter().chain(counts).chain(zones) {
             if !(least..=most).contains(&value) {
                 return Err(refused(&name, &value.to_string(), &format!("from {least} to {most}")));
             }

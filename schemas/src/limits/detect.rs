@@ -42,3 +42,7 @@ pub const ENGINE_SESSION_NAMES_MAX: usize = 8;
 pub const ENGINE_SESSIONS_COUNTED_MAX: usize = 16;
 /// Sessions of a day that wait to be learnt; beyond, those of principals that nobody knows yet go first.
 pub const ENGINE_SESSIONS_WAITING_MAX: usize = 2_048;
+/// Starts of a principal's sessions that wait to be learnt; beyond, they are judged only.
+pub const ENGINE_STARTS_WAITING_MAX: usize = 256;
+/// Latest starts of a principal, for whether a clock makes them.
+pub const ENGINE_STARTS_RECENT_MAX: usize = 16;

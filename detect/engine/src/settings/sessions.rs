@@ -19,3 +19,19 @@ impl Default for UnusualTools {
         Self { budget_milli: 500, roles: BTreeMap::new() }
     }
 }
+
+/// Settings of `off_hours`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OffHours {
+    /// As for [`UnusualTools`]. Default 500.
+    pub budget_milli: i64,
+    /// Offset from UTC in minutes of an agent (else user) by its id; daylight saving time is not covered. Default none: UTC.
+    pub zones_min: BTreeMap<String, i64>,
+}
+
+impl Default for OffHours {
+    fn default() -> Self {
+        Self { budget_milli: 500, zones_min: BTreeMap::new() }
+    }
+}
