@@ -46,7 +46,7 @@ pub use error::Error;
 pub use record::Record;
 pub use rules::RULE_IDS;
 pub use settings::{
-    AuthFailureBurst, AuthFailureRateCeiling, CallRate, DenialRatioCeiling, FailureRate, OffHours,
+    AuthFailureBurst, AuthFailureRateCeiling, CallRate, DenialRatioCeiling, FailureRate, NewNetwork, OffHours,
     P95LatencyCeiling, RevokedCredentialUse, Settings, UnapprovedHighRiskWrite, UnusualTools,
 };
 

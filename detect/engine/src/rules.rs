@@ -12,6 +12,7 @@ pub(crate) mod auth_failure_rate_ceiling;
 pub(crate) mod call_rate;
 pub(crate) mod denial_rate;
 pub(crate) mod denial_ratio_ceiling;
+pub(crate) mod new_network;
 pub(crate) mod off_hours;
 pub(crate) mod p95_latency_ceiling;
 pub(crate) mod revoked_credential_use;
@@ -19,7 +20,7 @@ pub(crate) mod unapproved_high_risk_write;
 pub(crate) mod unusual_tools;
 
 /// Ids of all rules, in the order in which a record meets them.
-pub const RULE_IDS: [&str; 11] = [
+pub const RULE_IDS: [&str; 12] = [
     "unapproved_high_risk_write",
     "revoked_credential_use",
     "auth_failure_burst",
@@ -31,6 +32,7 @@ pub const RULE_IDS: [&str; 11] = [
     "call_rate",
     "unusual_tools",
     "off_hours",
+    "new_network",
 ];
 
 /// A detector and the episodes it opened.
@@ -56,6 +58,7 @@ pub(crate) struct Lanes {
     call_rate: Lane<CountRule<call_rate::Counting>>,
     unusual_tools: Lane<unusual_tools::State>,
     off_hours: Lane<off_hours::State>,
+    new_network: Lane<new_network::State>,
 }
 
 impl<D: Detector> Lane<D> {
@@ -85,6 +88,7 @@ impl Lanes {
             call_rate: Lane::new(CountRule::new()),
             unusual_tools: Lane::new(unusual_tools::State::new()),
             off_hours: Lane::new(off_hours::State::new()),
+            new_network: Lane::new(new_network::State::new()),
         }
     }
 
@@ -102,6 +106,7 @@ impl Lanes {
             self.call_rate.parts(),
             self.unusual_tools.parts(),
             self.off_hours.parts(),
+            self.new_network.parts(),
         ]
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::rules::RULE_IDS;
-pub use sessions::{OffHours, UnusualTools};
+pub use sessions::{NewNetwork, OffHours, UnusualTools};
 
 const SECOND_US: i64 = 1_000_000;
 
@@ -45,6 +45,7 @@ pub struct Settings {
     pub call_rate: CallRate,
     pub unusual_tools: UnusualTools,
     pub off_hours: OffHours,
+    pub new_network: NewNetwork,
 }
 
 /// Settings of `denial_rate` and `auth_failure_rate`.
@@ -170,6 +171,7 @@ impl Default for Settings {
             call_rate: CallRate::default(),
             unusual_tools: UnusualTools::default(),
             off_hours: OffHours::default(),
+            new_network: NewNetwork::default(),
         }
     }
 }
@@ -279,6 +281,7 @@ impl Settings {
             ("unusual_tools.roles (number)", count(self.unusual_tools.roles.len()), 0, COUNT_MAX),
             ("off_hours.budget_milli", self.off_hours.budget_milli, 1, 1_000_000),
             ("off_hours.zones_min (number)", count(self.off_hours.zones_min.len()), 0, COUNT_MAX),
+            ("new_network.budget_milli", self.new_network.budget_milli, 1, 1_000_000),
         ];
         let counts = [
             ("denial_rate", self.denial_rate.count_min, self.denial_rate.budget_milli),

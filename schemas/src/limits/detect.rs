@@ -46,3 +46,9 @@ pub const ENGINE_SESSIONS_WAITING_MAX: usize = 2_048;
 pub const ENGINE_STARTS_WAITING_MAX: usize = 256;
 /// Latest starts of a principal, for whether a clock makes them.
 pub const ENGINE_STARTS_RECENT_MAX: usize = 16;
+/// Values of a principal's session (networks, countries, clients) that are told apart; beyond, each is judged again.
+pub const ENGINE_SESSION_VALUES_MAX: usize = 64;
+/// Values of a principal that wait to be learnt; beyond, those that came last are judged again and again.
+pub const ENGINE_VALUES_WAITING_MAX: usize = 32;
+/// Longest name of a country, or of a family of clients, in bytes.
+pub const ENGINE_FAMILY_BYTES_MAX: usize = 64;

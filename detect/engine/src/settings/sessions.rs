@@ -35,3 +35,17 @@ impl Default for OffHours {
         Self { budget_milli: 500, zones_min: BTreeMap::new() }
     }
 }
+
+/// Settings of `new_network`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NewNetwork {
+    /// As for [`UnusualTools`]. Default 500.
+    pub budget_milli: i64,
+}
+
+impl Default for NewNetwork {
+    fn default() -> Self {
+        Self { budget_milli: 500 }
+    }
+}

@@ -4,6 +4,7 @@ mod attacks;
 mod counts;
 mod kernel;
 mod laws;
+mod new_network;
 mod off_hours;
 mod rules;
 mod runbooks;
