@@ -141,7 +141,7 @@ fn a_value_is_told_once_and_known_after_four_days() {
 #[test]
 fn a_stolen_fleet_does_not_make_the_thief_usual_while_it_is_stolen() {
     let theft = (0..20).map(|person| {
-        act(at(30, 3) + person * MINUTE_US, &format!("person-{person}"), "t", "read")
+        act(at(30, 3) + person * 60 * MINUTE_US, &format!("person-{person}"), "t", "read")
             .with(thief())
             .from("192.0.2.66")
     });

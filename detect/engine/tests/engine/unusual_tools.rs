@@ -1,6 +1,6 @@
 //! Sessions that do what their peers do not.
 
-use engine::{Confidence, Engine, Record, Settings, Severity, State};
+use engine::{Alert, Confidence, Engine, Record, Settings, Severity, State};
 
 use crate::sessions::{Act, DAY_US, act, alerts, assert_restores, at, fleet, fold, opened, sorted};
 use crate::stream::{MINUTE_US, call};
@@ -14,6 +14,11 @@ fn with(attack: Vec<Act>) -> Vec<Act> {
     all.extend(attack);
     all.push(act(at(13, 0), "clock", "c", "find_order"));
     all
+}
+
+/// Whether an episode of that agent opened from a day on.
+fn is_told(found: &[Alert], agent: &str, day: i64) -> bool {
+    opened(found, RULE).iter().any(|alert| alert.entity == agent && alert.first_seen_us >= at(day, 0))
 }
 
 fn destructive() -> Record<'static> {
@@ -38,7 +43,10 @@ fn exfiltration(agent: &str, day: i64) -> Vec<Act> {
 fn a_new_destination_and_tool_in_a_known_workflow_are_told_while_the_session_lasts() {
     let all = sorted(with(exfiltration("agent-3", 12)));
     let found = fold(&mut Engine::new("acme", Settings::default()), &all);
-    let first = *opened(&found, RULE).iter().find(|alert| alert.entity == "agent-3").expect("no alert");
+    let first = *opened(&found, RULE)
+        .iter()
+        .find(|alert| alert.entity == "agent-3" && alert.first_seen_us >= at(12, 0))
+        .expect("no alert");
     let told = &all[first.position as usize];
     assert_eq!((told.agent.as_str(), told.session.as_str()), ("agent-3", "attack"), "by its own records");
     assert_eq!((first.severity, first.confidence), (Severity::Medium, Confidence::Medium));
@@ -83,7 +91,7 @@ fn a_fleet_with_many_scores_is_held_against_weeks_of_them() {
     all.extend(exfiltration("agent-3", 16));
     all.push(act(at(17, 0), "clock", "c", "find_order"));
     let found = alerts(all);
-    assert!(opened(&found, RULE).iter().any(|alert| alert.entity == "agent-3"), "{found:#?}");
+    assert!(is_told(&found, "agent-3", 16), "{found:#?}");
 }
 
 #[test]
@@ -91,8 +99,7 @@ fn ids_that_are_new_with_every_request_hide_nothing() {
     let mut attack = exfiltration("agent-3", 12);
     attack.iter_mut().enumerate().for_each(|(at, act)| act.session = format!("fresh-{at}"));
     let found = alerts(with(attack));
-    let told = opened(&found, RULE);
-    assert!(told.iter().any(|alert| alert.entity == "agent-3"), "{told:#?}");
+    assert!(is_told(&found, "agent-3", 12), "{found:#?}");
 }
 
 #[test]
@@ -103,7 +110,7 @@ fn records_dated_back_are_a_session_all_the_same() {
     for late in exfiltration("agent-3", 12) {
         late.observe(&mut engine, &mut found);
     }
-    assert!(opened(&found, RULE).iter().any(|alert| alert.entity == "agent-3"));
+    assert!(is_told(&found, "agent-3", 12));
 }
 
 #[test]
@@ -177,7 +184,7 @@ fn what_is_only_denied_teaches_nobody() {
     all.extend(exfiltration("agent-23", 22));
     all.push(act(at(23, 0), "clock", "c", "find_order"));
     let found = alerts(all);
-    assert!(opened(&found, RULE).iter().any(|alert| alert.entity == "agent-23"));
+    assert!(is_told(&found, "agent-23", 22));
 }
 
 #[test]
@@ -192,8 +199,7 @@ fn a_flood_of_identities_neither_evicts_a_session_nor_blunts_the_measure() {
         act(attack[1].time_us + flood, &name, &name, "find_order").observe(&mut engine, &mut found);
     }
     attack[2..].iter().for_each(|act| act.observe(&mut engine, &mut found));
-    let told = opened(&found, RULE);
-    assert!(told.iter().any(|alert| alert.entity == "agent-3"), "{told:#?}");
+    assert!(is_told(&found, "agent-3", 12), "{found:#?}");
     assert!(engine.evicted() > 4_000);
 }
 
