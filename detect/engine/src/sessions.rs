@@ -15,7 +15,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schemas::limits::{ENGINE_SESSION_GAP_S, ENGINE_SESSION_LENGTH_S};
 use serde::{Deserialize, Serialize};
 
 use crate::bounded::lowest;
@@ -24,9 +23,9 @@ use crate::record::Event;
 use crate::settings::microseconds;
 
 /// Idle time after which a session is over.
-pub(crate) const GAP_US: i64 = ENGINE_SESSION_GAP_S * 1_000_000;
+pub(crate) const GAP_US: i64 = schemas::limits::ENGINE_SESSION_GAP_S * 1_000_000;
 /// How long a session lasts at most.
-const LENGTH_US: i64 = ENGINE_SESSION_LENGTH_S * 1_000_000;
+const LENGTH_US: i64 = schemas::limits::ENGINE_SESSION_LENGTH_S * 1_000_000;
 
 /// When a record counts as seen: its event time, or the earliest moment that is still waited for.
 pub(crate) fn seen_us(event: &Event<'_>, context: &Context<'_>) -> i64 {

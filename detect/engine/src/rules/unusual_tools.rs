@@ -44,7 +44,7 @@ const NOTABLE: f64 = 1.0;
 const RANKED: u32 = 100;
 /// Elements that an alert names.
 const TOLD: usize = 4;
-const DAY_US: i64 = 86_400_000_000;
+const DAY: i64 = 86_400_000_000;
 
 const RULE: Rule = Rule {
     id: "unusual_tools",
@@ -238,7 +238,7 @@ impl State {
     }
 
     fn turn(&mut self, now_us: i64) {
-        let day = now_us.div_euclid(DAY_US);
+        let day = now_us.div_euclid(DAY);
         if !self.opening.turn(day) {
             return;
         }
