@@ -26,7 +26,7 @@ use crate::bounded::Bounded;
 use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
 use crate::entity::{Entity, Level, bounded};
 use crate::novelty::FirstSeen;
-use crate::opening::{LN_ALPHA_MAX, Opening};
+use crate::opening::{LN_ALPHA_TOP, Opening};
 use crate::recalibration::Recalibration;
 use crate::record::Event;
 use crate::sessions::{GAP_US, Session, Sessions, Touched, seen_us};
@@ -125,7 +125,7 @@ impl State {
         let is_open = context.episodes.is_open(key);
         let budget_milli = context.settings.new_network.budget_milli;
         let is_unusual = self.opening.ln_alpha(budget_milli).is_some_and(|ln_alpha| ln_p <= ln_alpha);
-        let extends = is_open && ln_p <= LN_ALPHA_MAX;
+        let extends = is_open && ln_p <= LN_ALPHA_TOP;
         if !is_unusual && !extends {
             return None;
         }

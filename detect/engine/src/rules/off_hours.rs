@@ -27,7 +27,7 @@ use crate::bits;
 use crate::bounded::Bounded;
 use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
 use crate::entity::{Entity, Level, bounded};
-use crate::opening::{LN_ALPHA_MAX, Opening};
+use crate::opening::{LN_ALPHA_TOP, Opening};
 use crate::recalibration::Recalibration;
 use crate::record::Event;
 use crate::sessions::{Sessions, Touched, seen_us};
@@ -104,7 +104,7 @@ impl State {
         let budget_milli = context.settings.off_hours.budget_milli;
         let ln_alpha = self.opening.ln_alpha(budget_milli);
         let is_unusual = ln_p.zip(ln_alpha).is_some_and(|(ln_p, ln_alpha)| ln_p <= ln_alpha);
-        let extends = is_open && ln_p.is_some_and(|ln_p| ln_p <= LN_ALPHA_MAX);
+        let extends = is_open && ln_p.is_some_and(|ln_p| ln_p <= LN_ALPHA_TOP);
         let delay = if is_open || is_unusual { DELAYS.1 } else { DELAYS.0 };
         if let Some(profile) = self.profiles.get_mut(key) {
             profile.wait(day.saturating_add(delay), hour);

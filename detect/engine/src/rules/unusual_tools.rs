@@ -30,7 +30,7 @@ use crate::alert::{Confidence, Severity};
 use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
 use crate::entity::entity_key;
 use crate::novelty::{FirstSeen, Novelty, Verdict};
-use crate::opening::{LN_ALPHA_MAX, Opening};
+use crate::opening::{LN_ALPHA_TOP, Opening};
 use crate::recalibration::Recalibration;
 use crate::record::{Event, Record};
 use crate::sessions::{GAP_US, Session, Sessions, Touched, seen_us};
@@ -154,7 +154,7 @@ impl State {
             self.sessions.get_mut(key)?.of.tell();
             return Some(signal);
         }
-        let extends = is_unusual || judged.as_ref().is_some_and(|judged| judged.ln_p <= LN_ALPHA_MAX);
+        let extends = is_unusual || judged.as_ref().is_some_and(|judged| judged.ln_p <= LN_ALPHA_TOP);
         let mut signal = signal(collected, judged.as_ref(), false, context);
         signal.effect = if extends { Effect::Open } else { Effect::Follow };
         signal.offending = true;
@@ -179,7 +179,7 @@ impl State {
         let day = self.opening.day();
         let judged = self.judge(&collected);
         let is_unusual = self.is_unusual(&collected, judged.as_ref(), number, context);
-        let extends = is_open && judged.as_ref().is_some_and(|judged| judged.ln_p <= LN_ALPHA_MAX);
+        let extends = is_open && judged.as_ref().is_some_and(|judged| judged.ln_p <= LN_ALPHA_TOP);
         let is_new = !is_open && is_unusual && !collected.is_told();
         if is_new || extends {
             let budget_milli = context.settings.unusual_tools.budget_milli;

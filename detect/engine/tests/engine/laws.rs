@@ -172,7 +172,8 @@ fn the_random_logs_meet_every_rule() {
     let mut engine = Engine::new("acme", tight());
     let alerts = fold(&mut engine, &records(&drafts));
     // What is held against the past needs one: `counts.rs` and the files of the rules on sessions.
-    let of_the_past = ["denial_rate", "auth_failure_rate", "call_rate", "unusual_tools", "off_hours", "new_network"];
+    let of_the_past =
+        ["denial_rate", "auth_failure_rate", "call_rate", "unusual_tools", "off_hours", "new_network"];
     for rule in engine::RULE_IDS.into_iter().filter(|rule| !of_the_past.contains(rule)) {
         assert!(alerts.iter().any(|alert| alert.rule_id == rule), "no alert of {rule}");
     }

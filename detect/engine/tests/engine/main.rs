@@ -11,3 +11,4 @@ mod runbooks;
 mod sessions;
 mod stream;
 mod unusual_tools;
+mod verdicts;
