@@ -165,6 +165,8 @@ impl State {
             opening_us: event.event_us,
             bucket: Some(Bucket {
                 start_us: event.record.index,
+                // A record opens one at most: after a person closed it, the next is of another record.
+                closed: 0,
                 environment: event.record.environment.map(|name| bounded(name).into_owned()),
                 baseline: "entity",
             }),

@@ -331,6 +331,8 @@ fn signal(collected: &Collected, judged: Option<&Judged>, is_over: bool, context
         // An index is the last one of one session only, so that no two episodes share an id.
         bucket: Some(Bucket {
             start_us: collected.last_index,
+            // A record opens one at most: after a person closed it, the next is of another record.
+            closed: 0,
             environment: collected.environment.clone(),
             baseline: "peer",
         }),
