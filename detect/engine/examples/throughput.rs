@@ -1,20 +1,21 @@
 //! Prints what the engine costs on one core: `cargo run --release -p tachograph-engine --example throughput`.
 //!
-//! With ids of rules as arguments, what the working day costs in processor time without each of them and without all of
-//! them; with `digest`, a hash of each log's alerts, by which a change that should change none is held against what was
-//! before it.
-//!
-//! Three logs: a working day of a fleet with few offences, a flood of denials from one agent, and a flood of
-//! fresh identities that keeps every map at its cap. Memory is the growth of the process (Linux only).
+//! Logs: a working day of a fleet with few offences, with and without the rules on sessions; the same of 100,000 agents; a flood of
+//! denials from one agent; and a flood of fresh identities that keeps every map at its cap. Names of logs as arguments choose
+//! among them (`-- "working day" "large fleet"`). Time is the process's own, so that a machine shared with others measures the same; memory is
+//! its growth (both Linux only). The digest is of all alerts: what is made cheaper must not tell another thing.
 
 #![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a program that measures and prints")]
 
-use std::time::Instant;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use engine::{Alert, Engine, Record, Settings};
 
 const EVENTS: usize = 1_000_000;
 const START_US: i64 = 1_767_225_600_000_000;
+
+const SESSION_RULES: [&str; 3] = ["unusual_tools", "off_hours", "new_network"];
 
 /// Names made once, so that only the engine is measured.
 struct Names {
@@ -61,11 +62,8 @@ fn call(names: &Names, event: usize) -> Record<'_> {
         decision: "allow",
         status: "ok",
         latency_us: Some((number(event, 3) % 800_000) as i64),
-        response_bytes: Some((number(event, 5) % 20_000) as i64),
-        output_action: Some("pass"),
         environment: Some("production"),
         source: "test/1",
-        source_seq: Some(event as i64),
         ..Record::default()
     }
 }
@@ -97,20 +95,6 @@ fn working_day(names: &Names, event: usize) -> Record<'_> {
     }
 }
 
-/// The same spread over forty days, so that rules which learn have learnt; now and then a large, slow or blocked output.
-fn many_days(names: &Names, event: usize) -> Record<'_> {
-    let base = working_day(names, event);
-    let time_us = START_US + event as i64 * 3_456_000;
-    let base = Record { time_us, ingest_time_us: time_us + 30_000, ..base };
-    let hour = event / 1_041;
-    match number(event, 6) % 20 {
-        0 if hour % 97 == 0 => Record { output_action: Some("block"), response_bytes: Some(90_000_000), ..base },
-        1..=9 if hour % 89 == 0 => Record { latency_us: Some(9_000_000), ..base },
-        2 => Record { kind: "approval", approval_id: base.call_id, approval_status: Some("requested"), ..base },
-        _ => base,
-    }
-}
-
 fn denial_flood(names: &Names, event: usize) -> Record<'_> {
     Record { agent_id: Some("one"), decision: "deny", status: "denied", ..call(names, event) }
 }
@@ -131,91 +115,64 @@ fn identity_flood(names: &Names, event: usize) -> Record<'_> {
     }
 }
 
-/// Processor time of this process so far, in milliseconds: the clock on the wall counts what others do (Linux only).
-fn processor_ms() -> Option<u64> {
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    let (_, after_name) = stat.rsplit_once(')')?;
-    let ticks = after_name.split_whitespace().skip(11).take(2);
-    // A tick is 10 ms on every Linux.
-    ticks.map(|ticks| ticks.parse::<u64>().ok().map(|ticks| ticks * 10)).sum()
-}
-
-/// Processor time of the records without some rules, in milliseconds.
-fn cost_ms(records: &[Record<'_>], without: &[&str]) -> Option<u64> {
-    let disabled = without.iter().map(|id| (*id).to_owned()).collect();
-    let mut engine = Engine::new("acme", Settings { disabled, ..Settings::default() });
-    let mut alerts = Vec::new();
-    let before = processor_ms()?;
-    for record in records {
-        engine.observe(record, &mut alerts).expect("the log has no gaps");
-    }
-    Some(processor_ms()?.saturating_sub(before))
-}
-
-/// What each rule costs: the least of three, in turn, since others use the machine.
-fn cost_of(records: &[Record<'_>], rules: &[&str]) {
-    let each = rules.iter().map(std::slice::from_ref);
-    let sets: Vec<&[&str]> = [&[], rules].into_iter().chain(each).collect();
-    let mut least = vec![u64::MAX; sets.len()];
-    for _ in 0..3 {
-        for (least, without) in least.iter_mut().zip(&sets) {
-            *least = cost_ms(records, without).map_or(*least, |cost_ms| cost_ms.min(*least));
-        }
-    }
-    for (cost_ms, without) in least.iter().zip(&sets) {
-        println!("{cost_ms:>6} ms without {without:?}");
-    }
-}
-
-fn digest<'a>(title: &str, names: &'a Names, record: impl Fn(&'a Names, usize) -> Record<'a>) {
-    let mut engine = Engine::new("acme", Settings::default());
-    let (mut alerts, mut hash, mut number) = (Vec::new(), blake3::Hasher::new(), 0);
-    for event in 0..EVENTS {
-        engine.observe(&record(names, event), &mut alerts).expect("the log has no gaps");
-        number += alerts.len();
-        for alert in alerts.drain(..) {
-            hash.update(format!("{alert:?}").as_bytes());
-        }
-    }
-    let state = blake3::hash(&engine.snapshot());
-    println!("{title:16} alerts {number} {}  state {}", &hash.finalize().to_hex()[..32], &state.to_hex()[..32]);
-}
-
 fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
     line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kibibytes| kibibytes * 1_024)
 }
 
-fn measure<'a>(title: &str, names: &'a Names, record: impl Fn(&'a Names, usize) -> Record<'a>) {
-    let mut engine = Engine::new("acme", Settings::default());
+/// Time that a core worked for this process.
+fn worked() -> Duration {
+    let read = std::fs::read_to_string("/proc/self/schedstat").ok();
+    let spent = read.as_deref().and_then(|text| text.split_whitespace().next()?.parse().ok());
+    Duration::from_nanos(spent.expect("the kernel counts the time that processes work"))
+}
+
+/// A log to be measured.
+#[derive(Clone, Copy)]
+struct Log<'a> {
+    title: &'static str,
+    names: &'a Names,
+    record: fn(&'a Names, usize) -> Record<'a>,
+    disabled: &'static [&'static str],
+}
+
+fn measure(log: &Log<'_>) {
+    let Log { title, names, record, disabled } = *log;
+    let disabled: BTreeSet<String> = disabled.iter().map(|id| (*id).to_owned()).collect();
+    let mut engine = Engine::new("acme", Settings { disabled, ..Settings::default() });
     let mut alerts: Vec<Alert> = Vec::new();
     let (mut emitted, mut slowest_us) = (0, 0);
+    let (mut elapsed, mut digest) = (Duration::ZERO, blake3::Hasher::new());
     let records: Vec<Record<'_>> = (0..EVENTS).map(|event| record(names, event)).collect();
     let before = resident_bytes();
-    let started = Instant::now();
     for chunk in records.chunks(1_000) {
-        let chunk_started = Instant::now();
+        let started = worked();
         for record in chunk {
             engine.observe(record, &mut alerts).expect("the log has no gaps");
         }
-        slowest_us = slowest_us.max(chunk_started.elapsed().as_micros());
+        let took = worked().saturating_sub(started);
+        elapsed += took;
+        slowest_us = slowest_us.max(took.as_micros());
         emitted += alerts.len();
-        alerts.clear();
+        for alert in alerts.drain(..) {
+            digest.update(format!("{alert:?}").as_bytes());
+        }
     }
-    let elapsed = started.elapsed();
     let grown = resident_bytes().zip(before).map_or(0, |(after, before)| after.saturating_sub(before));
     let snapshot_started = Instant::now();
     let snapshot = engine.snapshot();
     println!(
-        "{title:16} {:>9.0} events/s  {:>6.0} ns/event  slowest 1,000: {slowest_us} us  alerts {emitted}  open {}  \
-         evicted {}  memory {} kB  snapshot {} kB in {} ms",
+        "{title:24} {:>9.0} events/s  {:>6.0} ns/event  slowest 1,000: {slowest_us} us  alerts {emitted} ({})  open {}  \
+         evicted {}  memory {} kB  snapshot {} kB ({}) in {} ms",
         EVENTS as f64 / elapsed.as_secs_f64(),
         elapsed.as_nanos() as f64 / EVENTS as f64,
+        &digest.finalize().to_hex()[..12],
         engine.episodes_open(),
         engine.evicted(),
         grown / 1_024,
         snapshot.len() / 1_024,
+        &blake3::hash(&snapshot).to_hex()[..12],
         snapshot_started.elapsed().as_millis(),
     );
 }
@@ -264,28 +221,33 @@ fn blank() -> Record<'static> {
     }
 }
 
-fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let names = Names {
-        agents: names("agent", 400),
-        credentials: names("credential", 400),
+fn fleet(agents: usize) -> Names {
+    Names {
+        agents: names("agent", agents),
+        credentials: names("credential", agents),
         tools: names("tool", 200),
         calls: names("call", EVENTS),
-    };
-    let rules: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    if rules == ["digest"] {
-        digest("working day", &names, working_day);
-        digest("many days", &names, many_days);
-        digest("denial flood", &names, denial_flood);
-        digest("identity flood", &names, identity_flood);
-        return;
     }
-    if !rules.is_empty() {
-        let records: Vec<Record<'_>> = (0..EVENTS).map(|event| working_day(&names, event)).collect();
-        return cost_of(&records, &rules);
+}
+
+fn main() {
+    let chosen: BTreeSet<String> = std::env::args().skip(1).collect();
+    let is_chosen = |title: &str| chosen.is_empty() || chosen.contains(title);
+    if is_chosen("memory") {
+        memory_of_principals(100_000);
     }
-    memory_of_principals(100_000);
-    measure("working day", &names, working_day);
-    measure("denial flood", &names, denial_flood);
-    measure("identity flood", &names, identity_flood);
+    let (small, large) = (fleet(400), fleet(100_000));
+    let log = |title, names, record| Log { title, names, record, disabled: &[] };
+    for log in [
+        log("working day", &small, working_day),
+        Log { disabled: &SESSION_RULES, ..log("day without sessions", &small, working_day) },
+        log("large fleet", &large, working_day),
+        Log { disabled: &SESSION_RULES, ..log("large without sessions", &large, working_day) },
+        log("denial flood", &small, denial_flood),
+        log("identity flood", &small, identity_flood),
+    ] {
+        if is_chosen(log.title) {
+            measure(&log);
+        }
+    }
 }

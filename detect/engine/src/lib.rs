@@ -39,6 +39,7 @@ mod ratios;
 pub mod recalibration;
 mod record;
 mod rules;
+mod sessions;
 mod settings;
 mod sketch;
 mod snapshot;
@@ -51,9 +52,9 @@ pub use record::{Record, Verdict};
 pub use rules::RULE_IDS;
 pub use settings::{
     ApprovalAbandoned, ApprovalTooFast, ApprovalWait, ApprovalWaitCeiling, AuthFailureBurst,
-    AuthFailureRateCeiling, CallRate, DenialRatioCeiling, FailureRate, OversizedOutput, P95Latency,
-    P95LatencyCeiling, QuarantineRate, QuarantineRatioCeiling, RevokedCredentialUse, SequenceGap, Settings,
-    SilentSource, UnapprovedHighRiskWrite,
+    AuthFailureRateCeiling, CallRate, DenialRatioCeiling, FailureRate, NewNetwork, OffHours, OversizedOutput,
+    P95Latency, P95LatencyCeiling, QuarantineRate, QuarantineRatioCeiling, RevokedCredentialUse, SequenceGap,
+    Settings, SilentSource, UnapprovedHighRiskWrite, UnusualTools,
 };
 
 /// Version of what the engine computes. It is part of every alert id and of every snapshot; raise it

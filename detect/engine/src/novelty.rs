@@ -37,7 +37,7 @@ use std::collections::BTreeMap;
 use schemas::limits::NOVELTY_GROUPS_MAX;
 use serde::{Deserialize, Serialize};
 
-pub use element::{Element, Session};
+pub use element::{Element, Session, distinct};
 pub use first_seen::FirstSeen;
 use group::Group;
 pub use peers::Peers;
@@ -81,8 +81,18 @@ pub struct Verdict {
     pub ln_p: f64,
     /// How many sessions it was ranked among: `ln_p` cannot be below `-ln(2 (sessions + 1))`.
     pub sessions: u32,
+    /// By how many nats it surpasses the most surprising of them; 0 where one of them is as surprising.
+    pub excess: f64,
     /// The most surprising part first.
     pub parts: Vec<Part>,
+}
+
+impl Verdict {
+    /// What a pool of scores over weeks is fed with: `-ln p` of the rank, and beyond the most surprising session one more for each nat,
+    /// so that what nobody ever did has an order too.
+    pub fn score(&self) -> f64 {
+        self.excess - self.ln_p
+    }
 }
 
 impl Novelty {
@@ -114,7 +124,21 @@ impl Novelty {
         let surprise = surprise(&self.groups, session, |part| parts.push(part));
         parts.sort_by(|a, b| b.surprise.total_cmp(&a.surprise).then(a.element.cmp(&b.element)));
         let rank = self.pool.rank(session, surprise);
-        Verdict { surprise, ln_p: rank.ln_p, sessions: rank.sessions, parts }
+        Verdict { surprise, ln_p: rank.ln_p, sessions: rank.sessions, excess: rank.excess, parts }
+    }
+
+    /// What one element of a session is worth, whether it is in it yet or not.
+    pub fn part(&self, session: &Session, element: Element) -> Part {
+        part(&self.levels(session), session.entity, element)
+    }
+
+    /// Whether sessions of this one's entity were learnt and are remembered.
+    pub fn knows(&self, session: &Session) -> bool {
+        self.levels(session).iter().any(|group| group.knows(session.entity))
+    }
+
+    fn levels(&self, session: &Session) -> Vec<&Group> {
+        session.peers.levels().filter_map(|level| self.groups.get(&level)).collect()
     }
 }
 

@@ -123,6 +123,14 @@ impl<'a> Event<'a> {
         self.is_auth_attempt() && self.record.status == "ok" && !self.is_denied()
     }
 
+    /// What only who was let in can bring about: an authentication that succeeded, a call that policy let pass and no server turned
+    /// away. Only these teach what is usual for a principal; anybody can fail in its name.
+    pub fn is_admitted(&self) -> bool {
+        let is_turned_away = matches!(self.record.error_class, Some("auth" | "policy"));
+        let is_let_pass = self.is_call() && !self.is_denied() && self.record.status != "pending";
+        self.is_auth_success() || (is_let_pass && !is_turned_away)
+    }
+
     /// The key of who acted; empty where nobody is known.
     pub fn principal_key(&self) -> &str {
         let make = |(column, name)| entity_key(&[(column, Some(name))]);

@@ -17,6 +17,8 @@ pub(crate) mod auth_failure_rate_ceiling;
 pub(crate) mod call_rate;
 pub(crate) mod denial_rate;
 pub(crate) mod denial_ratio_ceiling;
+pub(crate) mod new_network;
+pub(crate) mod off_hours;
 pub(crate) mod oversized_output;
 pub(crate) mod p95_latency;
 pub(crate) mod p95_latency_ceiling;
@@ -26,9 +28,10 @@ pub(crate) mod revoked_credential_use;
 pub(crate) mod sequence_gap;
 pub(crate) mod silent_source;
 pub(crate) mod unapproved_high_risk_write;
+pub(crate) mod unusual_tools;
 
 /// Ids of all rules, in the order in which a record meets them.
-pub const RULE_IDS: [&str; 19] = [
+pub const RULE_IDS: [&str; 22] = [
     "unapproved_high_risk_write",
     "revoked_credential_use",
     "auth_failure_burst",
@@ -48,6 +51,9 @@ pub const RULE_IDS: [&str; 19] = [
     "approval_wait",
     "approval_too_fast",
     "approval_abandoned",
+    "unusual_tools",
+    "off_hours",
+    "new_network",
 ];
 
 /// A detector and the episodes it opened.
@@ -81,6 +87,9 @@ pub(crate) struct Lanes {
     approval_wait: Lane<approval_wait::State>,
     approval_too_fast: Lane<approval_too_fast::State>,
     approval_abandoned: Lane<RatioRule<approval_abandoned::Rating>>,
+    unusual_tools: Lane<unusual_tools::State>,
+    off_hours: Lane<off_hours::State>,
+    new_network: Lane<new_network::State>,
 }
 
 impl<D: Detector> Lane<D> {
@@ -118,6 +127,9 @@ impl Lanes {
             approval_wait: Lane::new(approval_wait::State::new()),
             approval_too_fast: Lane::new(approval_too_fast::State::new()),
             approval_abandoned: Lane::new(RatioRule::new()),
+            unusual_tools: Lane::new(unusual_tools::State::new()),
+            off_hours: Lane::new(off_hours::State::new()),
+            new_network: Lane::new(new_network::State::new()),
         }
     }
 
@@ -143,6 +155,9 @@ impl Lanes {
             self.approval_wait.parts(),
             self.approval_too_fast.parts(),
             self.approval_abandoned.parts(),
+            self.unusual_tools.parts(),
+            self.off_hours.parts(),
+            self.new_network.parts(),
         ]
     }
 }

@@ -1,6 +1,7 @@
 //! Thresholds and caps. Part of what an alert depends on, hence the digest in every snapshot.
 
 mod approvals;
+mod sessions;
 mod sources;
 mod tools;
 
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::rules::RULE_IDS;
+pub use sessions::{NewNetwork, OffHours, UnusualTools};
 
 pub use approvals::{ApprovalAbandoned, ApprovalTooFast, ApprovalWait, ApprovalWaitCeiling};
 pub use sources::{SequenceGap, SilentSource};
@@ -66,6 +68,9 @@ pub struct Settings {
     pub approval_wait: ApprovalWait,
     pub approval_too_fast: ApprovalTooFast,
     pub approval_abandoned: ApprovalAbandoned,
+    pub unusual_tools: UnusualTools,
+    pub off_hours: OffHours,
+    pub new_network: NewNetwork,
 }
 
 /// Settings of `denial_rate` and `auth_failure_rate`.
@@ -200,6 +205,9 @@ impl Default for Settings {
             approval_wait: ApprovalWait::default(),
             approval_too_fast: ApprovalTooFast::default(),
             approval_abandoned: ApprovalAbandoned::default(),
+            unusual_tools: UnusualTools::default(),
+            off_hours: OffHours::default(),
+            new_network: NewNetwork::default(),
         }
     }
 }
@@ -304,6 +312,11 @@ impl Settings {
             ("p95_latency_ceiling.latency_max_us", latency.latency_max_us, 1, microseconds(DAY_S)),
             ("p95_latency_ceiling.latency_target_us", latency.latency_target_us, 0, latency.latency_max_us),
             ("lateness_s", self.lateness_s, 0, DAY_S),
+            ("unusual_tools.budget_milli", self.unusual_tools.budget_milli, 1, 1_000_000),
+            ("unusual_tools.roles (number)", count(self.unusual_tools.roles.len()), 0, COUNT_MAX),
+            ("off_hours.budget_milli", self.off_hours.budget_milli, 1, 1_000_000),
+            ("off_hours.zones_min (number)", count(self.off_hours.zones_min.len()), 0, COUNT_MAX),
+            ("new_network.budget_milli", self.new_network.budget_milli, 1, 1_000_000),
         ];
         let counts = [
             ("denial_rate", self.denial_rate.count_min, self.denial_rate.budget_milli),
@@ -318,9 +331,11 @@ impl Settings {
         });
         let of_groups =
             [tools::bounds(self), sources::bounds(self), approvals::bounds(self)].into_iter().flatten();
+        let zones = self.off_hours.zones_min.iter();
+        let zones = zones.map(|(id, zone_min)| (format!("off_hours.zones_min.{id}"), *zone_min, -840, 840));
         let checks = checks.into_iter().chain(of_groups);
         let checks = checks.map(|(name, value, least, most)| (name.to_owned(), value, least, most));
-        for (name, value, least, most) in checks.chain(counts) {
+        for (name, value, least, most) in checks.chain(counts).chain(zones) {
             if !(least..=most).contains(&value) {
                 return Err(refused(&name, &value.to_string(), &format!("from {least} to {most}")));
             }

@@ -91,6 +91,7 @@ impl Event {
             destinations: &destinations,
             control: false,
             verdict: None,
+            observer: None,
         })
     }
 }
@@ -154,6 +155,8 @@ impl Digest {
             control,
             // A fleet is what happens, not what people say of it.
             verdict: _,
+            // One gateway sees all of it.
+            observer: _,
         } = *record;
         self.line.clear();
         for number in [index, ingest_time_us, time_us, i64::from(control), destinations.len() as i64] {

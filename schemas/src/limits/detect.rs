@@ -83,3 +83,24 @@ pub const ENGINE_STAMPS_MIN: u64 = 5;
 pub const ENGINE_ENDED_MIN: u64 = 5;
 /// See above.
 pub const ENGINE_ABANDONED_MIN: u64 = 3;
+
+/// Seconds without a record after which a principal's session is over, as ingest derives sessions.
+pub const ENGINE_SESSION_GAP_S: i64 = 1_800;
+/// Seconds after which a session is over however busy it is.
+pub const ENGINE_SESSION_LENGTH_S: i64 = 28_800;
+/// Tools and destinations of an open session whose names are kept, the most surprising ones.
+pub const ENGINE_SESSION_NAMES_MAX: usize = 8;
+/// Sessions of one principal and day that count; those after them are judged by a stricter measure, and teach nobody.
+pub const ENGINE_SESSIONS_COUNTED_MAX: usize = 16;
+/// Sessions of a day that wait to be learnt; beyond, those of principals that nobody knows yet go first.
+pub const ENGINE_SESSIONS_WAITING_MAX: usize = 2_048;
+/// Starts of a principal's sessions that wait to be learnt; beyond, they are judged only.
+pub const ENGINE_STARTS_WAITING_MAX: usize = 256;
+/// Latest starts of a principal, for whether a clock makes them.
+pub const ENGINE_STARTS_RECENT_MAX: usize = 16;
+/// Values of a principal's session (networks, countries, clients) that are told apart; beyond, each is judged again.
+pub const ENGINE_SESSION_VALUES_MAX: usize = 64;
+/// Values of a principal that wait to be learnt; beyond, those that came last are judged again and again.
+pub const ENGINE_VALUES_WAITING_MAX: usize = 32;
+/// Longest name of a country, or of a family of clients, in bytes.
+pub const ENGINE_FAMILY_BYTES_MAX: usize = 64;

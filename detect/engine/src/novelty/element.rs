@@ -70,33 +70,60 @@ impl Session {
         Session { entity: hash(&["entity", entity]), peers, elements: BTreeSet::new(), beyond: 0 }
     }
 
-    /// Adds a call: its tool, and its items of the column `destinations`. A URL stands for its host where both are there: one
-    /// destination is one element.
+    /// Adds a call: its tool, and its items of the column `destinations`.
     pub fn call(&mut self, tool: &str, destinations: &[String]) {
         self.add(Element::tool(tool));
-        for item in destinations {
-            let argument = class(item).filter(|class| class.1 == "url").map(|class| class.0);
-            let is_host_of =
-                |other: &String| class(other).is_some_and(|of| Some(of.0) == argument && of.1 == "host");
-            if argument.is_none() || !destinations.iter().any(is_host_of) {
-                self.add(Element::destination(item));
-            }
+        for item in distinct(destinations) {
+            self.add(Element::destination(item));
         }
     }
 
     /// Adds an element; beyond the cap it is only counted.
     pub fn add(&mut self, element: Element) {
+        self.insert(element);
+    }
+
+    /// The same, and says whether it was added: it was not there, and there was room.
+    pub fn insert(&mut self, element: Element) -> bool {
         if self.elements.len() < NOVELTY_SESSION_ELEMENTS_MAX {
-            self.elements.insert(element);
-        } else if !self.elements.contains(&element) {
+            return self.elements.insert(element);
+        }
+        if !self.elements.contains(&element) {
             self.beyond = self.beyond.saturating_add(1);
         }
+        false
+    }
+
+    /// How many distinct elements it has.
+    pub fn elements(&self) -> usize {
+        self.elements.len()
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.elements.len() >= NOVELTY_SESSION_ELEMENTS_MAX
+    }
+
+    /// The session without some of its elements.
+    pub fn without(mut self, elements: &BTreeSet<Element>) -> Session {
+        self.elements.retain(|element| !elements.contains(element));
+        self
     }
 
     /// How many elements came when it was full, and were not judged.
     pub fn beyond(&self) -> u64 {
         self.beyond
     }
+}
+
+/// The items of a column `destinations` that are destinations of their own: where a URL is there with its host, the host stands for
+/// both.
+pub fn distinct<S: AsRef<str>>(items: &[S]) -> impl Iterator<Item = &str> {
+    let hosts = items.iter().filter_map(|item| class(item.as_ref())).filter(|class| class.1 == "host");
+    let arguments: BTreeSet<&str> = hosts.map(|class| class.0).collect();
+    let is_host_there = move |item: &&str| {
+        class(item).is_some_and(|(argument, class)| class == "url" && arguments.contains(argument))
+    };
+    items.iter().map(AsRef::as_ref).filter(move |item| !is_host_there(item))
 }
 
 /// `tool:argument` and the class of an item `tool:argument:class:fingerprint`; names may hold colons, the last two parts do not.
@@ -124,8 +151,9 @@ mod tests {
     fn a_session_holds_so_many_elements_and_counts_the_rest() {
         let mut session = Session::new("e", Peers::new("r", None));
         for at in 0..NOVELTY_SESSION_ELEMENTS_MAX + 3 {
-            session.add(Element::tool(&at.to_string()));
-            session.add(Element::tool("0"));
+            let is_new = session.insert(Element::tool(&at.to_string()));
+            assert_eq!(is_new, at < NOVELTY_SESSION_ELEMENTS_MAX);
+            assert!(!session.insert(Element::tool("0")));
         }
         assert_eq!((session.elements.len(), session.beyond()), (NOVELTY_SESSION_ELEMENTS_MAX, 3));
     }

@@ -73,6 +73,11 @@ impl FirstSeen {
         Some(libm::log(new.min(1.0)) + libm::log(self.tail(entity, value)))
     }
 
+    /// How often an entity was learnt of, 0 for newcomers and those that were forgotten.
+    pub fn observations(&self, entity: &str) -> u64 {
+        self.owners.get(&entity_key(entity)).map_or(0, |owner| owner.observations)
+    }
+
     /// Learns what an entity has shown.
     pub fn learn(&mut self, entity: &str, value: &str) {
         let (entity, value) = (entity_key(entity), Element::value(value));

@@ -115,6 +115,10 @@ impl Group {
         self.elements.values().map(move |owners| owners.slots.without(&own).count())
     }
 
+    pub fn knows(&self, entity: u64) -> bool {
+        self.members.contains_key(&entity)
+    }
+
     pub fn entities(&self) -> usize {
         self.members.len()
     }

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schemas::limits::NOVELTY_SESSIONS_MAX;
-use serde::{Deserialize, Serialize};
+use schemas::limits::{NOVELTY_SESSION_ELEMENTS_MAX, NOVELTY_SESSIONS_MAX};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::element::Session;
 use crate::bits;
@@ -27,10 +27,57 @@ struct Kept {
 
 /// Sessions of a tenant, the oldest commit first. At the cap the entities with the most lose their oldest, so that none has more
 /// than its share; with more entities than sessions, a sample of entities that stays the same has one each.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(from = "Vec<Kept>")]
 pub(super) struct Pool {
     kept: Vec<Kept>,
+    /// The same by level, for ranking; follows from the sessions.
+    levels: BTreeMap<u64, Level>,
+}
+
+/// The kept sessions of a level.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Level {
+    placed: Vec<Placed>,
+    /// How many sessions an entity has in it.
+    entities: BTreeMap<u64, usize>,
+}
+
+/// What ranking asks of a session.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Placed {
+    entity: u64,
+    elements: usize,
+    surprise: f64,
+}
+
+impl Level {
+    fn is_enough(&self, but: u64) -> bool {
+        let own = self.entities.get(&but);
+        let entities = self.entities.len() - usize::from(own.is_some());
+        entities >= ENTITIES && self.placed.len() - own.copied().unwrap_or(0) >= SESSIONS
+    }
+}
+
+impl From<Vec<Kept>> for Pool {
+    fn from(kept: Vec<Kept>) -> Pool {
+        let mut levels: BTreeMap<u64, Level> = BTreeMap::new();
+        for Kept { session, surprise, .. } in &kept {
+            let (entity, elements) = (session.entity, session.elements.len());
+            for level in session.peers.levels() {
+                let level = levels.entry(level).or_default();
+                level.placed.push(Placed { entity, elements, surprise: *surprise });
+                *level.entities.entry(entity).or_default() += 1;
+            }
+        }
+        Pool { kept, levels }
+    }
+}
+
+impl Serialize for Pool {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.kept.serialize(serializer)
+    }
 }
 
 /// Where a session stands.
@@ -38,6 +85,8 @@ pub(super) struct Pool {
 pub(super) struct Rank {
     pub ln_p: f64,
     pub sessions: u32,
+    /// By how much the surprise is beyond that of all of them.
+    pub excess: f64,
 }
 
 impl Pool {
@@ -70,24 +119,16 @@ impl Pool {
         for kept in &mut self.kept {
             kept.surprise = surprise(&kept.session);
         }
+        *self = Pool::from(std::mem::take(&mut self.kept));
     }
 
     /// The rank of a session of that surprise among those of other entities: of the narrowest level that has enough of them, else
     /// of all.
     pub fn rank(&self, session: &Session, surprise: f64) -> Rank {
-        let others: Vec<&Kept> =
-            self.kept.iter().filter(|kept| kept.session.entity != session.entity).collect();
-        let mut among = others.clone();
-        for level in session.peers.levels() {
-            let is_of = |kept: &&Kept| kept.session.peers.levels().any(|of| of == level);
-            let of_level: Vec<&Kept> = others.iter().copied().filter(is_of).collect();
-            let entities: BTreeSet<u64> = of_level.iter().map(|kept| kept.session.entity).collect();
-            if entities.len() >= ENTITIES && of_level.len() >= SESSIONS {
-                among = of_level;
-                break;
-            }
-        }
-        rank(&among, session.elements.len(), surprise)
+        let levels = || session.peers.levels().filter_map(|level| self.levels.get(&level));
+        let among = levels().find(|level| level.is_enough(session.entity)).or_else(|| levels().next_back());
+        let Some(among) = among else { return Rank { ln_p: 0.0, sessions: 0, excess: 0.0 } };
+        rank(among, session, surprise)
     }
 
     #[cfg(test)]
@@ -112,19 +153,44 @@ fn share(numbers: &BTreeMap<u64, usize>) -> usize {
     fits
 }
 
-/// The upper mid-rank among the sessions of a similar number of elements.
-fn rank(among: &[&Kept], elements: usize, surprise: f64) -> Rank {
-    let mut off: Vec<f64> = among.iter().map(|kept| factor(kept.session.elements.len(), elements)).collect();
-    off.sort_by(f64::total_cmp);
-    let reach = off.get(SESSIONS.min(off.len()).saturating_sub(1)).copied().unwrap_or(SIMILAR).max(SIMILAR);
-    let (mut above, mut tied, mut all) = (0_u32, 0_u32, 0_u32);
-    for kept in among.iter().filter(|kept| factor(kept.session.elements.len(), elements) <= reach) {
+/// The upper mid-rank among the sessions of others of a similar number of elements.
+fn rank(among: &Level, session: &Session, surprise: f64) -> Rank {
+    let others = || among.placed.iter().filter(|placed| placed.entity != session.entity);
+    let elements = session.elements.len();
+    let reach = reach(others().map(|placed| placed.elements), elements);
+    let (mut above, mut tied, mut all, mut most) = (0_u32, 0_u32, 0_u32, f64::NEG_INFINITY);
+    for placed in others().filter(|placed| factor(placed.elements, elements) <= reach) {
         all += 1;
-        above += u32::from(kept.surprise > surprise);
-        tied += u32::from(kept.surprise == surprise);
+        above += u32::from(placed.surprise > surprise);
+        tied += u32::from(placed.surprise == surprise);
+        most = most.max(placed.surprise);
+    }
+    if all == 0 {
+        return Rank { ln_p: 0.0, sessions: 0, excess: 0.0 };
     }
     let p = (f64::from(above) + 0.5 * f64::from(tied + 1)) / f64::from(all + 1);
-    Rank { ln_p: if all == 0 { 0.0 } else { libm::log(p).min(0.0) }, sessions: all }
+    Rank { ln_p: libm::log(p).min(0.0), sessions: all, excess: (surprise - most).max(0.0) }
+}
+
+/// The factor within which numbers of elements are similar enough to `elements`: [`SIMILAR`], or what [`SESSIONS`] needs.
+fn reach(sizes: impl Iterator<Item = usize>, elements: usize) -> f64 {
+    let (mut numbers, mut all) = ([0_usize; NOVELTY_SESSION_ELEMENTS_MAX + 1], 0);
+    for size in sizes {
+        if let Some(number) = numbers.get_mut(size) {
+            *number += 1;
+            all += 1;
+        }
+    }
+    let present = numbers.iter().enumerate().filter(|(_, number)| **number > 0);
+    let mut off: Vec<(f64, usize)> =
+        present.map(|(size, number)| (factor(size, elements), *number)).collect();
+    off.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut within = 0;
+    let needed = off.iter().find(|(_, number)| {
+        within += number;
+        within >= SESSIONS.min(all)
+    });
+    needed.map_or(SIMILAR, |(factor, _)| factor.max(SIMILAR))
 }
 
 /// By how much two numbers of elements differ, none counting as one.

@@ -14,10 +14,18 @@ const APPROVALS: [Option<&str>; 4] = [Some("approved"), Some("requested"), Some(
 const HASHES: [Option<&str>; 3] = [Some("h1"), Some("h2"), None];
 const LATENCIES: [Option<i64>; 5] = [Some(100), Some(5_000_000), Some(90_000_000), Some(-1), None];
 
+const ADDRESSES: [Option<&str>; 5] =
+    [Some("203.0.113.7"), Some("198.51.100.9"), Some("2001:db8::1"), Some("10.0.0.1"), None];
+const COUNTRIES: [Option<&str>; 3] = [Some("NL"), Some("JP"), None];
+const CLIENTS: [Option<&str>; 3] = [Some("curl/8.1"), Some("Mozilla/5.0 (Windows) Firefox/130"), None];
+const WORKFLOWS: [Option<&str>; 3] = [Some("refund"), Some("triage"), None];
+const DESTINATIONS: [&[&str]; 4] =
+    [&[], &["t:to:recipient:1"], &["t:to:url:2", "t:to:host:3"], &["t:to:recipient:4", "odd"]];
+
 /// A record of which each choice is a byte, so that cases shrink; times are in seconds.
 #[derive(Debug, Clone)]
 struct Draft {
-    choices: [u8; 16],
+    choices: [u8; 20],
     step_s: i64,
     late_s: i64,
 }
@@ -39,11 +47,16 @@ impl Draft {
             agent_id: pick(&NAMES, c[3]),
             client: pick(&NAMES, c[4]),
             credential_id: pick(&NAMES, c[5]),
-            source_ip: pick(&NAMES, c[6]),
+            source_ip: if c[6] < 208 { pick(&NAMES, c[6]) } else { pick(&ADDRESSES, c[6]) },
+            session_id: pick(&["s-1", "s-2", "s-3"], c[16]),
+            workflow: pick(&WORKFLOWS, c[16] / 16),
+            destinations: pick(&DESTINATIONS, c[17]),
+            country: pick(&COUNTRIES, c[18]),
+            user_agent: pick(&CLIENTS, c[18] / 16),
             call_id: pick(&NAMES, c[7]),
             server: pick(&NAMES, c[8]),
             capability: pick(&NAMES[..2], c[8] / 16),
-            action: pick(&[Some("write"), Some("read")], c[9]),
+            action: pick(&[Some("write"), Some("read"), Some("destructive")], c[9]),
             risk: pick(&[Some("high"), Some("low")], c[9] / 2),
             decision: pick(&DECISIONS, c[10]),
             status: pick(&STATUSES, c[11]),
@@ -52,6 +65,7 @@ impl Draft {
             approver: pick(&NAMES, c[13] / 16),
             request_hash: pick(&HASHES, c[14]),
             latency_us: pick(&LATENCIES, c[14] / 16),
+            tool_hash: pick(&HASHES, c[19]),
             control: c[15] < 8,
             ..call()
         }
@@ -59,9 +73,10 @@ impl Draft {
 }
 
 fn draft() -> impl Strategy<Value = Draft> {
-    let step_s = prop_oneof![40 => 0..5_i64, 6 => 30..300_i64, 1 => 3_000..9_000_i64];
+    let step_s =
+        prop_oneof![40 => 0..5_i64, 6 => 30..300_i64, 1 => 3_000..9_000_i64, 1 => 80_000..300_000_i64];
     let late_s = prop_oneof![8 => Just(0_i64), 2 => -600..2_000_i64];
-    (any::<[u8; 16]>(), step_s, late_s).prop_map(|(choices, step_s, late_s)| Draft {
+    (any::<[u8; 20]>(), step_s, late_s).prop_map(|(choices, step_s, late_s)| Draft {
         choices,
         step_s,
         late_s,
@@ -153,7 +168,7 @@ fn the_random_logs_meet_every_rule() {
     use proptest::strategy::ValueTree;
     use proptest::test_runner::TestRunner;
     let mut runner = TestRunner::deterministic();
-    let drafts = prop::collection::vec(draft(), 2_000).new_tree(&mut runner).unwrap().current();
+    let drafts = prop::collection::vec(draft(), 5_000).new_tree(&mut runner).unwrap().current();
     let mut engine = Engine::new("acme", tight());
     let alerts = fold(&mut engine, &records(&drafts));
     // What is held against the past needs one, and what these records do not say has files of its own.
@@ -171,6 +186,9 @@ fn the_random_logs_meet_every_rule() {
         "approval_wait",
         "approval_too_fast",
         "approval_abandoned",
+        "unusual_tools",
+        "off_hours",
+        "new_network",
     ];
     for rule in engine::RULE_IDS.into_iter().filter(|rule| !of_the_past.contains(rule)) {
         assert!(alerts.iter().any(|alert| alert.rule_id == rule), "no alert of {rule}");

@@ -1,0 +1,398 @@
+//! D6: a session that uses tools, or reaches destinations, that its peers do not.
+//!
+//! Statistic: the sum over a session's distinct tools and destinations of `-ln` of the share of *other* principals of the same workflow (else role)
+//! that had it, ranked among their sessions of a similar size (`novelty.rs`, `docs/decisions/0024-novelty.md`), recalibrated over 28
+//! days where there are 4,000 scores; until then the rank itself is the p, which is as fine as a fleet of fewer needs.
+//! Source: `kind = 'call'`. State: about 3 kB an open session (at most 5), 2 MB the pool, 100 kB a full peer group, and sessions that wait for 72 h.
+//!
+//! - **Sessions** are (principal, workflow, session id). The first record of every id also goes to a *loose* session of (principal,
+//!   workflow): ids that are new with every request would else be judged a call at a time, and whoever splits an attack into sessions
+//!   of one call each would be seen in none.
+//! - **Looking**: while it is open, whenever something notable came (fewer than a third of the peers have it) and it has grown by a quarter, and
+//!   at its end. A loose session is begun anew when it is full; another one that is fuller than can be judged is told as such.
+//! - **Opening**: `p <= budget / sessions a day`. Only sessions of known principals count as tests and as scores, and of each only the first
+//!   `ENGINE_SESSIONS_COUNTED_MAX` of a day; those after are held to a measure that shrinks with their number. Who floods blunts the rule for
+//!   itself.
+//! - **Learning**: 72 h after the day of its end, a week if its principal had an open episode then (there are no verdicts yet). What was only denied, or
+//!   came from sessions in which nothing was let pass, is judged and never learnt.
+//! - **Risk**: what records say of risk (`destructive`, `high`, `critical`) may raise the severity and nothing else.
+//!
+//! It cannot see: an unusual use of usual tools (arguments, amounts, order); what most peers do as well; anything for a tenant with
+//! fewer than a hundred sessions of others; calls that nobody reports.
+
+mod collected;
+mod waiting;
+
+use schemas::limits::ENGINE_SESSIONS_COUNTED_MAX;
+use serde::{Deserialize, Serialize};
+
+use crate::alert::{Confidence, Severity};
+use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
+use crate::entity::entity_key;
+use crate::novelty::{FirstSeen, Novelty, Verdict};
+use crate::opening::{LN_ALPHA_TOP, Opening};
+use crate::recalibration::Recalibration;
+use crate::record::{Event, Record};
+use crate::sessions::{GAP_US, Session, Sessions, Touched, seen_us};
+use crate::settings::Settings;
+use collected::{Collected, Deed, tool_key};
+use waiting::Waiting;
+
+/// Surprise from which on an element is worth a look: e^-1 of the peers have it.
+const NOTABLE: f64 = 1.0;
+/// Sessions of others without which a rank says nothing.
+const RANKED: u32 = 100;
+/// Elements that an alert names.
+const TOLD: usize = 4;
+const DAY: i64 = 86_400_000_000;
+
+const RULE: Rule = Rule {
+    id: "unusual_tools",
+    title: "Session uses tools or destinations that its peers do not",
+    meaning: "An agent that was talked into something, or whose credential is in other hands, does what its peers never do in this workflow",
+    statistic: "tools and destinations of a session that few peers have",
+    unit: "count",
+    references: &["AML.T0053", "AML.T0086", "MCP02", "MCP10"],
+};
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct State {
+    sessions: Sessions<Collected>,
+    novelty: Novelty,
+    waiting: Waiting,
+    /// Destructive tools by principal. A forgotten one is a first use again.
+    destructive: FirstSeen,
+    scores: Recalibration,
+    /// Its day is that of the last session that ended; a session is a test.
+    opening: Opening,
+}
+
+/// What a session is worth.
+#[derive(Debug)]
+struct Judged {
+    verdict: Verdict,
+    ln_p: f64,
+}
+
+impl State {
+    pub fn new() -> State {
+        State {
+            sessions: Sessions::new(),
+            novelty: Novelty::new(),
+            waiting: Waiting::new(),
+            destructive: FirstSeen::new(),
+            scores: Recalibration::new(),
+            opening: Opening::new(),
+        }
+    }
+
+    /// Takes the record into the session of that key, and looks at it where that is due.
+    fn add(
+        &mut self,
+        key: &str,
+        call: &Call<'_, '_>,
+        is_loose: bool,
+        context: &Context<'_>,
+        signals: &mut Vec<Signal>,
+    ) {
+        let Call { event, of, deeds, is_first_destructive } = call;
+        let seen_us = seen_us(event, context);
+        if is_loose && self.sessions.get(key).is_some_and(|session| session.of.session.is_full()) {
+            let full = self.sessions.end(key);
+            full.into_iter().for_each(|full| self.finish(full, context, signals));
+        }
+        let is_kept = |_: &str, of: &Collected| context.episodes.is_open(&of.entity.key);
+        let roles = &context.settings.unusual_tools.roles;
+        let role = roles.get(of.1).map_or("", String::as_str);
+        let make = || Collected::new(event, *of, role, is_loose);
+        if let Touched::Begins(before) = self.sessions.touch(key, seen_us, context, is_kept, make) {
+            before.into_iter().for_each(|before| self.finish(before, context, signals));
+        }
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let (collected, is_admitted) = (&mut session.of, event.is_admitted());
+        collected.touch(event);
+        collected.is_admitted |= is_admitted;
+        collected.is_risky |= is_risky(event.record);
+        if *is_first_destructive && collected.first_destructive.is_none() {
+            collected.first_destructive = deeds.first().map(Deed::in_words);
+        }
+        let beyond = collected.session.beyond();
+        let novelty = &self.novelty;
+        let surprises = deeds.iter().filter_map(|deed| {
+            collected.add(deed, is_admitted, |session, element| novelty.part(session, element).surprise)
+        });
+        let newest = surprises.fold(0.0, f64::max);
+        let is_fuller = beyond == 0 && collected.session.beyond() > 0;
+        if newest < NOTABLE && !is_fuller {
+            return;
+        }
+        collected.note(event);
+        let is_due = collected.is_due() || is_fuller;
+        let is_judged = is_due && (is_loose || session.records > 1);
+        signals.extend(self.look(key, is_judged, event, context));
+    }
+
+    /// A look at an open session after a record that brought something notable.
+    fn look(
+        &mut self,
+        key: &str,
+        is_judged: bool,
+        event: &Event<'_>,
+        context: &Context<'_>,
+    ) -> Option<Signal> {
+        let collected = &self.sessions.get(key)?.of;
+        let is_open = context.episodes.is_open(&collected.entity.key);
+        let judged = is_judged.then(|| self.judge(collected)).flatten();
+        let is_unusual = self.is_unusual(collected, judged.as_ref(), 1, context);
+        if !is_open {
+            if !is_unusual || collected.is_told() {
+                return None;
+            }
+            let is_over = self.opening.is_over(context.settings.unusual_tools.budget_milli);
+            let signal = signal(collected, judged.as_ref(), is_over, context);
+            self.sessions.get_mut(key)?.of.tell();
+            return Some(signal);
+        }
+        let extends = is_unusual || judged.as_ref().is_some_and(|judged| judged.ln_p <= LN_ALPHA_TOP);
+        let mut signal = signal(collected, judged.as_ref(), false, context);
+        signal.effect = if extends { Effect::Open } else { Effect::Follow };
+        signal.offending = true;
+        signal.seen_us = event.event_us;
+        if !is_unusual {
+            signal.detail.clear();
+        }
+        Some(signal)
+    }
+
+    /// Judges a session that is over, files its score, and puts it by to be learnt.
+    fn finish(&mut self, session: Session<Collected>, context: &Context<'_>, signals: &mut Vec<Signal>) {
+        let collected = session.of;
+        // What has one record is part of a loose session.
+        if !collected.is_loose && session.records < 2 {
+            return;
+        }
+        let key = collected.entity.key.clone();
+        let is_open = context.episodes.is_open(&key);
+        let is_known = self.novelty.knows(&collected.session);
+        let number = self.waiting.number(&key, is_known, context.settings.entities_max);
+        let day = self.opening.day();
+        let judged = self.judge(&collected);
+        let is_unusual = self.is_unusual(&collected, judged.as_ref(), number, context);
+        let extends = is_open && judged.as_ref().is_some_and(|judged| judged.ln_p <= LN_ALPHA_TOP);
+        let is_new = !is_open && is_unusual && !collected.is_told();
+        if is_new || extends {
+            let budget_milli = context.settings.unusual_tools.budget_milli;
+            let is_over = is_new && self.opening.is_over(budget_milli);
+            signals.push(signal(&collected, judged.as_ref(), is_over, context));
+        }
+        if number <= ENGINE_SESSIONS_COUNTED_MAX {
+            if let Some(judged) = judged.filter(|_| is_known && collected.is_admitted) {
+                self.opening.tested(1);
+                self.scores.observe(day, judged.verdict.score());
+            }
+            if let Some(lesson) = collected.lesson() {
+                self.waiting.put(day, is_open || is_new, is_known, lesson);
+            }
+        }
+    }
+
+    /// What a session is worth; none where there are too few to rank it among.
+    fn judge(&self, collected: &Collected) -> Option<Judged> {
+        let verdict = self.novelty.judge(&collected.session);
+        if verdict.sessions < RANKED {
+            return None;
+        }
+        let ln_p = self.scores.ln_p(verdict.score()).unwrap_or(verdict.ln_p);
+        Some(Judged { verdict, ln_p })
+    }
+
+    /// Whether it is so unusual that it is told of, as the so manieth of its principal today.
+    fn is_unusual(
+        &self,
+        collected: &Collected,
+        judged: Option<&Judged>,
+        number: usize,
+        context: &Context<'_>,
+    ) -> bool {
+        if !collected.is_loose && collected.session.beyond() > 0 {
+            return true;
+        }
+        let ln_alpha = self.opening.ln_alpha(context.settings.unusual_tools.budget_milli);
+        let share = (ENGINE_SESSIONS_COUNTED_MAX as f64 / number.max(1) as f64).min(1.0);
+        judged.zip(ln_alpha).is_some_and(|(judged, ln_alpha)| judged.ln_p <= ln_alpha + libm::log(share))
+    }
+
+    /// Whether the call is of a destructive tool that its principal never used; from now on it has.
+    fn is_first_destructive(&mut self, event: &Event<'_>) -> bool {
+        let (record, principal) = (event.record, event.principal_key());
+        let Some(capability) = record.capability.filter(|_| record.action == Some("destructive")) else {
+            return false;
+        };
+        let tool = tool_key(record.server.unwrap_or_default(), capability);
+        let is_first = self.destructive.ln_p(principal, &tool).is_some();
+        if is_first && event.is_admitted() {
+            self.destructive.learn(principal, &tool);
+        }
+        is_first
+    }
+
+    fn turn(&mut self, now_us: i64) {
+        let day = now_us.div_euclid(DAY);
+        if !self.opening.turn(day) {
+            return;
+        }
+        self.scores.turn(day);
+        let learnt = self.waiting.turn(day);
+        if !learnt.is_empty() {
+            self.novelty.commit(learnt);
+        }
+    }
+}
+
+/// A call of somebody known.
+#[derive(Debug)]
+struct Call<'a, 'r> {
+    event: &'a Event<'r>,
+    of: (&'static str, &'r str),
+    deeds: Vec<Deed<'r>>,
+    is_first_destructive: bool,
+}
+
+impl Detector for State {
+    fn rule(&self) -> &'static Rule {
+        &RULE
+    }
+
+    fn window_us(&self, _settings: &Settings) -> Option<i64> {
+        Some(GAP_US)
+    }
+
+    fn scope(&self, _settings: &Settings) -> String {
+        "kind = 'call'".to_owned()
+    }
+
+    fn due_us(&self, _settings: &Settings) -> Option<i64> {
+        self.sessions.due_us()
+    }
+
+    fn close(&mut self, _now_us: i64, context: &Context<'_>, signals: &mut Vec<Signal>) {
+        self.turn(context.watermark_us);
+        if let Some((_, session)) = self.sessions.close(context) {
+            self.finish(session, context, signals);
+        }
+    }
+
+    fn restored(&mut self) {
+        self.sessions.restored();
+        self.scores.turn(self.opening.day());
+    }
+
+    fn observe(&mut self, event: &Event<'_>, context: &Context<'_>, signals: &mut Vec<Signal>) {
+        let record = event.record;
+        let (Some(of), Some(capability)) = (event.principal().filter(|_| event.is_call()), record.capability)
+        else {
+            return;
+        };
+        self.turn(context.watermark_us);
+        let is_first_destructive = self.is_first_destructive(event);
+        let call = Call { event, of, deeds: Deed::of(record, capability), is_first_destructive };
+        let loose = format!("{}{}", event.principal_key(), entity_key(&[("workflow", record.workflow)]));
+        let own = format!("{loose}{}", entity_key(&[("session_id", Some(record.session_id))]));
+        self.add(&own, &call, false, context, signals);
+        if self.sessions.get(&own).is_none_or(|session| session.records == 1) {
+            self.add(&loose, &call, true, context, signals);
+        }
+    }
+
+    fn evicted(&self) -> u64 {
+        self.sessions.evicted().saturating_add(self.waiting.dropped())
+    }
+}
+
+/// A signal that opens an episode, or keeps it open.
+fn signal(collected: &Collected, judged: Option<&Judged>, is_over: bool, context: &Context<'_>) -> Signal {
+    let (opening_us, seen_us) = collected.notable_us.unwrap_or(collected.records_us);
+    let evidence =
+        if collected.evidence.is_empty() { vec![collected.last_index] } else { collected.evidence.clone() };
+    Signal {
+        entity: collected.entity.clone(),
+        effect: Effect::Open,
+        offending: false,
+        severity: severity(collected, judged),
+        confidence: confidence(judged),
+        observed: judged.map(|judged| notable(&judged.verdict)),
+        expected: None,
+        seen_us,
+        detail: detail(collected, judged, context.settings.unusual_tools.budget_milli, is_over),
+        opening_evidence: evidence,
+        opening_count: collected.notable.max(1),
+        opening_us,
+        // An index is the last one of one session only, so that no two episodes share an id.
+        bucket: Some(Bucket {
+            start_us: collected.last_index,
+            // A record opens one at most: after a person closed it, the next is of another record.
+            closed: 0,
+            environment: collected.environment.clone(),
+            baseline: "peer",
+        }),
+    }
+}
+
+fn is_risky(record: &Record<'_>) -> bool {
+    record.action == Some("destructive") || matches!(record.risk, Some("high" | "critical"))
+}
+
+fn severity(collected: &Collected, judged: Option<&Judged>) -> Severity {
+    match judged {
+        // It did more than can be judged, and nothing else is known of it.
+        None => Severity::Low,
+        Some(_) if collected.is_risky => Severity::High,
+        Some(_) => Severity::Medium,
+    }
+}
+
+/// Medium where peers of its workflow, or of its role, were enough to say that something is rare.
+fn confidence(judged: Option<&Judged>) -> Confidence {
+    let most = judged.and_then(|judged| judged.verdict.parts.first());
+    if most.is_some_and(|part| part.n >= 20) { Confidence::Medium } else { Confidence::Low }
+}
+
+fn notable(verdict: &Verdict) -> i64 {
+    let notable = verdict.parts.iter().filter(|part| part.surprise >= NOTABLE);
+    i64::try_from(notable.count()).unwrap_or(i64::MAX)
+}
+
+fn detail(collected: &Collected, judged: Option<&Judged>, budget_milli: i64, is_over: bool) -> String {
+    let over = if is_over { ", and that is used up" } else { "" };
+    let mut clauses = Vec::new();
+    if let Some(tool) = &collected.first_destructive {
+        clauses.push(format!("first use of the destructive {tool}"));
+    }
+    if !collected.is_loose && collected.session.beyond() > 0 {
+        let (elements, beyond) = (collected.session.elements(), collected.session.beyond());
+        clauses.push(format!("a session of {elements} different tools and destinations, and {beyond} calls of more than can be judged"));
+    }
+    if let Some(Judged { verdict, ln_p }) = judged {
+        let most: Vec<String> = verdict
+            .parts
+            .iter()
+            .filter(|part| part.surprise >= NOTABLE)
+            .filter_map(|part| Some((collected.name_of(part.element)?, part)))
+            .take(TOLD)
+            .map(|(name, part)| format!("{name} ({} of {} others)", part.m, part.n))
+            .collect();
+        if !most.is_empty() {
+            clauses.push(format!("unusual: {}", most.join(", ")));
+        }
+        clauses.push(format!(
+            "{} tools and destinations in a {}, ranked among {} sessions of others, p = {}; {} a day may open by chance{over}",
+            verdict.parts.len(),
+            if collected.is_loose { "run of single calls" } else { "session" },
+            verdict.sessions,
+            probability(*ln_p),
+            budget_milli as f64 / 1_000.0,
+        ));
+    }
+    clauses.join("; ")
+}

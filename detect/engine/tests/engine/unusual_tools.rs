@@ -1,0 +1,253 @@
+//! Sessions that do what their peers do not.
+
+use engine::{Alert, Confidence, Engine, Record, Settings, Severity, State};
+
+use crate::sessions::{Act, DAY_US, act, alerts, assert_restores, at, fleet, fold, opened, sorted};
+use crate::stream::{MINUTE_US, call};
+
+const RULE: &str = "unusual_tools";
+const AGENTS: usize = 24;
+
+/// Twelve days of a fleet, and what one of it does on the day after.
+fn with(attack: Vec<Act>) -> Vec<Act> {
+    let mut all = fleet(0..12, AGENTS, 3, 1);
+    all.extend(attack);
+    all.push(act(at(13, 0), "clock", "c", "find_order"));
+    all
+}
+
+/// Whether an episode of that agent opened from a day on.
+fn is_told(found: &[Alert], agent: &str, day: i64) -> bool {
+    opened(found, RULE).iter().any(|alert| alert.entity == agent && alert.first_seen_us >= at(day, 0))
+}
+
+fn destructive() -> Record<'static> {
+    Record { action: Some("destructive"), risk: Some("high"), ..call() }
+}
+
+/// A session like all others that sends to somebody whom nobody knows, and exports what nobody exports.
+fn exfiltration(agent: &str, day: i64) -> Vec<Act> {
+    let start_us = at(day, 10);
+    vec![
+        act(start_us, agent, "attack", "find_order"),
+        act(start_us + MINUTE_US, agent, "attack", "read_policy"),
+        act(start_us + 2 * MINUTE_US, agent, "attack", "export_customers"),
+        act(start_us + 3 * MINUTE_US, agent, "attack", "refund")
+            .to("refund:to:url:evil")
+            .to("refund:to:host:ev"),
+        act(start_us + 4 * MINUTE_US, agent, "attack", "send_mail").to("send_mail:to:recipient:mallory"),
+    ]
+}
+
+#[test]
+fn a_new_destination_and_tool_in_a_known_workflow_are_told_while_the_session_lasts() {
+    let all = sorted(with(exfiltration("agent-3", 12)));
+    let found = fold(&mut Engine::new("acme", Settings::default()), &all);
+    let first = *opened(&found, RULE)
+        .iter()
+        .find(|alert| alert.entity == "agent-3" && alert.first_seen_us >= at(12, 0))
+        .expect("no alert");
+    let told = &all[first.position as usize];
+    assert_eq!((told.agent.as_str(), told.session.as_str()), ("agent-3", "attack"), "by its own records");
+    assert_eq!((first.severity, first.confidence), (Severity::Medium, Confidence::Medium));
+    assert_eq!((first.baseline.as_str(), first.entity_type.as_str()), ("peer", "principal"));
+    let last = found.iter().rfind(|alert| alert.alert_id == first.alert_id).unwrap();
+    assert_eq!(last.state, State::Closed);
+    for words in ["tool github/export_customers (0 of 23 others)", "recipient mallory in send_mail:to"] {
+        assert!(last.explanation.contains(words), "{}", last.explanation);
+    }
+    assert!(last.count >= 3 && last.evidence.is_sorted(), "{last:?}");
+    let of_agent = found.iter().filter(|alert| alert.rule_id == RULE && alert.entity == "agent-3");
+    assert_eq!(of_agent.filter(|alert| alert.state == State::Open).count(), 1);
+}
+
+#[test]
+fn the_first_use_of_a_destructive_tool_is_said_and_raises() {
+    let mut attack = exfiltration("agent-3", 12);
+    attack.insert(2, act(at(12, 10) + 90_000_000, "agent-3", "attack", "drop_orders").with(destructive()));
+    let found = alerts(with(attack));
+    let of: Vec<_> =
+        found.iter().filter(|alert| alert.rule_id == RULE && alert.entity == "agent-3").collect();
+    assert!(of.iter().any(|alert| alert.severity == Severity::High), "{of:#?}");
+    let words = "first use of the destructive tool github/drop_orders";
+    assert!(of.last().unwrap().explanation.contains(words), "{of:#?}");
+}
+
+#[test]
+fn ordinary_weeks_open_no_more_than_the_budget() {
+    for (agents, sessions, seed) in [(24, 3, 5), (24, 3, 6), (30, 10, 7)] {
+        let days = 40;
+        let found = alerts(fleet(0..days, agents, sessions, seed));
+        let opened = opened(&found, RULE).len();
+        eprintln!("{agents} agents, {sessions} sessions, seed {seed}: {opened} in {days} days");
+        // Half an episode a day may open by chance.
+        assert!(opened <= 20, "seed {seed}: {opened}");
+    }
+}
+
+#[test]
+fn a_fleet_with_many_scores_is_held_against_weeks_of_them() {
+    let mut all = fleet(0..16, 30, 14, 8);
+    all.extend(exfiltration("agent-3", 16));
+    all.push(act(at(17, 0), "clock", "c", "find_order"));
+    let found = alerts(all);
+    assert!(is_told(&found, "agent-3", 16), "{found:#?}");
+}
+
+#[test]
+fn ids_that_are_new_with_every_request_hide_nothing() {
+    let mut attack = exfiltration("agent-3", 12);
+    attack.iter_mut().enumerate().for_each(|(at, act)| act.session = format!("fresh-{at}"));
+    let found = alerts(with(attack));
+    assert!(is_told(&found, "agent-3", 12), "{found:#?}");
+}
+
+#[test]
+fn records_dated_back_are_a_session_all_the_same() {
+    let mut engine = Engine::new("acme", Settings::default());
+    let mut found = fold(&mut engine, &sorted(fleet(0..12, AGENTS, 3, 1)));
+    fold(&mut engine, &[act(at(12, 12), "clock", "c", "find_order")]);
+    for late in exfiltration("agent-3", 12) {
+        late.observe(&mut engine, &mut found);
+    }
+    assert!(is_told(&found, "agent-3", 12));
+}
+
+#[test]
+fn a_session_of_more_than_can_be_judged_is_told_as_such() {
+    let walk = |agent: &'static str, day, many: i64| {
+        (0..many)
+            .map(move |number| act(at(day, 9) + number * 1_000_000, agent, "walk", &format!("t{number}")))
+    };
+    // On the first day: nothing is known yet.
+    let found = alerts(walk("agent-9", 0, 300).collect());
+    let told = opened(&found, RULE);
+    assert_eq!((told.len(), told[0].severity), (1, Severity::Low));
+    assert!(told[0].explanation.contains("a session of 256 different tools"), "{}", told[0].explanation);
+    assert!(alerts(walk("agent-9", 0, 256).collect()).is_empty());
+}
+
+#[test]
+fn one_who_repeats_an_attack_for_weeks_is_told_of_to_the_end() {
+    let mut all = fleet(0..30, AGENTS, 3, 9);
+    for day in 12..30 {
+        all.extend(exfiltration("agent-3", day).into_iter().map(|mut act| {
+            act.session = format!("attack-{day}");
+            act
+        }));
+    }
+    let found = alerts(all);
+    let told: Vec<i64> = opened(&found, RULE)
+        .iter()
+        .filter(|alert| alert.entity == "agent-3")
+        .map(|alert| (alert.first_seen_us - at(0, 0)) / DAY_US)
+        .collect();
+    assert!((12..30).all(|day| told.contains(&day)), "{told:?}");
+}
+
+#[test]
+fn a_tool_that_everybody_gets_is_usual_within_two_weeks() {
+    let mut all = fleet(0..12, AGENTS, 3, 10);
+    all.extend(fleet(12..34, AGENTS, 3, 10).into_iter().map(|mut act| {
+        if act.tool == "refund" {
+            act.tool = "refund_v2".to_owned();
+        }
+        act
+    }));
+    let found = alerts(all);
+    let days = opened(&found, RULE)
+        .iter()
+        .map(|alert| (alert.first_seen_us - at(0, 0)) / DAY_US)
+        .collect::<Vec<_>>();
+    let told = |range: std::ops::Range<i64>| days.iter().filter(|day| range.contains(day)).count();
+    assert!(told(12..20) > 0, "{days:?}");
+    assert!(told(26..34) <= 4, "{days:?}");
+}
+
+#[test]
+fn what_is_only_denied_teaches_nobody() {
+    let denied = Record { decision: "deny", status: "denied", ..call() };
+    let mut all = fleet(0..22, AGENTS, 3, 11);
+    // Names of all the fleet, and hundreds of others, that try the attack's tools and are refused.
+    for day in 10..22 {
+        for number in 0..60 {
+            let name = if number < 20 { format!("agent-{number}") } else { format!("ghost-{number}") };
+            all.extend(exfiltration(&name, day).into_iter().filter(|act| act.tool != "find_order").map(
+                |act| {
+                    let mut act = act.with(denied);
+                    act.session = format!("tries-{name}-{day}");
+                    act
+                },
+            ));
+        }
+    }
+    all.extend(exfiltration("agent-23", 22));
+    all.push(act(at(23, 0), "clock", "c", "find_order"));
+    let found = alerts(all);
+    assert!(is_told(&found, "agent-23", 22));
+}
+
+#[test]
+fn a_flood_of_identities_neither_evicts_a_session_nor_blunts_the_measure() {
+    let settings = Settings { entities_max: 64, ..Settings::default() };
+    let mut engine = Engine::new("acme", settings);
+    fold(&mut engine, &sorted(fleet(0..12, AGENTS, 3, 12)));
+    let attack = exfiltration("agent-3", 12);
+    let mut found = fold(&mut engine, &attack[..2]);
+    for flood in 0..5_000_i64 {
+        let name = format!("flood-{flood}");
+        act(attack[1].time_us + flood, &name, &name, "find_order").observe(&mut engine, &mut found);
+    }
+    attack[2..].iter().for_each(|act| act.observe(&mut engine, &mut found));
+    assert!(is_told(&found, "agent-3", 12), "{found:#?}");
+    assert!(engine.evicted() > 4_000);
+}
+
+#[test]
+fn roles_are_peers_of_their_own() {
+    // Half of the fleet are bookers; to them an export is nothing new.
+    let mut settings = Settings::default();
+    let books = |agent: &str| {
+        agent.strip_prefix("agent-").and_then(|at| at.parse().ok()).is_some_and(|at: usize| at >= 24)
+    };
+    let mut all = fleet(0..12, 48, 3, 13);
+    all.iter_mut()
+        .filter(|act| books(&act.agent) && act.tool == "refund")
+        .for_each(|act| act.tool = "export".to_owned());
+    (24..48).for_each(|at| {
+        settings.unusual_tools.roles.insert(format!("agent-{at}"), "booker".to_owned());
+    });
+    // Nobody writes to customers, or every third session had something newer.
+    all.iter_mut().for_each(|act| act.destinations.clear());
+    let export = |agent: &str| {
+        let tools = ["find_order", "read_policy", "export"];
+        tools
+            .iter()
+            .zip(0..)
+            .map(|(tool, minute)| act(at(12, 10) + minute * MINUTE_US, agent, "s", tool))
+            .collect::<Vec<_>>()
+    };
+    all.extend(export("agent-1").into_iter().chain(export("agent-30")));
+    all.push(act(at(13, 0), "clock", "c", "find_order"));
+    let all = sorted(all);
+    let told = |settings: Settings| {
+        let found = fold(&mut Engine::new("acme", settings), &all);
+        let of = |name| {
+            opened(&found, RULE).iter().any(|alert| alert.entity == name && alert.first_seen_us >= at(12, 0))
+        };
+        (of("agent-1"), of("agent-30"))
+    };
+    assert_eq!(told(settings), (true, false));
+    assert_eq!(told(Settings::default()), (false, false));
+}
+
+#[test]
+fn folding_and_restoring_commute() {
+    let mut all = fleet(0..12, AGENTS, 3, 14);
+    all.extend(exfiltration("agent-3", 12));
+    all.extend(fleet(12..18, AGENTS, 3, 15));
+    let all = sorted(all);
+    assert!(!opened(&fold(&mut Engine::new("acme", Settings::default()), &all), RULE).is_empty());
+    assert_restores(&all, &Settings::default());
+    assert_restores(&all, &Settings { entities_max: 16, episodes_open_max: 1, ..Settings::default() });
+}
