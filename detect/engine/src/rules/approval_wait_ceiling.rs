@@ -67,11 +67,6 @@ impl Detector for State {
     }
 
     fn awaits_us(&self, settings: &Settings) -> Option<i64> {
-        // Whoever waits does so though nothing comes.
-        self.due_us(settings)
-    }
-
-    fn awaits_us(&self, settings: &Settings) -> Option<i64> {
         self.due_us(settings)
     }
 

@@ -253,10 +253,6 @@ impl Detector for State {
         self.due_us(settings)
     }
 
-    fn awaits_us(&self, settings: &Settings) -> Option<i64> {
-        self.due_us(settings)
-    }
-
     fn close(&mut self, _now_us: i64, context: &Context<'_>, signals: &mut Vec<Signal>) {
         let Some((noticed_us, key)) = self.due.pop_first() else { return };
         let Some(run) = self.runs.get_mut(&key) else { return };
