@@ -97,6 +97,15 @@ impl<S> Sessions<S> {
         self.open.get_mut(key)
     }
 
+    /// Takes in a record of a session that goes on, with one lookup: most records are of one. None, and nothing done, where it does not.
+    pub fn go_on(&mut self, key: &str, seen_us: i64) -> Option<&mut Session<S>> {
+        let session = self.open.get_mut(key).filter(|session| !session.is_over(seen_us))?;
+        session.records = session.records.saturating_add(1);
+        session.first_us = session.first_us.min(seen_us);
+        session.last_us = session.last_us.max(seen_us);
+        Some(session)
+    }
+
     /// Takes in a record seen at `seen_us`. A session that begins is made by `make`, after room was made for it; `is_kept` says
     /// whose sessions go last.
     pub fn touch(
@@ -107,12 +116,7 @@ impl<S> Sessions<S> {
         is_kept: impl Fn(&str, &S) -> bool,
         make: impl FnOnce() -> S,
     ) -> Touched<S> {
-        if let Some(session) = self.open.get_mut(key)
-            && !session.is_over(seen_us)
-        {
-            session.records = session.records.saturating_add(1);
-            session.first_us = session.first_us.min(seen_us);
-            session.last_us = session.last_us.max(seen_us);
+        if self.go_on(key, seen_us).is_some() {
             return Touched::GoesOn;
         }
         let before = self.end(key);

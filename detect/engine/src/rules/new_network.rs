@@ -261,6 +261,13 @@ impl Detector for State {
         let (key, is_admitted) = (event.principal_key(), event.is_admitted());
         let is_kept = |key: &str, _: &Shown| context.episodes.is_open(key);
         let seen_us = seen_us(event, context);
+        if let Some(session) = self.sessions.go_on(key, seen_us) {
+            session.of.is_admitted |= is_admitted;
+            if !session.of.is_repeated(event.record, is_admitted) {
+                signals.extend(self.judge(event, of, context));
+            }
+            return;
+        }
         let touched = self.sessions.touch(key, seen_us, context, is_kept, Shown::new);
         if let Touched::Begins(before) = touched {
             self.turn(context.watermark_us);

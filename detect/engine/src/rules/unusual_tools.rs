@@ -21,6 +21,7 @@
 //! fewer than a hundred sessions of others; calls that nobody reports.
 
 mod collected;
+mod tools;
 mod waiting;
 
 use schemas::limits::ENGINE_SESSIONS_COUNTED_MAX;
@@ -28,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::{Confidence, Severity};
 use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
-use crate::entity::entity_key;
+use crate::entity::push_part;
 use crate::novelty::{FirstSeen, Novelty, Verdict};
 use crate::opening::{LN_ALPHA_TOP, Opening};
 use crate::recalibration::Recalibration;
@@ -36,6 +37,7 @@ use crate::record::{Event, Record};
 use crate::sessions::{GAP_US, Session, Sessions, Touched, seen_us};
 use crate::settings::Settings;
 use collected::{Collected, Deed, tool_key};
+use tools::Tools;
 use waiting::Waiting;
 
 /// Surprise from which on an element is worth a look: e^-1 of the peers have it.
@@ -66,6 +68,11 @@ pub(crate) struct State {
     scores: Recalibration,
     /// Its day is that of the last session that ended; a session is a test.
     opening: Opening,
+    /// What spares most calls a hash and an allocation; says nothing that the record does not.
+    #[serde(skip)]
+    tools: Tools,
+    #[serde(skip)]
+    key: String,
 }
 
 /// What a session is worth.
@@ -84,10 +91,12 @@ impl State {
             destructive: FirstSeen::new(),
             scores: Recalibration::new(),
             opening: Opening::new(),
+            tools: Tools::default(),
+            key: String::new(),
         }
     }
 
-    /// Takes the record into the session of that key, and looks at it where that is due.
+    /// Takes the record into the session of that key, and looks at it where that is due. Whether the session began with it.
     fn add(
         &mut self,
         key: &str,
@@ -95,12 +104,18 @@ impl State {
         is_loose: bool,
         context: &Context<'_>,
         signals: &mut Vec<Signal>,
-    ) {
-        let Call { event, of, deeds, is_first_destructive } = call;
+    ) -> bool {
+        let Call { event, of, .. } = call;
         let seen_us = seen_us(event, context);
         if is_loose && self.sessions.get(key).is_some_and(|session| session.of.session.is_full()) {
             let full = self.sessions.end(key);
             full.into_iter().for_each(|full| self.finish(full, context, signals));
+        }
+        if let Some(session) = self.sessions.go_on(key, seen_us) {
+            if let Some(is_judged) = take_in(session, call, &self.novelty) {
+                signals.extend(self.look(key, is_judged, event, context));
+            }
+            return false;
         }
         let is_kept = |_: &str, of: &Collected| context.episodes.is_open(&of.entity.key);
         let roles = &context.settings.unusual_tools.roles;
@@ -109,28 +124,11 @@ impl State {
         if let Touched::Begins(before) = self.sessions.touch(key, seen_us, context, is_kept, make) {
             before.into_iter().for_each(|before| self.finish(before, context, signals));
         }
-        let Some(session) = self.sessions.get_mut(key) else { return };
-        let (collected, is_admitted) = (&mut session.of, event.is_admitted());
-        collected.touch(event);
-        collected.is_admitted |= is_admitted;
-        collected.is_risky |= is_risky(event.record);
-        if *is_first_destructive && collected.first_destructive.is_none() {
-            collected.first_destructive = deeds.first().map(Deed::in_words);
+        let session = self.sessions.get_mut(key);
+        if let Some(is_judged) = session.and_then(|session| take_in(session, call, &self.novelty)) {
+            signals.extend(self.look(key, is_judged, event, context));
         }
-        let beyond = collected.session.beyond();
-        let novelty = &self.novelty;
-        let surprises = deeds.iter().filter_map(|deed| {
-            collected.add(deed, is_admitted, |session, element| novelty.part(session, element).surprise)
-        });
-        let newest = surprises.fold(0.0, f64::max);
-        let is_fuller = beyond == 0 && collected.session.beyond() > 0;
-        if newest < NOTABLE && !is_fuller {
-            return;
-        }
-        collected.note(event);
-        let is_due = collected.is_due() || is_fuller;
-        let is_judged = is_due && (is_loose || session.records > 1);
-        signals.extend(self.look(key, is_judged, event, context));
+        true
     }
 
     /// A look at an open session after a record that brought something notable.
@@ -255,8 +253,34 @@ impl State {
 struct Call<'a, 'r> {
     event: &'a Event<'r>,
     of: (&'static str, &'r str),
-    deeds: Vec<Deed<'r>>,
+    tool: Deed<'r>,
+    destinations: Vec<Deed<'r>>,
     is_first_destructive: bool,
+}
+
+/// Notes in a session what a call of it did. None where that was nothing notable, else whether the session is to be judged now.
+fn take_in(session: &mut Session<Collected>, call: &Call<'_, '_>, novelty: &Novelty) -> Option<bool> {
+    let (event, collected) = (call.event, &mut session.of);
+    let is_admitted = event.is_admitted();
+    collected.touch(event);
+    collected.is_admitted |= is_admitted;
+    collected.is_risky |= is_risky(event.record);
+    if call.is_first_destructive && collected.first_destructive.is_none() {
+        collected.first_destructive = Some(call.tool.in_words());
+    }
+    let beyond = collected.session.beyond();
+    let deeds = std::iter::once(&call.tool).chain(&call.destinations);
+    let surprises = deeds.filter_map(|deed| {
+        collected.add(deed, is_admitted, |session, element| novelty.part(session, element).surprise)
+    });
+    let newest = surprises.fold(0.0, f64::max);
+    let is_fuller = beyond == 0 && collected.session.beyond() > 0;
+    if newest < NOTABLE && !is_fuller {
+        return None;
+    }
+    collected.note(event);
+    let is_due = collected.is_due() || is_fuller;
+    Some(is_due && (collected.is_loose || session.records > 1))
 }
 
 impl Detector for State {
@@ -296,13 +320,20 @@ impl Detector for State {
         };
         self.turn(context.watermark_us);
         let is_first_destructive = self.is_first_destructive(event);
-        let call = Call { event, of, deeds: Deed::of(record, capability), is_first_destructive };
-        let loose = format!("{}{}", event.principal_key(), entity_key(&[("workflow", record.workflow)]));
-        let own = format!("{loose}{}", entity_key(&[("session_id", Some(record.session_id))]));
-        self.add(&own, &call, false, context, signals);
-        if self.sessions.get(&own).is_none_or(|session| session.records == 1) {
-            self.add(&loose, &call, true, context, signals);
+        let tool = Deed::tool(record, capability, &mut self.tools);
+        let destinations = Deed::destinations(record);
+        let call = Call { event, of, tool, destinations, is_first_destructive };
+        let mut key = std::mem::take(&mut self.key);
+        key.clear();
+        key.push_str(event.principal_key());
+        push_part(&mut key, "workflow", record.workflow);
+        let loose = key.len();
+        push_part(&mut key, "session_id", Some(record.session_id));
+        if self.add(&key, &call, false, context, signals) {
+            key.truncate(loose);
+            self.add(&key, &call, true, context, signals);
         }
+        self.key = key;
     }
 
     fn evicted(&self) -> u64 {

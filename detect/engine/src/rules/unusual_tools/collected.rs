@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use schemas::limits::{ENGINE_EVIDENCE_MAX, ENGINE_SESSION_NAMES_MAX};
 use serde::{Deserialize, Serialize};
 
+use super::tools::Tools;
 use crate::bits;
 use crate::entity::{Entity, Level, bounded};
 use crate::novelty::{Element, Peers, Session, distinct};
@@ -24,16 +25,18 @@ enum Name<'a> {
 }
 
 impl Deed<'_> {
-    /// The tool of a call, then its destinations.
-    pub fn of<'a>(record: &Record<'a>, capability: &'a str) -> Vec<Deed<'a>> {
+    pub fn tool<'a>(record: &Record<'a>, capability: &'a str, tools: &mut Tools) -> Deed<'a> {
         let server = record.server.unwrap_or_default();
-        let tool = Element::tool(&tool_key(server, capability));
-        let mut deeds = vec![Deed { element: tool, name: Name::Tool(server, capability) }];
-        deeds.extend(
-            distinct(record.destinations)
-                .map(|item| Deed { element: Element::destination(item), name: Name::Destination(item) }),
-        );
-        deeds
+        Deed { element: tools.element(server, capability), name: Name::Tool(server, capability) }
+    }
+
+    pub fn destinations<'a>(record: &Record<'a>) -> Vec<Deed<'a>> {
+        if record.destinations.is_empty() {
+            return Vec::new();
+        }
+        distinct(record.destinations)
+            .map(|item| Deed { element: Element::destination(item), name: Name::Destination(item) })
+            .collect()
     }
 
     pub fn in_words(&self) -> String {
@@ -139,7 +142,7 @@ impl Collected {
         surprise: impl Fn(&Session, Element) -> f64,
     ) -> Option<f64> {
         let is_new = self.session.insert(deed.element);
-        if is_admitted {
+        if is_admitted && !self.denied.is_empty() {
             self.denied.remove(&deed.element);
         }
         if !is_new {
