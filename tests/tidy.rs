@@ -17,7 +17,7 @@ mod tidy {
 }
 
 /// Arrows run down, and these are all: package, and what of ours it may depend on.
-const EDGES: [(&str, &[&str]); 12] = [
+const EDGES: [(&str, &[&str]); 13] = [
     (
         "tachograph",
         &[
@@ -37,6 +37,7 @@ const EDGES: [(&str, &[&str]); 12] = [
     ("tachograph-query", &["tachograph-schemas", "tachograph-store", "tachograph-redact"]),
     ("tachograph-detect", &["tachograph-schemas", "tachograph-store", "tachograph-engine"]),
     ("tachograph-engine", &["tachograph-schemas"]),
+    ("tachograph-sigma", &["tachograph-schemas"]),
     ("tachograph-store", &["tachograph-schemas"]),
     ("tacho-verify", &["tachograph-schemas"]),
     ("tachograph-redact", &["tachograph-schemas"]),

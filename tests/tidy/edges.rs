@@ -1,7 +1,7 @@
 use crate::{files, product, relative};
 
 /// Directory, and crates or modules that no path in it may begin with.
-const FORBIDDEN: [(&str, &[&str]); 9] = [
+const FORBIDDEN: [(&str, &[&str]); 10] = [
     (
         "schemas/src",
         &["store", "ingest", "detect", "engine", "query", "verify", "redact", "tokio", "std::fs", "std::net"],
@@ -31,6 +31,10 @@ const FORBIDDEN: [(&str, &[&str]); 9] = [
         ],
     ),
     ("detect/src", &["ingest", "query", "verify", "redact"]),
+    (
+        "detect/sigma/src",
+        &["store", "ingest", "detect", "engine", "query", "verify", "redact", "tokio", "arrow", "std::time"],
+    ),
     ("query/src", &["ingest", "detect", "engine", "verify"]),
 ];
 

@@ -1,0 +1,124 @@
+//! What somebody can send to slow a rule down or to make it forget.
+
+use std::borrow::Cow;
+
+use schemas::Column;
+use schemas::limits::{SIGMA_GROUPS_MAX, SIGMA_VALUE_BYTES_MAX};
+use sigma::{Correlations, Fields, Options, Rules, Value};
+
+use crate::fixture::{SECOND_US, correlation, event, rule, set};
+
+/// Every text column holds the same text, every list many of it.
+struct Flood(String);
+
+impl Fields for Flood {
+    fn value(&self, column: &'static Column) -> Value<'_> {
+        match column.kind {
+            schemas::ColumnType::Utf8 if column.name != "kind" => Value::Text(&self.0),
+            schemas::ColumnType::Utf8 => Value::Text("call"),
+            schemas::ColumnType::ListUtf8 => Value::List(Cow::Owned(vec![&self.0; 4])),
+            schemas::ColumnType::Int64 | schemas::ColumnType::Timestamp => Value::Number(i64::MIN),
+            _ => Value::Null,
+        }
+    }
+}
+
+#[test]
+fn no_value_takes_long_or_is_looked_at_beyond_its_bound() {
+    let shipped = Rules::load(&Options::default()).unwrap();
+    let worst = set(&[
+        rule(
+            1,
+            r"a:
+    target|re: '(x+x+)+y'
+    server|contains: 'xxxxxxxxxxxxxxxxxxxxy'
+    capability: '*x*x*x*x*x*x*x*x*y'
+    user_agent|re|i: '(é|x|[^a]){1,200}y$'",
+            "a",
+        ),
+        rule(2, "a:\n    target|contains: found", "a"),
+    ]);
+    for letter in ["x", "é", "\u{212a}", "\n", "%", "\\"] {
+        let flood = Flood(letter.repeat(1 << 20));
+        assert!(worst.matches(&flood).is_empty());
+        let _any = shipped.matches(&flood);
+    }
+    let text = |at: usize| Flood(format!("{}found", "x".repeat(at)));
+    assert_eq!(worst.matches(&text(SIGMA_VALUE_BYTES_MAX - 5)).len(), 1);
+    assert_eq!(worst.matches(&text(SIGMA_VALUE_BYTES_MAX - 4)).len(), 0);
+}
+
+fn burst() -> Rules {
+    set(&[
+        rule(2, "a:\n    server: x", "a"),
+        correlation(1, "event_count", &["rule_2"], "60s", "group-by: [agent_id]\ncondition:\n    gte: 3"),
+    ])
+}
+
+#[test]
+fn a_flood_of_names_does_not_push_out_a_victim() {
+    let rules = burst();
+    let mut state = Correlations::new(&rules);
+    let of = |name: &str| event(&format!(r#"{{"server":"x","agent_id":"{name}"}}"#));
+    for index in 0..2 {
+        state.observe(&rules, &of("victim"), index, 0, 0);
+    }
+    for index in 2..3 * SIGMA_GROUPS_MAX as i64 {
+        state.observe(&rules, &of(&index.to_string()), index, SECOND_US, SECOND_US);
+    }
+    assert!(state.groups() <= SIGMA_GROUPS_MAX && state.evicted() > 0);
+    assert_eq!(state.observe(&rules, &of("victim"), 1_000_000, 2 * SECOND_US, 2 * SECOND_US).len(), 1);
+}
+
+#[test]
+fn what_time_has_passed_by_is_forgotten() {
+    let rules = burst();
+    let mut state = Correlations::new(&rules);
+    for index in 0..100 {
+        let name = event(&format!(r#"{{"server":"x","agent_id":"{index}"}}"#));
+        state.observe(&rules, &name, index, 0, 0);
+    }
+    assert_eq!(state.groups(), 100);
+    state.observe(&rules, &event(r#"{"server":"y"}"#), 100, 661 * SECOND_US, 661 * SECOND_US);
+    assert_eq!(state.groups(), 0);
+}
+
+#[test]
+fn hits_of_a_group_are_bounded_and_a_burst_after_a_flood_is_seen() {
+    let rules = set(&[
+        rule(2, "a:\n    server: x", "a"),
+        rule(3, "a:\n    server: y", "a"),
+        correlation(1, "temporal_ordered", &["rule_2", "rule_3"], "60s", "group-by: []"),
+    ]);
+    let mut state = Correlations::new(&rules);
+    // Whatever they are dated, first matches do not push out the one that is followed.
+    for index in 0..10_000 {
+        let back = (index * 7_919) % 700;
+        state.observe(
+            &rules,
+            &event(r#"{"server":"x"}"#),
+            index,
+            (1_000 - back) * SECOND_US,
+            1_000 * SECOND_US,
+        );
+    }
+    assert!(serde_json::to_string(&state).unwrap().len() < 4_096);
+    let found =
+        state.observe(&rules, &event(r#"{"server":"y"}"#), 10_000, 1_001 * SECOND_US, 1_001 * SECOND_US);
+    assert_eq!(found.len(), 1);
+}
+
+#[test]
+fn extreme_times_neither_panic_nor_loop() {
+    let rules = burst();
+    let mut state = Correlations::new(&rules);
+    let times = [i64::MIN, i64::MAX, 0, -1, i64::MIN + 1, i64::MAX - 1];
+    let mut index = 0;
+    for time_us in times {
+        for watermark_us in times {
+            state.observe(&rules, &event(r#"{"server":"x"}"#), index, time_us, watermark_us);
+            index += 1;
+        }
+    }
+    assert!(state.groups() <= 1);
+}
