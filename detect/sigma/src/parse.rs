@@ -103,7 +103,9 @@ fn document(text: &str) -> Result<Parsed, String> {
             Parsed::Correlation(Box::new(correlation))
         }
         _ => {
-            return Err("no rule: collections with `action` are not supported, write each rule out".to_owned());
+            return Err(
+                "no rule: collections with `action` are not supported, write each rule out".to_owned()
+            );
         }
     };
     let own = match &parsed {
