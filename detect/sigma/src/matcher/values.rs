@@ -130,7 +130,7 @@ impl Gathered {
         let shape_fits = match field.shape() {
             Shape::Text | Shape::List => self.ranges.is_empty(),
             Shape::Number => self.texts.is_empty() && self.patterns.is_empty() && self.networks.is_empty(),
-            Shape::Flag => is_plain,
+            Shape::Flag => is_plain && self.texts.iter().all(|text| text == "true" || text == "false"),
         };
         if shape_fits { Ok(()) } else { Err(format!("`{value}` is not what this column holds")) }
     }

@@ -16,7 +16,7 @@ impl Fields for Flood {
         match column.kind {
             schemas::ColumnType::Utf8 if column.name != "kind" => Value::Text(&self.0),
             schemas::ColumnType::Utf8 => Value::Text("call"),
-            schemas::ColumnType::ListUtf8 => Value::List(Cow::Owned(vec![&self.0; 4])),
+            schemas::ColumnType::ListUtf8 => Value::List(Cow::Owned(vec![self.0.as_str(); 4])),
             schemas::ColumnType::Int64 | schemas::ColumnType::Timestamp => Value::Number(i64::MIN),
             _ => Value::Null,
         }

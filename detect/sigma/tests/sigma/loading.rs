@@ -149,15 +149,11 @@ fn limits_are_reached_and_not_passed() {
     let files = Files::new();
     files.list("l.txt", &"a\n".repeat(SIGMA_LIST_VALUES_MAX + 1));
     assert!(files.refusal().contains("at most 100000"));
-    let nested = |depth: usize| {
-        let deep = (0..depth).fold("server: x".to_owned(), |inner, _| {
-            format!("[{{{inner}}}]").replace("{[", "[").replace("]}", "]")
-        });
-        rule(1, &format!("a: {deep}"), "a")
-    };
+    let nested =
+        |depth: usize| rule(1, &format!("a: {}{{server: x}}{}", "[".repeat(depth), "]".repeat(depth)), "a");
     let files = Files::new();
     assert!(files.rule("deep.yml", &nested(SIGMA_NESTING_MAX)).load().is_ok());
-    assert!(files.rule("deep.yml", &nested(SIGMA_NESTING_MAX + 2)).refusal().contains("nested deeper"));
+    assert!(files.rule("deep.yml", &nested(SIGMA_NESTING_MAX + 1)).refusal().contains("nested deeper"));
     let bases: Vec<String> =
         (2..=SIGMA_STAGES_MAX as u32 + 2).map(|n| rule(n, "a:\n    server: x", "a")).collect();
     let names: Vec<String> = (2..=SIGMA_STAGES_MAX as u32 + 2).map(|n| format!("rule_{n}")).collect();
