@@ -56,7 +56,7 @@ impl Event for Named {
 /// A call, mostly allowed: the columns that most records have.
 fn cells(number: usize) -> Vec<(&'static str, String)> {
     let actions = ["read", "read", "read", "write", "execute"];
-    let denied = number % 50 == 0;
+    let denied = number.is_multiple_of(50);
     let text = |text: &str| text.to_owned();
     vec![
         ("kind", text("call")),

@@ -129,7 +129,7 @@ impl Outcome {
             match id {
                 None => fail(format!("`{expected}` is no rule of this file")),
                 Some(id) if !alerted.contains(id) => {
-                    fail(format!("`{expected}` is expected and does not alert"))
+                    fail(format!("`{expected}` is expected and does not alert"));
                 }
                 Some(id) => drop(self.shown.insert(id.to_owned())),
             }

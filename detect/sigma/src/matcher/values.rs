@@ -116,7 +116,7 @@ impl Gathered {
                 self.ranges.extend(most.map(|most| (i64::MIN, most)));
             }
             (SigmaValue::Integer(number), _) if is_plain && field.shape() == Shape::Number => {
-                self.numbers.push(*number)
+                self.numbers.push(*number);
             }
             (SigmaValue::Bool(flag), _) if is_plain && field.shape() == Shape::Flag => {
                 self.texts.insert(flag.to_string());
