@@ -3,13 +3,13 @@
 mod group;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use schemas::limits::{ENGINE_EVIDENCE_MAX, SIGMA_GROUPS_MAX, SIGMA_LATENESS_S};
 use serde::{Deserialize, Serialize};
 
 use crate::column::{Field, Fields, Value, bounded};
 use crate::correlation::{Correlation, Kind};
-use crate::digest;
 use crate::error::Error;
 use crate::rule::Rule;
 use crate::rules::Rules;
@@ -136,12 +136,9 @@ impl Correlations {
             let Some(stage) = hits.first().map(|hit| hit.stage) else { continue };
             let group = values(correlation, stage, event);
             let key = key(&group);
-            let lane = self.lane(rule);
-            if !lane.groups.contains_key(&key) {
-                let evicted = make_room(&mut lane.groups, correlation, watermark_us);
-                self.evicted = self.evicted.saturating_add(evicted);
-            }
-            let held = self.lane(rule).groups.entry(key).or_insert_with(Group::new);
+            let (evicted, held) =
+                place(self.lanes.entry(rule.id.clone()), rule, key, correlation, watermark_us);
+            self.evicted = self.evicted.saturating_add(evicted);
             held.forget(reach_us(correlation, watermark_us));
             let Some(found) = held.add(correlation, hits) else { continue };
             fired.push(at);
@@ -151,11 +148,6 @@ impl Correlations {
             }
         }
         out
-    }
-
-    fn lane(&mut self, rule: &Rule) -> &mut Lane {
-        let make = || Lane { digest: rule.digest.clone(), groups: BTreeMap::new() };
-        self.lanes.entry(rule.id.clone()).or_insert_with(make)
     }
 
     /// Forgets what no window can reach any more.
@@ -174,12 +166,23 @@ impl Correlations {
     }
 }
 
+/// The group of that key in its lane, made if it is new, and how many others had to go for it.
+fn place<'l>(
+    lane: Entry<'l, String, Lane>,
+    rule: &Rule,
+    key: String,
+    correlation: &Correlation,
+    watermark_us: i64,
+) -> (u64, &'l mut Group) {
+    let lane = lane.or_insert_with(|| Lane { digest: rule.digest.clone(), groups: BTreeMap::new() });
+    let is_full = lane.groups.len() >= SIGMA_GROUPS_MAX && !lane.groups.contains_key(&key);
+    let evicted = if is_full { make_room(&mut lane.groups, correlation, watermark_us) } else { 0 };
+    (evicted, lane.groups.entry(key).or_insert_with(Group::new))
+}
+
 /// At the cap a sixteenth goes: what time has passed by, then what is furthest from a match, then what is oldest. A
 /// flood of new groups has one hit each, and pushes out itself.
 fn make_room(groups: &mut BTreeMap<String, Group>, correlation: &Correlation, watermark_us: i64) -> u64 {
-    if groups.len() < SIGMA_GROUPS_MAX {
-        return 0;
-    }
     let mut ranked: Vec<_> = groups
         .iter()
         .map(|(key, group)| {
@@ -244,14 +247,16 @@ fn values<'a>(
     groups.map(|(name, fields)| (name.as_str(), fields.get(stage).and_then(value))).collect()
 }
 
-/// One key for equal values and no other: 32 hex digits.
+/// One key for equal values and no other: 32 hex digits of BLAKE3 over each value with its length, a null apart from an empty text.
 fn key(group: &[(&str, Option<String>)]) -> String {
-    let mut hasher = digest::hasher("tachograph sigma group v1");
+    let mut bytes = Vec::with_capacity(128);
     for (_, value) in group {
-        hasher.update(&[u8::from(value.is_some())]);
-        digest::text(&mut hasher, value.as_deref().unwrap_or_default());
+        bytes.push(u8::from(value.is_some()));
+        let value = value.as_deref().unwrap_or_default();
+        bytes.extend_from_slice(&(value.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(value.as_bytes());
     }
-    hasher.finalize().to_hex().as_str().chars().take(32).collect()
+    blake3::hash(&bytes).to_hex().as_str().chars().take(32).collect()
 }
 
 /// The first and the last of many.

@@ -40,13 +40,10 @@ pub(super) struct Found {
 
 impl Mark {
     pub fn of(value: &[u8]) -> Mark {
-        let mut reader = blake3::Hasher::new().update(value).finalize_xof();
-        let mut half = || {
-            let mut bytes = [0; 8];
-            reader.fill(&mut bytes);
-            u64::from_le_bytes(bytes)
-        };
-        Mark(half(), half())
+        let digest = blake3::hash(value);
+        let mut words = digest.as_bytes().as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word));
+        // A digest has four words.
+        Mark(words.next().unwrap_or_default(), words.next().unwrap_or_default())
     }
 }
 
