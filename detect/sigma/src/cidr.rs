@@ -25,9 +25,89 @@ pub(crate) fn address(text: &str) -> Option<IpAddr> {
     parsed.ok().map(|address| address.to_canonical())
 }
 
+/// An address as a number, IPv4 before IPv6.
+type Place = (bool, u128);
+
+/// Many networks, of which one lookup tells whether any holds an address: ranges in order, those that touch joined.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Networks {
+    ranges: Vec<(Place, Place)>,
+}
+
+fn place(address: IpAddr) -> Place {
+    match address {
+        IpAddr::V4(address) => (false, u128::from(address.to_bits())),
+        IpAddr::V6(address) => (true, address.to_bits()),
+    }
+}
+
+impl Networks {
+    pub fn new(networks: &[IpNet]) -> Networks {
+        let mut all: Vec<_> =
+            networks.iter().map(|net| (place(net.network()), place(net.broadcast()))).collect();
+        all.sort_unstable();
+        let mut ranges: Vec<(Place, Place)> = Vec::new();
+        for (first, last) in all {
+            match ranges.last_mut() {
+                Some((_, end)) if first <= *end => *end = last.max(*end),
+                _ => ranges.push((first, last)),
+            }
+        }
+        Networks { ranges }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let place = place(address);
+        let after = self.ranges.partition_point(|(first, _)| *first <= place);
+        after.checked_sub(1).and_then(|at| self.ranges.get(at)).is_some_and(|(_, last)| place <= *last)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_networks_hold_what_one_of_them_holds() {
+        let texts = [
+            "10.0.0.0/8",
+            "10.1.0.0/16",
+            "0.0.0.0/32",
+            "9.9.9.9",
+            "2001:db8::/32",
+            "255.255.255.255",
+            "::/128",
+        ];
+        let each: Vec<IpNet> = texts.iter().filter_map(|text| network(text)).collect();
+        assert_eq!(each.len(), texts.len());
+        let all = Networks::new(&each);
+        for text in [
+            "10.0.0.0",
+            "10.255.255.255",
+            "11.0.0.0",
+            "9.255.255.255",
+            "9.9.9.9",
+            "9.9.9.8",
+            "0.0.0.0",
+            "0.0.0.1",
+            "255.255.255.255",
+            "255.255.255.254",
+            "::",
+            "::1",
+            "2001:db8::",
+            "2001:db8:ffff::",
+            "2001:db9::",
+            "2001:db7::",
+        ] {
+            let address = address(text).unwrap();
+            assert_eq!(all.contains(address), each.iter().any(|net| net.contains(&address)), "{text}");
+        }
+        assert!(!Networks::default().contains(address("10.0.0.1").unwrap()));
+    }
 
     #[test]
     fn no_spelling_of_an_address_leaves_its_network() {

@@ -62,7 +62,7 @@ pub fn list(rules: &Rules) -> ListReport {
         let force = match (rule.is_active(), rule.alerts) {
             (false, _) => {
                 waiting += 1;
-                format!("waits for the list {}", rule.waits_for.join(", "))
+                format!("waits for the list {}", printable(&rule.waits_for.join(", ")))
             }
             (true, true) => {
                 alerting += 1;

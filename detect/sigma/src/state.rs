@@ -5,7 +5,7 @@ mod group;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use schemas::limits::{ENGINE_EVIDENCE_MAX, SIGMA_GROUPS_MAX, SIGMA_LATENESS_S};
+use schemas::limits::{ENGINE_EVIDENCE_MAX, SIGMA_GROUPS_MAX, SIGMA_LATENESS_S, SIGMA_SWEEP_S};
 use serde::{Deserialize, Serialize};
 
 use crate::column::{Field, Fields, Value, bounded};
@@ -16,7 +16,7 @@ use crate::rules::Rules;
 use group::{Group, Hit, Mark};
 
 /// How often groups that time has passed by are looked for, on the caller's clock.
-const SWEEP_US: i64 = SECOND_US * 60;
+const SWEEP_US: i64 = SIGMA_SWEEP_S * SECOND_US;
 /// How far back an event may be dated.
 const LATENESS_US: i64 = SIGMA_LATENESS_S * SECOND_US;
 const SECOND_US: i64 = 1_000_000;

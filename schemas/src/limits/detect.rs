@@ -62,5 +62,7 @@ pub const SIGMA_TIMESPAN_S_MAX: u64 = 30 * 86_400;
 pub const SIGMA_GROUPS_MAX: usize = 4_096;
 /// How far before the clock an event of a correlation may be dated, in seconds; what is earlier counts as then.
 pub const SIGMA_LATENESS_S: i64 = 600;
+/// How often what time has passed by is looked for in all groups, in seconds.
+pub const SIGMA_SWEEP_S: i64 = 60;
 /// Lines of a file of events that are tried against rules.
 pub const SIGMA_EVENTS_MAX: usize = 1_000_000;

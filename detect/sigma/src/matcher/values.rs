@@ -9,7 +9,7 @@ use rsigma_parser::{SigmaString, SigmaValue, SpecialChar, StringPart};
 use schemas::limits::{SIGMA_PATTERN_BYTES_MAX, SIGMA_REGEX_BYTES_MAX};
 
 use super::{How, Operator, Place};
-use crate::cidr;
+use crate::cidr::{self, Networks};
 use crate::column::{Field, Shape, Value, bounded};
 use crate::lists::{List, Lists};
 
@@ -21,7 +21,8 @@ pub(crate) struct Values {
     texts: Vec<String>,
     cased: bool,
     patterns: Option<RegexSet>,
-    networks: Vec<IpNet>,
+    networks: Networks,
+    /// Sorted.
     numbers: Vec<i64>,
     /// Inclusive bounds.
     ranges: Vec<(i64, i64)>,
@@ -34,7 +35,7 @@ struct Gathered {
     texts: BTreeSet<String>,
     patterns: Vec<String>,
     networks: Vec<IpNet>,
-    numbers: Vec<i64>,
+    numbers: BTreeSet<i64>,
     ranges: Vec<(i64, i64)>,
 }
 
@@ -68,7 +69,7 @@ impl Values {
             Value::Null => self.null,
             Value::Text(text) => self.has_text(bounded(text)),
             Value::Number(number) => {
-                self.numbers.contains(number)
+                self.numbers.binary_search(number).is_ok()
                     || self.ranges.iter().any(|(least, most)| (*least..=*most).contains(number))
             }
             Value::List(items) => items.iter().any(|item| self.has_text(bounded(item))),
@@ -82,8 +83,7 @@ impl Values {
         listed
             || self.patterns.as_ref().is_some_and(|patterns| patterns.is_match(text))
             || (!self.networks.is_empty()
-                && cidr::address(text)
-                    .is_some_and(|address| self.networks.iter().any(|net| net.contains(&address))))
+                && cidr::address(text).is_some_and(|address| self.networks.contains(address)))
     }
 
     /// The whole texts in lower case, if nothing else can fit.
@@ -116,7 +116,7 @@ impl Gathered {
                 self.ranges.extend(most.map(|most| (i64::MIN, most)));
             }
             (SigmaValue::Integer(number), _) if is_plain && field.shape() == Shape::Number => {
-                self.numbers.push(*number);
+                self.numbers.insert(*number);
             }
             (SigmaValue::Bool(flag), _) if is_plain && field.shape() == Shape::Flag => {
                 self.texts.insert(flag.to_string());
@@ -222,8 +222,8 @@ impl Gathered {
             texts: self.texts.into_iter().collect(),
             cased: how.cased,
             patterns,
-            networks: self.networks,
-            numbers: self.numbers,
+            networks: Networks::new(&self.networks),
+            numbers: self.numbers.into_iter().collect(),
             ranges: self.ranges,
         })
     }

@@ -82,12 +82,13 @@ fn values_are_counted_once() {
 
 #[test]
 fn repeating_a_value_pushes_out_no_other() {
-    let rules = counted("value_count", "10s", "group-by: []\ncondition:\n    field: capability\n    gte: 2");
-    let (a, b) = (r#"{"server":"x","capability":"a"}"#, r#"{"server":"x","capability":"b"}"#);
-    let mut events = vec![(1_000, a)];
-    events.extend((0..5_000).map(|at| (1_000 - at % 600, a)));
-    events.push((1_001, b));
-    assert_eq!(alerts(&rules, &events).last(), Some(&5_001));
+    let rules = counted("value_count", "10s", "group-by: []\ncondition:\n    field: capability\n    gte: 3");
+    let tool = |name: &str| format!(r#"{{"server":"x","capability":"{name}"}}"#);
+    let (a, b, c) = (tool("a"), tool("b"), tool("c"));
+    let mut events: Vec<(i64, &str)> = vec![(1_000, &c)];
+    events.extend((0..5_000).map(|at| (1_001 - at % 600, a.as_str())));
+    events.extend([(1_001, a.as_str()), (1_002, &b)]);
+    assert_eq!(alerts(&rules, &events), [5_002]);
 }
 
 fn joined(kind: &str, rest: &str) -> Rules {
@@ -127,6 +128,7 @@ fn joined_rules_in_their_order() {
         "what came late completes what came before"
     );
     assert_eq!(alerts(&rules, &[(0, X), (1, Y), (2, Z), (3, X)]), [2], "a new start is no new chain");
+    assert_eq!(alerts(&rules, &[(0, X), (3, X), (12, Z), (4, Y)]), [3], "from the later start it is in time");
 }
 
 #[test]
