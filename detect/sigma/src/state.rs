@@ -190,9 +190,12 @@ fn make_room(groups: &mut BTreeMap<String, Group>, correlation: &Correlation, wa
             (is_alive, group.progress(correlation), group.latest_us(), key)
         })
         .collect();
-    ranked.sort_unstable();
-    let lowest: Vec<String> =
-        ranked.into_iter().take(SIGMA_GROUPS_MAX / 16).map(|(.., key)| key.clone()).collect();
+    // The order is total, so that which go does not depend on how they are chosen.
+    let count = (SIGMA_GROUPS_MAX / 16).min(ranked.len());
+    if count < ranked.len() {
+        ranked.select_nth_unstable(count);
+    }
+    let lowest: Vec<String> = ranked.into_iter().take(count).map(|(.., key)| key.clone()).collect();
     lowest.iter().for_each(|key| drop(groups.remove(key)));
     lowest.len() as u64
 }
