@@ -6,6 +6,8 @@ use crate::arguments::{Cli, Command, Config};
 use crate::configuration::Configuration;
 use crate::exit;
 
+pub mod alerts;
+pub mod backtest;
 pub mod config;
 pub mod cursor;
 pub mod demo;
@@ -27,6 +29,8 @@ pub fn run(cli: Cli, configuration: Configuration) -> Result<u8> {
         Command::Config(Config::Show) => config::show(&configuration),
         Command::Config(Config::Check) => config::check(&configuration),
         Command::Mapping(command) => mapping::run(&command, &configuration),
+        Command::Alerts(command) => block_on(alerts::run(command, configuration)),
+        Command::Backtest(command) => block_on(backtest::run(&command, &configuration)),
         Command::Cursor(command) => block_on(cursor::run(&command, &configuration)),
         Command::Keys(command) => keys::run(&command, &configuration),
         Command::Redaction(command) => block_on(redaction::run(command, configuration)),
@@ -80,6 +84,12 @@ pub fn percent_encoded(text: &str) -> String {
         }
     }
     out
+}
+
+/// The text without what a terminal would obey: records are other people's.
+pub fn printable(text: &str) -> String {
+    let escaped = |c: char| if c.is_control() { c.escape_default().collect() } else { vec![c] };
+    text.chars().flat_map(escaped).collect()
 }
 
 /// A code for findings.

@@ -10,7 +10,7 @@ use query::{Gate, GateSettings, Policies, PolicySettings, Thresholds, Window};
 use schemas::limits;
 use toml::Value;
 
-use crate::arguments::{Cli, Command, Cursor, Keys, Place, Redaction, Token};
+use crate::arguments::{Alerts, Cli, Command, Cursor, Keys, Place, Redaction, Token};
 use crate::{collectors, identity};
 
 mod gates;
@@ -247,6 +247,10 @@ impl Configuration {
             Command::Tap(tap) => tap.target.place.clone(),
             Command::Sql(sql) => sql.target.place.clone(),
             Command::Replay(replay) => replay.target.place.clone(),
+            Command::Alerts(
+                Alerts::List { target, .. } | Alerts::Show { target, .. } | Alerts::Verdict { target, .. },
+            ) => target.place.clone(),
+            Command::Backtest(backtest) => backtest.place.clone(),
             Command::Gate(gate) => gate.target.place.clone(),
             Command::Verify(verify) => Place { data: verify.data.clone(), keys: None },
             Command::Token(

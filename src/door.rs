@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
@@ -12,11 +12,13 @@ use axum::routing::get;
 use axum::{Extension, Json, Router};
 use schemas::principal::{Principal, Role};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
 use crate::identity::{Caller, Certificate, Credential, Login, Reason, Refusal};
 use crate::node::Node;
 
+mod alerts;
 mod cookies;
 mod guard;
 mod login;
@@ -47,8 +49,11 @@ struct SessionCookie(String);
 
 /// Everything that can be asked of a node.
 pub fn router(node: &Node) -> Router {
-    let guarded =
-        Router::new().route("/metrics", get(metrics)).merge(tokens::router()).merge(redaction::router());
+    let guarded = Router::new()
+        .route("/metrics", get(metrics))
+        .merge(tokens::router())
+        .merge(redaction::router())
+        .merge(alerts::router());
     let mut guarded = guarded.with_state(node.clone());
     if let Some(ingest) = &node.ingest {
         guarded = guarded.merge(
@@ -122,6 +127,22 @@ pub fn problem(status: StatusCode, code: &str, detail: &str) -> Response {
     let problem_json = HeaderValue::from_static("application/problem+json");
     response.headers_mut().insert(header::CONTENT_TYPE, problem_json);
     response
+}
+
+/// Reads a JSON body of at most so many bytes, or says what is wrong with it.
+async fn read_json<T: DeserializeOwned>(request: Request, bytes_max: usize) -> Result<T, Response> {
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
+    if !kind.eq_ignore_ascii_case("application/json") {
+        let detail = "content type is not application/json";
+        return Err(problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", detail));
+    }
+    let body = to_bytes(request.into_body(), bytes_max).await.map_err(|_| {
+        let detail = format!("the request body is over {bytes_max} bytes, or broke off");
+        problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large", &detail)
+    })?;
+    serde_json::from_slice(&body)
+        .map_err(|error| problem(StatusCode::BAD_REQUEST, "request", &error.to_string()))
 }
 
 /// Puts the principal into the request, or answers that it is not let in.

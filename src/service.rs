@@ -143,6 +143,22 @@ impl Service {
         }
     }
 
+    /// Posts JSON; gives the body of an answer of success.
+    pub async fn post(&self, path: &str, what: &serde_json::Value) -> Result<Bytes> {
+        let request = Request::post(path)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Bytes::from(what.to_string()))?;
+        let response = self.send(request).await?;
+        if response.status().is_success() { body(response).await } else { Err(failure(response).await) }
+    }
+
+    /// Asks SQL; gives the rows as objects.
+    pub async fn ask(&self, query: &str) -> Result<Vec<serde_json::Value>> {
+        let what = serde_json::json!({ "query": query, "format": "json" });
+        let answer = self.post("/api/v1/sql", &what).await?;
+        serde_json::from_slice(&answer).context("the answer is not that of a Tachograph")
+    }
+
     /// Ends what was opened here.
     pub async fn close(self) -> Result<()> {
         match self {

@@ -337,6 +337,16 @@ pub fn verify(home: &Path) -> (i32, String) {
     (output.status.code().unwrap_or(-1), text)
 }
 
+/// How every test of a fault ends: what came to this service is durable, a duplicate, refused or no tool activity, by its own
+/// metrics; it stops in order; and the whole store verifies. No request may be under way.
+pub fn whole(home: &Path, service: Service) -> Events {
+    let events = service.accounted();
+    assert_eq!(service.stop(), Some(0), "{}", service_log(home));
+    let (code, text) = verify(home);
+    assert_eq!(code, 0, "{text}");
+    events
+}
+
 /// A canonical event.
 pub fn event(id: &str) -> String {
     format!(

@@ -8,12 +8,18 @@
 mod support;
 
 mod suites {
+    /// What the detector told, as people meet it.
+    mod alerts;
     /// What a sender may send, and what it is told.
     mod bad_input;
     /// What must not be answered, asked of the real program.
     mod bypass;
+    /// Clients that stall, flood, and send too much at once.
+    mod clients;
     /// Commands and exit codes.
     mod commands;
+    /// What every way in owes, asked of each in the same words.
+    mod conformance;
     /// A real gateway that tells by its own exporters.
     mod contextforge;
     /// Recorded HTTP exchanges, event streams and archives.
@@ -32,6 +38,8 @@ mod suites {
     mod kafka;
     /// Kills at random and at named points: nothing acknowledged is lost.
     mod loss;
+    /// A disk that fails, a clock that steps.
+    mod machine;
     /// S1's record, the samples, idempotency, redaction, latency of an answer.
     mod main_job;
     /// Other programs' records: the document's example, the command, a directory of one's own.
@@ -44,6 +52,8 @@ mod suites {
     mod postgres;
     /// Generated secrets in every encoding, the policies for personal data, and the review of what was missed.
     mod redaction;
+    /// What a search for secrets looks into, and that it sees.
+    mod search;
     /// Secrets reach no file.
     mod secrets;
     /// Debian's log shippers, killed and rotated.
@@ -54,4 +64,6 @@ mod suites {
     mod tamper;
     /// A stdio server wrapped: as if nobody watched, and on record.
     mod tap;
+    /// Generated secrets through every way in.
+    mod ways_in;
 }

@@ -17,7 +17,7 @@ mod tidy {
 }
 
 /// Arrows run down, and these are all: package, and what of ours it may depend on.
-const EDGES: [(&str, &[&str]); 13] = [
+const EDGES: [(&str, &[&str]); 14] = [
     (
         "tachograph",
         &[
@@ -38,13 +38,17 @@ const EDGES: [(&str, &[&str]); 13] = [
     ("tachograph-detect", &["tachograph-schemas", "tachograph-store", "tachograph-engine"]),
     ("tachograph-engine", &["tachograph-schemas"]),
     ("tachograph-sigma", &["tachograph-schemas"]),
+    ("tachograph-fleet", &["tachograph-engine"]),
     ("tachograph-store", &["tachograph-schemas"]),
     ("tacho-verify", &["tachograph-schemas"]),
     ("tachograph-redact", &["tachograph-schemas"]),
     ("tachograph-tap", &["tachograph-schemas", "tachograph-redact"]),
     ("tachograph-schemas", &[]),
     ("tachograph-corpus", &[]),
-    ("tachograph-detection", &["tachograph-engine", "tachograph-ingest", "tachograph-redact"]),
+    (
+        "tachograph-detection",
+        &["tachograph-engine", "tachograph-fleet", "tachograph-ingest", "tachograph-redact"],
+    ),
 ];
 
 /// What an auditor's program must not contain, whoever brings it.

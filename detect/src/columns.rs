@@ -3,6 +3,7 @@
 use arrow::array::{Array, AsArray, Int64Array, ListArray, PrimitiveArray, RecordBatch, StringArray};
 use arrow::datatypes::{ArrowPrimitiveType, Int64Type, TimestampMicrosecondType};
 use engine::Record;
+use schemas::control::{Control, Judgement, Verdict};
 
 use crate::error::{Error, Result};
 
@@ -48,6 +49,13 @@ pub(crate) const EVENT_COLUMNS: [&str; 39] = [
     "output_tokens",
     "destinations",
 ];
+
+/// Room for what a record holds that no column has as it is; used again for the next one.
+#[derive(Debug, Default)]
+pub(crate) struct Room<'a> {
+    destinations: Vec<&'a str>,
+    verdict: Option<Verdict>,
+}
 
 /// One batch of the `events` stream, its columns found by name and checked for their type.
 #[derive(Debug)]
@@ -148,14 +156,21 @@ impl<'a> Events<'a> {
         self.log_index.len()
     }
 
-    /// The record in `row`, which is less than [`Events::rows`]; `destinations` is room for a list of its texts.
-    pub(crate) fn record<'b>(&self, row: usize, destinations: &'b mut Vec<&'a str>) -> Record<'b> {
+    /// The record in `row`, which is less than [`Events::rows`].
+    pub(crate) fn record<'b>(&self, row: usize, room: &'b mut Room<'a>) -> Record<'b> {
+        let Room { destinations, verdict } = room;
         destinations.clear();
         if self.destinations.is_valid(row) {
             let offsets = self.destinations.value_offsets();
-            let items = offsets[row] as usize..offsets[row + 1] as usize;
+            let items = offsets.get(row).zip(offsets.get(row + 1));
+            let items = items.map_or(0..0, |(first, end)| *first as usize..*end as usize);
             destinations.extend(items.filter_map(|item| value(self.destination, item)));
         }
+        // What another version of the recorder says of itself is no verdict; that it can be read is for the verifier to say.
+        *verdict = value(self.control, row).and_then(|text| match Control::parse(text) {
+            Ok(Control::Verdict(verdict)) => Some(verdict),
+            _ => None,
+        });
         Record {
             index: self.log_index.value(row),
             ingest_time_us: self.ingest_time.value(row),
@@ -196,6 +211,12 @@ impl<'a> Events<'a> {
             output_tokens: number(self.output_tokens, row),
             destinations,
             control: self.control.is_valid(row),
+            verdict: verdict.as_ref().map(|verdict| engine::Verdict {
+                alert_id: &verdict.alert_id,
+                is_true: verdict.verdict == Judgement::True,
+                muted_until_us: verdict.muted_until_us,
+                by: &verdict.by,
+            }),
         }
     }
 }
@@ -274,7 +295,9 @@ mod tests {
             |row, column| match column {
                 column if column.required || column.id == CONTROL => row,
                 column if column.kind == schemas::ColumnType::Int64 => row.int(column.id, 99),
-                column if column.kind == schemas::ColumnType::ListUtf8 => row.texts(column.id, &["one", "two"]),
+                column if column.kind == schemas::ColumnType::ListUtf8 => {
+                    row.texts(column.id, &["one", "two"])
+                }
                 column => row.text(column.id, column.name),
             },
         );
@@ -287,23 +310,23 @@ mod tests {
         let batch = batch();
         let events = Events::of("a/b/events/w", &batch).unwrap();
         assert_eq!(events.rows(), 3);
-        let mut none = Vec::new();
+        let mut none = Room::default();
         let bare = events.record(0, &mut none);
         assert_eq!((bare.index, bare.ingest_time_us, bare.time_us), (7, 20, 10));
         assert_eq!((bare.kind, bare.session_id, bare.decision, bare.status), ("call", "s-1", "allow", "ok"));
         assert_eq!((bare.method, bare.latency_us, bare.control), (None, None, false));
         assert!(bare.destinations.is_empty());
-        assert!(events.record(1, &mut Vec::new()).control);
+        assert!(events.record(1, &mut Room::default()).control);
         // The record's Debug form says `field: Some("field")` for each optional text.
-        let filled = format!("{:?}", events.record(2, &mut Vec::new()));
+        let filled = format!("{:?}", events.record(2, &mut Room::default()));
         for name in EVENT_COLUMNS {
             let column = Stream::Events.column(name).unwrap();
             if !column.required && column.kind == schemas::ColumnType::Utf8 && column.id != CONTROL {
                 assert!(filled.contains(&format!("{name}: Some(\"{name}\")")), "{name} in {filled}");
             }
         }
-        assert_eq!(events.record(2, &mut Vec::new()).latency_us, Some(99));
-        assert_eq!(events.record(2, &mut Vec::new()).destinations, ["one", "two"]);
+        assert_eq!(events.record(2, &mut Room::default()).latency_us, Some(99));
+        assert_eq!(events.record(2, &mut Room::default()).destinations, ["one", "two"]);
     }
 
     #[test]

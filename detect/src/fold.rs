@@ -3,7 +3,7 @@
 use engine::{Alert, Engine, Record, Settings};
 use store::LogSnapshot;
 
-use crate::columns::{EVENT_COLUMNS, Events};
+use crate::columns::{EVENT_COLUMNS, Events, Room};
 use crate::entries::Entries;
 use crate::error::Result;
 
@@ -46,6 +46,8 @@ pub(crate) struct Fold {
     pub engine: Engine,
     /// Of the last record observed; none at the start of the log.
     pub mark: Option<Mark>,
+    /// When the last record observed was received; none before the first that this observed.
+    pub received_us: Option<i64>,
     pending: Option<(arrow::array::RecordBatch, usize)>,
     entries: Option<Entries>,
 }
@@ -53,7 +55,7 @@ pub(crate) struct Fold {
 impl Fold {
     /// Nothing to read yet: see [`Fold::feed`].
     pub(crate) fn new(engine: Engine, mark: Option<Mark>) -> Fold {
-        Fold { engine, mark, pending: None, entries: None }
+        Fold { engine, mark, received_us: None, pending: None, entries: None }
     }
 
     /// First entry not yet observed.
@@ -91,14 +93,15 @@ impl Fold {
                 },
             };
             let events = Events::of(entries.log(), &batch)?;
-            let (mut last, mut destinations) = (None, Vec::new());
+            let (mut last, mut room) = (None, Room::default());
             while row < events.rows() && observed < limits.records_max && found.len() < limits.alerts_max {
-                let record = events.record(row, &mut destinations);
+                let record = events.record(row, &mut room);
                 self.engine.observe(&record, &mut alerts)?;
                 found.extend(alerts.drain(..).map(|alert| Found::new(alert, &record)));
+                self.received_us = Some(record.ingest_time_us);
                 (row, observed, last) = (row + 1, observed + 1, Some(row));
             }
-            let mark = |row| Mark::of(entries.log(), &events.record(row, &mut destinations));
+            let mark = |row| Mark::of(entries.log(), &events.record(row, &mut room));
             self.mark = last.map(mark).or(self.mark);
             let is_rest = row < events.rows();
             self.pending = is_rest.then_some((batch, row));

@@ -33,11 +33,16 @@ mod state_file;
 mod draft;
 mod emitted;
 
+mod backtest;
+mod known;
+
 mod detector;
 mod measure;
 mod tenant;
 
+pub use backtest::{Backtest, Counts, Difference, Entry, backtest};
 pub use detector::{Detector, Handle, Progress};
 pub use error::{Error, Result};
 pub use fold::fold;
+pub use known::is_recorded;
 pub use options::Options;

@@ -15,6 +15,8 @@ pub struct Options {
     pub snapshot_dir: PathBuf,
     /// How often new tenants are looked for. Default 250 ms.
     pub discover_every: Duration,
+    /// How often a log in which nothing comes is asked whether the time has come for something in it. Default 1 s.
+    pub clock_every: Duration,
     /// Records folded before their alerts are appended, at most. Default 8,192.
     pub chunk_records_max: usize,
     /// Alerts appended at once; a chunk ends early with the record that reaches it. Default 1,024.
@@ -29,6 +31,7 @@ impl Options {
             snapshot_every: 50_000,
             snapshot_dir: snapshot_dir.into(),
             discover_every: Duration::from_millis(250),
+            clock_every: Duration::from_secs(1),
             chunk_records_max: 8_192,
             chunk_alerts_max: 1_024,
         }

@@ -165,7 +165,7 @@ fn mark_before(log: &LogSnapshot, next_index: u64) -> Result<Option<Mark>> {
         || Error::Damaged { log: log.origin.to_string(), detail: format!("entry {index} is missing") };
     let batch = batch.ok_or_else(missing)?;
     let events = Events::of(entries.log(), &batch)?;
-    Ok(Some(Mark::of(entries.log(), &events.record(0, &mut Vec::new()))))
+    Ok(Some(Mark::of(entries.log(), &events.record(0, &mut crate::columns::Room::default()))))
 }
 
 #[cfg(test)]

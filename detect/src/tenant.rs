@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use engine::State;
 use schemas::Stream;
+use schemas::control::{ClockRead, Control};
 use store::{Draft, Log, LogSnapshot, Store};
 use tokio::sync::watch;
 
@@ -32,6 +33,13 @@ pub(crate) struct Tenant {
     pub options: Arc<Options>,
     /// Becomes true once, when the runner is to end.
     pub stop: watch::Receiver<bool>,
+}
+
+/// Since when nothing came, by the wall clock and by the one that never steps.
+#[derive(Debug, Clone, Copy)]
+struct Silence {
+    since_us: i64,
+    since_monotonic_us: i64,
 }
 
 /// The runner is to end; nothing is wrong.
@@ -63,6 +71,8 @@ impl Tenant {
         let mut work = self.open(&files, events.snapshot(), alerts.snapshot()).await?;
         let mut saved = work.fold.next_index();
         let mut state_bytes = 0;
+        let clock = self.store.clock();
+        let mut silence = Silence { since_us: clock.wall_us(), since_monotonic_us: clock.monotonic_us() };
         done(saved);
         while !is_stopping(&self.stop) {
             if work.fold.is_drained() {
@@ -71,12 +81,17 @@ impl Tenant {
                     tokio::select! {
                         _ = events.grown_past(next) => {}
                         _ = self.stop.changed() => {}
+                        () = tokio::time::sleep(self.options.clock_every) => {
+                            self.read_clock(&events, &mut work.fold, silence).await?;
+                        }
                     }
                     continue;
                 }
                 work.fold.feed(Entries::sealed_first(snapshot, next, &EVENT_COLUMNS));
             }
             work = self.fold_chunk(work).await?;
+            silence.since_us = work.fold.received_us.unwrap_or(silence.since_us);
+            silence.since_monotonic_us = clock.monotonic_us();
             // Crash before or inside the append: the alerts are missing or a beginning of them is there; the next
             // start reads the last one and folds again from a state before it.
             let Ok(()) = self.emit(&alerts, &events, &mut work).await? else { return Ok(()) };
@@ -95,6 +110,27 @@ impl Tenant {
             save(&files, &events, work).await?;
         }
         Ok(())
+    }
+
+    /// Where the log has been silent for as long as it waits for late events, and something in the engine is due since as long, the
+    /// log gets an entry that tells the time: the fold has no other clock. Crash after it: the next start folds it.
+    async fn read_clock(&self, events: &Log, fold: &mut Fold, silence: Silence) -> Result<()> {
+        let Some(due_us) = fold.engine.awaits_us() else { return Ok(()) };
+        let lateness_us = self.options.settings.lateness_s.saturating_mul(1_000_000);
+        let clock = self.store.clock();
+        let now_us = clock.wall_us();
+        // A wall clock that jumps ahead for a moment is no silence, and one that jumped back has not been silent until then.
+        let is_silent = clock.monotonic_us().saturating_sub(silence.since_monotonic_us) >= lateness_us;
+        if !is_silent || now_us < due_us.max(silence.since_us.min(now_us)).saturating_add(lateness_us) {
+            return Ok(());
+        }
+        match events.append_control(Control::ClockRead(ClockRead { due_us })).await {
+            // A log that is not written to any more is still read.
+            Err(store::Error::Tampered { .. }) => Ok(()),
+            Err(error) if !is_later(&error) => Err(error.into()),
+            // A store that takes nothing now is asked again.
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// A log of this tenant, opened when the store can.
@@ -160,12 +196,14 @@ impl Tenant {
 
     /// Appends the alerts found, all at once; returns when they are durable.
     async fn emit(&mut self, alerts: &Log, events: &Log, work: &mut Work) -> Next<()> {
-        let Some(last) = work.found.last().map(place) else { return Ok(Ok(())) };
-        let draft = draft(&self.name, &events.origin().to_string(), &work.found)?;
-        if let Err(ended) = self.append(alerts, &draft).await? {
-            return Ok(Err(ended));
+        // One record can close thousands of episodes, and a range of the log has a limit.
+        for part in work.found.chunks(self.options.chunk_alerts_max.max(1)) {
+            let draft = draft(&self.name, &events.origin().to_string(), part)?;
+            if let Err(ended) = self.append(alerts, &draft).await? {
+                return Ok(Err(ended));
+            }
+            work.emitted = part.last().map(place);
         }
-        work.emitted = Some(last);
         for Found { alert, .. } in &work.found {
             measure::alert(alert);
             if alert.state == State::Open {

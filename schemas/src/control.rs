@@ -29,6 +29,10 @@ pub enum Control {
     TokenRevoked(TokenChange),
     /// In `access`: the service started with this configuration.
     Configuration(Configuration),
+    /// In `events`: what time it is, because nothing came and something was due.
+    ClockRead(ClockRead),
+    /// In `events`: what a person says of an alert.
+    Verdict(Verdict),
 }
 
 /// A log and its verifier keys.
@@ -99,6 +103,38 @@ pub struct ClockRun {
     pub last_us: i64,
     /// First `ingest_time` of the new run, in microseconds.
     pub first_us: i64,
+}
+
+/// A reading of the clock for those who fold the log: its `ingest_time`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClockRead {
+    /// When something was due, in microseconds.
+    pub due_us: i64,
+}
+
+/// What a person says of an alert. It is of use to whoever folds the log from here on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Verdict {
+    /// Id of the alert.
+    pub alert_id: String,
+    /// What it is.
+    pub verdict: Judgement,
+    /// Until when its entity is muted under its rule, in microseconds; 0 without a mute.
+    pub muted_until_us: i64,
+    /// Who says so.
+    pub by: String,
+}
+
+/// What an alert turned out to be. Names are persisted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Judgement {
+    /// What it says happened, and should not have.
+    True,
+    /// Nothing is wrong.
+    Benign,
 }
 
 /// A token that was made or revoked; never the token.

@@ -54,6 +54,11 @@ impl Role {
         matches!(self, Role::Responder | Role::Admin)
     }
 
+    /// May say what an alert turned out to be, and mute it.
+    pub const fn judges_alerts(self) -> bool {
+        matches!(self, Role::Responder | Role::Admin)
+    }
+
     /// May see the service's own metrics.
     pub const fn reads_metrics(self) -> bool {
         matches!(self, Role::Operator | Role::Admin)

@@ -10,7 +10,7 @@ use schemas::principal::{Principal, Role};
 use store::Clock as _;
 use store::clock::SystemClock;
 
-use super::{findings, print};
+use super::{findings, print, printable};
 use crate::arguments::Mapping;
 use crate::configuration::Configuration;
 use crate::exit;
@@ -119,12 +119,6 @@ fn line(record: &Explained) -> String {
         "redactions": record.redactions,
     });
     format!("{object}\n")
-}
-
-/// The text without what a terminal would obey: records are other people's.
-fn printable(text: &str) -> String {
-    let escaped = |c: char| if c.is_control() { c.escape_default().collect() } else { vec![c] };
-    text.chars().flat_map(escaped).collect()
 }
 
 /// One record for people.

@@ -1,21 +1,19 @@
 //! `/api/v1/redaction`: samples for the review of what redaction missed, and its verdicts. Both are entries of the access log;
 //! there is no other record of a review.
 
-use axum::body::to_bytes;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use axum::{Extension, Json, Router};
 use query::{Access, Status};
 use schemas::principal::Principal;
 use schemas::{Stream, limits};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{forbidden, problem};
+use super::{forbidden, problem, read_json};
 use crate::node::Node;
 use crate::review::Sample;
 
@@ -100,7 +98,7 @@ pub(super) async fn draw_sample(
     if !principal.role.reads_payloads() {
         return forbidden(&node, &principal, action, "review payloads");
     }
-    let new: NewSample = match read(request).await {
+    let new: NewSample = match read_json(request, limits::REDACT_REVIEW_BODY_BYTES_MAX).await {
         Ok(new) => new,
         Err(response) => return response,
     };
@@ -144,7 +142,7 @@ pub(super) async fn record_verdict(
     let Some(sample) = sample.ok().and_then(|Path(name)| Sample::parse(&name, &key)) else {
         return problem(StatusCode::NOT_FOUND, "no_such_sample", "no sample of this name was drawn here");
     };
-    let found: Verdict = match read(request).await {
+    let found: Verdict = match read_json(request, limits::REDACT_REVIEW_BODY_BYTES_MAX).await {
         Ok(found) => found,
         Err(response) => return response,
     };
@@ -183,21 +181,4 @@ async fn record(
     let entry =
         Access { statement: Some(&statement), ..Access::outcome(principal, &query_id, action, Status::Ok) };
     node.record(entry).await.map_err(|error| not_recorded(format!("{error:#}")))
-}
-
-/// Reads a body, or says what is wrong with it.
-async fn read<T: DeserializeOwned>(request: Request) -> Result<T, Response> {
-    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
-    if !kind.eq_ignore_ascii_case("application/json") {
-        let detail = "content type is not application/json";
-        return Err(problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", detail));
-    }
-    let bytes_max = limits::REDACT_REVIEW_BODY_BYTES_MAX;
-    let body = to_bytes(request.into_body(), bytes_max).await.map_err(|_| {
-        let detail = format!("the request body is over {bytes_max} bytes, or broke off");
-        problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large", &detail)
-    })?;
-    serde_json::from_slice(&body)
-        .map_err(|error| problem(StatusCode::BAD_REQUEST, "request", &error.to_string()))
 }

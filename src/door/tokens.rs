@@ -1,9 +1,8 @@
 //! `/api/v1/tokens`: made, listed, revoked.
 
-use axum::body::to_bytes;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get};
 use axum::{Extension, Json, Router};
@@ -12,7 +11,7 @@ use schemas::principal::{Principal, Role};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{forbidden, problem};
+use super::{forbidden, problem, read_json};
 use crate::identity::TokenRecord;
 use crate::node::{Node, change_of};
 
@@ -41,26 +40,6 @@ pub(super) struct NewToken {
 }
 
 impl NewToken {
-    /// Reads a body, or says what is wrong with it.
-    async fn read(request: Request) -> Result<NewToken, Response> {
-        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-        let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
-        if !kind.eq_ignore_ascii_case("application/json") {
-            return Err(problem(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "media_type",
-                "content type is not application/json",
-            ));
-        }
-        let body = to_bytes(request.into_body(), limits::TOKEN_BODY_BYTES_MAX).await.map_err(|_| {
-            let detail =
-                format!("the request body is over {} bytes, or broke off", limits::TOKEN_BODY_BYTES_MAX);
-            problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large", &detail)
-        })?;
-        serde_json::from_slice(&body)
-            .map_err(|error| problem(StatusCode::BAD_REQUEST, "request", &error.to_string()))
-    }
-
     /// When the token is to expire.
     fn expires_us(&self, now_us: i64) -> Result<Option<i64>, &'static str> {
         let seconds = match (self.expires_days, self.expires_s) {
@@ -140,7 +119,7 @@ pub(super) async fn create_token(
     if !principal.role.administers() {
         return forbidden(&node, &principal, "token_create", "make tokens");
     }
-    let new = match NewToken::read(request).await {
+    let new = match read_json::<NewToken>(request, limits::TOKEN_BODY_BYTES_MAX).await {
         Ok(new) => new,
         Err(response) => return response,
     };

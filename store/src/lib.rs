@@ -151,6 +151,11 @@ impl Store {
         found
     }
 
+    /// The store's clock: the one that dates its entries.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.shared.clock)
+    }
+
     /// The log of this tenant and stream as it is now, if there is one.
     pub fn snapshot(&self, tenant: &str, stream: Stream) -> Option<LogSnapshot> {
         Some(self.shared.find(tenant, stream)?.snapshot())
@@ -326,9 +331,17 @@ impl Log {
     /// # Errors
     /// As [`Log::append`]; [`Error::Refused`] for the kinds that the store writes by itself.
     pub async fn append_control(&self, control: Control) -> Result<()> {
-        use Control::{Configuration, TokenCreated, TokenRevoked};
-        if !matches!(control, TokenCreated(_) | TokenRevoked(_) | Configuration(_)) {
-            return Err(Error::Refused(schemas::Error::malformed("control entry", "the store's own kind")));
+        use Control::{ClockRead, Configuration, TokenCreated, TokenRevoked, Verdict};
+        let stream = match control {
+            TokenCreated(_) | TokenRevoked(_) | Configuration(_) => Some(Stream::Access),
+            ClockRead(_) | Verdict(_) => Some(Stream::Events),
+            _ => None,
+        };
+        if stream != Some(self.state.origin.stream()) {
+            return Err(Error::Refused(schemas::Error::malformed(
+                "control entry",
+                "of the store's own kind, or not of this stream",
+            )));
         }
         self.shared.admit(0)?;
         let (shared, state) = (Arc::clone(&self.shared), Arc::clone(&self.state));

@@ -39,6 +39,8 @@ CONTROL_KEYS: dict[str, tuple[tuple[str, ...], dict[str, type]]] = {
     "token_created": (("access",), {"id": str, "role": str, "tenant": str, "by": str}),
     "token_revoked": (("access",), {"id": str, "role": str, "tenant": str, "by": str}),
     "configuration": (("access",), {"version": str, "digest": str}),
+    "clock_read": (("events",), {"due_us": int}),
+    "verdict": (("events",), {"alert_id": str, "verdict": str, "muted_until_us": int, "by": str}),
 }
 ROUND_KEYS = {"number": int, "size": int, "root": str, "manifest": int, "manifest_digest": str, "sealed": int}
 ROUND_LOGS_MAX = 48
@@ -157,6 +159,8 @@ def parse_control(text: str, stream: str) -> dict[str, Any]:
     require(stream in streams, f"a {kind} in the stream {stream}")
     notes.require_keys(value, {"control": str} | keys, kind)
     require_counts(value)
+    if kind == "verdict":
+        require(value["verdict"] in ("true", "benign"), f"the verdict {value['verdict']!r}")
     if kind == "round":
         require(len(value["logs"]) <= ROUND_LOGS_MAX, f"a round of {len(value['logs'])} logs")
         for item in value["logs"]:

@@ -5,7 +5,7 @@ use flate2::write::GzEncoder;
 
 use schemas::limits::{ADMISSION_TENANT_BYTES, BODY_BYTES_MAX, DECOMPRESSED_BYTES_MAX};
 
-use crate::support::{Answer, Service, event, request, verify};
+use crate::support::{Answer, Events, Service, event, request, whole};
 
 /// The program itself with an open store: code (of which 200 MB lie on the disk), threads, the buffers of write-ahead files,
 /// the query engine.
@@ -101,25 +101,30 @@ fn bad_input_is_told_apart_and_spoils_nothing() {
     took("an unknown enum", event("en").replace("\"allow\"", "\"perhaps\"").as_bytes());
     took("a million empty lines", [b"\n".repeat(1_000_000), event("ml").into_bytes()].concat().as_slice());
     good += 5;
+    // Whatever its time is: recorded, and told apart from others.
+    let rows =
+        service.sql("SELECT event_id, tags FROM events WHERE event_id IN ('y0', 'y9') ORDER BY event_id");
+    let tagged = |id: &str, tag: &str| serde_json::json!({"event_id": id, "tags": [tag]});
+    assert_eq!(rows, [tagged("y0", "late"), tagged("y9", "clock_skew")]);
     let rows = service.sql("SELECT decision FROM events WHERE event_id = 'en'");
     assert_eq!(rows[0]["decision"], "unknown");
     let rows = service.sql("SELECT arguments FROM payloads WHERE arguments LIKE '%9007199254740993%'");
     assert_eq!(rows.len(), 1);
 
-    let whole = |name: &str, headers: &[(&str, &str)], body: &[u8], status: u16| {
+    let refused = |name: &str, headers: &[(&str, &str)], body: &[u8], status: u16| {
         let answer = service.send("POST", "/v1/events", headers, body);
         assert_eq!(answer.status, status, "{name}: {}", answer.text());
         assert!(!code(&answer).is_empty(), "{name}: {}", answer.text());
         assert_eq!(answer.headers["content-type"], "application/problem+json", "{name}");
     };
-    whole("nothing", &[], b"", 400);
-    whole("a million empty lines alone", &[], &b"\n".repeat(1_000_000), 400);
-    whole("an unknown encoding", &[("content-encoding", "br")], b"x", 415);
-    whole("broken gzip", &[("content-encoding", "gzip")], b"not gzip", 400);
-    whole("a body over the limit", &[], &vec![b' '; (16 << 20) + 1], 413);
-    whole("a gzip bomb", &[("content-encoding", "gzip")], &gzip(&vec![b' '; 200 << 20]), 413);
+    refused("nothing", &[], b"", 400);
+    refused("a million empty lines alone", &[], &b"\n".repeat(1_000_000), 400);
+    refused("an unknown encoding", &[("content-encoding", "br")], b"x", 415);
+    refused("broken gzip", &[("content-encoding", "gzip")], b"not gzip", 400);
+    refused("a body over the limit", &[], &vec![b' '; (16 << 20) + 1], 413);
+    refused("a gzip bomb", &[("content-encoding", "gzip")], &gzip(&vec![b' '; 200 << 20]), 413);
     let nested = gzip(&gzip(event("n").as_bytes()));
-    whole("gzip in gzip", &[("content-encoding", "gzip")], &nested, 400);
+    refused("gzip in gzip", &[("content-encoding", "gzip")], &nested, 400);
     let zipped =
         service.send("POST", "/v1/events", &[("content-encoding", "gzip")], &gzip(event("gz").as_bytes()));
     assert_eq!(zipped.status, 200, "{}", zipped.text());
@@ -144,12 +149,11 @@ fn bad_input_is_told_apart_and_spoils_nothing() {
     );
     assert!(peak <= MEMORY_BYTES_MAX as u64 >> 10, "{peak} KiB");
     // What was taken is there after a restart, and verifies before and after.
-    assert_eq!(service.stop(), Some(0));
-    assert_eq!(verify(home.path()).0, 0, "{}", verify(home.path()).1);
+    let Events { durable, duplicate, .. } = whole(home.path(), service);
+    assert_eq!((durable, duplicate), (good, 0));
     let service = Service::start(home.path(), &[]);
     count(&service);
-    assert_eq!(service.stop(), Some(0));
-    assert_eq!(verify(home.path()).0, 0, "{}", verify(home.path()).1);
+    whole(home.path(), service);
 }
 
 /// Headers, body, and the status it has when it is read at all.

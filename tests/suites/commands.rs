@@ -20,6 +20,8 @@ fn help_names_what_is_there_and_mistakes_exit_2() {
         "redaction",
         "tap",
         "cursor",
+        "alerts",
+        "backtest",
         "token",
         "keys",
         "config",

@@ -5,7 +5,7 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 
-use crate::support::{Service, run, verify};
+use crate::support::{Service, run, whole};
 
 /// Seconds since the epoch at which the first exchange was recorded, and as the log has them.
 const BEGIN_S: f64 = 1_795_203_659.5;
@@ -149,9 +149,7 @@ fn recorded_exchanges_become_events_once_however_often_they_are_loaded() {
     ]);
     assert_eq!(Value::from(rows), wanted);
     who_called_and_with_what(&service);
-    assert_eq!(service.stop(), Some(0));
-    let (code, text) = verify(home.path());
-    assert_eq!(code, 0, "{text}");
+    whole(home.path(), service);
 }
 
 /// Headers and bodies of the recording, by their columns.
@@ -222,5 +220,5 @@ fn a_browser_s_archive_is_loaded_into_a_directory() {
     let row = |capability: &str, status: &str, class: &str| json!({"capability": capability, "server": "tools.example/mcp", "status": status, "error_class": class});
     let wanted = json!([row("get_weather", "error", "tool"), row("create_payment", "timeout", "timeout")]);
     assert_eq!(Value::from(rows), wanted);
-    assert_eq!(service.stop(), Some(0));
+    whole(home.path(), service);
 }

@@ -5,9 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::support::{Seeded, Service, events, is_full, service_log, verify};
+use crate::support::{Events, Seeded, Service, is_full, service_log, verify, whole};
 
-mod broker;
+pub(super) mod broker;
 
 use broker::Broker;
 
@@ -102,16 +102,16 @@ fn each_record_is_in_the_log_once_whoever_is_killed() {
     until(home.path(), Duration::from_secs(240), "all records", || count(&service, "count(*)") >= total);
     std::thread::sleep(Duration::from_secs(1));
     let topic = broker.consume("calls");
-    let whole = topic.iter().filter(|line| line.ends_with('}')).count() as u64;
-    let broken = topic.len() as u64 - whole;
+    let readable = topic.iter().filter(|line| line.ends_with('}')).count() as u64;
+    let broken = topic.len() as u64 - readable;
     let recorded = (count(&service, "count(*)"), count(&service, "count(DISTINCT capability)"));
-    if recorded != (whole, total) {
+    if recorded != (readable, total) {
         // What it takes to tell who is wrong: the topic, the client, or the log.
         tell(home.path(), &service, &broker);
     }
     // The producer is idempotent: what is on the topic counts, and that should be each record once.
-    assert_eq!(recorded, (whole, total));
-    assert_eq!((whole, broken), (total, poison), "the topic has each record once");
+    assert_eq!(recorded, (readable, total));
+    assert_eq!((readable, broken), (total, poison), "the topic has each record once");
     println!("{kills} kills, {total} records of 4 partitions: each recorded once");
 
     // What was poison is there with its place, and nothing else is.
@@ -142,10 +142,7 @@ fn each_record_is_in_the_log_once_whoever_is_killed() {
         lag.filter(|line| line.ends_with(" 0")).count() == 4
     });
     assert!(lag.len() <= 4, "{lag:?}");
-    events(&metrics);
-    assert_eq!(service.stop(), Some(0));
-    let (code, text) = verify(home.path());
-    assert_eq!(code, 0, "{text}");
+    whole(home.path(), service);
 }
 
 /// Prints what a wrong count is judged by.
@@ -215,11 +212,10 @@ fn partitions_go_over_to_another_recorder_and_come_back() {
         of_other.len(),
         of_one.intersection(&of_other).count()
     );
-    for (service, home) in [(one, one_home), (other, other_home)] {
-        assert_eq!(service.stop(), Some(0));
-        let (code, text) = verify(home);
-        assert_eq!(code, 0, "{text}");
-    }
+    // Each of this life of the two: the first was never restarted, the other has what came since it was.
+    let Events { durable, refused, .. } = whole(one_home, one);
+    assert_eq!((durable, refused), (of_one.len() as u64, 0));
+    whole(other_home, other);
 }
 
 fn service_metric(service: &Service, name: &str) -> f64 {

@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::main_job::files_below;
-use crate::support::{Seeded, Service, event, is_full, request, service_log, verify};
+use crate::support::{Events, Seeded, Service, event, is_full, request, service_log, verify, whole};
 
 /// Connections that send at once.
 const SENDERS: usize = 4;
 /// Settings under which seals, file changes and signatures happen within a run's short life.
-const HURRY: [(&str, &str); 3] = [
+pub(super) const HURRY: [(&str, &str); 3] = [
     ("TACHO_STORE_SEAL_ROWS", "500"),
     ("TACHO_STORE_SEAL_AGE_SMALL_S", "1"),
     ("TACHO_STORE_WAL_FILE_BYTES", "1000000"),
@@ -29,8 +29,8 @@ const SIGKILL: i32 = 9;
 
 /// What the senders know.
 #[derive(Debug, Default)]
-struct Known {
-    acknowledged: BTreeSet<String>,
+pub(super) struct Known {
+    pub(super) acknowledged: BTreeSet<String>,
     /// Sent, and no answer came.
     unanswered: Vec<Vec<String>>,
 }
@@ -114,13 +114,16 @@ fn a_slow_disk_holds_senders_up_and_loses_nothing() {
         let at = format!("{place}:400");
         let mut environment = HURRY.to_vec();
         environment.push(("TACHO_SLOW_AT", &at));
-        let service = Service::start_program(&program, home.path(), &environment).unwrap();
+        let mut service = Service::start_program(&program, home.path(), &environment).unwrap();
         let before = known.acknowledged.len();
         let seconds = Duration::from_secs(if is_full() { 30 } else { 4 });
-        let (gone, status) =
-            load_until(service, &mut known, place, |started, _| started.elapsed() >= seconds);
-        assert!(!gone, "it ended by itself: {status}\n{}", service_log(home.path()));
+        let enough = |started: Instant, _| started.elapsed() >= seconds;
+        let gone = load(&mut service, &mut known, place, enough, |_| {});
+        assert!(!gone, "it ended by itself\n{}", service_log(home.path()));
         assert!(known.acknowledged.len() > before, "nothing was taken with {at}");
+        // All have their answers: the account of the slow service itself, and what it leaves behind.
+        let Events { durable, .. } = whole(home.path(), service);
+        assert_eq!(durable, (known.acknowledged.len() - before) as u64, "{at}");
         check(home.path(), &mut known, &at);
     }
     println!("slow disk: {} events acknowledged, none lost", known.acknowledged.len());
@@ -147,11 +150,26 @@ fn check_left_behind(place: &str, home: &Path) {
 /// Loads the service from several threads until `enough`, then kills it; whether it had ended by itself, and how it
 /// ended.
 fn load_until(
-    service: Service,
+    mut service: Service,
     known: &mut Known,
     prefix: &str,
     enough: impl Fn(Instant, bool) -> bool,
 ) -> (bool, ExitStatus) {
+    // While they still send.
+    let kill = |service: &mut Service| service.child.kill().unwrap();
+    let gone = load(&mut service, known, prefix, enough, kill);
+    (gone, service.kill())
+}
+
+/// Loads the service from several threads until `enough`, does `last` to it, and waits until each sender has its last answer or
+/// none; whether the service had ended by itself.
+pub(super) fn load(
+    service: &mut Service,
+    known: &mut Known,
+    prefix: &str,
+    enough: impl Fn(Instant, bool) -> bool,
+    last: impl FnOnce(&mut Service),
+) -> bool {
     let stop = Arc::new(AtomicBool::new(false));
     let results = Arc::new(Mutex::new(Known::default()));
     let senders: Vec<_> = (0..SENDERS)
@@ -163,19 +181,18 @@ fn load_until(
         })
         .collect();
     let started = Instant::now();
-    let mut service = service;
     let mut gone = false;
     while !enough(started, gone) {
         std::thread::sleep(Duration::from_millis(2));
         gone = service.child.try_wait().unwrap().is_some();
     }
-    let status = service.kill();
+    last(service);
     stop.store(true, Ordering::SeqCst);
     senders.into_iter().for_each(|sender| sender.join().unwrap());
     let mut results = results.lock().unwrap();
     known.acknowledged.append(&mut results.acknowledged);
     known.unanswered.append(&mut results.unanswered);
-    (gone, status)
+    gone
 }
 
 fn send_until(stop: &AtomicBool, results: &Mutex<Known>, address: &str, token: &str, prefix: &str) {
@@ -207,20 +224,22 @@ fn send_until(stop: &AtomicBool, results: &Mutex<Known>, address: &str, token: &
 
 /// After a kill: the files verify; the service starts; every acknowledged event is there once, and a retry of the
 /// unanswered ones makes them be there once.
-fn check(home: &Path, known: &mut Known, what: &str) {
+pub(super) fn check(home: &Path, known: &mut Known, what: &str) {
     let (code, text) = verify(home);
     // Killed before the first group of a new store: there is nothing to verify, and nobody was told of anything.
     let is_nothing_yet = known.acknowledged.is_empty() && text.contains("no root log");
     let expected = if is_nothing_yet { 2 } else { 0 };
     assert_eq!(code, expected, "verify after {what}, before recovery:\n{text}");
     let service = Service::start(home, &[]);
+    let (mut accepted, mut duplicates) = (0, 0);
     for ids in std::mem::take(&mut known.unanswered) {
         let body = ids.iter().map(|id| event(id)).collect::<Vec<_>>().join("\n");
         let answer = service.post_events(body.as_bytes());
         assert_eq!(answer.status, 200, "{}", answer.text());
         let answer = answer.json();
-        let counted = answer["accepted"].as_u64().unwrap() + answer["duplicates"].as_u64().unwrap();
-        assert_eq!(counted, ids.len() as u64, "retry after {what}: {answer}");
+        let [new, old] = ["accepted", "duplicates"].map(|name| answer[name].as_u64().unwrap());
+        assert_eq!(new + old, ids.len() as u64, "retry after {what}: {answer}");
+        (accepted, duplicates) = (accepted + new, duplicates + old);
         known.acknowledged.extend(ids);
     }
     let body =
@@ -241,7 +260,7 @@ fn check(home: &Path, known: &mut Known, what: &str) {
     assert!(lost.is_empty(), "lost after {what}: {lost:?}");
     let (code, text) = verify(home);
     assert_eq!(code, 0, "verify after {what}, of the running service:\n{text}");
-    assert_eq!(service.stop(), Some(0), "after {what}");
-    let (code, text) = verify(home);
-    assert_eq!(code, 0, "verify after {what}, after recovery:\n{text}");
+    let Events { received, durable, duplicate, refused, .. } = whole(home, service);
+    let told = (accepted + duplicates, accepted, duplicates, 0);
+    assert_eq!((received, durable, duplicate, refused), told, "of the retries after {what}");
 }

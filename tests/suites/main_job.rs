@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Service, event, shared};
+use crate::support::{Events, Service, event, shared, whole};
 
 const S1: &str = r#"{
 "timestamp": "2026-06-09T12:45:31Z",
@@ -149,6 +149,8 @@ fn a_retried_delivery_is_recorded_once_and_a_reused_id_is_tagged() {
     let key = [("idempotency-key", "k-1"), ("content-type", "application/json")];
     assert_eq!(service.send("POST", "/v1/events", &key, bare.as_bytes()).json()["accepted"], 1);
     assert_eq!(service.send("POST", "/v1/events", &key, bare.as_bytes()).json()["duplicates"], 1);
+    let Events { received, durable, duplicate, .. } = whole(home.path(), service);
+    assert_eq!((received, durable, duplicate), (7, 4, 3));
 }
 
 #[test]

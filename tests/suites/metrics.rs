@@ -2,7 +2,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::io::Write as _;
 
-use crate::support::{Answer, Events, Service, event, events, metric, request};
+use crate::support::{Answer, Events, Service, event, events, metric, request, whole};
 
 /// What senders were told, summed.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -105,5 +105,5 @@ fn received_is_durable_and_duplicate_and_refused() {
         assert_eq!(metric(&text, &name), count, "{code}:\n{text}");
     }
     assert!(counted.durable > 3000 && counted.duplicate > 40 && counted.refused >= 12);
-    assert_eq!(service.stop(), Some(0));
+    whole(home.path(), service);
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::identity::{Authority, tls, with_tls};
-use crate::support::{Answer, Events, Service, events, request, run, verify};
+use crate::support::{Answer, Events, Service, events, request, run, verify, whole};
 
 pub(super) const PORTS: [(&str, &str); 2] =
     [("TACHO_OTLP", "127.0.0.1:0"), ("TACHO_OTLP_GRPC", "127.0.0.1:0")];
@@ -15,7 +15,7 @@ pub(super) const PORTS: [(&str, &str); 2] =
 const SECRET: &[u8] = b"16C7e42F292c6912E7710c838347Ae178B4a";
 
 /// A token with this role.
-fn token(service: &Service, role: &str) -> String {
+pub(super) fn token(service: &Service, role: &str) -> String {
     let body = json!({"role": role, "tenant": "default"}).to_string();
     let made =
         service.send("POST", "/api/v1/tokens", &[("content-type", "application/json")], body.as_bytes());
@@ -23,7 +23,7 @@ fn token(service: &Service, role: &str) -> String {
 }
 
 /// A script of `tests/interop/otlp`, run by a Python with the packages of `tests/interop/otlp.txt`.
-fn python(script: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Option<Output> {
+pub(super) fn python(script: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Option<Output> {
     let Some(python) = std::env::var_os("TACHO_OTLP_PYTHON") else {
         println!("SKIPPED: no Python with fastmcp and OpenTelemetry's exporters (TACHO_OTLP_PYTHON)");
         return None;
@@ -33,7 +33,7 @@ fn python(script: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Opt
     Some(output.unwrap())
 }
 
-fn said(output: &Output) -> String {
+pub(super) fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
@@ -53,7 +53,7 @@ fn files_with(dir: &Path, needle: &[u8]) -> Vec<PathBuf> {
 }
 
 /// An agent and its MCP server, both with OpenTelemetry's SDK, over `protocol`: who called what, on which target, with which
-/// outcome.
+/// decision and outcome.
 fn agent(protocol: &str, compression: &str) {
     let home = tempfile::tempdir().unwrap();
     let service = Service::start(home.path(), &PORTS);
@@ -71,13 +71,14 @@ fn agent(protocol: &str, compression: &str) {
     let Some(output) = python("agent.py", &[], &environment) else { return };
     assert!(output.status.success() && said(&output).contains("agent: done"), "{}", said(&output));
     let rows = service.sql(
-        "SELECT server, capability, target, status, error_class, count(*) AS n FROM events \
-         WHERE observer = 'server' AND kind = 'call' GROUP BY server, capability, target, status, error_class ORDER BY capability",
+        "SELECT server, capability, target, decision, status, error_class, count(*) AS n FROM events \
+         WHERE observer = 'server' AND kind = 'call' GROUP BY server, capability, target, decision, status, error_class \
+         ORDER BY capability",
     );
     let expected = json!([
-        {"server": "weather", "capability": "delete_rows", "target": null, "status": "error", "error_class": "tool", "n": 1},
-        {"server": "weather", "capability": "get_weather", "target": null, "status": "ok", "error_class": null, "n": 3},
-        {"server": "weather", "capability": "notes://today", "target": "notes://today", "status": "ok", "error_class": null, "n": 1},
+        {"server": "weather", "capability": "delete_rows", "target": null, "decision": "none", "status": "error", "error_class": "tool", "n": 1},
+        {"server": "weather", "capability": "get_weather", "target": null, "decision": "none", "status": "ok", "error_class": null, "n": 3},
+        {"server": "weather", "capability": "notes://today", "target": "notes://today", "decision": "none", "status": "ok", "error_class": null, "n": 1},
     ]);
     assert_eq!(json!(rows), expected);
     let rows = service.sql(
@@ -208,11 +209,10 @@ fn hostile_calls_are_told_and_harm_nothing() {
     let environment = [("OTLP_TOKEN", collector.as_str()), ("OTLP_WRONG_ROLE", auditor.as_str())];
     let Some(output) = python("hostile.py", &[&service.ports["otlp_grpc"]], &environment) else { return };
     assert!(output.status.success() && said(&output).contains("hostile: done"), "{}", said(&output));
-    let Events { durable, refused, .. } = events(&service.send("GET", "/metrics", &[], b"").text());
-    assert_eq!((durable, refused), (7, 2));
     let denied = "SELECT count(*) AS n FROM access WHERE error_code = 'forbidden' AND detail LIKE '%may not send events%'";
     assert!(service.sql(denied)[0]["n"].as_u64() > Some(0), "a wrong role is on record");
-    assert_eq!(service.stop(), Some(0));
+    let Events { durable, refused, .. } = whole(home.path(), service);
+    assert_eq!((durable, refused), (7, 2));
 }
 
 /// One span of a tool as OTLP/JSON.
@@ -279,12 +279,8 @@ fn json_is_taken_once_and_told_what_is_wrong() {
     let bearer = format!("Bearer {}", service.token);
     let other = request(&service.ports["otlp"], "GET", "/api/v1/sql", &[("authorization", &bearer)], b"");
     assert_eq!(other.unwrap().status, 404, "this port takes telemetry and answers no questions");
-    let Events { durable, duplicate, refused, .. } =
-        events(&service.send("GET", "/metrics", &[], b"").text());
+    let Events { durable, duplicate, refused, .. } = whole(home.path(), service);
     assert_eq!((durable, duplicate, refused), (22, 20, 3));
-    assert_eq!(service.stop(), Some(0));
-    let (code, text) = verify(home.path());
-    assert_eq!(code, 0, "{text}");
 }
 
 /// A frame that stands for 200 MiB of zeros, as zstd writes it: blocks of one repeated byte.

@@ -1,93 +1,20 @@
 //! Generated secrets of all kinds, in all places and encodings, through every way in: none of them is in anything that the
 //! process leaves behind, however it is decoded. And the commands by which people try redaction and review it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::io::Write as _;
-use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use arrow::array::Array as _;
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::main_job::files_below;
-use super::tamper::rows;
+use super::search::places::{Place, Planted, percent};
+use super::search::random::Random;
+use super::search::{MISSED_MAX, Probes, canary, contents, known, planted, search, unpacked};
 use crate::support::{Service, run, tacho, verify};
 
-/// What is planted.
-#[allow(dead_code, reason = "shared with the tests of the rules")]
-#[path = "../../ingest/redact/tests/generated/kinds.rs"]
-mod kinds;
-/// Where.
-#[allow(dead_code, reason = "shared with the tests of the rules")]
-#[path = "../../ingest/redact/tests/generated/places.rs"]
-mod places;
-/// From which seed.
-#[allow(dead_code, reason = "shared with the tests of the rules")]
-#[path = "../../ingest/redact/tests/generated/random.rs"]
-mod random;
-/// As programs and agents write it.
-#[allow(dead_code, reason = "shared with the tests of the rules")]
-#[path = "../../ingest/redact/tests/generated/written.rs"]
-mod written;
-
-use kinds::KINDS;
-use places::{Place, Planted, hex, percent, plant};
-use random::Random;
-
-/// Words that are no secret and stand in the same places and encodings: where a search does not find them, it is wrong.
-const CANARY: &str = "visible canary of the searches";
-/// Bytes of a secret that are looked for on end.
-const PROBE: usize = 12;
-/// Levels of encodings that the search undoes.
-const LEVELS: usize = 3;
 /// Bytes of one body.
 const BODY: usize = 256 << 10;
-/// What of a thousand secrets may be missed by the rules, and is then not looked for: see the tests of the rules.
-const MISSED_MAX: usize = 5;
-
-/// Pieces of secrets, all of one length, by hash.
-struct Probes {
-    wanted: BTreeMap<[u8; PROBE], String>,
-    quick: HashSet<u64>,
-}
-
-impl Probes {
-    fn of(planted: &[Planted]) -> Probes {
-        let mut wanted = BTreeMap::new();
-        for planted in planted {
-            // The spelling it was sent in and the secret itself: their last bytes, and some of the middle.
-            for line in planted.spellings.iter().flat_map(|spelling| spelling.split(['\n', '\r'])) {
-                if line.len() < PROBE + 4 || line.contains("-----") || line.contains(": ") {
-                    continue;
-                }
-                for start in [line.len() / 2, line.len() - PROBE] {
-                    if let Some(piece) = line.as_bytes().get(start..).and_then(|rest| rest.first_chunk()) {
-                        wanted.insert(*piece, format!("{} {:?}", planted.kind, planted.place));
-                    }
-                }
-            }
-        }
-        let quick = wanted.keys().map(|piece| head(piece)).collect();
-        Probes { wanted, quick }
-    }
-
-    fn search<'a>(&'a self, bytes: &[u8], found: &mut HashSet<&'a str>) {
-        for window in bytes.windows(PROBE) {
-            if self.quick.contains(&head(window))
-                && let Some(what) =
-                    window.first_chunk().and_then(|piece| self.wanted.get::<[u8; PROBE]>(piece))
-            {
-                found.insert(what);
-            }
-        }
-    }
-}
-
-fn head(bytes: &[u8]) -> u64 {
-    bytes.first_chunk().map_or(0, |word| u64::from_le_bytes(*word))
-}
 
 /// Whether an answer quotes the secret: eight characters of it on end, as its own words and numbers are four of many a secret.
 fn tells(planted: &Planted, answer: &str) -> bool {
@@ -97,148 +24,15 @@ fn tells(planted: &Planted, answer: &str) -> bool {
     pieces.filter(|piece| !own.contains(&piece.to_ascii_lowercase())).any(|piece| said.contains(&piece))
 }
 
-/// The bytes of a file, and of a Parquet file what its pages decompress to as well.
-fn contents(file: &Path) -> Vec<u8> {
-    let mut bytes = std::fs::read(file).unwrap();
-    // Write-ahead files are made longer than what is in them.
-    let len = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    if file.extension().is_none_or(|extension| extension != "parquet") {
-        bytes.truncate(len);
-    }
-    if file.extension().is_some_and(|extension| extension == "parquet") {
-        for batch in rows(bytes.clone()).expect("a Parquet file") {
-            for column in batch.columns() {
-                push_buffers(&column.to_data(), &mut bytes);
-            }
-        }
-    }
-    bytes
-}
-
-/// What a column holds, lists and maps too.
-fn push_buffers(data: &arrow::array::ArrayData, bytes: &mut Vec<u8>) {
-    for buffer in data.buffers() {
-        bytes.extend_from_slice(buffer.as_slice());
-    }
-    for child in data.child_data() {
-        push_buffers(child, bytes);
-    }
-}
-
-/// Everything that the bytes say, with encodings undone level by level.
-fn decodings(bytes: Vec<u8>) -> Vec<Vec<u8>> {
-    let mut all = vec![bytes];
-    let mut from = 0;
-    for _ in 0..LEVELS {
-        let level: Vec<Vec<u8>> = all[from..].iter().flat_map(|bytes| decoded(bytes)).collect();
-        from = all.len();
-        all.extend(level);
-    }
-    all
-}
-
-fn decoded(bytes: &[u8]) -> Vec<Vec<u8>> {
-    let mut found = Vec::new();
-    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(byte);
-    let (mut in_base64, mut in_hex) = (Vec::new(), Vec::new());
-    for run in bytes.split(|byte| !is_base64(byte)).filter(|run| run.len() >= 16) {
-        let run: Vec<u8> = run.to_vec();
-        let whole = &run[..run.len() - usize::from(run.len() % 4 == 1)];
-        for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
-            if let Ok(text) = engine.decode(&whole[..whole.len() / 4 * 4]) {
-                in_base64.extend(text);
-                in_base64.push(b'\n');
-            }
-        }
-    }
-    for run in bytes.split(|byte| !byte.is_ascii_hexdigit()).filter(|run| run.len() >= 16) {
-        for shift in 0..2 {
-            let digit = |byte: u8| char::from(byte).to_digit(16).unwrap_or(0) as u8;
-            in_hex.extend(run[shift..].chunks_exact(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])));
-            in_hex.push(b'\n');
-        }
-    }
-    found.push(in_base64);
-    found.push(in_hex);
-    if bytes.contains(&b'%') {
-        let mut plain = Vec::with_capacity(bytes.len());
-        let mut rest = bytes;
-        while let Some((first, more)) = rest.split_first() {
-            let pair =
-                more.get(..2).filter(|_| *first == b'%').and_then(|pair| std::str::from_utf8(pair).ok());
-            match pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()) {
-                Some(byte) => {
-                    plain.push(byte);
-                    rest = &more[2..];
-                }
-                None => {
-                    plain.push(*first);
-                    rest = more;
-                }
-            }
-        }
-        found.push(plain);
-    }
-    found.retain(|bytes| bytes.len() >= PROBE);
-    found
-}
-
-/// Searches every file below `home` and what else there is to read; gives how many of them hold the canary in each encoding.
-fn search(home: &Path, beside: &[(&str, Vec<u8>)], probes: &Probes, when: &str) -> [usize; 4] {
-    let mut seen = [0; 4];
-    let mut leaks = Vec::new();
-    let canary = CANARY.as_bytes();
-    let files = files_below(home).into_iter().map(|file| (file.display().to_string(), contents(&file)));
-    for (name, bytes) in files.chain(beside.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.clone()))) {
-        let mut found = HashSet::new();
-        let spellings = [CANARY.to_owned(), STANDARD_NO_PAD.encode(CANARY), hex(CANARY), percent(CANARY)];
-        for (seen, spelling) in seen.iter_mut().zip(&spellings) {
-            *seen += usize::from(bytes.windows(spelling.len()).any(|window| window == spelling.as_bytes()));
-        }
-        let has_encoded = spellings[1..]
-            .iter()
-            .all(|spelling| bytes.windows(spelling.len()).any(|window| window == spelling.as_bytes()));
-        let all = decodings(bytes);
-        if has_encoded {
-            let decoded =
-                all[1..].iter().filter(|bytes| bytes.windows(canary.len()).any(|window| window == canary));
-            assert!(decoded.count() >= 3, "{name}: the search decodes less than it should");
-        }
-        for bytes in &all {
-            probes.search(bytes, &mut found);
-        }
-        if !found.is_empty() {
-            leaks.push(format!("{name}: {found:?}"));
-        }
-    }
-    assert!(leaks.is_empty(), "{when}: {leaks:#?}");
-    seen
-}
-
-/// What the rules find of what is planted; what they do not is counted and left out.
-fn known(planted: Vec<Planted>) -> Vec<Planted> {
-    let redactor = redact::Redactor::new([7; 32]);
-    let all = planted.len();
-    let known: Vec<Planted> = planted
-        .into_iter()
-        .filter(|planted| planted.leak(&redactor.redact_json(&planted.event).unwrap().text).is_none())
-        .collect();
-    assert!((all - known.len()) * 1000 <= all * MISSED_MAX, "{} of {all} are missed", all - known.len());
-    known
-}
-
 #[test]
 fn no_generated_secret_is_left_anywhere() {
-    let mut random = Random::new(20_261_130);
-    let planted: Vec<Planted> =
-        KINDS.iter().flat_map(|kind| Place::ALL.map(|place| plant(kind, place, &mut random))).collect();
-    let planted = known(planted);
+    let planted = known(planted(20_261_130), MISSED_MAX, str::to_owned);
     let probes = Probes::of(&planted);
     let home = tempfile::tempdir().unwrap();
     let service = Service::start(home.path(), &[("TACHO_LOG_LEVEL", "debug")]);
     let canary = json!({
         "time": "2026-11-21T10:00:00Z", "kind": "call", "decision": "allow", "status": "ok",
-        "arguments": { "a": CANARY, "b": STANDARD_NO_PAD.encode(CANARY), "c": hex(CANARY), "d": percent(CANARY) },
+        "arguments": canary(),
     });
     assert_eq!(service.post_events(canary.to_string().as_bytes()).status, 200);
     let mut body = String::new();
@@ -300,7 +94,7 @@ fn no_generated_secret_is_left_anywhere() {
     println!(
         "{} secrets, {} pieces, none left; {missed_in_sql} of {asked_count} not asked about in SQL, where they are missed",
         planted.len(),
-        probes.wanted.len()
+        probes.len()
     );
 }
 
@@ -490,7 +284,7 @@ fn personal_data_is_recorded_as_the_tenant_decides() {
     assert!(rows[0]["arguments"].as_str().unwrap().contains("****1111"), "{rows}");
     assert_eq!(service.stop(), Some(0));
     for file in files_below(home.path()) {
-        let bytes = contents(&file);
+        let bytes = [vec![contents(&file)], unpacked(&contents(&file))].concat().concat();
         for personal in ["jane.doe@", "Jane.Doe@", "4111 1111 1111"] {
             let found = bytes.windows(personal.len()).any(|window| window == personal.as_bytes());
             assert!(!found, "{personal} in {}", file.display());

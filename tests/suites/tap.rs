@@ -1,13 +1,14 @@
 //! `tacho tap`: the wrapped server behaves as if nobody watched, and what passed is on record.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::support::{Seeded, Service, is_full, tacho, verify};
+use crate::support::{Seeded, Service, is_full, tacho, whole};
 
 /// Real clients and real servers.
 mod interop;
@@ -15,10 +16,10 @@ mod interop;
 mod transparent;
 
 /// Answers calls of tools with an empty result, a line at a time.
-const ANSWERING: [&str; 3] = ["sed", "-u", r#"s|"method":"tools/call"|"result":{}|"#];
+pub(super) const ANSWERING: [&str; 3] = ["sed", "-u", r#"s|"method":"tools/call"|"result":{}|"#];
 
 /// `tacho tap` around a command, with the spool in `<home>/spool` and the service that runs on `<home>/data`, now or later.
-fn tapped(home: &Path, flags: &[&str], command: &[&str]) -> Command {
+pub(super) fn tapped(home: &Path, flags: &[&str], command: &[&str]) -> Command {
     let mut tap = Command::new(tacho());
     tap.args(["tap", "--data"]).arg(home.join("data")).arg("--spool").arg(home.join("spool"));
     // Numbers of events are counted, so none comes by the clock unless a test says so.
@@ -52,7 +53,7 @@ fn spooled(home: &Path) -> Vec<String> {
     runs.map(|run| below(run).map(text).collect()).collect()
 }
 
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(super) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let started = Instant::now();
     while !is_so() {
         assert!(started.elapsed() < Duration::from_secs(60), "not within 60 s: {what}");
@@ -61,7 +62,7 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// Waits until the relay below `home` has ended, and with it all sending.
-fn settled(home: &Path) {
+pub(super) fn settled(home: &Path) {
     until("the relay ends", || relay(home).is_none());
 }
 
@@ -151,8 +152,7 @@ fn a_service_that_is_away_and_comes_back_gets_everything_in_order() {
         entries.all(|entry| entry.file_name() == "destination")
     };
     assert!(left.iter().all(is_empty), "{left:?}");
-    assert_eq!(service.stop(), Some(0));
-    assert_eq!(verify(home.path()).0, 0);
+    whole(home.path(), service);
 }
 
 #[test]
@@ -211,8 +211,7 @@ fn what_a_killed_tap_left_is_sent_by_the_next_and_nothing_twice() {
         "SELECT session_id, min(log_index) AS first FROM events WHERE observer = 'tap' GROUP BY 1 ORDER BY 2",
     );
     assert_eq!(order.last().unwrap()["session_id"], "last", "what was left goes first: {order:?}");
-    assert_eq!(service.stop(), Some(0));
-    assert_eq!(verify(home.path()).0, 0);
+    whole(home.path(), service);
     println!("{kills} kills at any moment of a tap, none lost");
 }
 
@@ -246,8 +245,7 @@ fn beyond_the_cap_the_number_dropped_is_on_record_and_right() {
     // The holes in its numbers are as many.
     let sources = service.sql("SELECT missing, drop_notices FROM sources WHERE source LIKE '%/canonical/1'");
     assert_eq!(json!(sources), json!([{"missing": dropped, "drop_notices": 1}]));
-    assert_eq!(service.stop(), Some(0));
-    assert_eq!(verify(home.path()).0, 0);
+    whole(home.path(), service);
 }
 
 /// KiB that a process has had at most, and has now.
@@ -292,8 +290,7 @@ fn a_service_that_is_away_for_long_costs_disk_and_no_memory() {
     let sources =
         service.sql("SELECT missing, numbered_runs, last_heartbeat IS NOT NULL AS beats FROM sources");
     assert_eq!(json!(sources), json!([{"missing": 0, "numbered_runs": 1, "beats": true}]));
-    assert_eq!(service.stop(), Some(0));
-    assert_eq!(verify(home.path()).0, 0);
+    whole(home.path(), service);
 }
 
 #[test]
@@ -325,6 +322,16 @@ fn no_secret_and_no_token_lies_in_the_spool() {
         }
     }
     assert!(seen, "the search sees nothing");
+    private(&home.path().join("spool"));
+}
+
+/// Nobody else on the machine may read what waits, down from the directory of all spools.
+fn private(path: &Path) {
+    let mode = path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, if path.is_dir() { 0o700 } else { 0o600 }, "{}", path.display());
+    if path.is_dir() {
+        std::fs::read_dir(path).unwrap().for_each(|entry| private(&entry.unwrap().path()));
+    }
 }
 
 #[test]
@@ -380,11 +387,6 @@ fn nothing_of_ours_keeps_a_server_from_running() {
         assert_eq!(seen.status.code(), Some(0), "{flags:?} {environment:?}");
     }
     settled(home.path());
-}
-
-fn answered(rows: &[Value]) -> Vec<(String, String)> {
-    let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_string();
-    rows.iter().map(|row| (text(row, "capability"), text(row, "status"))).collect()
 }
 
 fn interop_file(name: &str) -> PathBuf {

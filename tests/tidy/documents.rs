@@ -101,3 +101,23 @@ fn the_table_of_ingest_errors_names_exactly_the_codes_of_the_code() {
     assert_eq!(documented, in_code, "single values");
     assert!(in_code.len() > 10 && answers().len() > 15);
 }
+
+#[test]
+fn the_tables_of_faults_name_tests_that_exist() {
+    let document = read("docs/ingest-faults.md");
+    let mut named = 0;
+    for row in [table(&document, "Faults"), table(&document, "Input and limits")].concat() {
+        assert_eq!(row.len(), 3, "{row:?}: fault, test, notes");
+        let is_elsewhere = row[1] == "none" || row[1].contains(".rs`");
+        let tests: Vec<&str> = row[1].split('`').filter(|part| part.contains("::")).collect();
+        assert!(is_elsewhere || !tests.is_empty(), "{row:?} names no test");
+        assert!(!is_elsewhere || row[2].len() > 40, "{row:?} does not say why");
+        for test in tests {
+            let (suite, name) = test.split_once("::").unwrap();
+            let suite = read(&format!("tests/suites/{suite}.rs"));
+            assert!(suite.contains(&format!("#[test]\nfn {name}() {{")), "{test} is nowhere");
+            named += 1;
+        }
+    }
+    assert!(named > 30, "{named}");
+}

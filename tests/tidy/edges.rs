@@ -30,6 +30,10 @@ const FORBIDDEN: [(&str, &[&str]); 10] = [
             "std::time",
         ],
     ),
+    (
+        "detect/fleet/src",
+        &["schemas", "store", "ingest", "detect", "query", "verify", "redact", "std::fs", "std::net", "std::time"],
+    ),
     ("detect/src", &["ingest", "query", "verify", "redact"]),
     (
         "detect/sigma/src",

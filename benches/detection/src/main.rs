@@ -4,6 +4,7 @@
 //! below. Exit code: 0 every gate is met, 1 one is missed, 2 could not run (the data is not there).
 
 mod calibration;
+mod fleet;
 mod injection;
 mod model;
 mod nab;
@@ -20,13 +21,16 @@ use std::process::ExitCode;
 /// Where the data is, seen from the root of the project.
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/nab");
 
-const USAGE: &str = "usage: detection calibration|nab [DIRECTORY] | runs [FILE]
+const USAGE: &str = "usage: detection calibration|nab [DIRECTORY] | runs [FILE] | fleet [OPTIONS]
 
   calibration  achieved over nominal rates and power on the series in DIRECTORY/realTweets
   nab          score of the Numenta Anomaly Benchmark on all series that DIRECTORY/windows.json names
                (default for both: ../shared/data/nab beside the project)
   runs         how well attacked agent runs are told from benign ones in FILE
-               (default ../shared/data/agent-runs/runs.jsonl.gz beside the project)";
+               (default ../shared/data/agent-runs/runs.jsonl.gz beside the project)
+  fleet        false episodes, recall and delay on a generated fleet: --seeds 1,2,3 (default 1 to 5), --commit HASH
+               (five more seeds made of it), --days 90, --principals 400, --list FILE (every episode; FILE.md the
+               report so far)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -35,6 +39,7 @@ fn main() -> ExitCode {
         Some("calibration") => calibration::run(directory),
         Some("nab") => nab::run(directory),
         Some("runs") => runs::run(Path::new(arguments.get(1).map_or(runs::DATA, String::as_str))),
+        Some("fleet") => fleet::run(&arguments[1..]),
         _ => Err(USAGE.to_owned()),
     };
     let (text, code) = match outcome {

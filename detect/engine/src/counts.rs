@@ -34,7 +34,7 @@ use crate::baseline::{CountBaseline, Parent, Prediction};
 use crate::bounded::Bounded;
 use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
 use crate::entity::{Entity, Level, entity_key};
-use crate::opening::{LN_ALPHA_MAX, Opening, TEST_DAYS};
+use crate::opening::{LN_ALPHA_TOP, Opening, TEST_DAYS};
 use crate::recalibration::Recalibration;
 use crate::record::Event;
 use crate::settings::{Settings, microseconds};
@@ -50,7 +50,7 @@ const FORGET_DAYS: i64 = 28;
 /// Records below which it is forgotten after a day.
 const FEW_RECORDS: u64 = 5;
 /// p below which a bucket keeps an episode open.
-const LN_EXTENDS: f64 = LN_ALPHA_MAX;
+const LN_EXTENDS: f64 = LN_ALPHA_TOP;
 /// How many times what is expected makes an episode severe.
 const SEVERE_TIMES: f64 = 20.0;
 
@@ -119,8 +119,18 @@ impl<C: Counted> Detector for CountRule<C> {
         self.counts.due_us(settings.lateness_s)
     }
 
+    fn awaits_us(&self, settings: &Settings) -> Option<i64> {
+        // A bucket in which nothing came has nothing to tell.
+        close_us(*self.counts.open.keys().next()?, settings.lateness_s)
+    }
+
     fn close(&mut self, now_us: i64, context: &Context<'_>, signals: &mut Vec<Signal>) {
         self.counts.close(now_us, &Self::judging(context.settings), context, signals);
+    }
+
+    fn called_benign(&mut self, key: &str) {
+        let of_entity = self.counts.open.values_mut().filter_map(|tallies| tallies.get_mut(key));
+        of_entity.for_each(Tally::called_benign);
     }
 
     fn restored(&mut self) {
@@ -165,6 +175,13 @@ struct Counts {
     opening: Opening,
 }
 
+/// When a bucket closes, on the engine's clock.
+fn close_us(bucket: i64, lateness_s: i64) -> Option<i64> {
+    let end_us = (i128::from(bucket) + 1) * i128::from(BUCKET_US);
+    let due_us = end_us + i128::from(microseconds(lateness_s));
+    i64::try_from(due_us.max(i128::from(i64::MIN))).ok()
+}
+
 /// What a signal does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Telling {
@@ -205,9 +222,7 @@ impl Counts {
 
     /// When the oldest open bucket closes, on the engine's clock; one that ends after the last moment that has a number never does.
     fn due_us(&self, lateness_s: i64) -> Option<i64> {
-        let end_us = (i128::from(self.next?) + 1) * i128::from(BUCKET_US);
-        let due_us = end_us + i128::from(microseconds(lateness_s));
-        i64::try_from(due_us.max(i128::from(i64::MIN))).ok()
+        close_us(self.next?, lateness_s)
     }
 
     /// Takes a record in; a signal where its open bucket is unusual already, or where its entity's episode is open.
@@ -251,7 +266,8 @@ impl Counts {
         let Some(verdict) = self.provisional(key, bucket) else {
             return is_open.then(|| self.follow(key, bucket)).flatten();
         };
-        if !is_open && self.opening.ln_alpha(rule.budget_milli).is_none_or(|ln_alpha| verdict.ln_p > ln_alpha) {
+        if !is_open && self.opening.ln_alpha(rule.budget_milli).is_none_or(|ln_alpha| verdict.ln_p > ln_alpha)
+        {
             return None;
         }
         let tally = self.open.get_mut(&bucket)?.get_mut(key)?;
@@ -444,6 +460,7 @@ impl Counts {
             opening_us: tally.first_us,
             bucket: Some(Bucket {
                 start_us: bucket.saturating_mul(BUCKET_US),
+                closed: tally.closed,
                 environment: tally.environment.clone(),
                 baseline: if is_parent { "peer" } else { "entity" },
             }),

@@ -65,8 +65,11 @@ pub(crate) struct Signal {
 /// What a signal about a bucket says beside what one about a record does.
 #[derive(Debug, Clone)]
 pub(crate) struct Bucket {
-    /// Names the episode that opens: the same whether the bucket is open or closed when it is told. A bucket names one at most.
+    /// Names the episode that opens: the same whether the bucket is open or closed when it is told. A bucket names one at most, but for
+    /// those that people close.
     pub start_us: i64,
+    /// How many of its episodes people closed before.
+    pub closed: u32,
     /// Environment of the bucket's first record.
     pub environment: Option<String>,
     /// Whose past the expectation came from: `entity` or `peer`.
@@ -95,8 +98,17 @@ pub(crate) trait Detector {
         None
     }
 
+    /// The engine's clock at which something may be told though no record comes; no earlier than it can be, and none where nothing is
+    /// known that could be told.
+    fn awaits_us(&self, _settings: &Settings) -> Option<i64> {
+        None
+    }
+
     /// Closes that bucket; `now_us` is how far the clock has gone on, `context.watermark_us` when the bucket was due.
     fn close(&mut self, _now_us: i64, _context: &Context<'_>, _signals: &mut Vec<Signal>) {}
+
+    /// A person closed the episode of this entity. What goes on after that is to be told, where the detector tells a thing once.
+    fn called_benign(&mut self, _key: &str) {}
 
     /// Makes what is not in a snapshot, because it follows from the rest.
     fn restored(&mut self) {}

@@ -58,12 +58,13 @@ impl Engine {
         }
         memory.next_index = record.index.saturating_add(1);
         let event = Event::new(record, microseconds(settings.skew_max_s));
-        memory.clock.advance(event.placed_us);
+        memory.clock.advance(event.placed_us, record.ingest_time_us);
         let watermark_us = memory.clock.watermark_us();
         let mut emission = Emission {
             settings,
             tenant: &memory.tenant,
             watermark_us,
+            received_us: memory.clock.received_us(),
             position: record.index,
             ordinal: 0,
             out,
@@ -82,6 +83,13 @@ impl Engine {
             episodes.expire(detector, &mut emission);
         }
         if record.control {
+            if let Some(verdict) = record.verdict {
+                for (detector, episodes) in memory.lanes.each() {
+                    if let Some(key) = episodes.judge(&verdict, detector, &mut emission) {
+                        detector.called_benign(&key);
+                    }
+                }
+            }
             return Ok(());
         }
         for (detector, episodes) in memory.lanes.each() {
@@ -110,6 +118,16 @@ impl Engine {
             episodes.rebuild_deadlines();
         }
         Ok(Engine { settings, memory, signals: Vec::new() })
+    }
+
+    /// The clock at which something may be told or closed though no record comes; none where nothing is open.
+    pub fn awaits_us(&mut self) -> Option<i64> {
+        let Engine { settings, memory, .. } = self;
+        let lanes = memory.lanes.each();
+        let each = lanes
+            .iter()
+            .flat_map(|(detector, episodes)| [detector.awaits_us(settings), episodes.awaits_us()]);
+        each.flatten().min()
     }
 
     /// The tenant whose log this engine folds.

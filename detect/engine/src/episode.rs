@@ -9,11 +9,15 @@ use crate::alert::{Alert, Confidence, Severity, State};
 use crate::bounded::{Rank, lowest};
 use crate::detector::{Detector, Effect, Signal};
 use crate::entity::{Entity, Part, bounded, printable};
-use crate::record::Event;
+use crate::record::{Event, Verdict};
 use crate::settings::Settings;
 
 /// Log indices kept from the beginning and from the end of an episode, each.
 const EVIDENCE_MAX: usize = schemas::limits::ENGINE_EVIDENCE_MAX;
+
+/// Closed episodes of a rule that a verdict still finds, and entities that are muted under it.
+const CLOSED_MAX: usize = schemas::limits::ENGINE_CLOSED_MAX;
+const MUTES_MAX: usize = schemas::limits::ENGINE_MUTES_MAX;
 
 /// One open episode of one entity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,11 +46,22 @@ struct Episode {
     scheduled_us: i64,
 }
 
+/// A person wants to hear no more of an entity under this rule for a while.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Mute {
+    until_us: i64,
+    by: String,
+}
+
 /// The open episodes of one rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Episodes {
     open: BTreeMap<String, Episode>,
     closed_early: u64,
+    /// Alert ids that were closed lately and their entities' keys, the oldest first: what a verdict may still be about.
+    closed: VecDeque<(String, String)>,
+    /// By the key of the entity.
+    mutes: BTreeMap<String, Mute>,
     /// (`scheduled_us`, key) of every open episode; rebuilt after a restore.
     #[serde(skip)]
     deadlines: BTreeSet<(i64, String)>,
@@ -58,6 +73,8 @@ pub(crate) struct Emission<'a> {
     pub settings: &'a Settings,
     pub tenant: &'a str,
     pub watermark_us: i64,
+    /// Greatest time of receipt so far.
+    pub received_us: i64,
     pub position: i64,
     pub ordinal: i64,
     pub out: &'a mut Vec<Alert>,
@@ -65,7 +82,13 @@ pub(crate) struct Emission<'a> {
 
 impl Episodes {
     pub fn new() -> Episodes {
-        Episodes { open: BTreeMap::new(), closed_early: 0, deadlines: BTreeSet::new() }
+        Episodes {
+            open: BTreeMap::new(),
+            closed_early: 0,
+            closed: VecDeque::new(),
+            mutes: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+        }
     }
 
     pub fn is_open(&self, key: &str) -> bool {
@@ -78,6 +101,11 @@ impl Episodes {
 
     pub fn closed_early(&self) -> u64 {
         self.closed_early
+    }
+
+    /// When the next episode may close, on the engine's clock.
+    pub fn awaits_us(&self) -> Option<i64> {
+        self.deadlines.first().map(|(scheduled_us, _)| scheduled_us.saturating_add(1))
     }
 
     /// Every open episode has its one deadline, and nothing else has.
@@ -121,15 +149,54 @@ impl Episodes {
         if let Some(episode) = self.open.get_mut(&signal.entity.key) {
             if episode.extend(signal, event, emission.watermark_us) {
                 episode.sequence = episode.sequence.saturating_add(1);
-                emission.emit(episode, State::Updated, None, detector);
+                emission.emit(episode, &self.mutes, State::Updated, None, detector);
             }
         } else if signal.effect == Effect::Open {
             self.make_room(detector, emission);
             let episode = Episode::new(signal, event, detector, emission);
-            emission.emit(&episode, State::Open, None, detector);
+            emission.emit(&episode, &self.mutes, State::Open, None, detector);
             self.deadlines.insert((episode.scheduled_us, episode.entity.key.clone()));
             self.open.insert(episode.entity.key.clone(), episode);
         }
+    }
+
+    /// Takes what a person says, if it is about an episode of this rule that is open or was closed lately.
+    /// The key of the entity of an episode that was closed by it.
+    pub fn judge(
+        &mut self,
+        verdict: &Verdict<'_>,
+        detector: &dyn Detector,
+        emission: &mut Emission<'_>,
+    ) -> Option<String> {
+        let is_open = self.open.iter().find(|(_, episode)| episode.alert_id == verdict.alert_id);
+        let was_closed = || self.closed.iter().rev().find(|(alert_id, _)| alert_id == verdict.alert_id);
+        let (is_open, key) = match is_open {
+            Some((key, _)) => (true, key.clone()),
+            None => match was_closed() {
+                Some((_, key)) => (false, key.clone()),
+                None => return None,
+            },
+        };
+        self.mutes.remove(&key);
+        self.mutes.retain(|_, mute| mute.until_us > emission.received_us);
+        if verdict.muted_until_us > emission.received_us && self.mutes.len() < MUTES_MAX {
+            let by = bounded(verdict.by).into_owned();
+            self.mutes.insert(key.clone(), Mute { until_us: verdict.muted_until_us, by });
+        }
+        if !is_open {
+            return None;
+        }
+        let by = bounded(verdict.by);
+        if verdict.is_true {
+            if let Some(episode) = self.open.get_mut(&key) {
+                episode.sequence = episode.sequence.saturating_add(1);
+                let why = format!("confirmed by {by}");
+                emission.emit(episode, &self.mutes, State::Updated, Some(&why), detector);
+            }
+            return None;
+        }
+        self.close(&key, &format!("closed as benign by {by}"), detector, emission);
+        Some(key)
     }
 
     /// At the cap the episodes with the lowest count are closed, openly: a new entity is never left without
@@ -154,7 +221,11 @@ impl Episodes {
         if let Some(mut episode) = self.open.remove(key) {
             self.deadlines.remove(&(episode.scheduled_us, key.to_owned()));
             episode.sequence = episode.sequence.saturating_add(1);
-            emission.emit(&episode, State::Closed, Some(why), detector);
+            emission.emit(&episode, &self.mutes, State::Closed, Some(why), detector);
+            if self.closed.len() >= CLOSED_MAX {
+                self.closed.pop_front();
+            }
+            self.closed.push_back((episode.alert_id, key.to_owned()));
         }
     }
 }
@@ -170,7 +241,11 @@ impl Episode {
         let watermark_us = emission.watermark_us;
         let of_record = event.and_then(|event| event.record.environment);
         let (anchor, environment, baseline) = match signal.bucket {
-            Some(bucket) => (bucket.start_us, bucket.environment, bucket.baseline),
+            Some(bucket) => (
+                bucket.start_us.saturating_add(i64::from(bucket.closed)),
+                bucket.environment,
+                bucket.baseline,
+            ),
             None => (emission.position, of_record.map(|name| bounded(name).into_owned()), "none"),
         };
         let mut episode = Episode {
@@ -243,8 +318,18 @@ impl Episode {
 }
 
 impl Emission<'_> {
-    fn emit(&mut self, episode: &Episode, state: State, why: Option<&str>, detector: &dyn Detector) {
+    /// Muted is not unseen: it is on record, as something that nobody is to be woken for. The episode keeps its own severity for when the
+    /// mute is over.
+    fn emit(
+        &mut self,
+        episode: &Episode,
+        mutes: &BTreeMap<String, Mute>,
+        state: State,
+        why: Option<&str>,
+        detector: &dyn Detector,
+    ) {
         let rule = detector.rule();
+        let mute = mutes.get(&episode.entity.key).filter(|mute| mute.until_us > self.received_us);
         let evidence: Vec<i64> =
             episode.evidence_first.iter().chain(&episode.evidence_last).copied().collect();
         let alert = Alert {
@@ -253,7 +338,7 @@ impl Emission<'_> {
             sequence: episode.sequence,
             rule_id: rule.id.to_owned(),
             title: rule.title.to_owned(),
-            severity: episode.severity,
+            severity: if mute.is_some() { Severity::Informational } else { episode.severity },
             confidence: episode.confidence,
             entity_type: episode.entity.level.name().to_owned(),
             entity: episode.entity.name.clone(),
@@ -270,7 +355,7 @@ impl Emission<'_> {
             query: evidence_query(&detector.scope(self.settings), &episode.entity.parts, &evidence),
             evidence,
             observables: episode.entity.observables(),
-            explanation: explanation(rule.meaning, episode, why),
+            explanation: explanation(rule.meaning, episode, why, mute),
             runbook: format!("docs/runbooks/{}.md", rule.id),
             references: rule.references.iter().map(|reference| (*reference).to_owned()).collect(),
             position: self.position,
@@ -281,10 +366,11 @@ impl Emission<'_> {
     }
 }
 
-fn explanation(meaning: &str, episode: &Episode, why: Option<&str>) -> String {
+fn explanation(meaning: &str, episode: &Episode, why: Option<&str>, mute: Option<&Mute>) -> String {
     let (level, name) = (episode.entity.level.name(), printable(&episode.entity.name));
-    let ending = why.map(|why| format!(" Episode {why}.")).unwrap_or_default();
-    format!("{level} {name}: {}. {meaning}.{ending}", printable(&episode.detail))
+    let ending = why.map(|why| format!(" Episode {}.", printable(why))).unwrap_or_default();
+    let muted = mute.map(|mute| format!(" Muted by {}.", printable(&mute.by))).unwrap_or_default();
+    format!("{level} {name}: {}. {meaning}.{ending}{muted}", printable(&episode.detail))
 }
 
 fn power_of_two_above(count: i64) -> i64 {

@@ -7,7 +7,8 @@
 //! - **Determinism**: `fold(0..n)` equals `fold(0..k)`, snapshot, restore, `fold(k..n)`, for every k, bit
 //!   for bit, alerts and final snapshot alike. State is numbers and strings in ordered maps, doubles as their bits.
 //! - **One clock**: the watermark, the greatest `min(time, ingest_time)` seen. A record dated into the
-//!   future cannot move it, nothing moves it back, and nothing else tells the time.
+//!   future cannot move it, nothing moves it back, and nothing else tells the time. Where nothing comes and
+//!   something is due ([`Engine::awaits_us`]), the log gets an entry of its own that tells it.
 //! - **Alert once**: a signal opens an episode per (rule, entity); repeats update it at powers of two of
 //!   its count or when its severity rises; it closes after three quiet windows.
 //! - **Bounded**: every map has a cap in [`Settings`], every stored identifier is at most 128 bytes.
@@ -42,7 +43,7 @@ mod window;
 pub use alert::{Alert, Confidence, Severity, State};
 pub use engine::Engine;
 pub use error::Error;
-pub use record::Record;
+pub use record::{Record, Verdict};
 pub use rules::RULE_IDS;
 pub use settings::{
     AuthFailureBurst, AuthFailureRateCeiling, CallRate, DenialRatioCeiling, FailureRate, P95LatencyCeiling,

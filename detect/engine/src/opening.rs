@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// Days whose tests the budget is spread over.
 pub(crate) const TEST_DAYS: i64 = 7;
 /// The largest alpha there is, ln 0.05: with less than twenty tests a day no budget makes a usual thing an alert.
-pub(crate) const LN_ALPHA_MAX: f64 = -2.995_732_273_553_991;
+pub(crate) const LN_ALPHA_TOP: f64 = -2.995_732_273_553_991;
 
 /// Tests and openings of one rule in one tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +59,7 @@ impl Opening {
         let mean =
             whole.iter().fold(0, |sum: u64, tests| sum.saturating_add(*tests)) as f64 / f64::from(days);
         let today = self.tests.get(&self.day).copied().unwrap_or(0) as f64;
-        Some(libm::log(budget_milli as f64 / 1_000.0 / mean.max(today)).min(LN_ALPHA_MAX))
+        Some(libm::log(budget_milli as f64 / 1_000.0 / mean.max(today)).min(LN_ALPHA_TOP))
     }
 
     /// Notes that an episode opens, and says whether that is more than the day's budget; the first of a day never is.
@@ -95,7 +95,7 @@ mod tests {
         opening.turn(0);
         opening.tested(2);
         opening.turn(1);
-        assert_eq!(opening.ln_alpha(500), Some(LN_ALPHA_MAX));
+        assert_eq!(opening.ln_alpha(500), Some(LN_ALPHA_TOP));
     }
 
     #[test]
@@ -103,6 +103,8 @@ mod tests {
         let mut opening = Opening::new();
         opening.turn(0);
         assert_eq!([500, 500].map(|budget| opening.is_over(budget)), [false, true]);
-        assert!(opening.turn(1) && !opening.is_over(2_000) && !opening.is_over(2_000) && opening.is_over(2_000));
+        assert!(
+            opening.turn(1) && !opening.is_over(2_000) && !opening.is_over(2_000) && opening.is_over(2_000)
+        );
     }
 }

@@ -51,8 +51,21 @@ pub struct Record<'a> {
     pub output_tokens: Option<i64>,
     /// Items `tool:argument:class:fingerprint`.
     pub destinations: &'a [&'a str],
-    /// An entry of the log's own (seal, cut, marker): it moves the index and the clock, nothing else.
+    /// An entry of the log's own (seal, cut, marker): it moves the index and the clock, and says what `verdict` holds.
     pub control: bool,
+    /// What a person says of an alert, in an entry of the log's own.
+    pub verdict: Option<Verdict<'a>>,
+}
+
+/// What a person says of an alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict<'a> {
+    pub alert_id: &'a str,
+    /// It should not have happened; else nothing is wrong.
+    pub is_true: bool,
+    /// Until when its entity is muted under its rule; 0 without a mute.
+    pub muted_until_us: i64,
+    pub by: &'a str,
 }
 
 /// A record with the two times that rules may use.

@@ -113,12 +113,39 @@ impl Place {
             chunk_records_max: 7,
             chunk_alerts_max: 3,
             discover_every: Duration::from_millis(2),
+            clock_every: Duration::from_millis(2),
             ..Options::new(self.dir.path().join("states"))
         }
     }
 
     pub fn start(&self) -> Handle {
         Detector::start(self.store.clone(), self.options()).unwrap()
+    }
+
+    /// Lets so many microseconds pass.
+    pub fn wait(&self, microseconds: i64) {
+        self.clock.wait_until(self.clock.wall_us() + microseconds);
+    }
+
+    /// Waits until it is so.
+    pub async fn eventually(&self, is_so: impl Fn() -> bool) {
+        let wait = async {
+            while !is_so() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), wait).await.expect("it becomes so");
+    }
+
+    /// Size of the events log once it has not grown for a while.
+    pub async fn settled(&self, tenant: &str) -> u64 {
+        let (mut size, mut since) = (self.durable(tenant), 0);
+        while since < 50 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let now = self.durable(tenant);
+            (size, since) = (now, if now == size { since + 1 } else { 0 });
+        }
+        size
     }
 
     pub async fn append(&self, tenant: &str, events: &[Value]) {
@@ -162,6 +189,15 @@ impl Place {
 
     /// Appends `rows`, which may be of another place, to the alerts log.
     pub async fn append_alerts(&self, tenant: &str, rows: &RecordBatch) {
+        self.append_alerts_as(tenant, rows, true).await;
+    }
+
+    /// Appends `rows` though they are there already.
+    pub async fn append_alerts_again(&self, tenant: &str, rows: &RecordBatch) {
+        self.append_alerts_as(tenant, rows, false).await;
+    }
+
+    async fn append_alerts_as(&self, tenant: &str, rows: &RecordBatch, is_idempotent: bool) {
         let evidence_log = self.store.snapshot(tenant, Stream::Events).unwrap().origin.to_string();
         let at = rows.schema().index_of("evidence_log").unwrap();
         let mut columns = rows.columns().to_vec();
@@ -171,7 +207,7 @@ impl Place {
             entries: RecordBatch::try_new(rows.schema(), columns).unwrap(),
             payloads: RecordBatch::try_new_with_options(Schema::empty().into(), Vec::new(), &options)
                 .unwrap(),
-            idempotent: vec![true; rows.num_rows()],
+            idempotent: vec![is_idempotent; rows.num_rows()],
             scope: "detect/engine".to_owned(),
         };
         self.store.log(tenant, Stream::Alerts).await.unwrap().append(draft).await.unwrap();

@@ -2,7 +2,9 @@
 
 mod fixture;
 
+mod backtest;
 mod failures;
 mod incident;
 mod once;
 mod restart;
+mod silence;

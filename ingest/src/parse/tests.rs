@@ -17,6 +17,7 @@ mod judged;
 mod lossless;
 mod mappings;
 mod mutations;
+mod redacted;
 mod samples;
 mod secrets;
 mod shapes;

@@ -6,6 +6,14 @@ pub const ENGINE_IDENTIFIER_BYTES_MAX: usize = 128;
 pub const ENGINE_PREFIX_BYTES_MAX: usize = 48;
 /// Log indices kept from the beginning and from the end of an episode, each.
 pub const ENGINE_EVIDENCE_MAX: usize = 16;
+/// Closed episodes of a rule that a verdict still finds; beyond, the oldest are forgotten.
+pub const ENGINE_CLOSED_MAX: usize = 4_096;
+/// Entities muted under one rule at a time; beyond, no further mute is taken.
+pub const ENGINE_MUTES_MAX: usize = 1_024;
+/// A verdict over HTTP, in bytes.
+pub const ALERT_VERDICT_BODY_BYTES_MAX: usize = 8 << 10;
+/// How long an alert may be muted at once, in seconds: 90 days. What is wanted for ever is a setting, which is on record.
+pub const ALERT_MUTE_S_MAX: u64 = 90 * 86_400;
 /// Distinct users counted per source.
 pub const ENGINE_USERS_MAX: usize = 64;
 /// See its user.

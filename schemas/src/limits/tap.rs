@@ -2,6 +2,10 @@
 
 /// Bytes of one read on the copying path.
 pub const TAP_READ_BYTES: usize = 64 << 10;
+/// How long the observer naps between looks while messages pass: longer than a call, and short enough for its queue.
+pub const TAP_NAP_MS: u64 = 5;
+/// How long it naps so after the last one before it sleeps until it is woken.
+pub const TAP_WAKEFUL_MS: u64 = 1_000;
 /// Bytes copied for the observer and not yet seen by it. Beyond them it misses messages, and says how many.
 pub const TAP_QUEUED_BYTES_MAX: usize = 32 << 20;
 /// Pieces copied for the observer and not yet seen by it.

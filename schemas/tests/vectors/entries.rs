@@ -166,6 +166,15 @@ fn rows() -> Vec<(Stream, u64, Value)> {
                 r#"{"control":"token_created","id":"t1","role":"reader","tenant":"acme","by":"\"ü\"\n"}"#,
             ),
         ),
+        (Stream::Events, 300, control("acme", r#"{"control":"clock_read","due_us":5}"#)),
+        (
+            Stream::Events,
+            301,
+            control(
+                "acme",
+                r#"{"control":"verdict","alert_id":"0a","verdict":"benign","muted_until_us":0,"by":"t-1"}"#,
+            ),
+        ),
         (Stream::Root, 3, control("_root", r#"{"control":"heartbeat","logs":2}"#)),
         (Stream::Root, 4, control("_root", r#"{"control":"clock_run","last_us":5,"first_us":-5}"#)),
     ]

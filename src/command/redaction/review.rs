@@ -1,8 +1,6 @@
 //! `tacho redaction sample` and `tacho redaction verdict`: the weekly review of what redaction missed.
 
 use anyhow::{Context as _, Result, bail};
-use axum::http::{Request, header};
-use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -10,7 +8,7 @@ use crate::arguments::Target;
 use crate::command::{percent_encoded, print};
 use crate::configuration::Configuration;
 use crate::exit;
-use crate::service::{Service, body, failure};
+use crate::service::Service;
 
 /// Columns in which a source's own words stand, and what tells the event from others.
 const COLUMNS: &str = "e.log_index, e.event_id, e.time, e.server, e.capability, e.target, p.arguments, p.result, p.attributes, \
@@ -57,13 +55,13 @@ pub(super) async fn sample(
 
 async fn draw(service: &Service, rows: u64, days: u32) -> Result<(Drawn, Vec<Value>)> {
     let since = format!("now() - INTERVAL '{days} days'");
-    let first =
-        ask(service, &format!("SELECT min(log_index) AS first FROM events WHERE ingest_time >= {since}"))
-            .await?;
+    let first = service
+        .ask(&format!("SELECT min(log_index) AS first FROM events WHERE ingest_time >= {since}"))
+        .await?;
     let Some(from) = first.first().and_then(|row| row.get("first")).and_then(Value::as_u64) else {
         bail!("no events were recorded in the last {days} days; give --days");
     };
-    let answer = post(service, "/api/v1/redaction/samples", &json!({ "rows": rows, "from": from })).await?;
+    let answer = service.post("/api/v1/redaction/samples", &json!({ "rows": rows, "from": from })).await?;
     let drawn: Drawn = serde_json::from_slice(&answer).context("the answer is not that of a Tachograph")?;
     let indices: Vec<String> = drawn.indices.iter().map(u64::to_string).collect();
     let query = format!(
@@ -71,7 +69,7 @@ async fn draw(service: &Service, rows: u64, days: u32) -> Result<(Drawn, Vec<Val
          ORDER BY e.log_index",
         indices.join(", ")
     );
-    let events = ask(service, &query).await?;
+    let events = service.ask(&query).await?;
     if events.len() != drawn.indices.len() {
         bail!(
             "of {} events of the sample your role sees {}: a review needs them all",
@@ -114,7 +112,7 @@ pub(super) async fn verdict(
     }
     let service = Service::open(target, configuration).await?;
     let path = format!("/api/v1/redaction/samples/{}/verdict", percent_encoded(sample));
-    let answer = post(&service, &path, &verdict).await;
+    let answer = service.post(&path, &verdict).await;
     service.close().await?;
     let recorded: Value =
         serde_json::from_slice(&answer?).context("the answer is not that of a Tachograph")?;
@@ -136,19 +134,6 @@ fn parsed(text: &str) -> Result<Value> {
         Some(what) => json!({ "log_index": index, "what": what }),
         None => json!({ "log_index": index }),
     })
-}
-
-async fn ask(service: &Service, query: &str) -> Result<Vec<Value>> {
-    let answer = post(service, "/api/v1/sql", &json!({ "query": query, "format": "json" })).await?;
-    serde_json::from_slice(&answer).context("the answer is not that of a Tachograph")
-}
-
-async fn post(service: &Service, path: &str, what: &Value) -> Result<Bytes> {
-    let request = Request::post(path)
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(Bytes::from(what.to_string()))?;
-    let response = service.send(request).await?;
-    if response.status().is_success() { body(response).await } else { Err(failure(response).await) }
 }
 
 #[cfg(test)]

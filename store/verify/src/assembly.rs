@@ -192,6 +192,7 @@ impl<'a> Assembly<'a> {
             Control::TokenCreated(_) | Control::TokenRevoked(_) | Control::Configuration(_) => {
                 stream == Stream::Access
             }
+            Control::ClockRead(_) | Control::Verdict(_) => stream == Stream::Events,
             _ => false,
         };
         if !belongs {

@@ -1,5 +1,5 @@
-// A TypeScript client: calls tools of a server over stdio as a plan says, twenty at a time, and prints what came of each.
-// Usage: node client.mjs PLAN COMMAND...   PLAN: one {"name", "arguments"} a line. Packages: from the working directory.
+// A TypeScript client: calls tools and reads resources of a server over stdio as a plan says, twenty at a time, and prints what
+// came of each. Usage: node client.mjs PLAN COMMAND...   PLAN: one {"name", "arguments"} or {"read"} a line. Packages: from the working directory.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
@@ -18,6 +18,10 @@ const outcomes = [];
 for (let at = 0; at < calls.length; at += 20) {
   const some = calls.slice(at, at + 20).map(async (call) => {
     try {
+      if (call.read) {
+        await client.readResource({ uri: call.read });
+        return "ok";
+      }
       return (await client.callTool(call)).isError ? "error" : "ok";
     } catch {
       return "error";

@@ -1,6 +1,6 @@
-"""A Python client: calls tools of a server over stdio as a plan says, twenty at a time, and prints what came of each.
+"""A Python client: calls tools and reads resources of a server over stdio as a plan says, twenty at a time, and prints what came of each.
 
-Usage: client.py PLAN MODE COMMAND...   PLAN: one {"name", "arguments"} a line; MODE: legacy or a protocol version.
+Usage: client.py PLAN MODE COMMAND...   PLAN: one {"name", "arguments"} or {"read"} a line; MODE: legacy or a protocol version.
 """
 
 import json
@@ -22,8 +22,12 @@ async def main(plan, mode, command, *arguments):
 
         async def call(at):
             try:
-                result = await client.call_tool(calls[at]["name"], calls[at]["arguments"])
-                outcomes[at] = "error" if result.is_error else "ok"
+                if "read" in calls[at]:
+                    await client.read_resource(calls[at]["read"])
+                    outcomes[at] = "ok"
+                else:
+                    result = await client.call_tool(calls[at]["name"], calls[at]["arguments"])
+                    outcomes[at] = "error" if result.is_error else "ok"
             except Exception:
                 outcomes[at] = "error"
 

@@ -1,4 +1,4 @@
-"""A server of the stateless protocol (2026-07-28) over stdio, with a tool that works and one that fails."""
+"""A server of the stateless protocol (2026-07-28) over stdio, with a tool that works, one that fails, and a resource."""
 
 from mcp.server.mcpserver import MCPServer
 
@@ -15,6 +15,12 @@ def add(a: int, b: int) -> int:
 def delete_everything() -> str:
     """Fails."""
     raise RuntimeError("not today")
+
+
+@server.resource("notes://today")
+def today() -> str:
+    """What is to be done."""
+    return "nothing"
 
 
 server.run("stdio")

@@ -1,9 +1,9 @@
 use std::process::{Command, Stdio};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{answered, interop_file, settled};
-use crate::support::{Service, is_full, tacho, verify};
+use super::{interop_file, settled};
+use crate::support::{Service, is_full, tacho, whole};
 
 /// Calls of one client to one server.
 const CALLS: usize = 300;
@@ -17,11 +17,12 @@ struct Peer {
     protocol: &'static str,
     client_command: Vec<String>,
     server_command: Vec<String>,
-    plan: Vec<serde_json::Value>,
+    plan: Vec<Value>,
 }
 
-fn everything() -> Vec<serde_json::Value> {
-    let one = |at: usize| match at % 5 {
+fn everything() -> Vec<Value> {
+    let one = |at: usize| match at % 6 {
+        5 => json!({"read": format!("demo://resource/dynamic/text/{}", at + 1)}),
         0 => json!({"name": "echo", "arguments": {"message": format!("message {at}")}}),
         1 => json!({"name": "get-sum", "arguments": {"a": at, "b": 1}}),
         2 => json!({"name": "no_such_tool", "arguments": {}}),
@@ -31,7 +32,7 @@ fn everything() -> Vec<serde_json::Value> {
     (0..calls()).map(one).collect()
 }
 
-fn filesystem(dir: &std::path::Path) -> Vec<serde_json::Value> {
+fn filesystem(dir: &std::path::Path) -> Vec<Value> {
     let path = |name: &str| dir.join(name).display().to_string();
     let one = |at: usize| match at % 4 {
         0 => {
@@ -48,8 +49,9 @@ fn calls() -> usize {
     if is_full() { 10 * CALLS } else { CALLS }
 }
 
-fn python_server() -> Vec<serde_json::Value> {
-    let one = |at: usize| match at % 3 {
+fn python_server() -> Vec<Value> {
+    let one = |at: usize| match at % 4 {
+        3 => json!({"read": if at % 8 == 3 { "notes://today" } else { "notes://nowhere" }}),
         0 => json!({"name": "add", "arguments": {"a": at, "b": 1}}),
         1 => json!({"name": "delete_everything", "arguments": {}}),
         _ => json!({"name": "nothing", "arguments": {}}),
@@ -57,7 +59,9 @@ fn python_server() -> Vec<serde_json::Value> {
     (0..calls()).map(one).collect()
 }
 
-/// Real clients call real servers through the tap, in both eras; SQL then says who called what with which outcome.
+/// Real clients call real servers through the tap, in both eras; SQL then says who called what, on which target, with which decision
+/// and outcome. Nobody decides anything between these peers, and a call of a tool names no target in the protocol: what it acts on is
+/// among its arguments, and where one of them is a place, in `destinations`.
 #[test]
 fn real_clients_and_servers_are_on_record_call_by_call() {
     let place = |name: &str| std::env::var(name).ok();
@@ -127,8 +131,25 @@ fn real_clients_and_servers_are_on_record_call_by_call() {
     assert_eq!(by_client.len(), 2, "{by_client:?}");
     println!("{all} calls of real clients, each on record with its outcome: {by_client:?}");
     assert!(all >= 1000);
-    assert_eq!(service.stop(), Some(0));
-    assert_eq!(verify(home.path()).0, 0);
+    whole(home.path(), service);
+}
+
+/// What must be on record of a step of a plan that came out so.
+fn wanted(step: &Value, outcome: &str) -> Value {
+    let (method, capability) = match step["read"].as_str() {
+        Some(uri) => ("resources/read", uri),
+        None => ("tools/call", step["name"].as_str().unwrap()),
+    };
+    let arguments = step.get("arguments").cloned().unwrap_or_default();
+    json!({"method": method, "capability": capability, "target": step["read"], "arguments": arguments,
+        "decision": "none", "decision_basis": null, "status": outcome})
+}
+
+/// The same of a row.
+fn found(row: &Value) -> Value {
+    let arguments = row["arguments"].as_str().map_or(Value::Null, |text| serde_json::from_str(text).unwrap());
+    json!({"method": row["method"], "capability": row["capability"], "target": row["target"], "arguments": arguments,
+        "decision": row["decision"], "decision_basis": row["decision_basis"], "status": row["status"]})
 }
 
 fn run(service: &Service, home: &std::path::Path, node: &str, peer: &Peer) {
@@ -149,29 +170,15 @@ fn run(service: &Service, home: &std::path::Path, node: &str, peer: &Peer) {
     let session = peer.session;
     // In the order of the requests, which is that of their plan.
     let rows = service.sql(&format!(
-        "SELECT e.capability, e.status, e.server, e.client, e.protocol_version, e.user_id, p.arguments, e.tool_hash \
+        "SELECT e.method, e.capability, e.target, e.decision, e.decision_basis, e.status, e.server, e.client, \
+         e.protocol_version, e.user_id, e.agent_id, e.destinations, p.arguments, e.tool_hash \
          FROM events e JOIN payloads p ON p.log_index = e.log_index \
-         WHERE e.session_id = '{session}' AND e.method = 'tools/call' ORDER BY e.time, e.source_seq"
+         WHERE e.session_id = '{session}' AND e.method IN ('tools/call', 'resources/read') ORDER BY e.time, e.source_seq"
     ));
     // Each call with its arguments and its outcome: a reply joined to the wrong request is seen.
-    let canonical = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap().to_string();
-    let mut expected: Vec<(String, String, String)> = peer
-        .plan
-        .iter()
-        .zip(&outcomes)
-        .map(|(call, outcome)| {
-            (
-                call["name"].as_str().unwrap().to_string(),
-                canonical(&call["arguments"].to_string()),
-                outcome.clone(),
-            )
-        })
-        .collect();
-    let mut recorded: Vec<(String, String, String)> = answered(&rows)
-        .into_iter()
-        .zip(&rows)
-        .map(|((name, status), row)| (name, canonical(row["arguments"].as_str().unwrap_or("{}")), status))
-        .collect();
+    let mut expected: Vec<String> =
+        peer.plan.iter().zip(&outcomes).map(|(call, outcome)| wanted(call, outcome).to_string()).collect();
+    let mut recorded: Vec<String> = rows.iter().map(|row| found(row).to_string()).collect();
     assert_eq!(recorded.len(), expected.len(), "{session}");
     expected.sort();
     recorded.sort();
@@ -180,8 +187,17 @@ fn run(service: &Service, home: &std::path::Path, node: &str, peer: &Peer) {
         assert_eq!(row["server"], peer.server, "{row}");
         assert_eq!(row["client"], peer.client, "{row}");
         assert_eq!(row["protocol_version"], peer.protocol, "{row}");
-        assert_eq!(row["user_id"], "u-1", "{row}");
+        assert_eq!((&row["user_id"], &row["agent_id"]), (&json!("u-1"), &json!("a-1")), "{row}");
+        // Of a call that names a place, in which argument that stands; the place itself is a fingerprint.
+        let has_path = row["method"] == "tools/call"
+            && row["arguments"].as_str().unwrap_or_default().contains("\"path\"");
+        let begin = format!("{}:path:path:", row["capability"].as_str().unwrap());
+        let named = row["destinations"]
+            .as_array()
+            .is_some_and(|all| all.iter().any(|one| one.as_str().unwrap().starts_with(&begin)));
+        assert_eq!(named, has_path, "{row}");
     }
+    let rows: Vec<_> = rows.iter().filter(|row| row["method"] == "tools/call").collect();
     let known = rows.iter().filter(|row| !row["tool_hash"].is_null()).count();
     assert!(known * 2 > rows.len(), "{session}: {known} of {} calls with the hash of their tool", rows.len());
     let defined = service.sql(&format!(

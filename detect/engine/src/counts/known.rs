@@ -75,6 +75,8 @@ pub(super) struct Tally {
     pub late: u64,
     /// Whether an episode was opened for this bucket: its id is the bucket's, and is given once.
     pub told: bool,
+    /// How many episodes of this bucket a person closed.
+    pub closed: u32,
     /// The count at which it is looked at next.
     check_at: u64,
     pub first_us: i64,
@@ -99,6 +101,11 @@ impl Tally {
         if self.evidence.len() < EVIDENCE_MAX {
             self.evidence.push(event.record.index);
         }
+    }
+
+    /// A person closed its episode: what more comes is told as another.
+    pub fn called_benign(&mut self) {
+        self.closed = self.closed.saturating_add(u32::from(std::mem::take(&mut self.told)));
     }
 
     /// Whether it is to be looked at now: at `count_min`, and whenever it has grown by a quarter since.

@@ -1,6 +1,8 @@
 //! Rules on counts: agents of a week with its nights, and what does not belong there.
 
-use engine::{Alert, Engine, Record, Settings, State};
+use std::collections::BTreeSet;
+
+use engine::{Alert, Engine, Record, Settings, State, Verdict};
 
 use crate::stream::{MINUTE_US, START_US, call, login};
 
@@ -362,4 +364,30 @@ fn names_that_come_once_neither_blunt_the_rules_nor_speak_for_anyone() {
         of(&alerts, "denial_rate").into_iter().find(|alert| alert.entity == "bob").expect("no alert");
     assert_eq!(of_bob.baseline, "entity");
     assert!(engine.snapshot().len() < 2_000_000, "{}", engine.snapshot().len());
+}
+
+#[test]
+fn what_goes_on_after_a_person_called_it_benign_is_told_as_another_episode() {
+    let all = with(work(24, &AGENTS, 1), burst(20, 200, "bob", What::Denied));
+    let mut engine = Engine::new("acme", Settings::default());
+    let (mut alerts, mut index, mut judged) = (Vec::new(), 0, None);
+    for happening in all {
+        engine.observe(&record(index, happening, 0), &mut alerts).unwrap();
+        index += 1;
+        let opened =
+            alerts.iter().find(|alert: &&Alert| alert.rule_id == "denial_rate" && alert.entity == "bob");
+        if let Some(alert_id) = opened.filter(|_| judged.is_none()).map(|alert| alert.alert_id.clone()) {
+            let verdict = Verdict { alert_id: &alert_id, is_true: false, muted_until_us: 0, by: "t-7" };
+            let says = Record { control: true, verdict: Some(verdict), ..record(index, happening, 0) };
+            engine.observe(&says, &mut alerts).unwrap();
+            index += 1;
+            judged = Some(alert_id);
+        }
+    }
+    let ids: BTreeSet<&str> = of(&alerts, "denial_rate")
+        .iter()
+        .filter(|alert| alert.entity == "bob" && alert.state == State::Open)
+        .map(|alert| alert.alert_id.as_str())
+        .collect();
+    assert!(judged.is_some() && ids.len() == 2, "{ids:?}: one that was judged, and one for what went on");
 }

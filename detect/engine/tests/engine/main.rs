@@ -7,3 +7,4 @@ mod laws;
 mod rules;
 mod runbooks;
 mod stream;
+mod verdicts;

@@ -73,7 +73,7 @@ fn regenerate(rows: &Rows, row: usize) -> BTreeMap<String, String> {
 }
 
 /// Every key and value of `line` is in row `row`.
-fn check(line: &str, rows: &Rows, row: usize) {
+pub(super) fn check(line: &str, rows: &Rows, row: usize) {
     let source: BTreeMap<String, Box<RawValue>> = serde_json::from_str(line).unwrap();
     let regenerated = regenerate(rows, row);
     for (key, value) in source {

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 
 /// The record that stands in the public description of what to log.
-const S1_RECORD: &str = r#"{
+pub(super) const S1_RECORD: &str = r#"{
 "timestamp": "2026-06-09T12:45:31Z",
 "userId": "u-481",
 "server": "incident-mcp",

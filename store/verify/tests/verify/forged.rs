@@ -352,6 +352,11 @@ fn control_entries_in_the_wrong_place_or_spelling_are_found() {
     for (text, control) in [
         ("canonical", r#"{"control": "heartbeat","logs":1}"#),
         ("does not belong", r#"{"control":"heartbeat","logs":1}"#),
+        ("does not belong", r#"{"control":"configuration","version":"1","digest":"d"}"#),
+        (
+            "malformed",
+            r#"{"control":"verdict","alert_id":"a","verdict":"maybe","muted_until_us":0,"by":"x"}"#,
+        ),
         ("malformed", r#"{"control":"expiry"}"#),
         ("clock run", r#"{"control":"clock_run","last_us":1,"first_us":2}"#),
     ] {

@@ -1,0 +1,4 @@
+//! Tests of the fleet through its public interface.
+
+mod laws;
+mod plan;
