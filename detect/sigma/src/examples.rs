@@ -3,7 +3,7 @@
 //! `tests/NAME.ndjson` beside `NAME.yml` has one event a line, in column names, with keys of its own that begin with `_`:
 //! `_case` (lines of one name in a row are one sequence, each with an empty state), `_expect` (ids or names of rules of that file
 //! that alert at this line; without it none may), `_after_s` (seconds since the line before, 1 by default), `_times` (the line comes
-//! so often; `_expect` is for the last).
+//! so often; `_expect` is for the last, and none before it may alert).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -85,7 +85,7 @@ impl Examples {
             let (mut clock_us, mut index) = (EPOCH_US, 0);
             for line in lines {
                 let mut alerted = BTreeSet::new();
-                for _ in 0..line.times {
+                for time in 1..=line.times {
                     clock_us = clock_us.saturating_add(line.after_us);
                     let mut event = line.event.clone();
                     event.set_missing_number("time", clock_us);
@@ -97,6 +97,18 @@ impl Examples {
                         .filter(|id| of_file.contains_key(id))
                         .collect();
                     index += 1;
+                    // A rule that alerts at the fifth of ten has another threshold than its example shows.
+                    if time < line.times && !alerted.is_empty() {
+                        let names =
+                            alerted.iter().filter_map(|id| of_file.get(id)).copied().collect::<Vec<_>>();
+                        outcome.failures.push(Failure {
+                            file: self.file.clone(),
+                            line: line.number,
+                            case: line.case.clone(),
+                            what: format!("`{}` alerts at time {time} of {}", names.join("`, `"), line.times),
+                        });
+                        break;
+                    }
                 }
                 outcome.judge(self, line, &alerted, &of_file);
             }

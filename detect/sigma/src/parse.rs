@@ -1,6 +1,8 @@
 //! From the text of a file to its documents, each with its place for error messages.
 
-use rsigma_parser::{CorrelationRule, SigmaRule, parse_sigma_yaml};
+use rsigma_parser::{
+    ConditionOperator, CorrelationCondition, CorrelationRule, CorrelationType, SigmaRule, parse_sigma_yaml,
+};
 
 use crate::nearest::nearest;
 
@@ -71,8 +73,11 @@ pub(crate) fn documents(file: &str, text: &str, wrong: &mut Vec<String>) -> Vec<
 fn split(text: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     for line in text.lines() {
-        if line.trim_end() == "---" {
-            parts.push(String::new());
+        let separated =
+            line.strip_prefix("---").filter(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r']));
+        if let Some(rest) = separated {
+            // What follows on the line of a separator is a remark, or belongs to the document.
+            parts.push(format!("{}\n", rest.trim()));
         } else if let Some(part) = parts.last_mut() {
             part.push_str(line);
             part.push('\n');
@@ -92,13 +97,29 @@ fn document(text: &str) -> Result<Parsed, String> {
                 .to_owned(),
         );
     }
+    let found = collection.rules.len() + collection.correlations.len();
+    if found > 1 {
+        return Err(format!("{found} rules without a separator between them: put a line `---` before each"));
+    }
+    let says = |key: &str| text.lines().any(|line| line.trim_start().starts_with(key));
     let parsed = match (collection.rules.pop(), collection.correlations.pop()) {
         (Some(rule), None) => Parsed::Rule(Box::new(rule)),
         (None, Some(correlation)) => {
-            if correlation.group_by.is_empty() && !text.contains("group-by:") {
+            if correlation.group_by.is_empty() && !says("group-by:") {
                 return Err(
                     "no `group-by`: name columns, or write `group-by: []` for all events together".to_owned()
                 );
+            }
+            // The parser writes the same where there is no condition, which means all.
+            let is_one = matches!(&correlation.condition, CorrelationCondition::Threshold { predicates, .. }
+                if predicates.as_slice() == [(ConditionOperator::Gte, 1)]);
+            let is_temporal = matches!(
+                correlation.correlation_type,
+                CorrelationType::Temporal | CorrelationType::TemporalOrdered
+            );
+            if is_temporal && is_one && says("condition:") {
+                return Err("`gte: 1` of a temporal correlation is any of its rules: leave `condition` out for all of them, or alert on each"
+                    .to_owned());
             }
             Parsed::Correlation(Box::new(correlation))
         }

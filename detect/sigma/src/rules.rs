@@ -17,7 +17,7 @@ use crate::rule::{Level, Rule, What};
 use crate::{digest, shipped};
 
 /// What goes into a digest beside rules and lists. Raise it whenever the same rule could match other events.
-const EVALUATOR_VERSION: &str = "1";
+const EVALUATOR_VERSION: &str = "2";
 
 /// Where rules come from.
 #[derive(Debug, Clone, Default)]

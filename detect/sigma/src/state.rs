@@ -2,18 +2,21 @@
 
 mod group;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use schemas::limits::{ENGINE_EVIDENCE_MAX, SIGMA_GROUPS_MAX, SIGMA_LATENESS_S, SIGMA_SWEEP_S};
 use serde::{Deserialize, Serialize};
 
+use crate::cidr;
 use crate::column::{Field, Fields, Value, bounded};
 use crate::correlation::{Correlation, Kind};
 use crate::error::Error;
+use crate::matcher::lowered;
 use crate::rule::Rule;
 use crate::rules::Rules;
-use group::{Group, Hit, Mark};
+use group::{Found, Group, Hit, Mark};
 
 /// How often groups that time has passed by are looked for, on the caller's clock.
 const SWEEP_US: i64 = SIGMA_SWEEP_S * SECOND_US;
@@ -29,6 +32,9 @@ pub struct Match<'a> {
     pub evidence: Vec<i64>,
     /// Event time of the earliest of them.
     pub first_us: i64,
+    /// Whether one of them is dated outside the ten minutes before the clock and was counted elsewhere: the match may join what was
+    /// never within one time span.
+    pub is_moved: bool,
     /// What was counted: events, values or joined rules; 1 for a rule on single events.
     pub count: u64,
     /// For correlations the names they group by, with the values of this event.
@@ -119,7 +125,14 @@ impl Correlations {
         let mut fired = rules.matching(event);
         let mut out = Vec::new();
         for rule in fired.iter().filter_map(|at| rules.rules().get(*at)).filter(|rule| rule.alerts) {
-            out.push(Match { rule, evidence: vec![index], first_us: event_us, count: 1, group: Vec::new() });
+            out.push(Match {
+                rule,
+                evidence: vec![index],
+                first_us: event_us,
+                is_moved: event_us != placed_us,
+                count: 1,
+                group: Vec::new(),
+            });
         }
         if fired.is_empty() {
             return out;
@@ -132,19 +145,19 @@ impl Correlations {
                 .filter(|(_, stage)| fired.contains(stage))
                 .map(|(at, _)| at)
                 .collect();
-            let hits = hits(correlation, &joined, event, index, placed_us);
+            let hits = hits(correlation, &joined, event, index, [placed_us, event_us]);
             let Some(stage) = hits.first().map(|hit| hit.stage) else { continue };
             let group = values(correlation, stage, event);
-            let key = key(&group);
+            let key = key(correlation, stage, &group);
             let (evicted, held) =
-                place(self.lanes.entry(rule.id.clone()), rule, key, correlation, watermark_us);
+                place(self.lanes.entry(rule.id.clone()), rule, key, correlation, [watermark_us, index]);
             self.evicted = self.evicted.saturating_add(evicted);
             held.forget(reach_us(correlation, watermark_us));
             let Some(found) = held.add(correlation, hits) else { continue };
             fired.push(at);
             if rule.alerts {
-                let (evidence, first_us) = (ends(found.evidence), found.first_us);
-                out.push(Match { rule, evidence, first_us, count: found.count, group });
+                let Found { evidence, first_us, is_moved, count } = found;
+                out.push(Match { rule, evidence: ends(evidence), first_us, is_moved, count, group });
             }
         }
         out
@@ -172,22 +185,27 @@ fn place<'l>(
     rule: &Rule,
     key: String,
     correlation: &Correlation,
-    watermark_us: i64,
+    [watermark_us, index]: [i64; 2],
 ) -> (u64, &'l mut Group) {
     let lane = lane.or_insert_with(|| Lane { digest: rule.digest.clone(), groups: BTreeMap::new() });
     let is_full = lane.groups.len() >= SIGMA_GROUPS_MAX && !lane.groups.contains_key(&key);
-    let evicted = if is_full { make_room(&mut lane.groups, correlation, watermark_us) } else { 0 };
+    let evicted = if is_full { make_room(&mut lane.groups, correlation, [watermark_us, index]) } else { 0 };
     (evicted, lane.groups.entry(key).or_insert_with(Group::new))
 }
 
-/// At the cap a sixteenth goes: what time has passed by, then what is furthest from a match, then what is oldest. A
-/// flood of new groups has one hit each, and pushes out itself.
-fn make_room(groups: &mut BTreeMap<String, Group>, correlation: &Correlation, watermark_us: i64) -> u64 {
+/// At the cap a sixteenth goes: what time has passed by, then what is furthest from a match. Among equals the hash of name and log
+/// index decides: by age, whoever floods before or after would be sure to push out the one between, and where two are counted to a
+/// victim's one hit is as little as a flood's.
+fn make_room(
+    groups: &mut BTreeMap<String, Group>,
+    correlation: &Correlation,
+    [watermark_us, index]: [i64; 2],
+) -> u64 {
     let mut ranked: Vec<_> = groups
         .iter()
         .map(|(key, group)| {
             let is_alive = group.latest_us() >= reach_us(correlation, watermark_us);
-            (is_alive, group.progress(correlation), group.latest_us(), key)
+            (is_alive, group.progress(correlation), Mark::of(format!("{index} {key}").as_bytes()), key)
         })
         .collect();
     // The order is total, so that which go does not depend on how they are chosen.
@@ -212,9 +230,9 @@ fn hits(
     joined: &[usize],
     event: &dyn Fields,
     index: i64,
-    event_us: i64,
+    [time_us, event_us]: [i64; 2],
 ) -> Vec<Hit> {
-    let hit = |stage: usize, mark: Option<Mark>| Hit { time_us: event_us, index, stage, mark };
+    let hit = |stage: usize, mark: Option<Mark>| Hit { time_us, event_us, index, stage, mark };
     match correlation.kind {
         Kind::EventCount => joined.first().map(|stage| hit(*stage, None)).into_iter().collect(),
         Kind::ValueCount(field) => {
@@ -229,9 +247,9 @@ fn hits(
 fn marks(field: Field, event: &dyn Fields) -> Vec<Mark> {
     match field.read(event) {
         Value::Null => Vec::new(),
-        Value::Text(text) => vec![Mark::of(text.as_bytes())],
+        Value::Text(text) => vec![Mark::of(folded(field, text).as_bytes())],
         Value::Number(number) => vec![Mark::of(&number.to_le_bytes())],
-        Value::List(items) => items.iter().map(|item| Mark::of(item.as_bytes())).collect(),
+        Value::List(items) => items.iter().map(|item| Mark::of(folded(field, item).as_bytes())).collect(),
     }
 }
 
@@ -251,15 +269,24 @@ fn values<'a>(
 }
 
 /// One key for equal values and no other: 32 hex digits of BLAKE3 over each value with its length, a null apart from an empty text.
-fn key(group: &[(&str, Option<String>)]) -> String {
+fn key(correlation: &Correlation, stage: usize, group: &[(&str, Option<String>)]) -> String {
     let mut bytes = Vec::with_capacity(128);
-    for (_, value) in group {
+    for ((_, value), (_, fields)) in group.iter().zip(&correlation.groups) {
         bytes.push(u8::from(value.is_some()));
         let value = value.as_deref().unwrap_or_default();
+        let value = fields.get(stage).map_or(Cow::Borrowed(value), |field| folded(*field, value));
         bytes.extend_from_slice(&(value.len() as u64).to_le_bytes());
         bytes.extend_from_slice(value.as_bytes());
     }
     blake3::hash(&bytes).to_hex().as_str().chars().take(32).collect()
+}
+
+/// The text by which values are told apart, as matching does: without regard to case, an address without regard to its spelling.
+/// Otherwise whoever chooses the spelling would choose the group.
+fn folded(field: Field, text: &str) -> Cow<'_, str> {
+    let text = bounded(text).trim();
+    let address = if field.name() == "source_ip" { cidr::address(text) } else { None };
+    address.map_or_else(|| lowered(text), |address| Cow::Owned(address.to_string()))
 }
 
 /// The first and the last of many.

@@ -15,7 +15,10 @@ pub(super) struct Mark(u64, u64);
 /// A match of a joined rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Hit {
+    /// Where it counts.
     pub time_us: i64,
+    /// When it was, as the event says.
+    pub event_us: i64,
     pub index: i64,
     /// Which of the joined rules.
     pub stage: usize,
@@ -35,6 +38,7 @@ pub(super) struct Group {
 pub(super) struct Found {
     pub evidence: Vec<i64>,
     pub first_us: i64,
+    pub is_moved: bool,
     pub count: u64,
 }
 
@@ -74,12 +78,48 @@ impl Group {
         self.hits.is_empty()
     }
 
-    /// How near it is to a match: hits of a count, joined rules seen of a temporal correlation.
+    /// How near it is to a match: hits of a count, joined rules seen of a temporal correlation,
+    /// and of an ordered one how many of them in their order: a last step without a first is nothing.
     pub fn progress(&self, correlation: &Correlation) -> usize {
         match correlation.kind {
             Kind::EventCount | Kind::ValueCount(_) => self.hits.len(),
-            Kind::Temporal | Kind::TemporalOrdered => distinct_stages(&self.hits),
+            Kind::Temporal => distinct_stages(&self.hits),
+            Kind::TemporalOrdered => {
+                self.hits.iter().fold(0, |next, hit| next + usize::from(hit.stage == next))
+            }
         }
+    }
+
+    /// Of each hit, whether a chain stands on it: for each joined rule the one that ends there and starts latest. What comes next
+    /// can only go on from these, whatever else is held.
+    fn needed(&self, stages: usize) -> Vec<bool> {
+        let mut best: Vec<Option<(i64, usize)>> = vec![None; stages];
+        let mut before: Vec<Option<usize>> = Vec::with_capacity(self.hits.len());
+        for (at, hit) in self.hits.iter().enumerate() {
+            let start = match hit.stage.checked_sub(1) {
+                None => Some((hit.time_us, None)),
+                Some(stage) => {
+                    best.get(stage).copied().flatten().map(|(start_us, last)| (start_us, Some(last)))
+                }
+            };
+            before.push(start.and_then(|(_, last)| last));
+            if let (Some((start_us, _)), Some(slot)) = (start, best.get_mut(hit.stage))
+                && slot.is_none_or(|(held_us, _)| start_us >= held_us)
+            {
+                *slot = Some((start_us, at));
+            }
+        }
+        let mut needed = vec![false; self.hits.len()];
+        for (_, last) in best.into_iter().flatten() {
+            let mut next = Some(last);
+            while let Some(at) = next {
+                if let Some(flag) = needed.get_mut(at) {
+                    *flag = true;
+                }
+                next = before.get(at).copied().flatten();
+            }
+        }
+        needed
     }
 
     /// Adds the hits of one event and says whether, with them, there are enough.
@@ -104,7 +144,8 @@ impl Group {
 
     /// Makes room for a hit, and says whether it has a place. A value stands once, by its latest hit, so that repeating one pushes
     /// out no other. Beyond the cap the earliest goes: what would push out a hit of the current window is as many hits in that
-    /// window, and they are a match themselves.
+    /// window, and they are a match themselves. Of an ordered correlation the earliest goes that no chain stands on, so that
+    /// repeating a step breaks off none.
     fn make_room(&mut self, correlation: &Correlation, hit: &Hit) -> bool {
         let is_rival = |held: &Hit| match correlation.kind {
             Kind::EventCount | Kind::ValueCount(_) => true,
@@ -124,7 +165,13 @@ impl Group {
         if rivals < rivals_max {
             return true;
         }
-        match self.hits.iter().position(is_rival) {
+        // At most eight chains stand on a stage of sixteen: there is one that none stands on.
+        let needed = match correlation.kind {
+            Kind::TemporalOrdered => self.needed(correlation.stages.len()),
+            _ => Vec::new(),
+        };
+        let is_needed = |at: usize| needed.get(at).copied().unwrap_or_default();
+        match self.hits.iter().enumerate().position(|(at, held)| is_rival(held) && !is_needed(at)) {
             Some(at) if self.hits.get(at).is_some_and(|first| first.order() < hit.order()) => {
                 self.hits.remove(at);
                 true
@@ -201,8 +248,9 @@ impl Group {
 }
 
 fn found(inside: &[Hit], count: u64) -> Option<Found> {
-    let first_us = inside.first()?.time_us;
-    Some(Found { evidence: inside.iter().map(|hit| hit.index).collect(), first_us, count })
+    let first_us = inside.iter().map(|hit| hit.event_us).min()?;
+    let is_moved = inside.iter().any(|hit| hit.event_us != hit.time_us);
+    Some(Found { evidence: inside.iter().map(|hit| hit.index).collect(), first_us, is_moved, count })
 }
 
 fn distinct_stages(hits: &[Hit]) -> usize {

@@ -209,3 +209,36 @@ fn a_reload_carries_what_means_the_same() {
         assert_eq!(carried.observe(rules, &event(X), 1, 1, 1).len(), expected);
     }
 }
+
+#[test]
+fn spellings_of_one_value_are_one() {
+    let rules = counted("event_count", "10s", "group-by: [user_id]\ncondition:\n    gte: 2");
+    let user = |name: &str| format!(r#"{{"server":"x","user_id":"{name}"}}"#);
+    assert_eq!(alerts(&rules, &[(0, &user("alice")), (1, &user(" ALICE "))]), [1]);
+    let rules = counted("event_count", "10s", "group-by: [source_ip]\ncondition:\n    gte: 3");
+    let from = |address: &str| format!(r#"{{"server":"x","source_ip":"{address}"}}"#);
+    let spelt = [from("10.1.2.3"), from("10.1.2.3:50123"), from("[::ffff:10.1.2.3]:443")];
+    let events: Vec<(i64, &str)> = spelt.iter().zip(0..).map(|(text, at)| (at, text.as_str())).collect();
+    assert_eq!(alerts(&rules, &events), [2]);
+    assert_eq!(alerts(&rules, &[(0, &spelt[0]), (1, &spelt[1]), (2, &from("10.1.2.4"))]), [0; 0]);
+    let rules = counted("value_count", "10s", "group-by: []\ncondition:\n    field: source_ip\n    gte: 2");
+    assert_eq!(alerts(&rules, &events), [0; 0], "one address is one value");
+}
+
+#[test]
+fn a_match_tells_the_time_that_its_events_say() {
+    let rules = counted("event_count", "10s", "group-by: []\ncondition:\n    gte: 3");
+    let mut state = Correlations::new(&rules);
+    let clock_us = 1_000_000 * SECOND_US;
+    for index in 0..2 {
+        assert!(state.observe(&rules, &event(X), index, index * 86_400 * SECOND_US, clock_us).is_empty());
+    }
+    let found = state.observe(&rules, &event(X), 2, 2 * 86_400 * SECOND_US, clock_us);
+    assert_eq!((found[0].first_us, found[0].is_moved), (0, true));
+    let on_time: Vec<_> = (3..6).map(|at| (at, clock_us + (at + 100) * SECOND_US)).collect();
+    let mut last = Vec::new();
+    for (index, time_us) in &on_time {
+        last = state.observe(&rules, &event(X), *index, *time_us, *time_us);
+    }
+    assert_eq!((last[0].first_us, last[0].is_moved), (on_time[0].1, false));
+}

@@ -80,6 +80,11 @@ pub fn correlation(number: u32, kind: &str, rules: &[&str], timespan: &str, rest
     )
 }
 
+/// Its name, or its id.
+pub fn rule_name(rule: &sigma::Rule) -> String {
+    rule.name.clone().unwrap_or_else(|| rule.id.clone())
+}
+
 /// One file of these documents.
 pub fn set(documents: &[String]) -> Rules {
     let files = Files::new();

@@ -122,3 +122,75 @@ fn extreme_times_neither_panic_nor_loop() {
     }
     assert!(state.groups() <= 1);
 }
+
+/// How many of 64 victims with one hit are still known after so many names of a flood before and after them.
+fn survivors(before: i64, after: i64) -> usize {
+    let rules = set(&[
+        rule(2, "a:\n    server: x", "a"),
+        correlation(1, "event_count", &["rule_2"], "60s", "group-by: [agent_id]\ncondition:\n    gte: 2"),
+    ]);
+    let mut state = Correlations::new(&rules);
+    let of = |name: String| event(&format!(r#"{{"server":"x","agent_id":"{name}"}}"#));
+    let flood = (0..before).map(|at| format!("flood {at}"));
+    let victims = (0..64).map(|at| format!("victim {at}"));
+    let names = flood.chain(victims).chain((0..after).map(|at| format!("more {at}")));
+    for (name, index) in names.zip(0..) {
+        state.observe(&rules, &of(name), index, index * 1_000, index * 1_000);
+    }
+    let clock_us = (before + after + 64) * 1_000;
+    let mut found = 0;
+    for at in 0..64 {
+        // Each is asked for in a state of its own: what is found pushes out others.
+        let mut state = state.clone();
+        found += state.observe(&rules, &of(format!("victim {at}")), 1_000_000, clock_us, clock_us).len();
+    }
+    found
+}
+
+#[test]
+fn no_order_of_a_flood_is_sure_to_push_out_a_victim_with_as_little_evidence() {
+    let groups = SIGMA_GROUPS_MAX as i64;
+    for (before, after) in [(0, groups + 2_000), (groups, 2_000), (groups / 2, groups / 2 + 2_000)] {
+        let found = survivors(before, after);
+        assert!((20..=55).contains(&found), "{found} of 64 with {before} before and {after} after");
+    }
+}
+
+#[test]
+fn a_flood_of_last_stages_does_not_push_out_a_first_stage() {
+    let rules = set(&[
+        rule(2, "a:\n    server: x", "a"),
+        rule(3, "a:\n    server: y", "a"),
+        correlation(1, "temporal_ordered", &["rule_2", "rule_3"], "60s", "group-by: [agent_id]"),
+    ]);
+    let mut state = Correlations::new(&rules);
+    let of = |server: &str, name: &str| event(&format!(r#"{{"server":"{server}","agent_id":"{name}"}}"#));
+    state.observe(&rules, &of("x", "victim"), 0, 0, 0);
+    for index in 1..3 * SIGMA_GROUPS_MAX as i64 {
+        state.observe(&rules, &of("y", &index.to_string()), index, SECOND_US, SECOND_US);
+    }
+    assert_eq!(state.observe(&rules, &of("y", "victim"), 1_000_000, SECOND_US, SECOND_US).len(), 1);
+}
+
+#[test]
+fn repeating_stages_does_not_break_a_chain() {
+    let servers = ["x", "y", "z", "w"];
+    let rules = servers.iter().zip(2..).map(|(server, n)| rule(n, &format!("a:\n    server: {server}"), "a"));
+    let mut documents: Vec<String> = rules.collect();
+    let names = ["rule_2", "rule_3", "rule_4", "rule_5"];
+    documents.push(correlation(1, "temporal_ordered", &names, "300s", "group-by: []"));
+    let rules = set(&documents);
+    let repeats = [vec!["x"; 40], vec!["y"; 40], ["x", "y"].repeat(40), ["z", "x"].repeat(40), vec!["w"; 40]];
+    for repeated in repeats {
+        let events = ["x", "y"].into_iter().chain(repeated.iter().copied()).chain(["z", "w"]);
+        let mut state = Correlations::new(&rules);
+        let mut last = 0;
+        for (server, index) in events.zip(0..) {
+            let time_us = index * SECOND_US;
+            let seen = event(&format!(r#"{{"server":"{server}"}}"#));
+            last = state.observe(&rules, &seen, index, time_us, time_us).len();
+        }
+        assert_eq!(last, 1, "{repeated:?}");
+        assert!(serde_json::to_string(&state).unwrap().len() < 16_384);
+    }
+}

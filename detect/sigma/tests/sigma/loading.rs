@@ -267,3 +267,29 @@ fn an_absent_directory_is_an_error() {
     let options = Options { rules: Some("/nonexistent/rules".into()), ..Options::default() };
     assert!(Rules::load(&options).unwrap_err().to_string().contains("cannot read /nonexistent/rules"));
 }
+
+#[test]
+fn no_document_is_lost_between_separators() {
+    let (one, two) = (rule(1, "a:\n    server: x", "a"), rule(2, "a:\n    server: y", "a"));
+    for separator in ["---", "--- ", "---\t", "--- # the next", "---\r"] {
+        let files = Files::new();
+        files.rule("both.yml", &format!("{one}{separator}\n{two}"));
+        assert_eq!(files.load().unwrap().rules().len(), 2, "{separator:?}");
+    }
+    // What the parser takes for an end and we do not is an error and no silence.
+    for text in [format!("{one}...\n{two}"), format!("{one}---\r{two}")] {
+        let files = Files::new();
+        let said = files.rule("both.yml", &text).load().map(|rules| rules.rules().len());
+        assert!(said.is_err() || said.as_ref().is_ok_and(|rules| *rules == 2), "{text:?}: {said:?}");
+    }
+}
+
+#[test]
+fn a_remark_is_no_group_and_one_of_several_is_not_all() {
+    let bases = [rule(2, "a:\n    server: x", "a"), rule(3, "a:\n    server: y", "a")].join("---\n");
+    let counted =
+        correlation(1, "event_count", &["rule_2"], "5m", "# group-by: nothing\ncondition:\n    gte: 2");
+    refused(&format!("{counted}---\n{bases}"), "no `group-by`");
+    let any = correlation(1, "temporal", &["rule_2", "rule_3"], "5m", "group-by: []\ncondition:\n    gte: 1");
+    refused(&format!("{any}---\n{bases}"), "`gte: 1`");
+}
