@@ -35,6 +35,7 @@ pack!(
     "self_approval",
     "sensitive_file",
     "success_after_auth_failures",
+    "target_cut",
     "unapproved_tool",
     "unknown_network",
     "unregistered_server",

@@ -2,6 +2,7 @@
 
 mod correlations;
 mod fixture;
+mod healthy;
 mod hostile;
 mod laws;
 mod loading;
