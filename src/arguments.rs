@@ -6,6 +6,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod rules;
+
+pub use rules::{OwnRules, Rules};
+
 /// The sealed recorder beside AI agents.
 #[derive(Debug, Parser)]
 #[command(name = "tacho", version, about, max_term_width = 100)]
@@ -46,6 +50,9 @@ pub enum Command {
     /// Which key of which source goes to which column
     #[command(subcommand)]
     Mapping(Mapping),
+    /// Rules in Sigma: those shipped and your own
+    #[command(subcommand)]
+    Rules(Rules),
     /// How far files and topics were read
     #[command(subcommand)]
     Cursor(Cursor),

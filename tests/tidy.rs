@@ -28,6 +28,7 @@ const EDGES: [(&str, &[&str]); 14] = [
             "tachograph-ingest",
             "tachograph-tap",
             "tachograph-engine",
+            "tachograph-sigma",
             "tachograph-detect",
             "tachograph-query",
             "tachograph-corpus",
