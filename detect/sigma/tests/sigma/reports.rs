@@ -99,6 +99,9 @@ fn own_examples_are_run_and_their_absence_told() {
         "{}",
         report.text
     );
+    let often = "{\"_case\":\"yes\",\"_times\":3,\"_expect\":[\"rule_1\"],\"server\":\"x\"}\n{\"_case\":\"no\",\"server\":\"y\"}\n";
+    let report = test(&files.rule("tests/a.ndjson", often).options()).unwrap();
+    assert!(report.text.contains("`rule_1` alerts at time 1 of 3"), "{}", report.text);
     for (line, part) in [
         ("{\"server\":\"x\"}", "no `_case`"),
         ("{\"_case\":\"a\",\"servr\":\"x\"}", "did you mean `server`?"),
