@@ -22,7 +22,7 @@ pub enum Rules {
         /// Where your own are.
         #[command(flatten)]
         own: OwnRules,
-        /// File of events (NDJSON, a column a key, as `tacho sql --format ndjson` prints them); - for standard input
+        /// File of events (NDJSON, a key a column of `events`); - for standard input
         file: Option<PathBuf>,
     },
 }
