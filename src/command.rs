@@ -17,6 +17,7 @@ pub mod keys;
 pub mod mapping;
 pub mod redaction;
 pub mod replay;
+pub mod rules;
 pub mod serve;
 pub mod sql;
 pub mod tap;
@@ -29,6 +30,7 @@ pub fn run(cli: Cli, configuration: Configuration) -> Result<u8> {
         Command::Config(Config::Show) => config::show(&configuration),
         Command::Config(Config::Check) => config::check(&configuration),
         Command::Mapping(command) => mapping::run(&command, &configuration),
+        Command::Rules(command) => rules::run(&command),
         Command::Alerts(command) => block_on(alerts::run(command, configuration)),
         Command::Backtest(command) => block_on(backtest::run(&command, &configuration)),
         Command::Cursor(command) => block_on(cursor::run(&command, &configuration)),

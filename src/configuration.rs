@@ -263,6 +263,7 @@ impl Configuration {
             }
             Command::Demo(_)
             | Command::Mapping(_)
+            | Command::Rules(_)
             | Command::Config(_)
             | Command::Redaction(Redaction::Test { .. }) => Place::default(),
         };

@@ -17,7 +17,7 @@ mod tidy {
 }
 
 /// Arrows run down, and these are all: package, and what of ours it may depend on.
-const EDGES: [(&str, &[&str]); 13] = [
+const EDGES: [(&str, &[&str]); 14] = [
     (
         "tachograph",
         &[
@@ -28,6 +28,7 @@ const EDGES: [(&str, &[&str]); 13] = [
             "tachograph-ingest",
             "tachograph-tap",
             "tachograph-engine",
+            "tachograph-sigma",
             "tachograph-detect",
             "tachograph-query",
             "tachograph-corpus",
@@ -37,6 +38,7 @@ const EDGES: [(&str, &[&str]); 13] = [
     ("tachograph-query", &["tachograph-schemas", "tachograph-store", "tachograph-redact"]),
     ("tachograph-detect", &["tachograph-schemas", "tachograph-store", "tachograph-engine"]),
     ("tachograph-engine", &["tachograph-schemas"]),
+    ("tachograph-sigma", &["tachograph-schemas"]),
     ("tachograph-fleet", &["tachograph-engine"]),
     ("tachograph-store", &["tachograph-schemas"]),
     ("tacho-verify", &["tachograph-schemas"]),

@@ -22,6 +22,7 @@ fn help_names_what_is_there_and_mistakes_exit_2() {
         "cursor",
         "alerts",
         "backtest",
+        "rules",
         "token",
         "keys",
         "config",
@@ -98,4 +99,51 @@ fn keys_inside_the_data_and_a_port_beyond_loopback_are_refused() {
     let refused = run(&["serve", "--data", data, "--listen", "0.0.0.0:0"]);
     assert_eq!(refused.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("--allow-plaintext"), "{refused:?}");
+}
+
+#[test]
+fn rules_are_listed_and_tried_and_verdicts_are_exit_codes() {
+    let home = tempfile::tempdir().unwrap();
+    let listed = run(&["rules", "list"]);
+    assert_eq!(listed.status.code(), Some(0), "{listed:?}");
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("waits for the list"), "{listed:?}");
+    let listed = run(&["rules", "list", "--json"]);
+    let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert!(listed["rules"].as_array().unwrap().len() > 20 && listed["digest"].is_string(), "{listed}");
+    let tested = run(&["rules", "test"]);
+    assert_eq!(tested.status.code(), Some(0), "{tested:?}");
+
+    let events = home.path().join("events.ndjson");
+    let events_path = events.to_str().unwrap();
+    let line = |action: &str| {
+        format!(r#"{{"time":"2026-03-01T12:00:00Z","kind":"output","output_action":"{action}"}}"#)
+    };
+    for (text, code) in [(line("allow"), 0), (line("block"), 1), ("{}".to_owned(), 2)] {
+        std::fs::write(&events, &text).unwrap();
+        let tried = run(&["rules", "test", events_path]);
+        assert_eq!(tried.status.code(), Some(code), "{text}: {tried:?}");
+    }
+    let mut child = Command::new(tacho())
+        .args(["rules", "test", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(line("block").as_bytes()).unwrap();
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(1));
+
+    // A rule of one's own without an example is a finding, and one that does not load is none.
+    let rules = home.path().join("rules");
+    std::fs::create_dir(&rules).unwrap();
+    let own = |column: &str| {
+        format!(
+            "title: Mine\nid: 00000000-0000-4000-8000-000000000001\nlogsource:\n    product: tachograph\ndetection:\n    a:\n        {column}: x\n    condition: a\nlevel: low\n"
+        )
+    };
+    for (column, list_code, test_code) in [("server", 0, 1), ("servr", 2, 2)] {
+        std::fs::write(rules.join("mine.yml"), own(column)).unwrap();
+        let at = ["--rules", rules.to_str().unwrap()];
+        assert_eq!(run(&[&["rules", "list"][..], &at].concat()).status.code(), Some(list_code), "{column}");
+        assert_eq!(run(&[&["rules", "test"][..], &at].concat()).status.code(), Some(test_code), "{column}");
+    }
 }

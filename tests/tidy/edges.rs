@@ -1,7 +1,7 @@
 use crate::{files, product, relative};
 
 /// Directory, and crates or modules that no path in it may begin with.
-const FORBIDDEN: [(&str, &[&str]); 10] = [
+const FORBIDDEN: [(&str, &[&str]); 11] = [
     (
         "schemas/src",
         &["store", "ingest", "detect", "engine", "query", "verify", "redact", "tokio", "std::fs", "std::net"],
@@ -35,6 +35,10 @@ const FORBIDDEN: [(&str, &[&str]); 10] = [
         &["schemas", "store", "ingest", "detect", "query", "verify", "redact", "std::fs", "std::net", "std::time"],
     ),
     ("detect/src", &["ingest", "query", "verify", "redact"]),
+    (
+        "detect/sigma/src",
+        &["store", "ingest", "detect", "engine", "query", "verify", "redact", "tokio", "arrow", "std::time"],
+    ),
     ("query/src", &["ingest", "detect", "engine", "verify"]),
 ];
 

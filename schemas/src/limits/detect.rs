@@ -104,3 +104,38 @@ pub const ENGINE_SESSION_VALUES_MAX: usize = 64;
 pub const ENGINE_VALUES_WAITING_MAX: usize = 32;
 /// Longest name of a country, or of a family of clients, in bytes.
 pub const ENGINE_FAMILY_BYTES_MAX: usize = 64;
+
+/// Bytes of a file of Sigma rules.
+pub const SIGMA_FILE_BYTES_MAX: u64 = 256 << 10;
+/// Files of Sigma rules in a directory, and lists in another.
+pub const SIGMA_FILES_MAX: usize = 1_000;
+/// Rules of all files together.
+pub const SIGMA_RULES_MAX: usize = 2_000;
+/// Bytes of a list that a placeholder stands for.
+pub const SIGMA_LIST_BYTES_MAX: u64 = 4 << 20;
+/// Values of such a list.
+pub const SIGMA_LIST_VALUES_MAX: usize = 100_000;
+/// Bytes of one pattern or expression in a rule.
+pub const SIGMA_PATTERN_BYTES_MAX: usize = 4_096;
+/// Bytes of what the patterns of one line of a rule compile to.
+pub const SIGMA_REGEX_BYTES_MAX: usize = 1 << 20;
+/// Bytes of a value that a rule looks at: as many as any column of an entry can have.
+pub const SIGMA_VALUE_BYTES_MAX: usize = 16_384;
+/// Largest number that a correlation may count to.
+pub const SIGMA_COUNT_MAX: u64 = 256;
+/// How deep selections of a rule may nest.
+pub const SIGMA_NESTING_MAX: usize = 8;
+/// Rules that one correlation may join.
+pub const SIGMA_STAGES_MAX: usize = 8;
+/// Matches of each joined rule that a group of a temporal correlation keeps.
+pub const SIGMA_STAGE_HITS_MAX: usize = 16;
+/// Longest time span of a correlation, in seconds.
+pub const SIGMA_TIMESPAN_S_MAX: u64 = 30 * 86_400;
+/// Groups that a correlation keeps; beyond, those furthest from a match go.
+pub const SIGMA_GROUPS_MAX: usize = 4_096;
+/// How far before the clock an event of a correlation may be dated, in seconds; what is earlier counts as then.
+pub const SIGMA_LATENESS_S: i64 = 600;
+/// How often what time has passed by is looked for in all groups, in seconds.
+pub const SIGMA_SWEEP_S: i64 = 60;
+/// Lines of a file of events that are tried against rules.
+pub const SIGMA_EVENTS_MAX: usize = 1_000_000;

@@ -1,0 +1,67 @@
+//! `tacho rules`. It needs no store: rules are files, and so are the events that they are tried on.
+
+use std::io::BufReader;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde_json::json;
+
+use super::{findings, print};
+use crate::arguments::{OwnRules, Rules as Arguments};
+use crate::exit;
+
+/// Runs the command.
+pub fn run(command: &Arguments) -> Result<u8> {
+    match command {
+        Arguments::List { own, json } => list(own, *json),
+        Arguments::Test { own, file: None } => {
+            let report = sigma::test(&options(own))?;
+            print(report.text.as_bytes())?;
+            Ok(findings(!report.is_clean()))
+        }
+        Arguments::Test { own, file: Some(file) } => try_events(own, file),
+    }
+}
+
+fn options(own: &OwnRules) -> sigma::Options {
+    sigma::Options { rules: own.rules.clone(), lists: own.lists.clone(), ..sigma::Options::default() }
+}
+
+fn list(own: &OwnRules, json: bool) -> Result<u8> {
+    let rules = sigma::Rules::load(&options(own))?;
+    if !json {
+        print(sigma::list(&rules).text.as_bytes())?;
+        return Ok(exit::CLEAN);
+    }
+    let each = rules.rules().iter().map(|rule| {
+        json!({
+            "id": rule.id,
+            "name": rule.name,
+            "title": rule.title,
+            "description": rule.description,
+            "level": rule.level.name(),
+            "correlation": rule.is_correlation(),
+            "alerts": rule.is_active() && rule.alerts,
+            "lists": rule.lists,
+            "waits_for": rule.waits_for,
+            "tags": rule.tags,
+            "file": rule.file,
+        })
+    });
+    let object = json!({ "digest": rules.digest(), "rules": each.collect::<Vec<_>>() });
+    print(format!("{object}\n").as_bytes())?;
+    Ok(exit::CLEAN)
+}
+
+fn try_events(own: &OwnRules, file: &Path) -> Result<u8> {
+    let rules = sigma::Rules::load(&options(own))?;
+    let report = if file == Path::new("-") {
+        sigma::try_events(&rules, "standard input", std::io::stdin().lock())?
+    } else {
+        let name = file.display().to_string();
+        let opened = std::fs::File::open(file).with_context(|| format!("read {name}"))?;
+        sigma::try_events(&rules, &name, BufReader::new(opened))?
+    };
+    print(report.text.as_bytes())?;
+    Ok(findings(!report.alerts.is_empty()))
+}
