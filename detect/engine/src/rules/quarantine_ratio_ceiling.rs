@@ -68,8 +68,11 @@ impl Detector for State {
         let totals = window.totals();
         let ratio_ppm = totals.ratio_ppm().unwrap_or(0);
         let is_enough = totals.total >= limits.outputs_min && totals.offending >= limits.quarantined_min;
-        let holds = is_enough && ratio_ppm >= limits.ratio_min_ppm;
-        let follows = quarantined && context.episodes.is_open(key);
+        let is_over = is_enough && ratio_ppm >= limits.ratio_min_ppm;
+        let is_open = context.episodes.is_open(key);
+        let chance_ppm = context.settings.ceiling_chance_ppm;
+        let holds = is_over && (is_open || totals.is_beyond(limits.ratio_min_ppm, chance_ppm));
+        let follows = quarantined && is_open;
         if !(holds || follows) {
             return;
         }
