@@ -104,9 +104,13 @@ fn many_days(names: &Names, event: usize) -> Record<'_> {
     let base = Record { time_us, ingest_time_us: time_us + 30_000, ..base };
     let hour = event / 1_041;
     match number(event, 6) % 20 {
-        0 if hour % 97 == 0 => Record { output_action: Some("block"), response_bytes: Some(90_000_000), ..base },
+        0 if hour % 97 == 0 => {
+            Record { output_action: Some("block"), response_bytes: Some(90_000_000), ..base }
+        }
         1..=9 if hour % 89 == 0 => Record { latency_us: Some(9_000_000), ..base },
-        2 => Record { kind: "approval", approval_id: base.call_id, approval_status: Some("requested"), ..base },
+        2 => {
+            Record { kind: "approval", approval_id: base.call_id, approval_status: Some("requested"), ..base }
+        }
         _ => base,
     }
 }
@@ -178,7 +182,11 @@ fn digest<'a>(title: &str, names: &'a Names, record: impl Fn(&'a Names, usize) -
         }
     }
     let state = blake3::hash(&engine.snapshot());
-    println!("{title:16} alerts {number} {}  state {}", &hash.finalize().to_hex()[..32], &state.to_hex()[..32]);
+    println!(
+        "{title:16} alerts {number} {}  state {}",
+        &hash.finalize().to_hex()[..32],
+        &state.to_hex()[..32]
+    );
 }
 
 fn resident_bytes() -> Option<u64> {

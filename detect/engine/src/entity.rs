@@ -100,8 +100,11 @@ pub(crate) fn entity_key(parts: &[(&str, Option<&str>)]) -> String {
         match value {
             Some(value) => {
                 let value = bounded(value);
-                // Writing to a string cannot fail.
-                let _written = write!(key, "{column}={}:{value};", value.len());
+                // Made for every record: only the number goes through a formatter. Writing to a string cannot fail.
+                key.push_str(column);
+                let _written = write!(key, "={}:", value.len());
+                key.push_str(&value);
+                key.push(';');
             }
             None => {
                 key.push_str(column);
