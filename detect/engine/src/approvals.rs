@@ -109,7 +109,7 @@ impl Waits {
         }
         let of =
             record.approval_id.map(|id| ("approval_id", id)).or(record.call_id.map(|id| ("call_id", id)));
-        let key = of.map(|(column, id)| entity_key(&[(column, Some(id))]));
+        let key = || of.map(|(column, id)| entity_key(&[(column, Some(id))]));
         if is_asked(event) {
             self.has_calls |= record.approval_id.is_none();
             let make = || Pending {
@@ -120,11 +120,12 @@ impl Waits {
             };
             // The log index is what time a forger cannot choose.
             let rank = |_: &str, pending: &Pending| -> Rank { (false, 0, pending.index.saturating_neg()) };
-            self.pending.entry(&key?, pending_max, rank, make);
+            self.pending.entry(&key()?, pending_max, rank, make);
             return None;
         }
         let went_on = record.kind == "call" && !matches!(record.status, "pending" | "unknown");
         let ending = ending(event).or((is_unsaid(event) && went_on).then_some(Ending::Unsaid))?;
+        let key = if self.pending.is_empty() { None } else { key() };
         let pending = key.and_then(|key| self.pending.remove(&key));
         self.has_calls &= !self.pending.is_empty();
         let said_us = record.approval_wait_ms.filter(|ms| *ms >= 0).map(|ms| ms.saturating_mul(1_000));

@@ -1,8 +1,8 @@
 //! A map that forgets the least telling entries first.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
+
+use crate::keyed::Keyed;
 
 /// What an entry is worth keeping; the lowest goes first: without an open episode before with one, then by
 /// evidence, then by the last touch. Never by age alone: a flood of new identities must not flush a victim.
@@ -12,13 +12,13 @@ pub(crate) type Rank = (bool, u64, i64);
 /// search for the lowest is paid for by the insertions that follow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Bounded<V> {
-    entries: BTreeMap<String, V>,
+    entries: Keyed<V>,
     evicted: u64,
 }
 
 impl<V> Bounded<V> {
     pub fn new() -> Bounded<V> {
-        Bounded { entries: BTreeMap::new(), evicted: 0 }
+        Bounded { entries: Keyed::default(), evicted: 0 }
     }
 
     pub fn evicted(&self) -> u64 {
@@ -39,16 +39,17 @@ impl<V> Bounded<V> {
 
     /// Forgets what nothing is lost with.
     pub fn retain(&mut self, keeps: impl Fn(&str, &V) -> bool) {
-        self.entries.retain(|key, value| keeps(key, value));
+        self.entries.retain(keeps);
     }
 
     /// In the order of keys.
     pub fn each(&mut self) -> impl Iterator<Item = (&String, &mut V)> {
-        self.entries.iter_mut()
+        self.entries.sorted_mut().into_iter()
     }
 
+    /// In the order of keys.
     pub fn values(&self) -> impl Iterator<Item = &V> + Clone {
-        self.entries.values()
+        self.entries.sorted().into_iter().map(|(_, value)| value)
     }
 
     pub fn get_mut(&mut self, key: &str) -> Option<&mut V> {
@@ -64,11 +65,7 @@ impl<V> Bounded<V> {
         make: impl FnOnce() -> V,
     ) -> &mut V {
         self.make_room(key, entries_max, rank);
-        // One more lookup than needed on a miss, but no allocation of the key on a hit.
-        if !self.entries.contains_key(key) {
-            self.entries.insert(key.to_owned(), make());
-        }
-        self.entries.get_mut(key).expect("the entry was inserted above")
+        self.entries.entry(key, make)
     }
 
     /// Makes room for `key` unless it is there already; gives back what had to go.
@@ -78,20 +75,20 @@ impl<V> Bounded<V> {
             return Vec::new();
         }
         let surplus = self.entries.len().saturating_sub(entries_max).saturating_add(1);
-        let keys = lowest(&self.entries, surplus.max(entries_max / 16), rank);
+        let keys = lowest(self.entries.sorted(), surplus.max(entries_max / 16), rank);
         self.evicted = self.evicted.saturating_add(keys.len() as u64);
         keys.iter().filter_map(|key| self.entries.remove(key)).collect()
     }
 }
 
 /// Keys of the `count` lowest entries, lowest first. The key breaks ties, so the choice is total.
-pub(crate) fn lowest<V>(
-    entries: &BTreeMap<String, V>,
+pub(crate) fn lowest<'a, V: 'a>(
+    entries: impl IntoIterator<Item = (&'a String, &'a V)>,
     count: usize,
     rank: impl Fn(&str, &V) -> Rank,
 ) -> Vec<String> {
     let mut ranked: Vec<(Rank, &String)> =
-        entries.iter().map(|(key, value)| (rank(key, value), key)).collect();
+        entries.into_iter().map(|(key, value)| (rank(key, value), key)).collect();
     let count = count.min(ranked.len());
     if count < ranked.len() {
         ranked.select_nth_unstable(count);

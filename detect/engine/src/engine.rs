@@ -98,6 +98,9 @@ impl Engine {
             }
             let context = Context { settings, tenant: &memory.tenant, watermark_us, episodes };
             detector.observe(&event, &context, signals);
+            if signals.is_empty() {
+                continue;
+            }
             for signal in signals.drain(..) {
                 episodes.apply(signal, Some(&event), detector, &mut emission);
             }

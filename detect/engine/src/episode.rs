@@ -122,6 +122,10 @@ impl Episodes {
 
     /// Closes what has been quiet for long enough, in the order of deadlines.
     pub fn expire(&mut self, detector: &dyn Detector, emission: &mut Emission<'_>) {
+        // Asked before every record of every rule.
+        if self.deadlines.first().is_none_or(|(scheduled_us, _)| *scheduled_us >= emission.watermark_us) {
+            return;
+        }
         let quiet_us = detector.quiet_us(emission.settings);
         while self.deadlines.first().is_some_and(|(scheduled_us, _)| *scheduled_us < emission.watermark_us) {
             let Some((_, key)) = self.deadlines.pop_first() else { return };

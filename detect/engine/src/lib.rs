@@ -33,6 +33,7 @@ mod episode;
 mod error;
 mod judge;
 pub mod kernel;
+mod keyed;
 pub mod novelty;
 mod opening;
 mod ratios;

@@ -31,6 +31,7 @@ use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probabili
 use crate::entity::{Entity, Level, entity_key};
 use crate::judge::Judge;
 use crate::kernel::ln_betabin_mid;
+use crate::keyed::Keyed;
 use crate::opening::LN_ALPHA_TOP;
 use crate::record::Event;
 use crate::settings::{Settings, microseconds};
@@ -175,7 +176,7 @@ pub(crate) struct Limits {
 pub(crate) struct RatioRule<R: Rated> {
     /// The oldest window that is still open, in windows since 1970; none before the first record.
     next: Option<i64>,
-    open: BTreeMap<i64, BTreeMap<String, Tally<R::Past>>>,
+    open: BTreeMap<i64, Keyed<Tally<R::Past>>>,
     known: Bounded<Known<R::Past>>,
     peers: <R::Past as Past>::Peers,
     judge: Judge,
@@ -375,9 +376,9 @@ impl<R: Rated + 'static> Detector for RatioRule<R> {
         self.next = Some(next);
         let total_min = R::limits(context.settings).total_min;
         let mut found = Vec::new();
-        for (key, tally) in self.open.remove(&window).unwrap_or_default() {
+        for (key, tally) in self.open.remove(&window).unwrap_or_default().into_sorted() {
             if tally.total < total_min && window.saturating_sub(tally.since) < CARRIED && next > window {
-                self.open.entry(next).or_default().entry(key).or_default().carry(tally);
+                self.open.entry(next).or_default().entry(&key, Tally::default).carry(tally);
             } else {
                 found.extend(self.judge(window, key, tally, context));
             }
@@ -417,12 +418,7 @@ impl<R: Rated + 'static> Detector for RatioRule<R> {
         let is_hit = known.past.is_hit(value, window);
         self.make_room(window, key, entities_max);
         let tallies = self.open.entry(window).or_default();
-        // The key is copied for the first record of a window alone.
-        if let Some(tally) = tallies.get_mut(key) {
-            tally.add(event, window, value, is_hit);
-        } else {
-            tallies.entry(key.to_owned()).or_default().add(event, window, value, is_hit);
-        }
+        tallies.entry(key, Tally::default).add(event, window, value, is_hit);
         if is_hit && context.episodes.is_open(key) {
             signals.extend(self.follow(key, event));
         }
