@@ -32,7 +32,18 @@ const FORBIDDEN: [(&str, &[&str]); 11] = [
     ),
     (
         "detect/fleet/src",
-        &["schemas", "store", "ingest", "detect", "query", "verify", "redact", "std::fs", "std::net", "std::time"],
+        &[
+            "schemas",
+            "store",
+            "ingest",
+            "detect",
+            "query",
+            "verify",
+            "redact",
+            "std::fs",
+            "std::net",
+            "std::time",
+        ],
     ),
     ("detect/src", &["ingest", "query", "verify", "redact"]),
     (
