@@ -245,6 +245,8 @@ fn a_number_far_ahead_hides_nothing_after_it() {
 fn a_flood_of_sessions_hides_no_hole() {
     let mut settings = Settings::default();
     settings.sequence_gap.runs_max = 16;
+    // Those have bounds of their own.
+    settings.disabled = ["unusual_tools", "off_hours", "new_network"].map(str::to_owned).into();
     let mut log = Stream::new(settings);
     log.add(numbered(1));
     log.add(numbered(9));
