@@ -2,6 +2,7 @@
 
 mod approvals;
 mod attacks;
+mod ceilings;
 mod counts;
 mod days;
 mod kernel;

@@ -1,7 +1,7 @@
 //! Where a record came from, as few values as tell places apart.
 
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::borrow::Cow;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use schemas::limits::ENGINE_FAMILY_BYTES_MAX;
 
