@@ -51,8 +51,8 @@ pub(crate) struct State {
     /// Waits of the whole tenant.
     all: Learnt,
     judge: Judge,
-    /// Episodes that people closed: one that waits on is told as another.
-    closed: u32,
+    /// Episodes that were opened: no two may share an id.
+    openings: u32,
     /// The next look, in ticks; none while nothing waits.
     next: Option<i64>,
 }
@@ -74,7 +74,7 @@ impl State {
             queues: Bounded::new(),
             all: Learnt::new(),
             judge: Judge::new(),
-            closed: 0,
+            openings: 0,
             next: None,
         }
     }
@@ -109,6 +109,8 @@ impl State {
         if !(is_unusual || is_open && ln_raw <= LN_ALPHA_TOP) {
             return None;
         }
+        // A clock that jumps can close an episode whose approval waits on: what opens then is another one.
+        self.openings = self.openings.saturating_add(u32::from(!is_open));
         let is_over = !is_open && self.judge.is_over(is_known, settings.budget_milli);
         let usual_us = i64::try_from(tail.threshold).unwrap_or(i64::MAX).saturating_mul(1_000);
         Some(Signal {
@@ -137,7 +139,7 @@ impl State {
             // One approval is its own bucket: the log index names the episode. A million apart, for those that people close.
             bucket: Some(Bucket {
                 start_us: wait.index.saturating_mul(1_000_000),
-                closed: self.closed,
+                closed: self.openings,
                 environment: wait.environment.clone(),
                 baseline: if is_peer { "peer" } else { "entity" },
             }),
@@ -164,7 +166,8 @@ impl Detector for State {
     }
 
     fn due_us(&self, _settings: &Settings) -> Option<i64> {
-        self.next.map(|tick| tick.saturating_mul(TICK))
+        // One after the last moment that has a number never comes.
+        self.next.and_then(|tick| tick.checked_mul(TICK))
     }
 
     fn awaits_us(&self, settings: &Settings) -> Option<i64> {
@@ -195,10 +198,6 @@ impl Detector for State {
             };
             signals.extend(self.asked(&wait, context));
         }
-    }
-
-    fn called_benign(&mut self, _key: &str) {
-        self.closed = self.closed.saturating_add(1);
     }
 
     fn restored(&mut self) {

@@ -63,7 +63,8 @@ impl Detector for State {
     }
 
     fn due_us(&self, _settings: &Settings) -> Option<i64> {
-        self.next.map(|tick| tick.saturating_mul(TICK))
+        // One after the last moment that has a number never comes.
+        self.next.and_then(|tick| tick.checked_mul(TICK))
     }
 
     fn awaits_us(&self, settings: &Settings) -> Option<i64> {

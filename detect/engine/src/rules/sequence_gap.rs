@@ -270,7 +270,8 @@ impl Detector for State {
             return;
         };
         let key = run_key(event);
-        let rank = |_: &str, run: &Run| (!run.holes.is_empty(), run.numbers, run.last_index);
+        // What a run misses is told when it goes: holes are no reason to stay, or a flood of sessions with one each pushes out a gateway.
+        let rank = |_: &str, run: &Run| (false, run.numbers, run.last_index);
         let gone = self.runs.make_room(&key, context.settings.sequence_gap.runs_max, rank);
         if !gone.is_empty() {
             self.due.retain(|(_, key)| self.runs.get(key).is_some());

@@ -72,8 +72,8 @@ struct Source {
     counts: BTreeMap<i64, u64>,
     /// The first bucket of the silence, and how many records were expected in it.
     silent_since: Option<i64>,
-    /// How many episodes of this silence people closed.
-    closed: u32,
+    /// How many episodes were opened of this silence: no two may share an id.
+    openings: u32,
     #[serde(with = "bits")]
     missing: f64,
     /// The most that was missing in a gap that ended on a day, in whole records.
@@ -108,7 +108,7 @@ impl Source {
             own: None,
             counts: BTreeMap::new(),
             silent_since: None,
-            closed: 0,
+            openings: 0,
             missing: 0.0,
             longest: BTreeMap::new(),
             records: 0,
@@ -156,7 +156,7 @@ impl Source {
         {
             self.longest.pop_first();
         }
-        (self.silent_since, self.missing, self.closed) = (None, 0.0, 0);
+        (self.silent_since, self.missing, self.openings) = (None, 0.0, 0);
     }
 
     /// What was missing in the longest gap of an ordinary day, the median of those that count.
@@ -240,11 +240,6 @@ impl Detector for State {
     }
 
     /// Silence that goes on is told as another.
-    fn called_benign(&mut self, key: &str) {
-        let of_key = self.sources.each().filter(|(_, source)| source.entity.key == key);
-        of_key.for_each(|(_, source)| source.closed = source.closed.saturating_add(1));
-    }
-
     fn close(&mut self, now_us: i64, context: &Context<'_>, signals: &mut Vec<Signal>) {
         let Some(bucket) = self.next else { return };
         let bucket = self.after_gap(bucket, now_us);
@@ -293,6 +288,7 @@ impl Detector for State {
                 if is_open || is_unusual {
                     let over = (!is_open).then(|| judge.is_over(true, settings.budget_milli));
                     found.push(source.signal(ln_p.unwrap_or(0.0), settings, over));
+                    source.openings = source.openings.saturating_add(u32::from(!is_open));
                 }
             }
             if !is_open || count > 0 || silent > UNLEARNT_DAYS * BUCKETS_OF_DAY {
@@ -355,7 +351,7 @@ impl Source {
             opening_us: self.last_us,
             bucket: Some(Bucket {
                 start_us: silent_since.saturating_mul(STEP),
-                closed: self.closed,
+                closed: self.openings,
                 environment: self.environment.clone(),
                 baseline: "entity",
             }),

@@ -91,7 +91,7 @@ fn nothing_is_awaited_once_all_that_was_open_has_closed() {
     // are things to close.
     let mut readings = 0;
     while let Some(due_us) = log.engine.awaits_us() {
-        assert!(due_us > log.now_us && readings < 9, "{due_us} {readings}");
+        assert!(due_us > log.now_us && readings < 32, "{due_us} {readings}");
         assert_eq!(log.states(RULE).first(), Some(&State::Open));
         log.tick(due_us - log.now_us);
         readings += 1;
