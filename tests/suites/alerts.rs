@@ -56,8 +56,8 @@ fn an_alert_is_listed_shown_judged_and_muted_and_the_log_folds_to_the_same() {
     let unknown = alerts(&["verdict", &"0".repeat(32), "benign"]);
     assert!(unknown.0 == 2 && unknown.2.contains("no_such_alert"), "{unknown:?}");
     let made = run(&["token", "create", "--role", "auditor", "--url", &url, "--token-file", &token]);
-    let auditor = String::from_utf8(made.stdout).unwrap();
-    let bearer = format!("Bearer {}", auditor.trim().lines().last().unwrap().trim());
+    let made: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
+    let bearer = format!("Bearer {}", made["token"].as_str().unwrap());
     let path = format!("/api/v1/alerts/{id}/verdict");
     let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
     let answer =
