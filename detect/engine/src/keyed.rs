@@ -159,7 +159,7 @@ impl<V> Keyed<V> {
                 Slot::Many(many) => all.extend(many.iter_mut()),
             }
         }
-        all.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        all.sort_unstable_by_key(|entry| entry.0);
         all
     }
 
