@@ -3,8 +3,9 @@
 //! The copying path calls [`Watch::see`], which never waits: where the observer is behind its bound, the bytes are
 //! counted instead of copied, and the observer is told how many messages it missed as soon as there is room.
 //!
-//! Nor does it wake the observer, which would cost it more than all else (a sleeping core must be interrupted: 50 microseconds on
-//! a virtual machine): while messages pass, the observer looks for them every few milliseconds by itself. It is woken where a quarter of
+//! Nor does it wake the observer, which would be a system call and perhaps an interrupt of another core for every message (that it does not is
+//! not to be seen in the latencies of `docs/performance.md`, where waking the copying threads themselves is what counts):
+//! while messages pass, the observer looks for them every few milliseconds by itself. It is woken where a quarter of
 //! the bound is full, and by the first message after a second without one.
 
 use std::cell::Cell;
