@@ -38,7 +38,7 @@ pub const MATCHING: [Matching; 16] = [
 pub const LEVEL: [&str; 3] = ["call_rate", "call_level", "call_ramp"];
 
 /// Configured ceilings and exact rules: what they say is so, whatever is usual. Counted like all others, and told apart.
-pub const EXACT: [&str; 8] = [
+pub const EXACT: [&str; 9] = [
     "unapproved_high_risk_write",
     "revoked_credential_use",
     "auth_failure_burst",
@@ -46,6 +46,7 @@ pub const EXACT: [&str; 8] = [
     "denial_ratio_ceiling",
     "p95_latency_ceiling",
     "quarantine_ratio_ceiling",
+    "approval_wait_ceiling",
     "sequence_gap",
 ];
 
