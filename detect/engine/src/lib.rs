@@ -19,6 +19,7 @@
 //! is told about an alert. The shape is a lattice of detectors (tenant, principal, tool, source,
 //! credential) behind one trait: a detector turns records into signals and knows nothing of episodes.
 
+mod activity;
 mod alert;
 mod approvals;
 pub mod baseline;
@@ -53,9 +54,10 @@ pub use record::{Record, Verdict};
 pub use rules::RULE_IDS;
 pub use settings::{
     ApprovalAbandoned, ApprovalTooFast, ApprovalWait, ApprovalWaitCeiling, AuthFailureBurst,
-    AuthFailureRateCeiling, CallRate, DenialRatioCeiling, FailureRate, NewNetwork, OffHours, OversizedOutput,
-    P95Latency, P95LatencyCeiling, QuarantineRate, QuarantineRatioCeiling, RevokedCredentialUse, SequenceGap,
-    Settings, SilentSource, UnapprovedHighRiskWrite, UnusualTools,
+    AuthFailureRateCeiling, CallLevel, CallRate, CallRateSustained, DenialRatioCeiling, FailureRate,
+    FailureRateSustained, NewNetwork, OffHours, OversizedOutput, P95Latency, P95LatencyCeiling,
+    QuarantineRate, QuarantineRatioCeiling, RevokedCredentialUse, SequenceGap, Settings, SilentSource,
+    UnapprovedHighRiskWrite, UnusualTools,
 };
 
 /// Version of what the engine computes. It is part of every alert id and of every snapshot; raise it

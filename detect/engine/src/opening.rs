@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) const TEST_DAYS: i64 = 7;
 /// The largest alpha there is, ln 0.05: with less than twenty tests a day no budget makes a usual thing an alert.
 pub(crate) const LN_ALPHA_TOP: f64 = -2.995_732_273_553_991;
+/// The same for what an entity is asked once or twice a day, ln 0.005: a few agents must not spend the budget of hundreds.
+pub(crate) const LN_ALPHA_DAY: f64 = -5.298_317_366_548_036;
 
 /// Tests and openings of one rule in one tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

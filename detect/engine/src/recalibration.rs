@@ -24,7 +24,7 @@ const DELAY_DAYS: i64 = 3;
 const SCORES: u64 = 4_000;
 /// Share of the scores that the fitted tail is for, at most.
 const TAIL: f64 = 0.02;
-/// Scores in a tail below which it is taken for exponential.
+/// Scores in a tail below which it is taken for exponential, and no p of it for less than one in all scores.
 const FITTED: u64 = 50;
 /// Bounds of the tail's shape: scores of a calibrated model are exponential, and a heavier tail than 1/2 has no variance to
 /// fit it by.
@@ -75,7 +75,17 @@ impl Recalibration {
 
     /// ln p of a score by the scores that count; none while there are too few of them.
     pub fn ln_p(&self, score: f64) -> Option<f64> {
-        self.pool.as_ref().filter(|pool| pool.number >= SCORES).map(|pool| pool.ln_p(score))
+        self.ln_p_of(score, SCORES)
+    }
+
+    /// Whether the tail of the scores that count is known: what is in it has a p beyond one in their number.
+    pub fn is_fitted(&self) -> bool {
+        self.pool.as_ref().is_some_and(|pool| pool.is_fitted)
+    }
+
+    /// The same with another number of scores that there must be, for scores that come once a day and an alpha that few of them reach.
+    pub fn ln_p_of(&self, score: f64, scores_min: u64) -> Option<f64> {
+        self.pool.as_ref().filter(|pool| pool.number >= scores_min).map(|pool| pool.ln_p(score))
     }
 }
 
@@ -89,6 +99,8 @@ struct Pool {
     threshold: f64,
     ln_mass: f64,
     tail: Pareto,
+    /// Whether the tail had enough scores for a law to be fitted to it.
+    is_fitted: bool,
 }
 
 impl Pool {
@@ -112,6 +124,7 @@ impl Pool {
             threshold,
             ln_mass: libm::log((count + 1) as f64 / (number + 1) as f64),
             tail: fitted.unwrap_or(Pareto { shape: 0.0, scale: 1.0 }),
+            is_fitted: count >= FITTED,
             all,
         }
     }
@@ -119,7 +132,10 @@ impl Pool {
     fn ln_p(&self, score: f64) -> f64 {
         let cell = Histogram::cell(score);
         if cell >= self.tail_cell {
-            return self.ln_mass + self.tail.ln_sf((score - self.threshold).max(0.0));
+            let ln_p = self.ln_mass + self.tail.ln_sf((score - self.threshold).max(0.0));
+            // A law of a handful of scores is no law: then nothing is less likely than once in all of them.
+            let least = -libm::log((self.number + 1) as f64);
+            return if self.is_fitted { ln_p } else { ln_p.max(least) };
         }
         let (above, tied) = self.all.above(cell);
         libm::log((above as f64 + 0.5 * (tied + 1) as f64) / (self.number + 1) as f64).min(0.0)

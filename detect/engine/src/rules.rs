@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::activity::LastingRule;
 use crate::counts::CountRule;
 use crate::detector::Detector;
 use crate::episode::Episodes;
@@ -14,8 +15,12 @@ pub(crate) mod approval_wait_ceiling;
 pub(crate) mod auth_failure_burst;
 pub(crate) mod auth_failure_rate;
 pub(crate) mod auth_failure_rate_ceiling;
+pub(crate) mod auth_failure_rate_sustained;
+pub(crate) mod call_level;
 pub(crate) mod call_rate;
+pub(crate) mod call_rate_sustained;
 pub(crate) mod denial_rate;
+pub(crate) mod denial_rate_sustained;
 pub(crate) mod denial_ratio_ceiling;
 pub(crate) mod new_network;
 pub(crate) mod off_hours;
@@ -31,7 +36,7 @@ pub(crate) mod unapproved_high_risk_write;
 pub(crate) mod unusual_tools;
 
 /// Ids of all rules, in the order in which a record meets them.
-pub const RULE_IDS: [&str; 22] = [
+pub const RULE_IDS: [&str; 26] = [
     "unapproved_high_risk_write",
     "revoked_credential_use",
     "auth_failure_burst",
@@ -41,6 +46,10 @@ pub const RULE_IDS: [&str; 22] = [
     "denial_rate",
     "auth_failure_rate",
     "call_rate",
+    "call_rate_sustained",
+    "denial_rate_sustained",
+    "auth_failure_rate_sustained",
+    "call_level",
     "quarantine_ratio_ceiling",
     "quarantine_rate",
     "oversized_output",
@@ -77,6 +86,10 @@ pub(crate) struct Lanes {
     denial_rate: Lane<CountRule<denial_rate::Counting>>,
     auth_failure_rate: Lane<CountRule<auth_failure_rate::Counting>>,
     call_rate: Lane<CountRule<call_rate::Counting>>,
+    call_rate_sustained: Lane<LastingRule<call_rate_sustained::Counting>>,
+    denial_rate_sustained: Lane<LastingRule<denial_rate_sustained::Counting>>,
+    auth_failure_rate_sustained: Lane<LastingRule<auth_failure_rate_sustained::Counting>>,
+    call_level: Lane<call_level::State>,
     quarantine_ratio_ceiling: Lane<quarantine_ratio_ceiling::State>,
     quarantine_rate: Lane<RatioRule<quarantine_rate::Rating>>,
     oversized_output: Lane<oversized_output::State>,
@@ -117,6 +130,10 @@ impl Lanes {
             denial_rate: Lane::new(CountRule::new()),
             auth_failure_rate: Lane::new(CountRule::new()),
             call_rate: Lane::new(CountRule::new()),
+            call_rate_sustained: Lane::new(LastingRule::new()),
+            denial_rate_sustained: Lane::new(LastingRule::new()),
+            auth_failure_rate_sustained: Lane::new(LastingRule::new()),
+            call_level: Lane::new(call_level::State::new()),
             quarantine_ratio_ceiling: Lane::new(quarantine_ratio_ceiling::State::new()),
             quarantine_rate: Lane::new(RatioRule::new()),
             oversized_output: Lane::new(oversized_output::State::new()),
@@ -145,6 +162,10 @@ impl Lanes {
             self.denial_rate.parts(),
             self.auth_failure_rate.parts(),
             self.call_rate.parts(),
+            self.call_rate_sustained.parts(),
+            self.denial_rate_sustained.parts(),
+            self.auth_failure_rate_sustained.parts(),
+            self.call_level.parts(),
             self.quarantine_ratio_ceiling.parts(),
             self.quarantine_rate.parts(),
             self.oversized_output.parts(),

@@ -1,5 +1,6 @@
 //! Thresholds and caps. Part of what an alert depends on, hence the digest in every snapshot.
 
+mod activity;
 mod approvals;
 mod sessions;
 mod sources;
@@ -13,6 +14,7 @@ use crate::error::Error;
 use crate::rules::RULE_IDS;
 pub use sessions::{NewNetwork, OffHours, UnusualTools};
 
+pub use activity::{CallLevel, CallRateSustained, FailureRateSustained};
 pub use approvals::{ApprovalAbandoned, ApprovalTooFast, ApprovalWait, ApprovalWaitCeiling};
 pub use sources::{SequenceGap, SilentSource};
 pub use tools::{OversizedOutput, P95Latency, QuarantineRate, QuarantineRatioCeiling};
@@ -48,7 +50,7 @@ pub struct Settings {
     pub auth_failure_burst: AuthFailureBurst,
     pub revoked_credential_use: RevokedCredentialUse,
     /// How many times in a million a window like it may come up, at most, where what it stands for is just at the ceiling: those that are
-    /// over a ceiling and likelier than this open nothing. 1,000,000 opens at whatever is over. Default 10,000 (one in a hundred).
+    /// over a ceiling and likelier than this open nothing. 1,000,000 opens at whatever is over. Default 1,000 (one in a thousand: a day has 96 windows).
     pub ceiling_chance_ppm: i64,
     pub denial_ratio_ceiling: DenialRatioCeiling,
     pub auth_failure_rate_ceiling: AuthFailureRateCeiling,
@@ -58,6 +60,10 @@ pub struct Settings {
     pub denial_rate: FailureRate,
     pub auth_failure_rate: FailureRate,
     pub call_rate: CallRate,
+    pub call_rate_sustained: CallRateSustained,
+    pub denial_rate_sustained: FailureRateSustained,
+    pub auth_failure_rate_sustained: FailureRateSustained,
+    pub call_level: CallLevel,
     pub quarantine_rate: QuarantineRate,
     pub quarantine_ratio_ceiling: QuarantineRatioCeiling,
     pub oversized_output: OversizedOutput,
@@ -79,7 +85,7 @@ pub struct Settings {
 pub struct FailureRate {
     /// Counts of five minutes below are never an alert, however unusual. Default 5.
     pub count_min: u64,
-    /// Thousandths of an episode that may open in a tenant's day by chance. Default 500.
+    /// Thousandths of an episode that may open in a tenant's day by chance. Default 100.
     pub budget_milli: i64,
 }
 
@@ -89,7 +95,7 @@ pub struct FailureRate {
 pub struct CallRate {
     /// As for [`FailureRate`]. Default 30.
     pub count_min: u64,
-    /// As for [`FailureRate`]. Default 500.
+    /// As for [`FailureRate`]. Default 250.
     pub budget_milli: i64,
 }
 
@@ -187,7 +193,7 @@ impl Default for Settings {
             unapproved_high_risk_write: UnapprovedHighRiskWrite::default(),
             auth_failure_burst: AuthFailureBurst::default(),
             revoked_credential_use: RevokedCredentialUse::default(),
-            ceiling_chance_ppm: 10_000,
+            ceiling_chance_ppm: 1_000,
             denial_ratio_ceiling: DenialRatioCeiling::default(),
             auth_failure_rate_ceiling: AuthFailureRateCeiling::default(),
             p95_latency_ceiling: P95LatencyCeiling::default(),
@@ -195,6 +201,10 @@ impl Default for Settings {
             denial_rate: FailureRate::default(),
             auth_failure_rate: FailureRate::default(),
             call_rate: CallRate::default(),
+            call_rate_sustained: CallRateSustained::default(),
+            denial_rate_sustained: FailureRateSustained::default(),
+            auth_failure_rate_sustained: FailureRateSustained::default(),
+            call_level: CallLevel::default(),
             quarantine_rate: QuarantineRate::default(),
             quarantine_ratio_ceiling: QuarantineRatioCeiling::default(),
             oversized_output: OversizedOutput::default(),
@@ -214,13 +224,13 @@ impl Default for Settings {
 
 impl Default for FailureRate {
     fn default() -> Self {
-        Self { count_min: schemas::limits::ENGINE_FAILURES_MIN, budget_milli: 500 }
+        Self { count_min: schemas::limits::ENGINE_FAILURES_MIN, budget_milli: 100 }
     }
 }
 
 impl Default for CallRate {
     fn default() -> Self {
-        Self { count_min: schemas::limits::ENGINE_CALLS_MIN, budget_milli: 500 }
+        Self { count_min: schemas::limits::ENGINE_CALLS_MIN, budget_milli: 250 }
     }
 }
 
@@ -330,7 +340,9 @@ impl Settings {
             ]
         });
         let of_groups =
-            [tools::bounds(self), sources::bounds(self), approvals::bounds(self)].into_iter().flatten();
+            [activity::bounds(self), tools::bounds(self), sources::bounds(self), approvals::bounds(self)]
+                .into_iter()
+                .flatten();
         let zones = self.off_hours.zones_min.iter();
         let zones = zones.map(|(id, zone_min)| (format!("off_hours.zones_min.{id}"), *zone_min, -840, 840));
         let checks = checks.into_iter().chain(of_groups);

@@ -39,6 +39,10 @@ pub const NOVELTY_OWNERS_MAX: usize = 4_096;
 pub const ENGINE_FAILURES_MIN: u64 = 5;
 /// The same for calls.
 pub const ENGINE_CALLS_MIN: u64 = 30;
+/// Default of how many minutes must have had a call for what lasts to be told.
+pub const ENGINE_SUSTAINED_MINUTES_MIN: i64 = 12;
+/// The same for denials and failed authentications.
+pub const ENGINE_SUSTAINED_FAILURES_MIN: i64 = 4;
 /// Length of a window of the rules on ratios, in seconds; a day is a whole number of them, and a block of four hours too.
 pub const ENGINE_RATIO_WINDOW_S: i64 = 900;
 /// Buckets of a sketch of sizes or times; beyond, neighbours are merged.

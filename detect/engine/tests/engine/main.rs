@@ -1,5 +1,6 @@
 //! Tests of the engine through its public interface.
 
+mod activity;
 mod approvals;
 mod attacks;
 mod ceilings;
