@@ -9,6 +9,7 @@ mod injection;
 mod model;
 mod nab;
 mod ours;
+mod poisoning;
 mod random;
 mod runs;
 mod series;
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 /// Where the data is, seen from the root of the project.
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/nab");
 
-const USAGE: &str = "usage: detection calibration|nab [DIRECTORY] | runs [FILE] | fleet [OPTIONS]
+const USAGE: &str = "usage: detection calibration|nab [DIRECTORY] | runs [FILE] | fleet [OPTIONS] | poisoning [SEEDS]
 
   calibration  achieved over nominal rates and power on the series in DIRECTORY/realTweets
   nab          score of the Numenta Anomaly Benchmark on all series that DIRECTORY/windows.json names
@@ -30,7 +31,8 @@ const USAGE: &str = "usage: detection calibration|nab [DIRECTORY] | runs [FILE] 
                (default ../shared/data/agent-runs/runs.jsonl.gz beside the project)
   fleet        false episodes, recall and delay on a generated fleet: --seeds 1,2,3 (default 1 to 5), --commit HASH
                (five more seeds made of it), --days 90, --principals 400, --list FILE (every episode; FILE.md the
-               report so far)";
+               report so far)
+  poisoning    whether a ramp, a lasting shift or a campaign of everybody's can teach the engine a new normal: 200 seeds";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Some("calibration") => calibration::run(directory),
         Some("nab") => nab::run(directory),
         Some("runs") => runs::run(Path::new(arguments.get(1).map_or(runs::DATA, String::as_str))),
+        Some("poisoning") => poisoning::run(&arguments[1..]),
         Some("fleet") => fleet::run(&arguments[1..]),
         _ => Err(USAGE.to_owned()),
     };

@@ -7,6 +7,7 @@
 //! Days are by UTC. A day's figure is final once the clock is `lateness_s` past its end, and is learnt days later, so that nothing is
 //! what it is judged by; what is unusual is learnt as the most that would not have been.
 
+mod known;
 mod lasting;
 mod level;
 mod minutes;

@@ -54,7 +54,7 @@ pub use record::{Record, Verdict};
 pub use rules::RULE_IDS;
 pub use settings::{
     ApprovalAbandoned, ApprovalTooFast, ApprovalWait, ApprovalWaitCeiling, AuthFailureBurst,
-    AuthFailureRateCeiling, CallLevel, CallRate, CallRateSustained, DenialRatioCeiling, FailureRate,
+    AuthFailureRateCeiling, CallRate, CallRateSustained, DenialRatioCeiling, FailureRate,
     FailureRateSustained, NewNetwork, OffHours, OversizedOutput, P95Latency, P95LatencyCeiling,
     QuarantineRate, QuarantineRatioCeiling, RevokedCredentialUse, SequenceGap, Settings, SilentSource,
     UnapprovedHighRiskWrite, UnusualTools,

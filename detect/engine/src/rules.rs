@@ -16,7 +16,6 @@ pub(crate) mod auth_failure_burst;
 pub(crate) mod auth_failure_rate;
 pub(crate) mod auth_failure_rate_ceiling;
 pub(crate) mod auth_failure_rate_sustained;
-pub(crate) mod call_level;
 pub(crate) mod call_rate;
 pub(crate) mod call_rate_sustained;
 pub(crate) mod denial_rate;
@@ -36,7 +35,7 @@ pub(crate) mod unapproved_high_risk_write;
 pub(crate) mod unusual_tools;
 
 /// Ids of all rules, in the order in which a record meets them.
-pub const RULE_IDS: [&str; 26] = [
+pub const RULE_IDS: [&str; 25] = [
     "unapproved_high_risk_write",
     "revoked_credential_use",
     "auth_failure_burst",
@@ -49,7 +48,6 @@ pub const RULE_IDS: [&str; 26] = [
     "call_rate_sustained",
     "denial_rate_sustained",
     "auth_failure_rate_sustained",
-    "call_level",
     "quarantine_ratio_ceiling",
     "quarantine_rate",
     "oversized_output",
@@ -89,7 +87,6 @@ pub(crate) struct Lanes {
     call_rate_sustained: Lane<LastingRule<call_rate_sustained::Counting>>,
     denial_rate_sustained: Lane<LastingRule<denial_rate_sustained::Counting>>,
     auth_failure_rate_sustained: Lane<LastingRule<auth_failure_rate_sustained::Counting>>,
-    call_level: Lane<call_level::State>,
     quarantine_ratio_ceiling: Lane<quarantine_ratio_ceiling::State>,
     quarantine_rate: Lane<RatioRule<quarantine_rate::Rating>>,
     oversized_output: Lane<oversized_output::State>,
@@ -133,7 +130,6 @@ impl Lanes {
             call_rate_sustained: Lane::new(LastingRule::new()),
             denial_rate_sustained: Lane::new(LastingRule::new()),
             auth_failure_rate_sustained: Lane::new(LastingRule::new()),
-            call_level: Lane::new(call_level::State::new()),
             quarantine_ratio_ceiling: Lane::new(quarantine_ratio_ceiling::State::new()),
             quarantine_rate: Lane::new(RatioRule::new()),
             oversized_output: Lane::new(oversized_output::State::new()),
@@ -165,7 +161,6 @@ impl Lanes {
             self.call_rate_sustained.parts(),
             self.denial_rate_sustained.parts(),
             self.auth_failure_rate_sustained.parts(),
-            self.call_level.parts(),
             self.quarantine_ratio_ceiling.parts(),
             self.quarantine_rate.parts(),
             self.oversized_output.parts(),

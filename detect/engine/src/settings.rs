@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::rules::RULE_IDS;
 pub use sessions::{NewNetwork, OffHours, UnusualTools};
 
-pub use activity::{CallLevel, CallRateSustained, FailureRateSustained};
+pub use activity::{CallRateSustained, FailureRateSustained};
 pub use approvals::{ApprovalAbandoned, ApprovalTooFast, ApprovalWait, ApprovalWaitCeiling};
 pub use sources::{SequenceGap, SilentSource};
 pub use tools::{OversizedOutput, P95Latency, QuarantineRate, QuarantineRatioCeiling};
@@ -63,7 +63,6 @@ pub struct Settings {
     pub call_rate_sustained: CallRateSustained,
     pub denial_rate_sustained: FailureRateSustained,
     pub auth_failure_rate_sustained: FailureRateSustained,
-    pub call_level: CallLevel,
     pub quarantine_rate: QuarantineRate,
     pub quarantine_ratio_ceiling: QuarantineRatioCeiling,
     pub oversized_output: OversizedOutput,
@@ -204,7 +203,6 @@ impl Default for Settings {
             call_rate_sustained: CallRateSustained::default(),
             denial_rate_sustained: FailureRateSustained::default(),
             auth_failure_rate_sustained: FailureRateSustained::default(),
-            call_level: CallLevel::default(),
             quarantine_rate: QuarantineRate::default(),
             quarantine_ratio_ceiling: QuarantineRatioCeiling::default(),
             oversized_output: OversizedOutput::default(),

@@ -70,7 +70,7 @@ impl Recall {
             let is_beyond = is_beyond_all(outcome, *burst);
             *self.beyond_all.entry(one.strength).or_default() += usize::from(is_beyond);
         }
-        let is_of_calls = |rule: &str| rule == "call_rate";
+        let is_of_calls = |rule: &str| rule.starts_with("call_rate");
         let false_ones = outcome.episodes.iter();
         let false_ones =
             false_ones.filter(|one| is_of_calls(&one.rule) && one.is_false() && one.day() >= BURN_IN);

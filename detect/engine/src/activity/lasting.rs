@@ -1,148 +1,60 @@
-//! What lasts: minutes with something of a principal in an hour and in four, against the most it has in a day. The machinery under the
-//! rules whose ids end in `_sustained`.
+//! What lasts: minutes with something of a principal in an hour, in four, and in its days. The machinery under the rules whose ids end
+//! in `_sustained`.
 //!
-//! Statistic: the square root of the most active minutes that a window had in a day, in deviations from what is usual of the entity's
-//! days, ranked among those of all entities of the last four weeks. So an entity is asked twice a day, whatever it does, and as often as the
-//! budget allows one in all is beyond. A window is looked at with every minute that begins to have something: it is told while it lasts,
-//! once a day.
-//! State: 600 bytes a principal. It cannot see: much within a few minutes; what hides in minutes that are active anyway; what is not more than
-//! the busiest hour of a usual day, at whatever time; what falls; windows where records may come more than four hours late.
+//! - **Windows**: the square root of the most active minutes that a window had in a day, in deviations from what is usual of the
+//!   entity's days, ranked among those of all entities of the last four weeks. A window is looked at with every minute that begins to have
+//!   something, so that it is told while it lasts.
+//! - **Days**: a cumulative sum (CUSUM), `S = max(0, S + z - 1.3)` over active days, z the deviations of the square root of a day's active
+//!   minutes, at most four a day, so that it takes two days. S is ranked in the same way. What is usual follows ten days behind with a half-life
+//!   of sixty active days: what grows by a few percent a day moves it too late.
+//! - **Opening**: an entity is asked three times a day, whatever it does, so that few tests share the budget. What was told is not told again
+//!   before a day is usual; where none is for four active days or a week, what is new is taken for usual from then on.
+//!
+//! State: 800 bytes a principal. It cannot see: much within a few minutes; what hides in minutes that are active anyway; what is not more than
+//! the busiest hour of a usual day, at whatever time; what grows by less than a tenth a day; what falls; windows where records may come more
+//! than four hours late. An entity without peers and without five days is not judged, and its days not before it has five of its own.
 
-use std::collections::VecDeque;
 use std::marker::PhantomData;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DAY_MINUTES, Expected, Level, MINUTES_KEPT, Minutes, Peers, minute, start_us};
+use super::known::{AllPeers, DAYS, Known, SCALES, WINDOWS};
+use super::{DAY_MINUTES, Expected, MINUTES_KEPT, Peers, minute, start_us};
 use crate::alert::{Confidence, Severity};
 use crate::bounded::Bounded;
 use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
-use crate::entity::{Entity, Level as Of, bounded, entity_key};
-use crate::kernel::ln_normal_sf;
+use crate::entity::{Entity, Level as Of, entity_key};
 use crate::opening::{LN_ALPHA_DAY, LN_ALPHA_TOP, Opening};
 use crate::recalibration::Recalibration;
 use crate::record::Event;
 use crate::settings::{Settings, microseconds};
 
-/// Lengths of the windows, in minutes.
-const WINDOWS: [i64; 2] = [60, 240];
-const HOUR_US: i64 = 3_600_000_000;
-/// Days that a figure waits before it is learnt.
-const DELAY_DAYS: i64 = 3;
-/// Half-life of what is usual, in days that had anything.
-const HALF_LIFE: f64 = 30.0;
-/// Active days from which on an entity is one of the fleet.
-const ESTABLISHED_DAYS: u32 = 7;
-/// Days without a call after which an entity is forgotten, and the same for one that was there on one day.
-const FORGET_DAYS: i64 = 28;
-const FORGET_PASSING_DAYS: i64 = 2;
+const DAY_US: i64 = 86_400_000_000;
 /// Scores from which on a pool is asked. An entity has one a day, and alpha is about one in as many as four days of all.
 const SCORES: u64 = 200;
 /// How many times what is expected makes an episode severe.
 const SEVERE_TIMES: f64 = 4.0;
+/// How the budget is shared: each is the logarithm of a scale's share over what it would be were all alike. A ramp is against the clock.
+const LN_SHARES: [f64; SCALES] =
+    [-0.287_682_072_451_780_9, -0.287_682_072_451_780_9, 0.405_465_108_108_164_4];
+/// How much less likely each unit of a sum of days is, at least, where there is no past to rank it in.
+const RATE_UNKNOWN: f64 = 1.3;
 
-/// The most active minutes of a day, by window.
-type Most = [u32; WINDOWS.len()];
-
-/// One principal.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Known {
-    entity: Entity,
-    minutes: Minutes,
-    /// Minutes before are looked at and final.
-    settled: i64,
-    /// The day of those and its most so far.
-    day: i64,
-    most: Most,
-    /// Days that wait to be learnt, oldest first.
-    pending: VecDeque<(i64, Most)>,
-    levels: [Level; WINDOWS.len()],
-    days_active: u32,
-    /// The day that was told last, and how many episodes of it people closed.
-    told: i64,
-    closed: u32,
-    /// Log indices of the last records that began a minute.
-    evidence: VecDeque<i64>,
-    /// Event time of the last.
-    last_us: i64,
-    environment: Option<String>,
-}
-
-impl Known {
-    fn new(entity: Entity) -> Known {
-        Known {
-            entity,
-            minutes: Minutes::new(),
-            settled: i64::MIN,
-            day: i64::MIN,
-            most: [0; WINDOWS.len()],
-            pending: VecDeque::new(),
-            levels: [Level::new(); WINDOWS.len()],
-            days_active: 0,
-            told: i64::MIN,
-            closed: 0,
-            evidence: VecDeque::new(),
-            last_us: i64::MIN,
-            environment: None,
-        }
-    }
-
-    /// Looks at what is final: minutes before `until`, all of one day.
-    fn settle(&mut self, until: i64) {
-        let first = self.settled.max(self.minutes.oldest());
-        for at in first..until.min(self.minutes.newest().saturating_add(1)) {
-            if !self.minutes.has(at) {
-                continue;
-            }
-            self.day = at.div_euclid(DAY_MINUTES);
-            for (most, window) in self.most.iter_mut().zip(WINDOWS) {
-                *most = (*most).max(self.minutes.count(at, window));
-            }
-        }
-        self.settled = self.settled.max(until);
-    }
-
-    /// Ends the day that is settled, if it had anything.
-    fn finish(&mut self) -> Option<(i64, Most)> {
-        let most = std::mem::take(&mut self.most);
-        if most[0] == 0 {
-            return None;
-        }
-        self.days_active = self.days_active.saturating_add(1);
-        self.pending.push_back((self.day, most));
-        Some((self.day, most))
-    }
-
-    /// Learns the days that have waited long enough.
-    fn commit(&mut self, today: i64, peers: &[Option<Peers>; WINDOWS.len()]) {
-        while let Some((day, most)) = self.pending.front().copied()
-            && day < today.saturating_sub(DELAY_DAYS)
-        {
-            self.pending.pop_front();
-            for ((level, peers), most) in self.levels.iter_mut().zip(peers).zip(most) {
-                level.learn(f64::from(most), level.expected(peers.as_ref()), HALF_LIFE);
-            }
-        }
-    }
-
-    fn is_established(&self) -> bool {
-        self.days_active >= ESTABLISHED_DAYS
-    }
-
-    fn is_worth_keeping(&self, day: i64) -> bool {
-        let days = if self.days_active > 1 { FORGET_DAYS } else { FORGET_PASSING_DAYS };
-        self.minutes.newest().div_euclid(DAY_MINUTES) >= day.saturating_sub(days)
-    }
-}
-
-/// A window of an entity and what it is worth.
+/// What a scale of an entity is worth now.
 #[derive(Debug, Clone, Copy)]
 struct Verdict {
-    window: i64,
+    scale: usize,
     active: u32,
+    score: f64,
     expected: Expected,
     ln_p: f64,
+}
+
+impl Verdict {
+    /// What is held against the alpha of a test.
+    fn against(&self) -> f64 {
+        self.ln_p - LN_SHARES[self.scale]
+    }
 }
 
 /// What makes a rule out of the machinery.
@@ -208,14 +120,14 @@ impl<C> LastingRule<C> {
     }
 }
 
-/// Principals and what their days are held against.
+/// Entities and what their days are held against.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct State {
     known: Bounded<Known>,
-    peers: [Option<Peers>; WINDOWS.len()],
-    scores: [Recalibration; WINDOWS.len()],
-    /// Its day is the one that is going on, on a clock that is `lateness_s` behind; each window of a day is a test.
+    peers: AllPeers,
+    scores: [Recalibration; SCALES],
+    /// Its day is the one that is going on, on a clock that is `lateness_s` behind; each scale of an active day is a test.
     opening: Opening,
 }
 
@@ -223,40 +135,38 @@ impl State {
     fn new() -> State {
         State {
             known: Bounded::new(),
-            peers: [None; WINDOWS.len()],
+            peers: [None; SCALES],
             scores: std::array::from_fn(|_| Recalibration::new()),
             opening: Opening::new(),
         }
     }
 
-    /// Ends the days before `day`: judges them, files what they are worth, and learns those that have waited.
+    /// Ends the day that was going on: judges it, files what it is worth, and learns what has waited.
     fn turn(&mut self, day: i64) {
-        if day <= self.opening.day() {
+        let ended = self.opening.day();
+        if day <= ended {
             return;
         }
         let State { known, peers, scores, opening } = self;
         let mut tests: u64 = 0;
         for (_, known) in known.each() {
-            known.settle(day.saturating_mul(DAY_MINUTES));
-            let Some((of, most)) = known.finish() else { continue };
-            tests = tests.saturating_add(WINDOWS.len() as u64);
-            if !known.is_established() {
-                continue;
-            }
-            for (at, most) in most.into_iter().enumerate() {
-                if let Some(expected) = known.levels[at].expected(peers[at].as_ref()) {
-                    scores[at].observe(of, score(&expected, most));
-                }
+            let Some(found) = known.finish(ended, peers) else { continue };
+            tests = tests.saturating_add(SCALES as u64);
+            if known.is_established() {
+                let found = scores.iter_mut().zip(found);
+                found.for_each(|(scores, score)| {
+                    score.into_iter().for_each(|score| scores.observe(ended, score))
+                });
             }
         }
         opening.tested(tests);
         opening.turn(day);
         scores.iter_mut().for_each(|scores| scores.turn(day));
-        known.each().for_each(|(_, known)| known.commit(day, peers));
+        known.each().for_each(|(_, known)| known.turn(day, peers));
         known.retain(|_, known| known.is_worth_keeping(day));
-        for (at, peers) in peers.iter_mut().enumerate() {
+        for (scale, peers) in peers.iter_mut().enumerate() {
             let established = known.values().filter(|known| known.is_established());
-            *peers = Peers::of(established.map(|known| &known.levels[at]));
+            *peers = Peers::of(established.map(|known| known.level(scale)));
         }
     }
 
@@ -266,77 +176,59 @@ impl State {
         let lateness_us = microseconds(context.settings.lateness_s);
         let until = minute(context.watermark_us.saturating_sub(lateness_us));
         self.turn(until.div_euclid(DAY_MINUTES));
-        let placed = minute(event.placed_us).max(until);
         let rank = |key: &str, known: &Known| {
             (context.episodes.is_open(key), u64::from(known.days_active), known.minutes.newest())
         };
         let make = || Known::new(Entity::new(whom.level, &whom.parts()));
-        let entities_max = context.settings.entities_max;
-        let known = self.known.entry(key, entities_max, rank, make);
-        // Before the newest goes on, so that nothing falls out of the ring unseen.
-        if placed > known.minutes.newest() {
-            known.settle(until.min(known.minutes.newest().saturating_add(1)));
-        }
-        if !known.minutes.add(placed) {
-            return false;
-        }
-        known.settle(until);
-        if known.evidence.len() >= schemas::limits::ENGINE_EVIDENCE_MAX {
-            known.evidence.pop_front();
-        }
-        known.evidence.push_back(event.record.index);
-        known.last_us = known.last_us.max(event.event_us);
-        if known.environment.is_none() {
-            known.environment = event.record.environment.map(|name| bounded(name).into_owned());
-        }
-        true
+        let known = self.known.entry(key, context.settings.entities_max, rank, make);
+        known.note(minute(event.placed_us).max(until), until, event)
     }
 
-    /// The least likely of the windows that end now.
-    fn verdict(&self, known: &Known, minutes_min: u32) -> Option<Verdict> {
+    /// The least likely of the windows that end now, and of the day so far with those before.
+    fn verdict(&mut self, key: &str, minutes_min: u32) -> Option<Verdict> {
+        let State { known, peers, scores, opening } = self;
+        let known = known.get_mut(key)?;
         let newest = known.minutes.newest();
-        let each = WINDOWS.into_iter().enumerate().filter_map(|(at, window)| {
-            let active = known.minutes.count(newest, window);
-            if active < minutes_min {
-                return None;
-            }
-            let expected = known.levels[at].expected(self.peers[at].as_ref())?;
-            let score = score(&expected, active);
+        let (day, of_day) = (opening.day(), known.of_day(opening.day()));
+        // While the last minutes of a day wait for what is late, those of the next are none of it; and the sum moves slowly.
+        let is_due = newest.div_euclid(DAY_MINUTES) == day && of_day >= known.check_at;
+        if is_due {
+            known.check_at = of_day.saturating_add((of_day / 16).max(1));
+        }
+        let active = |scale: usize| WINDOWS.get(scale).map(|window| known.minutes.count(newest, *window));
+        let each = (0..SCALES).filter_map(|scale| {
+            let active =
+                active(scale).or(is_due.then_some(of_day)).filter(|active| *active >= minutes_min)?;
+            let (score, expected) = known.score(scale, active, peers)?;
             // Until there is a past, what the model says, ten times as likely: its alpha is coarse then.
-            let raw = (std::f64::consts::LN_10 - score).min(0.0);
-            let ln_p = self.scores[at].ln_p_of(score, SCORES).unwrap_or(raw);
-            Some(Verdict { window, active, expected, ln_p })
+            let rate = if scale == DAYS { RATE_UNKNOWN } else { 1.0 };
+            let raw = (std::f64::consts::LN_10 - rate * score).min(0.0);
+            let ln_p = scores[scale].ln_p_of(score, SCORES).unwrap_or(raw);
+            Some(Verdict { scale, active, score, expected, ln_p })
         });
-        each.min_by(|one, other| one.ln_p.total_cmp(&other.ln_p))
+        each.min_by(|one, other| one.against().total_cmp(&other.against()))
     }
-}
-
-/// `-ln p` of a day's figure, were its square root normal.
-fn score(expected: &Expected, most: u32) -> f64 {
-    -ln_normal_sf(expected.deviations(f64::from(most)))
 }
 
 impl<C: Lasting> LastingRule<C> {
-    /// A signal where the windows that end now are unusual, or an episode is open.
+    /// A signal where what goes on now is unusual, or an episode is open.
     fn judge(&mut self, key: &str, context: &Context<'_>) -> Option<Signal> {
         let state = &mut self.state;
         let (minutes_min, budget_milli) = C::limits(context.settings);
-        let known = state.known.get(key)?;
-        let today = known.minutes.newest().div_euclid(DAY_MINUTES);
         let is_open = context.episodes.is_open(key);
-        if !is_open && known.told == today {
+        if !is_open && !state.known.get(key)?.may_be_told() {
             return None;
         }
-        let minutes_min = u32::try_from(minutes_min).unwrap_or(u32::MAX);
-        let verdict = state.verdict(known, minutes_min)?;
+        let verdict = state.verdict(key, u32::try_from(minutes_min).unwrap_or(u32::MAX))?;
         let ln_alpha = state.opening.ln_alpha(budget_milli);
-        if !is_open && ln_alpha.is_none_or(|ln_alpha| verdict.ln_p > ln_alpha.min(LN_ALPHA_DAY)) {
+        if !is_open && ln_alpha.is_none_or(|ln_alpha| verdict.against() > ln_alpha.min(LN_ALPHA_DAY)) {
             return None;
         }
         let is_over = !is_open && state.opening.is_over(budget_milli);
         let known = state.known.get_mut(key)?;
+        let today = known.minutes.newest().div_euclid(DAY_MINUTES);
         if !is_open {
-            known.told = today;
+            known.tell(today);
         }
         Some(signal::<C>(known, &verdict, today, is_open, budget_milli, is_over))
     }
@@ -348,7 +240,12 @@ impl<C: Lasting> Detector for LastingRule<C> {
     }
 
     fn window_us(&self, _settings: &Settings) -> Option<i64> {
-        Some(HOUR_US)
+        Some(WINDOWS[0].saturating_mul(60_000_000))
+    }
+
+    fn quiet_us(&self, _settings: &Settings) -> i64 {
+        // What goes on tomorrow is the same thing.
+        DAY_US
     }
 
     fn scope(&self, _settings: &Settings) -> String {
@@ -357,8 +254,7 @@ impl<C: Lasting> Detector for LastingRule<C> {
 
     fn called_benign(&mut self, key: &str) {
         if let Some(known) = self.state.known.get_mut(key) {
-            known.closed = known.closed.saturating_add(1);
-            known.told = i64::MIN;
+            known.called_benign();
         }
     }
 
@@ -390,10 +286,25 @@ fn signal<C: Lasting>(
     budget_milli: i64,
     is_over: bool,
 ) -> Signal {
-    let Verdict { window, active, expected, ln_p } = *verdict;
+    let Verdict { scale, active, score, expected, ln_p } = *verdict;
     let times = f64::from(active) / expected.figure().max(1.0);
     let keeps_open = !is_open || ln_p <= LN_ALPHA_TOP;
-    let first = known.minutes.first(known.minutes.newest(), window).map_or(known.last_us, start_us);
+    let window = WINDOWS.get(scale).copied();
+    let first = known.minutes.first(known.minutes.newest(), window.unwrap_or(DAY_MINUTES));
+    let first = first.map_or(known.last_us, start_us);
+    let whose = if expected.is_peer { "its peers" } else { "its own past" };
+    let what = match window {
+        Some(window) => format!(
+            "{} in {active} of {window} minutes, {:.1} in the busiest ones of a day expected by {whose}",
+            C::NOUN,
+            expected.figure(),
+        ),
+        None => format!(
+            "{} in {active} minutes of a day so far, {:.1} expected of a whole one by {whose}, which with the days before makes a sum of {score:.1}",
+            C::NOUN,
+            expected.figure(),
+        ),
+    };
     Signal {
         entity: known.entity.clone(),
         effect: if keeps_open { Effect::Open } else { Effect::Follow },
@@ -404,10 +315,7 @@ fn signal<C: Lasting>(
         expected: Some(libm::round(expected.figure()) as i64),
         seen_us: known.last_us,
         detail: format!(
-            "{} in {active} of {window} minutes, {:.1} in the busiest ones of a day expected by {}, p = {}; {} a day may open by chance{}",
-            C::NOUN,
-            expected.figure(),
-            if expected.is_peer { "its peers" } else { "its own past" },
+            "{what}, p = {}; {} a day may open by chance{}",
             probability(ln_p),
             budget_milli as f64 / 1_000.0,
             if is_over { ", and that is used up" } else { "" },

@@ -12,13 +12,13 @@ use crate::activity::DAY_MINUTES;
 pub struct CallRateSustained {
     /// Minutes with calls, of an hour or four, below which nothing is told, however unusual. Default 12.
     pub minutes_min: i64,
-    /// Thousandths of an episode that may open in a tenant's day by chance. Default 1,000.
+    /// Thousandths of an episode that may open in a tenant's day by chance. Default 2,000.
     pub budget_milli: i64,
 }
 
 impl Default for CallRateSustained {
     fn default() -> Self {
-        Self { minutes_min: ENGINE_SUSTAINED_MINUTES_MIN, budget_milli: 1_000 }
+        Self { minutes_min: ENGINE_SUSTAINED_MINUTES_MIN, budget_milli: 2_000 }
     }
 }
 
@@ -28,35 +28,19 @@ impl Default for CallRateSustained {
 pub struct FailureRateSustained {
     /// As for [`CallRateSustained`]. Default 4.
     pub minutes_min: i64,
-    /// As for [`CallRateSustained`]. Default 500.
+    /// As for [`CallRateSustained`]. Default 1,000. Default 500.
     pub budget_milli: i64,
 }
 
 impl Default for FailureRateSustained {
     fn default() -> Self {
-        Self { minutes_min: ENGINE_SUSTAINED_FAILURES_MIN, budget_milli: 500 }
-    }
-}
-
-/// Settings of `call_level`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct CallLevel {
-    /// Minutes with calls, of a day, below which nothing is told, however unusual. Default 12.
-    pub minutes_min: i64,
-    /// As for [`CallRateSustained`]. Default 1,000.
-    pub budget_milli: i64,
-}
-
-impl Default for CallLevel {
-    fn default() -> Self {
-        Self { minutes_min: ENGINE_SUSTAINED_MINUTES_MIN, budget_milli: 1_000 }
+        Self { minutes_min: ENGINE_SUSTAINED_FAILURES_MIN, budget_milli: 1_000 }
     }
 }
 
 /// What each may be.
 pub(super) fn bounds(settings: &Settings) -> Vec<Bound> {
-    let (sustained, level) = (&settings.call_rate_sustained, &settings.call_level);
+    let sustained = &settings.call_rate_sustained;
     let (denial, auth) = (&settings.denial_rate_sustained, &settings.auth_failure_rate_sustained);
     vec![
         ("call_rate_sustained.minutes_min", sustained.minutes_min, 1, DAY_MINUTES),
@@ -65,7 +49,5 @@ pub(super) fn bounds(settings: &Settings) -> Vec<Bound> {
         ("denial_rate_sustained.budget_milli", denial.budget_milli, 1, 1_000_000),
         ("auth_failure_rate_sustained.minutes_min", auth.minutes_min, 1, DAY_MINUTES),
         ("auth_failure_rate_sustained.budget_milli", auth.budget_milli, 1, 1_000_000),
-        ("call_level.minutes_min", level.minutes_min, 1, DAY_MINUTES),
-        ("call_level.budget_milli", level.budget_milli, 1, 1_000_000),
     ]
 }

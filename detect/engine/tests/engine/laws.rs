@@ -179,7 +179,6 @@ fn the_random_logs_meet_every_rule() {
         "call_rate_sustained",
         "denial_rate_sustained",
         "auth_failure_rate_sustained",
-        "call_level",
         "quarantine_ratio_ceiling",
         "quarantine_rate",
         "oversized_output",
