@@ -92,8 +92,11 @@ pub const ENGINE_SESSION_LENGTH_S: i64 = 28_800;
 pub const ENGINE_SESSION_NAMES_MAX: usize = 8;
 /// Sessions of one principal and day that count; those after them are judged by a stricter measure, and teach nobody.
 pub const ENGINE_SESSIONS_COUNTED_MAX: usize = 16;
-/// Sessions of a day that wait to be learnt; beyond, those of principals that nobody knows yet go first.
+/// Sessions of a day that wait to be learnt; beyond, those of principals that nobody knows yet go first, and of those that are known of
+/// whoever has the most.
 pub const ENGINE_SESSIONS_WAITING_MAX: usize = 2_048;
+/// How many of them a principal that nobody knows yet may have.
+pub const ENGINE_NEWCOMER_SESSIONS_MAX: usize = 2;
 /// Starts of a principal's sessions that wait to be learnt; beyond, they are judged only.
 pub const ENGINE_STARTS_WAITING_MAX: usize = 256;
 /// Latest starts of a principal, for whether a clock makes them.

@@ -66,9 +66,7 @@ impl Detector for State {
         };
         let window = self.approvers.entry(&key, context.settings.entities_max, rank, Window::new);
         let is_fast = ended.shortest_us / 1_000 < limits.wait_min_ms;
-        if !window.add(shape, event.record.index, event.event_us, event.placed_us, is_fast) {
-            return;
-        }
+        window.add(shape, event.record.index, event.event_us, context.counted_us(event), is_fast);
         let totals = window.totals();
         let holds = totals.offending >= limits.approvals_min;
         let follows = is_fast && context.episodes.is_open(&key);

@@ -15,8 +15,7 @@ use crate::approvals::{Pending, Waits};
 use crate::bounded::Bounded;
 use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
 use crate::entity::{Entity, Level, entity_key};
-use crate::judge::Judge;
-use crate::opening::LN_ALPHA_TOP;
+use crate::judge::{Judge, ln_extends};
 use crate::record::Event;
 use crate::settings::{Settings, microseconds};
 use crate::sketch::{Learnt, Tail, block};
@@ -106,16 +105,19 @@ impl State {
         let is_known = self.queues.get(&key).is_some_and(Learnt::is_established);
         let ln_alpha = self.judge.ln_alpha(is_known, settings.budget_milli);
         let is_unusual = ln_alpha.is_some_and(|ln_alpha| ln_p <= ln_alpha);
-        if !(is_unusual || is_open && ln_raw <= LN_ALPHA_TOP) {
+        // One that waits is looked at again and again, and has to be told once: only what ended is told as another after a day.
+        let is_old = !wait.is_pending && context.episodes.is_old(&key, context.watermark_us);
+        let opens = is_unusual && (!is_open || is_old);
+        if !opens && !(is_open && ln_p <= ln_extends(ln_alpha)) {
             return None;
         }
         // A clock that jumps can close an episode whose approval waits on: what opens then is another one.
-        self.openings = self.openings.saturating_add(u32::from(!is_open));
-        let is_over = !is_open && self.judge.is_over(is_known, settings.budget_milli);
+        self.openings = self.openings.saturating_add(u32::from(opens));
+        let is_over = opens && self.judge.is_over(is_known, settings.budget_milli);
         let usual_us = i64::try_from(tail.threshold).unwrap_or(i64::MAX).saturating_mul(1_000);
         Some(Signal {
             entity: Entity::new(Level::Tool, &[("server", wait.server)]),
-            effect: Effect::Open,
+            effect: if opens && is_open { Effect::Renew } else { Effect::Open },
             offending: false,
             severity: if waited / SEVERE_TIMES >= tail.threshold { Severity::High } else { Severity::Medium },
             confidence: if is_peer { Confidence::Low } else { Confidence::Medium },
@@ -227,8 +229,7 @@ impl Detector for State {
         let (key, waited) = (entity_key(&[("server", wait.server)]), milliseconds(ended.longest_us));
         let is_open = context.episodes.is_open(&key);
         let score = self.tail(&key).map(|(tail, _)| -tail.ln_p(waited));
-        let oldest_us = context.watermark_us.saturating_sub(microseconds(context.settings.lateness_s));
-        let now = block(event.placed_us.max(oldest_us));
+        let now = block(context.counted_us(event));
         let rank = |_: &str, queue: &Learnt| queue.rank();
         let queue = self.queues.entry(&key, context.settings.entities_max, rank, Learnt::new);
         let is_known = queue.is_established();
