@@ -69,7 +69,7 @@ pub const ENGINE_MISSING_MIN: u64 = 1;
 pub const ENGINE_HOLES_MAX: usize = 32;
 /// What a hole counts for at most, as in the table `sources`.
 pub const ENGINE_MISSING_MAX: u64 = 1_000_000_000_000;
-/// Approvals that the engine waits for at a time; beyond, the youngest are forgotten. And for how many days.
+/// Approvals that the engine waits for at a time; beyond, those of whoever has the most are forgotten. And for how many days.
 pub const ENGINE_PENDING_MAX: usize = 16_384;
 /// See above.
 pub const ENGINE_APPROVAL_DAYS_MAX: i64 = 7;

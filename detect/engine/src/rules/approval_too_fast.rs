@@ -55,7 +55,7 @@ impl Detector for State {
     }
 
     fn observe(&mut self, event: &Event<'_>, context: &Context<'_>, signals: &mut Vec<Signal>) {
-        let ended = self.waits.take(event, context.settings.approval_wait.approvals_max);
+        let ended = self.waits.take(event, context);
         let Some(ended) = ended.filter(|ended| ended.ending == Ending::Approved) else { return };
         let limits = &context.settings.approval_too_fast;
         let shape = Shape::new(microseconds(limits.window_s), context.settings.buckets);
@@ -96,6 +96,6 @@ impl Detector for State {
     }
 
     fn evicted(&self) -> u64 {
-        self.approvers.evicted()
+        self.waits.evicted().saturating_add(self.approvers.evicted())
     }
 }

@@ -37,11 +37,6 @@ const DAY: i64 = 86_400_000_000;
 /// How many times what is the longest that is usual makes it severe.
 const SEVERE_TIMES: u64 = 10;
 
-/// Before when one has waited so long that nobody waits for it any more.
-pub(super) fn forgotten_us(now_us: i64) -> i64 {
-    now_us.saturating_sub(schemas::limits::ENGINE_APPROVAL_DAYS_MAX.saturating_mul(DAY))
-}
-
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct State {
@@ -178,7 +173,7 @@ impl Detector for State {
 
     fn close(&mut self, now_us: i64, context: &Context<'_>, signals: &mut Vec<Signal>) {
         self.turn(now_us.div_euclid(DAY));
-        self.waits.forget(forgotten_us(now_us));
+        self.waits.sweep(now_us, context.settings.lateness_s);
         let next = now_us.div_euclid(TICK).saturating_add(1);
         self.next = (!self.waits.is_empty()).then_some(next);
         let mut oldest: BTreeMap<Option<&str>, &Pending> = BTreeMap::new();
@@ -209,8 +204,7 @@ impl Detector for State {
     }
 
     fn observe(&mut self, event: &Event<'_>, context: &Context<'_>, signals: &mut Vec<Signal>) {
-        let settings = &context.settings.approval_wait;
-        let ended = self.waits.take(event, settings.approvals_max);
+        let ended = self.waits.take(event, context);
         if self.next.is_none() && !self.waits.is_empty() {
             self.next = Some(context.watermark_us.div_euclid(TICK).saturating_add(1));
         }
