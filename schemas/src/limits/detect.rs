@@ -67,6 +67,8 @@ pub const ENGINE_RUNS_MAX: usize = 16_384;
 pub const ENGINE_MISSING_MIN: u64 = 1;
 /// Holes of one run that may still be filled; beyond, the oldest is told.
 pub const ENGINE_HOLES_MAX: usize = 32;
+/// Numberings of one run that began anew and are followed at a time; beyond, the least proven is forgotten.
+pub const ENGINE_PASSES_MAX: usize = 4;
 /// What a hole counts for at most, as in the table `sources`.
 pub const ENGINE_MISSING_MAX: u64 = 1_000_000_000_000;
 /// Approvals that the engine waits for at a time; beyond, those of whoever has the most are forgotten. And for how many days.
