@@ -152,6 +152,13 @@ impl Waits {
         self.pending.evicted()
     }
 
+    /// When those that wait are to be looked at in a tenant in which nothing comes: when the oldest has waited an eighth longer than by
+    /// `next_us`, or a week of one that is forgotten would be a thousand readings of the clock.
+    pub fn awaits_us(&self, next_us: i64) -> i64 {
+        let age_us = next_us.saturating_sub(self.oldest_us).max(0);
+        next_us.saturating_add(if self.pending.is_empty() { 0 } else { age_us / 8 })
+    }
+
     /// Those that have waited for too long are not waited for any more, and what ended is remembered only for as long as late records are
     /// waited for.
     pub fn sweep(&mut self, now_us: i64, lateness_s: i64) {

@@ -103,7 +103,8 @@ impl State {
         // One that waits is looked at again and again, and has to be told once: only what ended is told as another after a day.
         let is_old = !wait.is_pending && context.episodes.is_old(&key, context.watermark_us);
         let opens = is_unusual && (!is_open || is_old);
-        if !opens && !(is_open && ln_p <= ln_extends(ln_alpha)) {
+        let extends = is_open && ln_p <= ln_extends(ln_alpha);
+        if !opens && !extends {
             return None;
         }
         // A clock that jumps can close an episode whose approval waits on: what opens then is another one.
@@ -168,7 +169,9 @@ impl Detector for State {
     }
 
     fn awaits_us(&self, settings: &Settings) -> Option<i64> {
-        self.due_us(settings)
+        // Before any wait is known there is nothing to tell of one.
+        self.all.tail()?;
+        Some(self.waits.awaits_us(self.due_us(settings)?))
     }
 
     fn close(&mut self, now_us: i64, context: &Context<'_>, signals: &mut Vec<Signal>) {

@@ -68,7 +68,11 @@ impl Detector for State {
     }
 
     fn awaits_us(&self, settings: &Settings) -> Option<i64> {
-        self.due_us(settings)
+        let number = self.waits.each().count().saturating_add(self.ended.len());
+        let is_enough =
+            u64::try_from(number).is_ok_and(|n| n >= settings.approval_wait_ceiling.approvals_min);
+        let due_us = self.due_us(settings).filter(|_| is_enough)?;
+        Some(self.waits.awaits_us(due_us))
     }
 
     fn close(&mut self, now_us: i64, context: &Context<'_>, signals: &mut Vec<Signal>) {

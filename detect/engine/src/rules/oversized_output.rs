@@ -120,7 +120,8 @@ impl Detector for State {
         let ln_alpha = self.judge.ln_alpha(is_known, settings.budget_milli);
         let is_unusual = ln_alpha.is_some_and(|ln_alpha| ln_p <= ln_alpha);
         let opens = is_unusual && (!is_open || context.episodes.is_old(key, context.watermark_us));
-        if !opens && !(is_open && ln_p <= ln_extends(ln_alpha)) {
+        let extends = is_open && ln_p <= ln_extends(ln_alpha);
+        if !opens && !extends {
             return;
         }
         let over = if opens && self.judge.is_over(is_known, settings.budget_milli) {

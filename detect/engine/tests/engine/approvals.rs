@@ -354,6 +354,26 @@ fn nothing_waits_for_ever() {
 }
 
 #[test]
+fn an_idle_tenant_in_which_approvals_wait_is_not_read_the_time_all_week() {
+    let records = with(weeks(24, 9), [forgotten()]);
+    let records = &records[..records.partition_point(|record| record.time_us <= NOON)];
+    let mut engine = Engine::new("acme", Settings::default());
+    let mut alerts = fold(&mut engine, records);
+    let (mut index, mut readings) = (records.len() as i64, 0);
+    while let Some(due_us) = engine.awaits_us() {
+        readings += 1;
+        // Most of them are of open episodes, every three quarters of an hour.
+        assert!(readings < 500, "{} days", (due_us - NOON) / DAY_US);
+        let read = Record { control: true, index, ..at(due_us, call()) };
+        engine.observe(&read, &mut alerts).unwrap();
+        index += 1;
+    }
+    eprintln!("{readings} readings");
+    let told = opened(&alerts, WAIT);
+    assert!(!told.is_empty() && (pending(&engine, WAIT), engine.episodes_open()) == (0, 0), "{told:#?}");
+}
+
+#[test]
 fn folding_and_restoring_commute_over_weeks() {
     let forgotten = at(NOON, Record { server: Some("bank"), ..approval("forgotten", "requested") });
     let burst = (0..12).map(|number| {
