@@ -305,15 +305,14 @@ fn numbers_that_somebody_made_up_make_no_later_one_a_duplicate() {
 #[test]
 fn a_restart_is_no_blind_spot() {
     // At one, within what the log has; twice; in the middle; and of a run that began far above.
-    let restart = |first: i64, before: &[std::ops::Range<i64>]| {
-        let mut log = log(before.iter().cloned().flatten());
+    let restart = |first: i64, before: &[(i64, i64)]| {
+        let mut log = log(before.iter().flat_map(|(first, end)| *first..*end));
         add(&mut log, (first..first + 20).chain(first + 25..first + 60));
         log
     };
-    for (first, before) in
-        [(1, vec![1..2_000]), (1, vec![1..2_000, 1..900]), (700, vec![1..2_000]), (0, vec![90_000..90_100])]
-    {
-        let log = restart(first, &before);
+    let twice: &[(i64, i64)] = &[(1, 2_000), (1, 900)];
+    for (first, before) in [(1, &twice[..1]), (1, twice), (700, &twice[..1]), (0, &[(90_000, 90_100)])] {
+        let log = restart(first, before);
         assert!(tells_skipped(log, first + 20..=first + 24), "{first} {before:?}");
     }
     // Two of three are lost from the first one on.

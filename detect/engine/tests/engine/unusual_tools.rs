@@ -256,13 +256,22 @@ fn folding_and_restoring_commute() {
 
 #[test]
 fn an_attack_in_a_workflow_of_its_own_with_every_call_is_told() {
-    let mut attack = exfiltration("agent-3", 12);
-    let workflows = ["w-1", "w-2", "w-3", "w-4", "w-5"];
-    for (at, act) in attack.iter_mut().enumerate() {
-        (act.session, act.workflow) = (format!("fresh-{at}"), Some(workflows[at]));
+    // A customer of its own to write to has every third session; ten of them has none. Each call is a session of its own, in one
+    // workflow, or in another each time.
+    let workflows = ["w-0", "w-1", "w-2", "w-3", "w-4", "w-5", "w-6", "w-7", "w-8", "w-9"];
+    let calls = |of: &dyn Fn(usize) -> &'static str| {
+        let call = |step: usize| {
+            let time_us = at(12, 10) + step as i64 * MINUTE_US;
+            let mut act = act(time_us, "agent-3", &format!("fresh-{step}"), "refund");
+            act.workflow = Some(of(step));
+            act.to(&format!("refund:to:recipient:own-{step}"))
+        };
+        (0..10).map(call).collect::<Vec<Act>>()
+    };
+    for attack in [calls(&|_| "refund"), calls(&|step| workflows[step])] {
+        let found = alerts(with(attack));
+        assert!(is_told(&found, "agent-3", 12), "{:#?}", opened(&found, RULE));
     }
-    let found = alerts(with(attack.clone()));
-    assert!(is_told(&found, "agent-3", 12), "{:#?}", opened(&found, RULE));
     // Nor does a fleet that names a few workflows as a matter of course open more than before.
     let mut all = fleet(0..40, AGENTS, 3, 16);
     for (at, act) in all.iter_mut().enumerate() {
@@ -278,14 +287,14 @@ fn an_attack_in_a_workflow_of_its_own_with_every_call_is_told() {
 #[test]
 fn usual_sessions_do_not_keep_an_episode_open_for_the_next_attack() {
     let mut all = fleet(0..17, AGENTS, 3, 17);
-    // One that begins a thousand sessions a day, each as unusual as those of others.
-    let mut busy = fleet(0..1, 1, 1_000, 18);
+    // One that begins three thousand sessions a day, each as unusual as those of others.
+    let mut busy = fleet(0..1, 1, 3_000, 18);
     busy.sort_by_key(|act| act.session.clone());
-    for day in 0..17 {
+    for day in 12..17 {
         for (number, session) in (0..).zip(busy.chunk_by(|one, next| one.session == next.session)) {
             for (step, of) in (0..).zip(session) {
                 let mut act = of.clone();
-                act.time_us = at(day, 0) + (number * 367 % 1_000) * 86_400_000 + step * 20_000_000;
+                act.time_us = at(day, 0) + (number * 367 % 3_000) * 28_800_000 + step * 20_000_000;
                 (act.agent, act.session) = ("agent-3".to_owned(), format!("busy-{day}-{number}"));
                 all.push(act);
             }
