@@ -82,6 +82,8 @@ pub(crate) struct State {
 struct Judged {
     verdict: Verdict,
     ln_p: f64,
+    /// By how many nats it is beyond all that it was ranked among, where that is not in the p.
+    excess: f64,
 }
 
 impl State {
@@ -210,8 +212,11 @@ impl State {
         if verdict.sessions < RANKED {
             return None;
         }
-        let ln_p = self.scores.ln_p(verdict.score()).unwrap_or(verdict.ln_p);
-        Some(Judged { verdict, ln_p })
+        let (ln_p, excess) = match self.scores.ln_p(verdict.score()) {
+            Some(ln_p) => (ln_p, 0.0),
+            None => (verdict.ln_p, verdict.excess),
+        };
+        Some(Judged { verdict, ln_p, excess })
     }
 
     /// Whether it keeps an open episode open.
@@ -233,7 +238,11 @@ impl State {
         }
         let ln_alpha = self.opening.ln_alpha(context.settings.unusual_tools.budget_milli);
         let share = (ENGINE_SESSIONS_COUNTED_MAX as f64 / number.max(1) as f64).min(1.0);
-        judged.zip(ln_alpha).is_some_and(|(judged, ln_alpha)| judged.ln_p <= ln_alpha + libm::log(share))
+        // A rank has a least p, which for the hundredth session is never enough: what lies beyond all others may make up for their number.
+        let stricter = -libm::log(share);
+        judged
+            .zip(ln_alpha)
+            .is_some_and(|(judged, ln_alpha)| judged.ln_p <= ln_alpha - (stricter - judged.excess).max(0.0))
     }
 
     /// Whether the call is of a destructive tool that its principal never used; from now on it has.
@@ -434,7 +443,7 @@ fn detail(collected: &Collected, judged: Option<&Judged>, budget_milli: i64, is_
         let (elements, beyond) = (collected.session.elements(), collected.session.beyond());
         clauses.push(format!("a session of {elements} different tools and destinations, and {beyond} calls of more than can be judged"));
     }
-    if let Some(Judged { verdict, ln_p }) = judged {
+    if let Some(Judged { verdict, ln_p, .. }) = judged {
         let most: Vec<String> = verdict
             .parts
             .iter()
