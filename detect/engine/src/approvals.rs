@@ -24,8 +24,8 @@ use crate::settings::microseconds;
 
 /// The longest wait there is: after so long nobody waits for it any more.
 const WAIT_US_MAX: i64 = schemas::limits::ENGINE_APPROVAL_DAYS_MAX * 86_400_000_000;
-/// How often what is too old is looked for.
-const SWEEP_US: i64 = 300_000_000;
+/// How often what is too old is looked for, in microseconds.
+const SWEEP: i64 = 300_000_000;
 
 /// How an approval ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,7 +162,7 @@ impl Waits {
     /// Those that have waited for too long are not waited for any more, and what ended is remembered only for as long as late records are
     /// waited for.
     pub fn sweep(&mut self, now_us: i64, lateness_s: i64) {
-        if now_us < self.swept_us.saturating_add(SWEEP_US) {
+        if now_us < self.swept_us.saturating_add(SWEEP) {
             return;
         }
         self.swept_us = now_us;

@@ -18,7 +18,7 @@ const EVIDENCE_MAX: usize = schemas::limits::ENGINE_EVIDENCE_MAX;
 /// Closed episodes of a rule that a verdict still finds, and entities that are muted under it.
 const CLOSED_MAX: usize = schemas::limits::ENGINE_CLOSED_MAX;
 /// How long an episode holds what would open one by itself, where its rule asks.
-const OLD_US: i64 = 86_400_000_000;
+const OLD_US: i64 = schemas::limits::ENGINE_EPISODE_S_MAX * 1_000_000;
 const MUTES_MAX: usize = schemas::limits::ENGINE_MUTES_MAX;
 
 /// One open episode of one entity.

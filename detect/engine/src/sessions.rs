@@ -23,8 +23,8 @@ use crate::settings::microseconds;
 
 /// Idle time after which a session is over.
 pub(crate) const GAP_US: i64 = schemas::limits::ENGINE_SESSION_GAP_S * 1_000_000;
-/// What is waited for in a tenant that is silent is waited for by whole ones of these.
-const TICK_US: i64 = 300_000_000;
+/// What is waited for in a tenant that is silent is waited for by whole ones of these, in microseconds.
+const TICK: i64 = 300_000_000;
 /// How long a session lasts at most.
 const LENGTH_US: i64 = schemas::limits::ENGINE_SESSION_LENGTH_S * 1_000_000;
 
@@ -137,7 +137,7 @@ impl<S> Sessions<S> {
         self.deadlines.first().map(|(due_us, _)| *due_us)
     }
 
-    /// When the first of those sessions is over that somebody waits for, to the next whole [`TICK_US`]: a fleet that falls silent is
+    /// When the first of those sessions is over that somebody waits for, to the next whole [`TICK`]: a fleet that falls silent is
     /// closed in a few steps. The order of deadlines may be behind, but never ahead.
     pub fn awaits_us(&self, lateness_s: i64, is_awaited: impl Fn(&Session<S>) -> bool) -> Option<i64> {
         let mut first_us: Option<i64> = None;
@@ -149,8 +149,8 @@ impl<S> Sessions<S> {
             let deadline_us = deadline_us(session, lateness_s);
             first_us = Some(first_us.map_or(deadline_us, |first_us| first_us.min(deadline_us)));
         }
-        let tick = first_us?.div_euclid(TICK_US).saturating_add(1);
-        tick.checked_mul(TICK_US)
+        let tick = first_us?.div_euclid(TICK).saturating_add(1);
+        tick.checked_mul(TICK)
     }
 
     /// Takes out the next session if it is due; else its deadline catches up.

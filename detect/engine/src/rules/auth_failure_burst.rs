@@ -20,7 +20,7 @@ use crate::settings::{Settings, microseconds};
 pub(crate) const FAILURES: &str = "kind = 'auth' AND (method IS NULL OR method <> 'revoke') AND (status IN ('error', 'denied') OR decision = 'deny')";
 
 /// Windows whose failures are kept, where late records are waited for longer than that.
-const WINDOWS_MAX: i64 = 16;
+const WINDOWS_MAX: i64 = schemas::limits::ENGINE_BURST_WINDOWS_MAX;
 
 /// Distinct users counted per source.
 const USERS_MAX: usize = schemas::limits::ENGINE_USERS_MAX;

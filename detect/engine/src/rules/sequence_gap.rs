@@ -38,7 +38,7 @@ const RULE: Rule = Rule {
 };
 
 /// How long holes of a source that are too few to be told are added up.
-const ADDED_US: i64 = 86_400_000_000;
+const ADDED_US: i64 = schemas::limits::ENGINE_HOLES_ADDED_S * 1_000_000;
 
 /// What is missing of a source: what its open episode has told, or what is too little for one so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

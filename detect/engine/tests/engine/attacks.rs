@@ -238,6 +238,20 @@ fn failures_spread_over_the_past_are_a_burst() {
 }
 
 #[test]
+fn failures_that_are_waited_for_long_are_kept_no_longer_than_so_many_windows() {
+    let mut settings = Settings { lateness_s: 86_400, ..Settings::default() };
+    settings.disabled = engine::RULE_IDS.iter().map(|rule| (*rule).to_owned()).collect();
+    settings.disabled.remove("auth_failure_burst");
+    let mut log = Stream::new(settings);
+    log.add(call());
+    // One every two minutes through a day that is past, the last ones first.
+    (0..720).for_each(|number| log.add_at(login(false), START_US - number * 120 * SECOND_US));
+    assert!(log.is_quiet());
+    let kept = String::from_utf8(log.engine.snapshot()).unwrap().matches("placed_us").count();
+    assert_eq!(kept, 160, "ten of each of sixteen windows");
+}
+
+#[test]
 fn a_use_that_is_dated_before_the_revocation_is_told_when_it_comes_long_after() {
     let mut log = Stream::new(Settings::default());
     let used = Record { credential_id: Some("k"), ..call() };
