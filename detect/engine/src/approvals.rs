@@ -1,16 +1,31 @@
 //! Requests for approval, joined with how they ended.
 //!
-//! As in the gate: an approval is known by its id, else by the call that waits for it. It is asked for by `requested` or by a call that waits; it ends by
-//! its status, or when the call is no longer waiting. Asked for again while it waits, it waits since the first time, or an agent that asks again and again
-//! would wait for nothing. An end whose request the log does not have counts where its source measured the wait.
+//! An approval is known by its id, else by the call that waits for it. It is asked for by `requested` or by a call that waits. Asked for
+//! again while it waits, it waits since the first time, or an agent that asks again and again would wait for nothing. An end whose request the
+//! log does not have counts where its source measured the wait.
 //!
-//! At the cap the youngest are forgotten, which have waited least.
+//! - **What ends a wait** that has an id is a decision: a record of the kind `approval`, not by the agent itself, or what a gateway or a server
+//!   says, which is where calls are held. That a host says its call was approved, or that the call went on, ends nothing: whoever
+//!   waits could say so. One that is known by its call ends when that is no longer waiting.
+//! - **Times** are believed no further back than the engine waits for late records, and an end before its request is a wait of none. What is
+//!   observed of a request after it has ended (another observer, another order) begins nothing.
+//! - **At the cap** those go first whose asker never had one decided, of these and of the others those of whoever has the most, and of one
+//!   asker the youngest, which have waited least: who floods, with one name or with many, forgets its own.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::bounded::{Bounded, Rank};
+use crate::detector::Context;
 use crate::entity::{bounded, entity_key};
 use crate::record::Event;
+use crate::settings::microseconds;
+
+/// The longest wait there is: after so long nobody waits for it any more.
+const WAIT_US_MAX: i64 = schemas::limits::ENGINE_APPROVAL_DAYS_MAX * 86_400_000_000;
+/// How often what is too old is looked for, in microseconds.
+const SWEEP: i64 = 300_000_000;
 
 /// How an approval ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +48,8 @@ pub(crate) struct Pending {
     /// Its queue.
     pub server: Option<String>,
     pub environment: Option<String>,
+    /// The key of who asked.
+    asker: String,
 }
 
 /// One that waited. Microseconds, not negative.
@@ -46,6 +63,22 @@ pub(crate) struct Ended {
     pub server: Option<String>,
 }
 
+/// When one ended: on the engine's clock, and by its own time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Over {
+    seen_us: i64,
+    placed_us: i64,
+}
+
+/// How many of an asker's were decided: what its word is worth.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Decided {
+    times: u64,
+    last_index: i64,
+}
+
 /// Approvals that wait, by id.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -53,6 +86,14 @@ pub(crate) struct Waits {
     pending: Bounded<Pending>,
     /// Whether any may be known by its call alone: else no call has to be looked up.
     has_calls: bool,
+    /// How many of each asker wait.
+    askers: BTreeMap<String, u64>,
+    decided: Bounded<Decided>,
+    /// What ended lately, at most as many as may wait; beyond, the oldest are forgotten.
+    over: Bounded<Over>,
+    /// No later than the oldest request, and when it was last looked for what is too old.
+    oldest_us: i64,
+    swept_us: i64,
 }
 
 /// The status of a record that speaks of how an approval ended.
@@ -74,9 +115,29 @@ fn is_asked(event: &Event<'_>) -> bool {
     event.record.approval_status == Some("requested") || (is_unsaid(event) && is_waiting)
 }
 
+/// How a wait ends by this record, if it may end one.
+fn end(event: &Event<'_>) -> Option<Ending> {
+    let record = event.record;
+    let is_held_there = matches!(record.observer, Some("gateway" | "server"));
+    let is_own = record.approver.is_some() && record.approver == record.agent_id;
+    let is_by_call = record.approval_id.is_none();
+    let went_on = record.kind == "call" && !matches!(record.status, "pending" | "unknown");
+    let decides = is_held_there || is_by_call || (record.kind == "approval" && !is_own);
+    let unsaid = || (is_unsaid(event) && went_on && (is_held_there || is_by_call)).then_some(Ending::Unsaid);
+    ending(event).filter(|_| decides).or_else(unsaid)
+}
+
 impl Waits {
     pub fn new() -> Waits {
-        Waits { pending: Bounded::new(), has_calls: false }
+        Waits {
+            pending: Bounded::new(),
+            has_calls: false,
+            askers: BTreeMap::new(),
+            decided: Bounded::new(),
+            over: Bounded::new(),
+            oldest_us: i64::MAX,
+            swept_us: i64::MIN,
+        }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -91,13 +152,39 @@ impl Waits {
         self.pending.evicted()
     }
 
-    /// Those that have waited since before then are not waited for any more.
-    pub fn forget(&mut self, before_us: i64) {
+    /// When those that wait are to be looked at in a tenant in which nothing comes: when the oldest has waited an eighth longer than by
+    /// `next_us`, or a week of one that is forgotten would be a thousand readings of the clock.
+    pub fn awaits_us(&self, next_us: i64) -> i64 {
+        let age_us = next_us.saturating_sub(self.oldest_us).max(0);
+        next_us.saturating_add(if self.pending.is_empty() { 0 } else { age_us / 8 })
+    }
+
+    /// Those that have waited for too long are not waited for any more, and what ended is remembered only for as long as late records are
+    /// waited for.
+    pub fn sweep(&mut self, now_us: i64, lateness_s: i64) {
+        if now_us < self.swept_us.saturating_add(SWEEP) {
+            return;
+        }
+        self.swept_us = now_us;
+        let late_us = now_us.saturating_sub(microseconds(lateness_s));
+        if !self.over.is_empty() {
+            self.over.retain(|_, over| over.seen_us >= late_us);
+        }
+        let before_us = now_us.saturating_sub(WAIT_US_MAX);
+        if self.oldest_us >= before_us {
+            return;
+        }
         self.pending.retain(|_, pending| pending.asked_us >= before_us);
+        self.askers.clear();
+        self.oldest_us = i64::MAX;
+        for pending in self.pending.values() {
+            self.oldest_us = self.oldest_us.min(pending.asked_us);
+            *self.askers.entry(pending.asker.clone()).or_default() += 1;
+        }
     }
 
     /// Takes a record in; what it ended.
-    pub fn take(&mut self, event: &Event<'_>, pending_max: usize) -> Option<Ended> {
+    pub fn take(&mut self, event: &Event<'_>, context: &Context<'_>) -> Option<Ended> {
         let record = event.record;
         // Most records have nothing to do with approvals.
         let speaks = record.approval_id.is_some()
@@ -107,38 +194,108 @@ impl Waits {
         if !speaks {
             return None;
         }
-        let of =
-            record.approval_id.map(|id| ("approval_id", id)).or(record.call_id.map(|id| ("call_id", id)));
-        let key = || of.map(|(column, id)| entity_key(&[(column, Some(id))]));
+        self.sweep(context.watermark_us, context.settings.lateness_s);
         if is_asked(event) {
-            self.has_calls |= record.approval_id.is_none();
-            let make = || Pending {
-                asked_us: event.placed_us,
-                index: record.index,
-                server: record.server.map(|name| bounded(name).into_owned()),
-                environment: record.environment.map(|name| bounded(name).into_owned()),
-            };
-            // The log index is what time a forger cannot choose.
-            let rank = |_: &str, pending: &Pending| -> Rank { (false, 0, pending.index.saturating_neg()) };
-            self.pending.entry(&key()?, pending_max, rank, make);
+            self.ask(event, context);
             return None;
         }
-        let went_on = record.kind == "call" && !matches!(record.status, "pending" | "unknown");
-        let ending = ending(event).or((is_unsaid(event) && went_on).then_some(Ending::Unsaid))?;
-        let key = if self.pending.is_empty() { None } else { key() };
-        let pending = key.and_then(|key| self.pending.remove(&key));
-        self.has_calls &= !self.pending.is_empty();
-        let said_us = record.approval_wait_ms.filter(|ms| *ms >= 0).map(|ms| ms.saturating_mul(1_000));
+        let ending = end(event)?;
+        let pending = self.end(event, context);
+        if let Some(pending) = &pending
+            && matches!(ending, Ending::Approved | Ending::Rejected)
+        {
+            let rank = |_: &str, decided: &Decided| (false, decided.times, decided.last_index);
+            let askers_max = context.settings.entities_max;
+            let decided = self.decided.entry(&pending.asker, askers_max, rank, Decided::default);
+            *decided = Decided { times: decided.times.saturating_add(1), last_index: record.index };
+        }
+        let said_us = record.approval_wait_ms.filter(|ms| *ms >= 0);
+        let said_us = said_us.map(|ms| ms.saturating_mul(1_000).min(WAIT_US_MAX));
         // Without its request a call only repeats what an approval said.
         let said_us = said_us.filter(|_| pending.is_some() || record.kind == "approval");
-        let shown_us = pending.as_ref().map(|pending| event.placed_us.saturating_sub(pending.asked_us));
-        // An end that is dated before its request is a clock and no wait.
-        let shown_us = shown_us.filter(|us| *us >= 0);
+        let ended_us = context.counted_us(event);
+        let shown_us = pending.as_ref().map(|pending| ended_us.saturating_sub(pending.asked_us).max(0));
         let (longest_us, shortest_us) =
             (shown_us.max(said_us)?, shown_us.or(said_us)?.min(said_us.or(shown_us)?));
         let server = pending
             .and_then(|pending| pending.server)
             .or(record.server.map(|name| bounded(name).into_owned()));
         Some(Ended { ending, longest_us, shortest_us, server })
+    }
+
+    /// A request: it waits from now on, unless it does already or did.
+    fn ask(&mut self, event: &Event<'_>, context: &Context<'_>) {
+        let Some(key) = keys(event).next() else { return };
+        if self.pending.get(&key).is_some()
+            || self.over.get(&key).is_some_and(|over| event.placed_us <= over.placed_us)
+        {
+            return;
+        }
+        let record = event.record;
+        let asker = match event.principal_key() {
+            "" => entity_key(&[("source", Some(record.source))]),
+            principal => principal.to_owned(),
+        };
+        let asked_us = context.counted_us(event);
+        let Waits { askers, decided, .. } = self;
+        // The log index is what time a forger cannot choose.
+        let rank = |_: &str, pending: &Pending| -> Rank {
+            let number = askers.get(&pending.asker).copied().unwrap_or(0);
+            let is_known = decided.get(&pending.asker).is_some();
+            (is_known, u64::MAX - number, pending.index.saturating_neg())
+        };
+        let pending_max = context.settings.approval_wait.approvals_max;
+        for gone in self.pending.make_room(&key, pending_max, rank) {
+            leave(&mut self.askers, &gone);
+        }
+        self.has_calls |= record.approval_id.is_none();
+        self.oldest_us = self.oldest_us.min(asked_us);
+        *self.askers.entry(asker.clone()).or_default() += 1;
+        let make = || Pending {
+            asked_us,
+            index: record.index,
+            server: record.server.map(|name| bounded(name).into_owned()),
+            environment: record.environment.map(|name| bounded(name).into_owned()),
+            asker,
+        };
+        self.pending.entry(&key, usize::MAX, |_, _| (false, 0, 0), make);
+    }
+
+    /// Takes out what a record ended, if its request is known, and remembers that it is over.
+    fn end(&mut self, event: &Event<'_>, context: &Context<'_>) -> Option<Pending> {
+        let over = Over { seen_us: context.watermark_us, placed_us: event.placed_us };
+        let rank = |_: &str, over: &Over| (false, 0, over.seen_us);
+        let over_max = context.settings.approval_wait.approvals_max;
+        let mut ended = None;
+        for key in keys(event) {
+            *self.over.entry(&key, over_max, rank, || over) = over;
+            ended = ended.or_else(|| self.pending.remove(&key));
+        }
+        if let Some(pending) = &ended {
+            leave(&mut self.askers, pending);
+        }
+        if self.pending.is_empty() {
+            (self.has_calls, self.oldest_us) = (false, i64::MAX);
+        }
+        ended
+    }
+}
+
+/// What an approval may be known by: its id, else the call that waits for it. A decision may end one that is known by the other.
+fn keys(event: &Event<'_>) -> impl Iterator<Item = String> {
+    let record = event.record;
+    let of_call = record.call_id.filter(|_| record.approval_id.is_none() || record.kind == "approval");
+    let of = [("approval_id", record.approval_id), ("call_id", of_call)];
+    let named = of.into_iter().filter(|(_, id)| id.is_some());
+    named.map(|(column, id)| entity_key(&[(column, id)]))
+}
+
+/// One of an asker's waits no more.
+fn leave(askers: &mut BTreeMap<String, u64>, pending: &Pending) {
+    if let Some(number) = askers.get_mut(&pending.asker) {
+        *number = number.saturating_sub(1);
+        if *number == 0 {
+            askers.remove(&pending.asker);
+        }
     }
 }

@@ -28,6 +28,14 @@ pub(crate) struct Context<'a> {
     pub episodes: &'a Episodes,
 }
 
+impl Context<'_> {
+    /// When a record counts: its event time, or the earliest moment that is still waited for. A source that dates its records back
+    /// would else be out of sight.
+    pub fn counted_us(&self, event: &Event<'_>) -> i64 {
+        event.placed_us.max(self.watermark_us.saturating_sub(microseconds(self.settings.lateness_s)))
+    }
+}
+
 /// What a signal does to the episode of its entity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effect {
@@ -35,6 +43,9 @@ pub(crate) enum Effect {
     Open,
     /// Belongs to an open episode but does not keep it open; nothing without one.
     Follow,
+    /// The condition holds by itself, and the entity's episode is a day old: that one is closed and another opens, or whoever keeps an
+    /// episode open with little would have nobody told of much.
+    Renew,
 }
 
 /// What a detector saw in one record about one entity.

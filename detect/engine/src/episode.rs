@@ -17,6 +17,8 @@ const EVIDENCE_MAX: usize = schemas::limits::ENGINE_EVIDENCE_MAX;
 
 /// Closed episodes of a rule that a verdict still finds, and entities that are muted under it.
 const CLOSED_MAX: usize = schemas::limits::ENGINE_CLOSED_MAX;
+/// How long an episode holds what would open one by itself, where its rule asks.
+const OLD_US: i64 = schemas::limits::ENGINE_EPISODE_S_MAX * 1_000_000;
 const MUTES_MAX: usize = schemas::limits::ENGINE_MUTES_MAX;
 
 /// One open episode of one entity.
@@ -40,7 +42,8 @@ struct Episode {
     detail: String,
     evidence_first: Vec<i64>,
     evidence_last: VecDeque<i64>,
-    /// Watermark at the last signal that kept it open.
+    /// Watermark when it opened, and at the last signal that kept it open.
+    opened_us: i64,
     active_us: i64,
     /// Its place in the order of deadlines; never later than the true deadline.
     scheduled_us: i64,
@@ -93,6 +96,11 @@ impl Episodes {
 
     pub fn is_open(&self, key: &str) -> bool {
         self.open.contains_key(key)
+    }
+
+    /// Whether an episode is open and has been for a day: what would open one by itself is told as another ([`Effect::Renew`]).
+    pub fn is_old(&self, key: &str, watermark_us: i64) -> bool {
+        self.open.get(key).is_some_and(|episode| watermark_us.saturating_sub(episode.opened_us) >= OLD_US)
     }
 
     pub fn open_count(&self) -> usize {
@@ -150,12 +158,15 @@ impl Episodes {
         detector: &dyn Detector,
         emission: &mut Emission<'_>,
     ) {
+        if signal.effect == Effect::Renew {
+            self.close(&signal.entity.key, "closed after a day, what goes on is another", detector, emission);
+        }
         if let Some(episode) = self.open.get_mut(&signal.entity.key) {
             if episode.extend(signal, event, emission.watermark_us) {
                 episode.sequence = episode.sequence.saturating_add(1);
                 emission.emit(episode, &self.mutes, State::Updated, None, detector);
             }
-        } else if signal.effect == Effect::Open {
+        } else if signal.effect != Effect::Follow {
             self.make_room(detector, emission);
             let episode = Episode::new(signal, event, detector, emission);
             emission.emit(&episode, &self.mutes, State::Open, None, detector);
@@ -268,6 +279,7 @@ impl Episode {
             detail: signal.detail,
             evidence_first: Vec::new(),
             evidence_last: VecDeque::new(),
+            opened_us: watermark_us,
             active_us: watermark_us,
             scheduled_us: watermark_us.saturating_add(detector.quiet_us(emission.settings)),
             entity: signal.entity,

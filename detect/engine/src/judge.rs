@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::opening::Opening;
+use crate::opening::{LN_ALPHA_TOP, Opening};
 use crate::recalibration::Recalibration;
 
 /// Scores that an entity files a day.
@@ -15,6 +15,16 @@ const SCORES_OF_DAY: u32 = 300;
 const TESTS_OF_DAY: u32 = 100_000;
 /// A score of more is as good as this one.
 const SCORE_TOP: f64 = 10_000.0;
+
+/// How many times the p at which an episode opens one may have that keeps it open.
+const LN_NEAR: f64 = 2.0 * std::f64::consts::LN_2;
+
+/// The p at or below which a single thing (a record, a session) keeps an episode open: near what opens one. With a fixed one of 0.05 an
+/// entity that does twenty things in the quiet time keeps its episode open for ever, and what comes next is told nobody. By this
+/// one all things of the tenant together keep one open by chance a few times a day at most, however many they are.
+pub(crate) fn ln_extends(ln_alpha: Option<f64>) -> f64 {
+    ln_alpha.map_or(f64::NEG_INFINITY, |ln_alpha| (ln_alpha + LN_NEAR).min(LN_ALPHA_TOP))
+}
 
 /// Scores and tests of one rule in one tenant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -132,6 +132,11 @@ impl Novelty {
         part(&self.levels(session), session.entity, element)
     }
 
+    /// How many sessions others may be ranked among at most.
+    pub fn sessions(&self) -> usize {
+        self.pool.len()
+    }
+
     /// Whether sessions of this one's entity were learnt and are remembered.
     pub fn knows(&self, session: &Session) -> bool {
         self.levels(session).iter().any(|group| group.knows(session.entity))

@@ -7,7 +7,7 @@
 //!   verdict: the configured ceilings are what there is.
 //! - **Opening**: `p <= budget / tests a day`, at the close of a window, with at least `hits_min` hits and whatever floor of effect the rule has.
 //!   While it is open a ratio may still fall, so that nothing is asked before; ceilings tell at once.
-//! - **Extending**: an open episode lives while a window has `p < 0.05`.
+//! - **Extending**: an open episode lives while a window has `p < 0.05`; what would open one by itself is another after a day.
 //! - **Forgetting**: an entity without a record for 28 days, or with few and none for a day. Only those with records on seven days
 //!   speak for others.
 //!
@@ -272,7 +272,7 @@ impl<R: Rated> RatioRule<R> {
                 let ln_alpha = self.judge.ln_alpha(is_known, limits.budget_milli);
                 let is_unusual = ln_alpha.is_some_and(|ln_alpha| ln_p <= ln_alpha);
                 let opens = is_unusual && effects.is_large && tally.hits >= limits.hits_min;
-                let extends = is_open && ln_raw <= LN_ALPHA_TOP;
+                let extends = is_open && ln_p <= LN_ALPHA_TOP;
                 verdict = (opens || extends).then_some((effects, ln_p, opens));
             }
         }
@@ -309,12 +309,14 @@ impl<R: Rated> RatioRule<R> {
         let entity = self.known.get(&verdict.key)?.entity.clone();
         let Verdict { tally, prediction, effects, .. } = verdict;
         let budget_milli = R::limits(context.settings).budget_milli;
-        let opens = verdict.opens && !context.episodes.is_open(&verdict.key);
+        let is_open = context.episodes.is_open(&verdict.key);
+        let opens =
+            verdict.opens && (!is_open || context.episodes.is_old(&verdict.key, context.watermark_us));
         let is_over = opens && self.judge.is_over(verdict.is_known, budget_milli);
         let unit = R::RULE.unit;
         Some(Signal {
             entity,
-            effect: Effect::Open,
+            effect: if opens && is_open { Effect::Renew } else { Effect::Open },
             offending: false,
             severity: R::WORDING.severity,
             confidence: if prediction.is_peer { Confidence::Low } else { Confidence::Medium },

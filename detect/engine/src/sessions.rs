@@ -6,7 +6,7 @@
 //! to be trusted, or with the id that the source gave.
 //!
 //! Invariants
-//! - **Time** is event time, but no earlier than `lateness_s` before the clock ([`seen_us`]): a source that dates its records back would
+//! - **Time** is event time, but no earlier than `lateness_s` before the clock ([`Context::counted_us`]): a source that dates its records back would
 //!   else have every session closed before its second record.
 //! - **Closing** is by the log's clock, `lateness_s` after the session is over, in the order of deadlines and then of keys; deadlines
 //!   catch up when they are met, so that a record costs one lookup.
@@ -19,18 +19,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::bounded::lowest;
 use crate::detector::Context;
-use crate::record::Event;
 use crate::settings::microseconds;
 
 /// Idle time after which a session is over.
 pub(crate) const GAP_US: i64 = schemas::limits::ENGINE_SESSION_GAP_S * 1_000_000;
+/// What is waited for in a tenant that is silent is waited for by whole ones of these, in microseconds.
+const TICK: i64 = 300_000_000;
 /// How long a session lasts at most.
 const LENGTH_US: i64 = schemas::limits::ENGINE_SESSION_LENGTH_S * 1_000_000;
-
-/// When a record counts as seen: its event time, or the earliest moment that is still waited for.
-pub(crate) fn seen_us(event: &Event<'_>, context: &Context<'_>) -> i64 {
-    event.placed_us.max(context.watermark_us.saturating_sub(microseconds(context.settings.lateness_s)))
-}
 
 /// One session as far as it went, with what its rule remembers of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,7 +119,7 @@ impl<S> Sessions<S> {
         self.make_room(context.settings.entities_max, is_kept);
         let mut session =
             Session { first_us: seen_us, last_us: seen_us, records: 1, scheduled_us: 0, of: make() };
-        session.scheduled_us = deadline_us(&session, context);
+        session.scheduled_us = deadline_us(&session, context.settings.lateness_s);
         self.deadlines.insert((session.scheduled_us, key.to_owned()));
         self.open.insert(key.to_owned(), session);
         Touched::Begins(before)
@@ -141,11 +137,27 @@ impl<S> Sessions<S> {
         self.deadlines.first().map(|(due_us, _)| *due_us)
     }
 
+    /// When the first of those sessions is over that somebody waits for, to the next whole [`TICK`]: a fleet that falls silent is
+    /// closed in a few steps. The order of deadlines may be behind, but never ahead.
+    pub fn awaits_us(&self, lateness_s: i64, is_awaited: impl Fn(&Session<S>) -> bool) -> Option<i64> {
+        let mut first_us: Option<i64> = None;
+        for (scheduled_us, key) in &self.deadlines {
+            if first_us.is_some_and(|first_us| first_us <= *scheduled_us) {
+                break;
+            }
+            let Some(session) = self.open.get(key).filter(|session| is_awaited(session)) else { continue };
+            let deadline_us = deadline_us(session, lateness_s);
+            first_us = Some(first_us.map_or(deadline_us, |first_us| first_us.min(deadline_us)));
+        }
+        let tick = first_us?.div_euclid(TICK).saturating_add(1);
+        tick.checked_mul(TICK)
+    }
+
     /// Takes out the next session if it is due; else its deadline catches up.
     pub fn close(&mut self, context: &Context<'_>) -> Option<(String, Session<S>)> {
         let (due_us, key) = self.deadlines.pop_first()?;
         let session = self.open.get_mut(&key)?;
-        let deadline_us = deadline_us(session, context);
+        let deadline_us = deadline_us(session, context.settings.lateness_s);
         if deadline_us > due_us {
             session.scheduled_us = deadline_us;
             self.deadlines.insert((deadline_us, key));
@@ -167,8 +179,8 @@ impl<S> Sessions<S> {
     }
 }
 
-fn deadline_us<S>(session: &Session<S>, context: &Context<'_>) -> i64 {
-    session.over_us().saturating_add(microseconds(context.settings.lateness_s))
+fn deadline_us<S>(session: &Session<S>, lateness_s: i64) -> i64 {
+    session.over_us().saturating_add(microseconds(lateness_s))
 }
 
 #[cfg(test)]

@@ -48,8 +48,9 @@ pub(crate) struct Offence {
     bucket: i64,
 }
 
-/// Counts of one entity, in the entity's own event time: a source that lags behind the others, or an import
-/// of old records, is judged among its own. A record older than the entity's window is ignored.
+/// Counts of one entity by when its records count (`Context::counted_us`: event time, but no earlier than is waited for). One that
+/// is older than the window even so counts where it arrives, in the newest sub-bucket: left out, whoever dates its records back
+/// would be out of sight.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Window {
     /// Ascending by bucket, at most `buckets` of them.
@@ -88,14 +89,12 @@ impl Window {
         Window { slots: Vec::new(), recent: VecDeque::new() }
     }
 
-    /// Counts one record of log index `index`. False, and nothing counted, if it is older than the window.
-    pub fn add(&mut self, shape: Shape, index: i64, event_us: i64, placed_us: i64, offending: bool) -> bool {
-        let bucket = shape.bucket(placed_us);
-        let newest = self.slots.last().map_or(bucket, |slot| slot.bucket.max(bucket));
+    /// Counts one record of log index `index`; the sub-bucket that it counts in.
+    pub fn add(&mut self, shape: Shape, index: i64, event_us: i64, counted_us: i64, offending: bool) -> i64 {
+        let own = shape.bucket(counted_us);
+        let newest = self.slots.last().map_or(own, |slot| slot.bucket.max(own));
         let oldest = shape.oldest(newest);
-        if bucket < oldest {
-            return false;
-        }
+        let bucket = if own < oldest { newest } else { own };
         self.expire(oldest);
         let slot = self.slot(bucket);
         slot.total = slot.total.saturating_add(1);
@@ -106,7 +105,7 @@ impl Window {
             }
             self.recent.push_back(Offence { index, event_us, bucket });
         }
-        true
+        bucket
     }
 
     pub fn totals(&self) -> Totals {
@@ -126,10 +125,9 @@ impl Window {
         self.slots.last().map_or(i64::MIN, |slot| slot.bucket.saturating_mul(shape.bucket_us))
     }
 
-    /// First bucket still inside the window and the bucket of a time, for state kept beside the counts.
-    pub fn bounds(&self, shape: Shape, placed_us: i64) -> (i64, i64) {
-        let bucket = shape.bucket(placed_us);
-        (shape.oldest(self.slots.last().map_or(bucket, |slot| slot.bucket)), bucket)
+    /// First sub-bucket still inside the window, for state kept beside the counts.
+    pub fn oldest(&self, shape: Shape) -> i64 {
+        self.slots.last().map_or(i64::MIN, |slot| shape.oldest(slot.bucket))
     }
 
     fn expire(&mut self, oldest: i64) {
@@ -155,16 +153,17 @@ mod tests {
     const SHAPE: Shape = Shape { bucket_us: 60, buckets: 15 };
 
     #[test]
-    fn slides_and_ignores_what_is_too_old() {
+    fn slides_and_counts_what_is_too_old_where_it_arrives() {
         let mut window = Window::new();
-        assert!(window.add(SHAPE, 0, 30, 30, true));
-        assert!(window.add(SHAPE, 1, 14 * 60, 14 * 60, false));
+        assert_eq!(window.add(SHAPE, 0, 30, 30, true), 0);
+        assert_eq!(window.add(SHAPE, 1, 14 * 60, 14 * 60, false), 14);
         assert_eq!(window.totals(), Totals { total: 2, offending: 1 });
-        assert!(window.add(SHAPE, 2, 59, 59, false), "a late record inside the window counts");
-        assert!(window.add(SHAPE, 3, 15 * 60, 15 * 60, false));
+        assert_eq!(window.add(SHAPE, 2, 59, 59, false), 0, "a late record inside the window counts");
+        assert_eq!(window.add(SHAPE, 3, 15 * 60, 15 * 60, false), 15);
         assert_eq!(window.totals(), Totals { total: 2, offending: 0 });
-        assert!(!window.add(SHAPE, 4, 59, 59, true), "a late record outside does not");
-        assert_eq!(window.recent().count(), 0);
+        assert_eq!(window.add(SHAPE, 4, 59, 59, true), 15, "and one outside as if it were of now");
+        assert_eq!((window.totals().offending, window.oldest(SHAPE)), (1, 1));
+        assert_eq!(window.recent().map(|offence| offence.index).collect::<Vec<_>>(), [4]);
     }
 
     #[test]
@@ -191,7 +190,8 @@ mod tests {
         for time in [i64::MIN, i64::MAX, 0, -1, i64::MAX, i64::MIN] {
             window.add(SHAPE, 0, time, time, true);
         }
-        assert_eq!(window.totals().total, 2);
+        // The last three are of the newest moment there is, or count as if they were.
+        assert_eq!(window.totals().total, 5);
         assert_eq!(Totals { total: 0, offending: 0 }.ratio_ppm(), None);
     }
 }

@@ -6,6 +6,8 @@ pub const ENGINE_IDENTIFIER_BYTES_MAX: usize = 128;
 pub const ENGINE_PREFIX_BYTES_MAX: usize = 48;
 /// Log indices kept from the beginning and from the end of an episode, each.
 pub const ENGINE_EVIDENCE_MAX: usize = 16;
+/// How long an episode holds what would open one by itself, in seconds, where its rule asks; after that it is another.
+pub const ENGINE_EPISODE_S_MAX: i64 = 86_400;
 /// Closed episodes of a rule that a verdict still finds; beyond, the oldest are forgotten.
 pub const ENGINE_CLOSED_MAX: usize = 4_096;
 /// Entities muted under one rule at a time; beyond, no further mute is taken.
@@ -16,6 +18,8 @@ pub const ALERT_VERDICT_BODY_BYTES_MAX: usize = 8 << 10;
 pub const ALERT_MUTE_S_MAX: u64 = 90 * 86_400;
 /// Distinct users counted per source.
 pub const ENGINE_USERS_MAX: usize = 64;
+/// Windows of failed authentications that a source keeps, where late records are waited for longer than that.
+pub const ENGINE_BURST_WINDOWS_MAX: i64 = 16;
 /// See its user.
 pub const ENGINE_COUNT_MAX: i64 = 10_000_000;
 /// How many offending records a window remembers by index.
@@ -71,9 +75,13 @@ pub const ENGINE_RUNS_MAX: usize = 16_384;
 pub const ENGINE_MISSING_MIN: u64 = 1;
 /// Holes of one run that may still be filled; beyond, the oldest is told.
 pub const ENGINE_HOLES_MAX: usize = 32;
+/// How long holes of a source are added up that are too few to be told, in seconds.
+pub const ENGINE_HOLES_ADDED_S: i64 = 86_400;
+/// Numberings of one run that began anew and are followed at a time; beyond, the least proven is forgotten.
+pub const ENGINE_PASSES_MAX: usize = 4;
 /// What a hole counts for at most, as in the table `sources`.
 pub const ENGINE_MISSING_MAX: u64 = 1_000_000_000_000;
-/// Approvals that the engine waits for at a time; beyond, the youngest are forgotten. And for how many days.
+/// Approvals that the engine waits for at a time; beyond, those of whoever has the most are forgotten. And for how many days.
 pub const ENGINE_PENDING_MAX: usize = 16_384;
 /// See above.
 pub const ENGINE_APPROVAL_DAYS_MAX: i64 = 7;
@@ -96,8 +104,11 @@ pub const ENGINE_SESSION_LENGTH_S: i64 = 28_800;
 pub const ENGINE_SESSION_NAMES_MAX: usize = 8;
 /// Sessions of one principal and day that count; those after them are judged by a stricter measure, and teach nobody.
 pub const ENGINE_SESSIONS_COUNTED_MAX: usize = 16;
-/// Sessions of a day that wait to be learnt; beyond, those of principals that nobody knows yet go first.
+/// Sessions of a day that wait to be learnt; beyond, those of principals that nobody knows yet go first, and of those that are known of
+/// whoever has the most.
 pub const ENGINE_SESSIONS_WAITING_MAX: usize = 2_048;
+/// How many of them a principal that nobody knows yet may have.
+pub const ENGINE_NEWCOMER_SESSIONS_MAX: usize = 2;
 /// Starts of a principal's sessions that wait to be learnt; beyond, they are judged only.
 pub const ENGINE_STARTS_WAITING_MAX: usize = 256;
 /// Latest starts of a principal, for whether a clock makes them.

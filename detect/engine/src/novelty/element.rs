@@ -94,6 +94,11 @@ impl Session {
         false
     }
 
+    /// Whose it is, as a hash.
+    pub fn entity(&self) -> u64 {
+        self.entity
+    }
+
     /// How many distinct elements it has.
     pub fn elements(&self) -> usize {
         self.elements.len()

@@ -1,12 +1,13 @@
 //! How surprising a value is that an entity shows for the first time.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use schemas::limits::{NOVELTY_OWNERS_MAX, NOVELTY_VALUES_MAX};
 use serde::{Deserialize, Serialize};
 
 use super::element::{Element, hash};
-use super::group::Group;
+use super::group::{Group, Held};
 use super::shrink::shrink;
 
 /// Discount and strength of the Pitman-Yor process: an entity that has shown K values in n observations shows a new one with
@@ -35,7 +36,23 @@ pub struct FirstSeen {
     peers: Group,
     /// Observations so far: the only clock.
     observations: u64,
+    /// Made when it is first asked for after the peers changed, so that whoever shows something new with every record has nobody walk
+    /// over all that was ever shown.
+    #[serde(skip)]
+    held: Kept,
 }
+
+/// What follows from the peers, and so says nothing of its own.
+#[derive(Debug, Clone, Default)]
+struct Kept(OnceLock<Held>);
+
+impl PartialEq for Kept {
+    fn eq(&self, _other: &Kept) -> bool {
+        true
+    }
+}
+
+impl Eq for Kept {}
 
 /// What an entity has shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,13 +77,22 @@ impl FirstSeen {
         FirstSeen::default()
     }
 
+    /// Whether this entity has shown the value, and it is remembered.
+    pub fn knows(&self, entity: &str, value: &str) -> bool {
+        self.has_shown(entity_key(entity), Element::value(value))
+    }
+
+    fn has_shown(&self, entity: u64, value: Element) -> bool {
+        self.owners.get(&entity).is_some_and(|owner| owner.values.contains_key(&value.key()))
+    }
+
     /// ln p of a value that this entity shows for the first time; none if it has shown it.
     pub fn ln_p(&self, entity: &str, value: &str) -> Option<f64> {
         let (entity, value) = (entity_key(entity), Element::value(value));
-        let owner = self.owners.get(&entity);
-        if owner.is_some_and(|owner| owner.values.contains_key(&value.key())) {
+        if self.has_shown(entity, value) {
             return None;
         }
+        let owner = self.owners.get(&entity);
         let (n, distinct) = owner.map_or((0, 0), |owner| (owner.observations, owner.distinct));
         let new = (STRENGTH + DISCOUNT * distinct as f64) / (n as f64 + STRENGTH);
         // K is at most n, but for values that were forgotten and came again.
@@ -82,7 +108,9 @@ impl FirstSeen {
     pub fn learn(&mut self, entity: &str, value: &str) {
         let (entity, value) = (entity_key(entity), Element::value(value));
         self.observations = self.observations.saturating_add(1);
-        self.peers.learn(entity, std::iter::once(value), self.observations);
+        if self.peers.learn(entity, std::iter::once(value), self.observations) {
+            self.held = Kept::default();
+        }
         let owner = self.owners.entry(entity).or_default();
         owner.observations = owner.observations.saturating_add(1);
         let shown = owner.values.entry(value.key()).or_default();
@@ -99,12 +127,14 @@ impl FirstSeen {
     /// `P(P_peer(V) <= P_peer(v))` by the other entities: what no peer has shown, and all that as few or fewer of them have.
     fn tail(&self, entity: u64, value: Element) -> f64 {
         let of_value = self.peers.others(entity, value).0;
+        let held = self.held.0.get_or_init(|| self.peers.held());
         let (mut all, mut distinct, mut rarer) = (0_u64, 0_u64, 0.0);
-        for m in self.peers.owners_but(entity).filter(|m| *m > 0) {
-            all += u64::from(m);
-            distinct += 1;
+        for (m, number) in self.peers.held_but(entity, held).filter(|(m, _)| *m > 0) {
+            all += u64::from(m) * number;
+            distinct += number;
             if m <= of_value {
-                rarer += f64::from(m) - DISCOUNT;
+                // Quarters, far below where a float has none: exact, in whatever order.
+                rarer += (f64::from(m) - DISCOUNT) * number as f64;
             }
         }
         let unseen = STRENGTH + DISCOUNT * distinct as f64;
@@ -172,7 +202,45 @@ mod tests {
         assert!(seen.ln_p("a", "1").is_some());
     }
 
+    /// The tail as it is defined, by a walk over all that peers have shown.
+    fn walked(seen: &FirstSeen, entity: &str, value: &str) -> f64 {
+        let (entity, value) = (entity_key(entity), Element::value(value));
+        let of_value = seen.peers.others(entity, value).0;
+        let shown: Vec<u32> = seen.peers.owners_but(entity).filter(|m| *m > 0).collect();
+        let all: u64 = shown.iter().map(|m| u64::from(*m)).sum();
+        let rarer: f64 = shown.iter().filter(|m| **m <= of_value).map(|m| f64::from(*m) - DISCOUNT).sum();
+        ((STRENGTH + DISCOUNT * shown.len() as f64 + rarer) / (all as f64 + STRENGTH)).min(1.0)
+    }
+
+    #[test]
+    fn what_is_asked_again_and_again_is_counted_once() {
+        let mut seen = FirstSeen::new();
+        for at in 0..4_000 {
+            seen.learn(&format!("e{}", at % 200), &format!("v{}", at % 1_700));
+        }
+        assert!(seen.held.0.get().is_none(), "nobody asked");
+        let _ = seen.ln_p("e1", "new");
+        assert!(seen.held.0.get().is_some());
+        // Nothing of this changes who has what.
+        assert!(seen.knows("e199", "v599") && !seen.knows("e199", "new"));
+        seen.learn("e199", "v599");
+        assert!(seen.held.0.get().is_some());
+        seen.learn("e199", "new");
+        assert!(seen.held.0.get().is_none());
+    }
+
     proptest! {
+        #[test]
+        fn what_is_counted_is_what_a_walk_finds(steps in proptest::collection::vec((0..300_u16, 0..90_u8), 0..400)) {
+            let mut seen = FirstSeen::new();
+            for (entity, value) in &steps {
+                let (entity, value) = (entity.to_string(), value.to_string());
+                let tail = seen.tail(entity_key(&entity), Element::value(&value));
+                prop_assert_eq!(tail.to_bits(), walked(&seen, &entity, &value).to_bits());
+                seen.learn(&entity, &value);
+            }
+        }
+
         #[test]
         fn a_snapshot_goes_on_to_the_same_bits(steps in proptest::collection::vec((0..40_u8, 0..60_u8), 0..200), cut in 0..200_usize) {
             let fold = |seen: &mut FirstSeen, steps: &[(u8, u8)]| {

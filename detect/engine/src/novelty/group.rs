@@ -39,6 +39,17 @@ impl Slots {
         self.0.iter().map(|word| word.count_ones()).sum()
     }
 
+    fn each(&self) -> impl Iterator<Item = u16> + '_ {
+        (0_u16..).zip(&self.0).flat_map(|(at, word)| {
+            let mut left = *word;
+            std::iter::from_fn(move || {
+                let bit = left.trailing_zeros() as u16;
+                left &= left.checked_sub(1)?;
+                Some(at * 64 + bit)
+            })
+        })
+    }
+
     /// The lowest slot in it.
     fn first(&self) -> Option<u16> {
         let (at, word) = self.0.iter().enumerate().find(|(_, word)| **word != 0)?;
@@ -70,6 +81,14 @@ struct Owners {
     seen: u64,
 }
 
+/// Elements by how many entities had them. Follows from a group, in one walk over it, and is good until who has what changes there.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    all: BTreeMap<u32, u64>,
+    /// By slot, of those that its entity had: by how many had them, itself among these.
+    own: Vec<BTreeMap<u32, u64>>,
+}
+
 /// The entities of a peer group and what they had. About 60 bytes an element, 40 an entity.
 ///
 /// At the cap of entities those of the fewest commits go, so that a flood of new identities drives out one another and not
@@ -86,17 +105,21 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// Learns that an entity had these elements in a commit.
-    pub fn learn(&mut self, entity: u64, elements: impl Iterator<Item = Element>, commit: u64) {
+    /// Learns that an entity had these elements in a commit; whether that changed who has what.
+    pub fn learn(&mut self, entity: u64, elements: impl Iterator<Item = Element>, commit: u64) -> bool {
         self.seen = commit;
+        // Only for somebody new, or for something new, does anything have to go.
+        let mut is_changed = !self.members.contains_key(&entity);
         let slot = self.slot(entity, commit);
         for element in elements {
             let owners =
                 self.elements.entry(element.key()).or_insert(Owners { slots: Slots::default(), seen: 0 });
+            is_changed |= !owners.slots.holds(slot);
             owners.slots.insert(slot);
             owners.seen = commit;
         }
         self.forget_elements();
+        is_changed
     }
 
     /// How many of the entities but this one had the element, and how many there are.
@@ -108,11 +131,37 @@ impl Group {
         (owners.count() - u32::from(is_own), members - u32::from(own.is_some()))
     }
 
-    /// Of each element how many of the entities but this one had it, in the elements' order.
+    /// Of each element how many of the entities but this one had it, in the elements' order. [`Held`] knows the same by number.
+    #[cfg(test)]
     pub fn owners_but(&self, entity: u64) -> impl Iterator<Item = u32> + '_ {
         let mut own = Slots::default();
         self.members.get(&entity).into_iter().for_each(|member| own.insert(member.slot));
         self.elements.values().map(move |owners| owners.slots.without(&own).count())
+    }
+
+    /// How many elements so many entities had, of all and of each entity's.
+    pub fn held(&self) -> Held {
+        let mut held = Held { all: BTreeMap::new(), own: vec![BTreeMap::new(); NOVELTY_ENTITIES_MAX] };
+        for owners in self.elements.values() {
+            let count = owners.slots.count();
+            *held.all.entry(count).or_default() += 1;
+            for slot in owners.slots.each() {
+                if let Some(own) = held.own.get_mut(usize::from(slot)) {
+                    *own.entry(count).or_default() += 1;
+                }
+            }
+        }
+        held
+    }
+
+    /// By how many entities but this one, the fewest first, how many elements are held.
+    pub fn held_but<'a>(&self, entity: u64, held: &'a Held) -> impl Iterator<Item = (u32, u64)> + 'a {
+        let slot = self.members.get(&entity).map(|member| usize::from(member.slot));
+        let own = slot.and_then(|slot| held.own.get(slot));
+        held.all.iter().flat_map(move |(count, number)| {
+            let own = own.and_then(|own| own.get(count)).copied().unwrap_or(0);
+            [(count.saturating_sub(1), own), (*count, number.saturating_sub(own))]
+        })
     }
 
     pub fn knows(&self, entity: u64) -> bool {

@@ -131,7 +131,6 @@ impl Pool {
         rank(among, session, surprise)
     }
 
-    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.kept.len()
     }

@@ -55,7 +55,7 @@ impl Detector for State {
     }
 
     fn observe(&mut self, event: &Event<'_>, context: &Context<'_>, signals: &mut Vec<Signal>) {
-        let ended = self.waits.take(event, context.settings.approval_wait.approvals_max);
+        let ended = self.waits.take(event, context);
         let Some(ended) = ended.filter(|ended| ended.ending == Ending::Approved) else { return };
         let limits = &context.settings.approval_too_fast;
         let shape = Shape::new(microseconds(limits.window_s), context.settings.buckets);
@@ -66,9 +66,7 @@ impl Detector for State {
         };
         let window = self.approvers.entry(&key, context.settings.entities_max, rank, Window::new);
         let is_fast = ended.shortest_us / 1_000 < limits.wait_min_ms;
-        if !window.add(shape, event.record.index, event.event_us, event.placed_us, is_fast) {
-            return;
-        }
+        window.add(shape, event.record.index, event.event_us, context.counted_us(event), is_fast);
         let totals = window.totals();
         let holds = totals.offending >= limits.approvals_min;
         let follows = is_fast && context.episodes.is_open(&key);
@@ -98,6 +96,6 @@ impl Detector for State {
     }
 
     fn evicted(&self) -> u64 {
-        self.approvers.evicted()
+        self.waits.evicted().saturating_add(self.approvers.evicted())
     }
 }

@@ -15,8 +15,7 @@ use crate::approvals::{Pending, Waits};
 use crate::bounded::Bounded;
 use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
 use crate::entity::{Entity, Level, entity_key};
-use crate::judge::Judge;
-use crate::opening::LN_ALPHA_TOP;
+use crate::judge::{Judge, ln_extends};
 use crate::record::Event;
 use crate::settings::{Settings, microseconds};
 use crate::sketch::{Learnt, Tail, block};
@@ -37,11 +36,6 @@ const TICK: i64 = 300_000_000;
 const DAY: i64 = 86_400_000_000;
 /// How many times what is the longest that is usual makes it severe.
 const SEVERE_TIMES: u64 = 10;
-
-/// Before when one has waited so long that nobody waits for it any more.
-pub(super) fn forgotten_us(now_us: i64) -> i64 {
-    now_us.saturating_sub(schemas::limits::ENGINE_APPROVAL_DAYS_MAX.saturating_mul(DAY))
-}
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -106,16 +100,20 @@ impl State {
         let is_known = self.queues.get(&key).is_some_and(Learnt::is_established);
         let ln_alpha = self.judge.ln_alpha(is_known, settings.budget_milli);
         let is_unusual = ln_alpha.is_some_and(|ln_alpha| ln_p <= ln_alpha);
-        if !(is_unusual || is_open && ln_raw <= LN_ALPHA_TOP) {
+        // One that waits is looked at again and again, and has to be told once: only what ended is told as another after a day.
+        let is_old = !wait.is_pending && context.episodes.is_old(&key, context.watermark_us);
+        let opens = is_unusual && (!is_open || is_old);
+        let extends = is_open && ln_p <= ln_extends(ln_alpha);
+        if !opens && !extends {
             return None;
         }
         // A clock that jumps can close an episode whose approval waits on: what opens then is another one.
-        self.openings = self.openings.saturating_add(u32::from(!is_open));
-        let is_over = !is_open && self.judge.is_over(is_known, settings.budget_milli);
+        self.openings = self.openings.saturating_add(u32::from(opens));
+        let is_over = opens && self.judge.is_over(is_known, settings.budget_milli);
         let usual_us = i64::try_from(tail.threshold).unwrap_or(i64::MAX).saturating_mul(1_000);
         Some(Signal {
             entity: Entity::new(Level::Tool, &[("server", wait.server)]),
-            effect: Effect::Open,
+            effect: if opens && is_open { Effect::Renew } else { Effect::Open },
             offending: false,
             severity: if waited / SEVERE_TIMES >= tail.threshold { Severity::High } else { Severity::Medium },
             confidence: if is_peer { Confidence::Low } else { Confidence::Medium },
@@ -171,12 +169,14 @@ impl Detector for State {
     }
 
     fn awaits_us(&self, settings: &Settings) -> Option<i64> {
-        self.due_us(settings)
+        // Before any wait is known there is nothing to tell of one.
+        self.all.tail()?;
+        Some(self.waits.awaits_us(self.due_us(settings)?))
     }
 
     fn close(&mut self, now_us: i64, context: &Context<'_>, signals: &mut Vec<Signal>) {
         self.turn(now_us.div_euclid(DAY));
-        self.waits.forget(forgotten_us(now_us));
+        self.waits.sweep(now_us, context.settings.lateness_s);
         let next = now_us.div_euclid(TICK).saturating_add(1);
         self.next = (!self.waits.is_empty()).then_some(next);
         let mut oldest: BTreeMap<Option<&str>, &Pending> = BTreeMap::new();
@@ -207,8 +207,7 @@ impl Detector for State {
     }
 
     fn observe(&mut self, event: &Event<'_>, context: &Context<'_>, signals: &mut Vec<Signal>) {
-        let settings = &context.settings.approval_wait;
-        let ended = self.waits.take(event, settings.approvals_max);
+        let ended = self.waits.take(event, context);
         if self.next.is_none() && !self.waits.is_empty() {
             self.next = Some(context.watermark_us.div_euclid(TICK).saturating_add(1));
         }
@@ -227,8 +226,7 @@ impl Detector for State {
         let (key, waited) = (entity_key(&[("server", wait.server)]), milliseconds(ended.longest_us));
         let is_open = context.episodes.is_open(&key);
         let score = self.tail(&key).map(|(tail, _)| -tail.ln_p(waited));
-        let oldest_us = context.watermark_us.saturating_sub(microseconds(context.settings.lateness_s));
-        let now = block(event.placed_us.max(oldest_us));
+        let now = block(context.counted_us(event));
         let rank = |_: &str, queue: &Learnt| queue.rank();
         let queue = self.queues.entry(&key, context.settings.entities_max, rank, Learnt::new);
         let is_known = queue.is_established();

@@ -68,7 +68,11 @@ impl Detector for State {
     }
 
     fn awaits_us(&self, settings: &Settings) -> Option<i64> {
-        self.due_us(settings)
+        let number = self.waits.each().count().saturating_add(self.ended.len());
+        let is_enough =
+            u64::try_from(number).is_ok_and(|n| n >= settings.approval_wait_ceiling.approvals_min);
+        let due_us = self.due_us(settings).filter(|_| is_enough)?;
+        Some(self.waits.awaits_us(due_us))
     }
 
     fn close(&mut self, now_us: i64, context: &Context<'_>, signals: &mut Vec<Signal>) {
@@ -78,7 +82,7 @@ impl Detector for State {
         while self.ended.front().is_some_and(|(ended_us, _, _)| *ended_us < since_us) {
             self.ended.pop_front();
         }
-        self.waits.forget(super::approval_wait::forgotten_us(now_us));
+        self.waits.sweep(now_us, context.settings.lateness_s);
         self.next = (!self.ended.is_empty() || !self.waits.is_empty()).then_some(tick.saturating_add(1));
         let age = |pending: &Pending| now_us.saturating_sub(pending.asked_us).max(0);
         let ended = self.ended.iter().map(|(_, wait_us, _)| *wait_us);
@@ -133,7 +137,7 @@ impl Detector for State {
     }
 
     fn observe(&mut self, event: &Event<'_>, context: &Context<'_>, _signals: &mut Vec<Signal>) {
-        let ended = self.waits.take(event, context.settings.approval_wait.approvals_max);
+        let ended = self.waits.take(event, context);
         if let Some(ended) = ended {
             if self.ended.len() >= ENDED_MAX {
                 self.ended.pop_front();

@@ -1,8 +1,9 @@
 //! Many failed authentications from one place within a minute, and a success soon after.
 //!
-//! The window is exact, in event time: of each source the latest `2 * failures_min` failures are kept in the
-//! order of their times, and a burst is any `failures_min` neighbours no further apart than the window. So it
-//! does not matter in which order, or how late, the failures arrive.
+//! The window is exact, in event time: of each source the failures are kept in the order of their times for as long as late ones are waited
+//! for, and a burst is any `failures_min` neighbours no further apart than the window. So it does not matter in which order the
+//! failures arrive. One that is dated further back counts as of the earliest moment that is waited for: spread over the past, any number
+//! of them would be no burst. At most `failures_min` times the windows of that time are kept, and of more than that some are a burst.
 
 use std::collections::BTreeSet;
 
@@ -17,6 +18,9 @@ use crate::settings::{Settings, microseconds};
 
 /// SQL for a failed authentication.
 pub(crate) const FAILURES: &str = "kind = 'auth' AND (method IS NULL OR method <> 'revoke') AND (status IN ('error', 'denied') OR decision = 'deny')";
+
+/// Windows whose failures are kept, where late records are waited for longer than that.
+const WINDOWS_MAX: i64 = schemas::limits::ENGINE_BURST_WINDOWS_MAX;
 
 /// Distinct users counted per source.
 const USERS_MAX: usize = schemas::limits::ENGINE_USERS_MAX;
@@ -66,14 +70,27 @@ impl Source {
         Source { failures: Vec::new(), users: BTreeSet::new(), burst_us: i64::MIN }
     }
 
-    /// Adds a failure; the failures of the burst it belongs to, if it belongs to one.
-    fn add(&mut self, failure: Failure, failures_min: usize, window_us: i64) -> Option<Vec<Failure>> {
+    /// Adds a failure; the failures of the burst it belongs to, if it belongs to one. None is added any more before `since_us`.
+    fn add(
+        &mut self,
+        failure: Failure,
+        failures_min: usize,
+        window_us: i64,
+        since_us: i64,
+    ) -> Option<Vec<Failure>> {
         let order = (failure.placed_us, failure.index);
         let place = self.failures.partition_point(|old| (old.placed_us, old.index) < order);
         self.failures.insert(place, failure);
         let burst = self.burst_at(place, failures_min, window_us).map(<[Failure]>::to_vec);
-        let surplus = self.failures.len().saturating_sub(failures_min.saturating_mul(2));
-        self.failures.drain(..surplus);
+        let reach_us = self.newest_us().saturating_sub(since_us).max(0);
+        let windows = (reach_us / window_us.max(1)).saturating_add(2).min(WINDOWS_MAX);
+        let kept = failures_min.saturating_mul(usize::try_from(windows).unwrap_or(2));
+        let surplus = self.failures.len().saturating_sub(kept);
+        // What is a window before the earliest that can still come has no neighbours to wait for, but for a burst that goes on.
+        let earliest_us = since_us.saturating_sub(window_us);
+        let passed = self.failures.partition_point(|failure| failure.placed_us < earliest_us);
+        let passed = passed.min(self.failures.len().saturating_sub(failures_min.saturating_mul(2)));
+        self.failures.drain(..surplus.max(passed));
         burst
     }
 
@@ -118,8 +135,10 @@ impl State {
         let source = self.sources.entry(&key, context.settings.entities_max, rank, Source::new);
         let user = event.record.user_id.map(user_hash);
         let index = event.record.index;
-        let failure = Failure { placed_us: event.placed_us, event_us: event.event_us, index, user };
-        let burst = source.add(failure, failures_min, window_us);
+        let placed_us = context.counted_us(event);
+        let failure = Failure { placed_us, event_us: event.event_us, index, user };
+        let since_us = context.watermark_us.saturating_sub(microseconds(context.settings.lateness_s));
+        let burst = source.add(failure, failures_min, window_us, since_us);
         let open = context.episodes.is_open(&key);
         if burst.is_none() && !open {
             return;
@@ -130,7 +149,7 @@ impl State {
         } else {
             source.users.clear();
             failures.iter().for_each(|failure| source.add_user(failure.user));
-            source.burst_us = failures.last().map_or(event.placed_us, |failure| failure.placed_us);
+            source.burst_us = failures.last().map_or(placed_us, |failure| failure.placed_us);
         }
         let mut evidence: Vec<i64> = failures.iter().map(|failure| failure.index).collect();
         evidence.sort_unstable();
@@ -166,7 +185,8 @@ impl State {
         let Some(source) = self.sources.get(&key).filter(|_| context.episodes.is_open(&key)) else { return };
         let limits = &context.settings.auth_failure_burst;
         let latest_us = source.newest_us().saturating_add(microseconds(limits.success_after_s));
-        if event.placed_us < source.burst_us || event.placed_us > latest_us {
+        let placed_us = context.counted_us(event);
+        if placed_us < source.burst_us || placed_us > latest_us {
             return;
         }
         signals.push(Signal {

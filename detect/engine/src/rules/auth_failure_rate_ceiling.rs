@@ -50,9 +50,7 @@ impl Detector for State {
         let limits = &context.settings.auth_failure_rate_ceiling;
         let shape = Shape::new(microseconds(limits.window_s), context.settings.buckets);
         let failed = event.is_auth_failure();
-        if !self.attempts.add(shape, event.record.index, event.event_us, event.placed_us, failed) {
-            return;
-        }
+        self.attempts.add(shape, event.record.index, event.event_us, context.counted_us(event), failed);
         let totals = self.attempts.totals();
         let rate_ppm = totals.ratio_ppm().unwrap_or(0);
         let over = u128::from(totals.offending).saturating_mul(1_000_000)

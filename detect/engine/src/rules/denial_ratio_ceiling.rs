@@ -58,9 +58,7 @@ impl Detector for State {
         };
         let window = self.principals.entry(key, context.settings.entities_max, rank, Window::new);
         let denied = event.is_denied();
-        if !window.add(shape, event.record.index, event.event_us, event.placed_us, denied) {
-            return;
-        }
+        window.add(shape, event.record.index, event.event_us, context.counted_us(event), denied);
         let totals = window.totals();
         let ratio_ppm = totals.ratio_ppm().unwrap_or(0);
         let is_over = totals.total >= limits.calls_min && ratio_ppm >= limits.ratio_min_ppm;

@@ -10,6 +10,8 @@
 //! - **Judged** is every record, once a session and value. **Learnt** is what records of somebody let in showed ([`Event::is_admitted`]), 72 h after the day, a week
 //!   where an episode was open: whoever fails to log in from his network teaches nothing. In between a value is not told again, unless it had only
 //!   failed before and is now let in.
+//! - **Extending**: only records of somebody let in keep an episode of such open; what fails meanwhile follows it. An episode of nothing but
+//!   failures is kept open by more of them, or whoever fails all day would be told of every other hour.
 //! - **Opening**: `p <= budget / sessions a day`. Only sessions of somebody let in, of principals that have shown something before, are tests and
 //!   scores. What failed is told as informational and spends no budget, so that a spray of failures is no cover.
 //!
@@ -19,17 +21,20 @@
 mod origin;
 mod shown;
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{Confidence, Severity};
 use crate::bounded::Bounded;
 use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
 use crate::entity::{Entity, Level, bounded};
+use crate::judge::ln_extends;
 use crate::novelty::FirstSeen;
-use crate::opening::{LN_ALPHA_TOP, Opening};
+use crate::opening::Opening;
 use crate::recalibration::Recalibration;
 use crate::record::Event;
-use crate::sessions::{GAP_US, Session, Sessions, Touched, seen_us};
+use crate::sessions::{GAP_US, Session, Sessions, Touched};
 use crate::settings::Settings;
 use origin::{ATTRIBUTES, values};
 use shown::{Pending, Shown};
@@ -55,6 +60,9 @@ pub(crate) struct State {
     seen: [FirstSeen; ATTRIBUTES.len()],
     /// By principal. What is forgotten is judged again.
     pending: Bounded<Pending>,
+    /// Principals of whose open episodes a record of somebody let in is part. What only failed neither keeps one open nor holds lessons
+    /// back: anybody can fail in somebody's name.
+    told: BTreeSet<String>,
     scores: Recalibration,
     /// Its day is the clock's; a session is a test.
     opening: Opening,
@@ -74,6 +82,7 @@ impl State {
             sessions: Sessions::new(),
             seen: [FirstSeen::new(), FirstSeen::new(), FirstSeen::new()],
             pending: Bounded::new(),
+            told: BTreeSet::new(),
             scores: Recalibration::new(),
             opening: Opening::new(),
         }
@@ -122,15 +131,29 @@ impl State {
             session.of.worst = worst;
         }
         let ln_p = self.ln_p(&worst);
-        let is_open = context.episodes.is_open(key);
+        let (is_open, is_told) = (context.episodes.is_open(key), self.is_told(key, context));
         let budget_milli = context.settings.new_network.budget_milli;
-        let is_unusual = self.opening.ln_alpha(budget_milli).is_some_and(|ln_alpha| ln_p <= ln_alpha);
-        let extends = is_open && ln_p <= LN_ALPHA_TOP;
-        if !is_unusual && !extends {
+        let ln_alpha = self.opening.ln_alpha(budget_milli);
+        let is_unusual = ln_alpha.is_some_and(|ln_alpha| ln_p <= ln_alpha);
+        let is_old = context.episodes.is_old(key, context.watermark_us);
+        let opens = is_unusual && if is_admitted { !is_told || is_old } else { !is_open };
+        let extends = is_open && (is_told || !is_admitted) && ln_p <= ln_extends(ln_alpha);
+        if !opens && !extends {
             return None;
         }
-        let spends = !is_open && is_admitted;
+        if is_admitted {
+            self.told.retain(|key| context.episodes.is_open(key));
+            self.told.insert(key.to_owned());
+        } else if opens {
+            self.told.remove(key);
+        }
+        let spends = opens && is_admitted;
         let over = if spends && self.opening.is_over(budget_milli) { ", and that is used up" } else { "" };
+        let effect = match is_admitted {
+            true if opens && is_told => Effect::Renew,
+            false if is_told => Effect::Follow,
+            _ => Effect::Open,
+        };
         let many = new.len() > 1 || new.iter().any(|new| new.attribute == 1);
         let severity = match (is_admitted, many) {
             (false, _) => Severity::Informational,
@@ -144,22 +167,25 @@ impl State {
                 format!("{name} {} (p = {})", new.value, probability(new.ln_p))
             })
             .collect();
+        let detail = format!(
+            "first seen with {}{}; worth p = {}; {} a day may open by chance{over}",
+            named.join(", "),
+            if is_admitted { "" } else { ", and not let in" },
+            probability(ln_p),
+            budget_milli as f64 / 1_000.0,
+        );
+        // What was said of somebody let in stands, whoever fails after him.
+        let detail = if effect == Effect::Follow { String::new() } else { detail };
         Some(Signal {
             entity: Entity::new(Level::Principal, &[(of.0, Some(of.1))]),
-            effect: Effect::Open,
-            offending: is_open,
+            effect,
+            offending: is_open && effect != Effect::Renew,
             severity,
             confidence: if many { Confidence::Medium } else { Confidence::Low },
             observed: i64::try_from(new.len()).ok(),
             expected: Some(0),
             seen_us: event.event_us,
-            detail: format!(
-                "first seen with {}{}; worth p = {}; {} a day may open by chance{over}",
-                named.join(", "),
-                if is_admitted { "" } else { ", and not let in" },
-                probability(ln_p),
-                budget_milli as f64 / 1_000.0,
-            ),
+            detail,
             opening_evidence: vec![event.record.index],
             opening_count: 1,
             opening_us: event.event_us,
@@ -171,6 +197,11 @@ impl State {
                 baseline: "entity",
             }),
         })
+    }
+
+    /// Whether an episode of the principal is open that a record of somebody let in is part of.
+    fn is_told(&self, key: &str, context: &Context<'_>) -> bool {
+        context.episodes.is_open(key) && self.told.contains(key)
     }
 
     /// What a session's attributes are worth.
@@ -191,12 +222,12 @@ impl State {
             self.opening.tested(1);
             self.scores.observe(day, session.of.worst.iter().sum());
         }
-        let due_day = day.saturating_add(if context.episodes.is_open(key) { DELAYS.1 } else { DELAYS.0 });
+        let due_day = day.saturating_add(if self.is_told(key, context) { DELAYS.1 } else { DELAYS.0 });
         let rank =
             |key: &str, pending: &Pending| (context.episodes.is_open(key), pending.evidence, pending.last_us);
         for (attribute, value) in session.of.lessons() {
             let Some(seen) = self.seen.get_mut(usize::from(attribute)) else { continue };
-            if seen.ln_p(key, value).is_none() {
+            if seen.knows(key, value) {
                 seen.learn(key, value);
                 continue;
             }
@@ -260,7 +291,7 @@ impl Detector for State {
         };
         let (key, is_admitted) = (event.principal_key(), event.is_admitted());
         let is_kept = |key: &str, _: &Shown| context.episodes.is_open(key);
-        let seen_us = seen_us(event, context);
+        let seen_us = context.counted_us(event);
         if let Some(session) = self.sessions.go_on(key, seen_us) {
             session.of.is_admitted |= is_admitted;
             if !session.of.is_repeated(event.record, is_admitted) {

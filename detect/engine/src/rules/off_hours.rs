@@ -13,6 +13,7 @@
 //! - **Learning**: 72 h after the day, a week where an episode was open. Failed logins and denied calls neither teach nor are judged: anybody can fail in
 //!   somebody's name at night, and other rules tell of that.
 //! - **Severity** is low, always: people work late.
+//! - **A start is judged when it comes**, so that the end of a session tells nothing and a silent tenant has none to wait for.
 //!
 //! It cannot see: what begins by day and is kept going for less than eight hours; principals without a week of their own; daylight saving time (an
 //! offset is fixed: for some weeks of the year a start an hour early or late is a little less usual). Who can begin sessions as the principal at all hours,
@@ -27,10 +28,11 @@ use crate::bits;
 use crate::bounded::Bounded;
 use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
 use crate::entity::{Entity, Level, bounded};
-use crate::opening::{LN_ALPHA_TOP, Opening};
+use crate::judge::ln_extends;
+use crate::opening::Opening;
 use crate::recalibration::Recalibration;
 use crate::record::Event;
-use crate::sessions::{Sessions, Touched, seen_us};
+use crate::sessions::{Sessions, Touched};
 use crate::settings::Settings;
 use profile::{HOURS, Hours, Profile, is_even, ln_tail, uniform};
 
@@ -83,7 +85,7 @@ impl State {
         of: (&'static str, &str),
         context: &Context<'_>,
     ) -> Option<Signal> {
-        let (key, seen_us, day) = (event.principal_key(), seen_us(event, context), self.opening.day());
+        let (key, seen_us, day) = (event.principal_key(), context.counted_us(event), self.opening.day());
         let zone_min = context.settings.off_hours.zones_min.get(of.1).copied().unwrap_or(0);
         let local_us = seen_us.saturating_add(zone_min.saturating_mul(HOUR / 60));
         let hour = local_us.div_euclid(HOUR).rem_euclid(HOURS as i64) as usize;
@@ -104,21 +106,22 @@ impl State {
         let budget_milli = context.settings.off_hours.budget_milli;
         let ln_alpha = self.opening.ln_alpha(budget_milli);
         let is_unusual = ln_p.zip(ln_alpha).is_some_and(|(ln_p, ln_alpha)| ln_p <= ln_alpha);
-        let extends = is_open && ln_p.is_some_and(|ln_p| ln_p <= LN_ALPHA_TOP);
+        let opens = is_unusual && (!is_open || context.episodes.is_old(key, context.watermark_us));
+        let extends = is_open && ln_p.is_some_and(|ln_p| ln_p <= ln_extends(ln_alpha));
         let delay = if is_open || is_unusual { DELAYS.1 } else { DELAYS.0 };
         if let Some(profile) = self.profiles.get_mut(key) {
             profile.wait(day.saturating_add(delay), hour);
         }
-        if !is_unusual && !extends {
+        if !opens && !extends {
             return None;
         }
-        let over = if !is_open && self.opening.is_over(budget_milli) { ", and that is used up" } else { "" };
+        let over = if opens && self.opening.is_over(budget_milli) { ", and that is used up" } else { "" };
         let (ln_tail, ln_p) = (ln_tail?, ln_p?);
         let weekday = WEEKDAYS.get(hour / 24).copied().unwrap_or_default();
         Some(Signal {
             entity: Entity::new(Level::Principal, &[(of.0, Some(of.1))]),
-            effect: Effect::Open,
-            offending: is_open,
+            effect: if opens && is_open { Effect::Renew } else { Effect::Open },
+            offending: is_open && !opens,
             severity: Severity::Low,
             confidence: Confidence::Low,
             observed: Some((libm::exp(ln_tail) * 1e6) as i64),
@@ -200,7 +203,7 @@ impl Detector for State {
         let Some(of) = event.principal().filter(|_| event.is_admitted()) else { return };
         let key = event.principal_key();
         let is_kept = |key: &str, (): &()| context.episodes.is_open(key);
-        let seen_us = seen_us(event, context);
+        let seen_us = context.counted_us(event);
         let touched = self.sessions.touch(key, seen_us, context, is_kept, || ());
         if let Touched::Begins(_) = touched {
             self.turn(context.watermark_us);

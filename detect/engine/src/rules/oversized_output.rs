@@ -12,9 +12,9 @@ use crate::alert::{Confidence, Severity};
 use crate::bounded::Bounded;
 use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
 use crate::entity::{Entity, Level, bounded};
-use crate::judge::Judge;
+use crate::judge::{Judge, ln_extends};
 use crate::record::Event;
-use crate::settings::{Settings, microseconds};
+use crate::settings::Settings;
 use crate::sketch::{Learnt, Sketch, Tail, block};
 
 const RULE: Rule = Rule {
@@ -94,8 +94,7 @@ impl Detector for State {
         let Some(parts) = event.tool() else { return };
         self.turn(context.watermark_us.div_euclid(DAY));
         // What is dated back further than buckets wait counts where it arrives.
-        let oldest_us = context.watermark_us.saturating_sub(microseconds(context.settings.lateness_s));
-        let now = block(event.placed_us.max(oldest_us));
+        let now = block(context.counted_us(event));
         let key = event.tool_key();
         let is_open = context.episodes.is_open(key);
         // One huge output opens an episode: a flood of names that have one each must not push out those with a past.
@@ -119,10 +118,13 @@ impl Detector for State {
         }
         let Some(ln_p) = self.judge.ln_p(-ln_raw) else { return };
         let ln_alpha = self.judge.ln_alpha(is_known, settings.budget_milli);
-        if !is_open && ln_alpha.is_none_or(|ln_alpha| ln_p > ln_alpha) {
+        let is_unusual = ln_alpha.is_some_and(|ln_alpha| ln_p <= ln_alpha);
+        let opens = is_unusual && (!is_open || context.episodes.is_old(key, context.watermark_us));
+        let extends = is_open && ln_p <= ln_extends(ln_alpha);
+        if !opens && !extends {
             return;
         }
-        let over = if !is_open && self.judge.is_over(is_known, settings.budget_milli) {
+        let over = if opens && self.judge.is_over(is_known, settings.budget_milli) {
             ", and that is used up"
         } else {
             ""
@@ -131,7 +133,7 @@ impl Detector for State {
         let number = |value: u64| Some(i64::try_from(value).unwrap_or(i64::MAX));
         signals.push(Signal {
             entity: Entity::new(Level::Tool, &parts),
-            effect: Effect::Open,
+            effect: if opens && is_open { Effect::Renew } else { Effect::Open },
             offending: true,
             severity: if is_severe { Severity::High } else { Severity::Medium },
             confidence: if is_peer { Confidence::Low } else { Confidence::Medium },

@@ -56,11 +56,9 @@ impl Tool {
         Tool { window: Window::new(), slow: BTreeMap::new() }
     }
 
-    fn add(&mut self, shape: Shape, event: &Event<'_>, latency_us: i64, slow: bool) -> bool {
-        if !self.window.add(shape, event.record.index, event.event_us, event.placed_us, slow) {
-            return false;
-        }
-        let (oldest, bucket) = self.window.bounds(shape, event.placed_us);
+    fn add(&mut self, shape: Shape, event: &Event<'_>, counted_us: i64, latency_us: i64, slow: bool) {
+        let bucket = self.window.add(shape, event.record.index, event.event_us, counted_us, slow);
+        let oldest = self.window.oldest(shape);
         while self.slow.first_key_value().is_some_and(|(first, _)| *first < oldest) {
             self.slow.pop_first();
         }
@@ -68,7 +66,6 @@ impl Tool {
             let count = self.slow.entry(bucket).or_default().entry(bin(latency_us)).or_default();
             *count = count.saturating_add(1);
         }
-        true
     }
 
     /// Upper edge of the bin that holds the `rank`-th slowest call, counted from 1.
@@ -110,9 +107,7 @@ impl Detector for State {
         };
         let tool = self.tools.entry(key, context.settings.entities_max, rank, Tool::new);
         let slow = latency_us >= limits.latency_max_us;
-        if !tool.add(shape, event, latency_us, slow) {
-            return;
-        }
+        tool.add(shape, event, context.counted_us(event), latency_us, slow);
         let totals = tool.window.totals();
         let is_over = totals.total >= limits.calls_min && totals.offending >= slow_calls_min(totals);
         let is_open = context.episodes.is_open(key);

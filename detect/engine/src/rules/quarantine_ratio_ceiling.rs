@@ -58,9 +58,7 @@ impl Detector for State {
         };
         let window = self.tools.entry(key, context.settings.entities_max, rank, Window::new);
         let quarantined = event.is_quarantined();
-        if !window.add(shape, event.record.index, event.event_us, event.placed_us, quarantined) {
-            return;
-        }
+        window.add(shape, event.record.index, event.event_us, context.counted_us(event), quarantined);
         if window.recent().next().is_none() {
             // Nearly all: nothing was held back in the window.
             return;

@@ -1,4 +1,7 @@
 //! Use of a credential after its revocation, in event time, in whichever order the two arrive.
+//!
+//! A use that is dated before its revocation, and came longer after it than late records are waited for, is late or dated back, and the log
+//! cannot tell which: it is told with less certainty.
 
 use serde::{Deserialize, Serialize};
 
@@ -108,6 +111,11 @@ impl State {
                 let evidence = vec![revocation.index, index];
                 signals.push(revocation.signal(credential, accepted, event.event_us, evidence));
             }
+            Some(revocation) if context.counted_us(event) > after_us(revocation) => {
+                revocation.count(accepted);
+                let evidence = vec![revocation.index, index];
+                signals.push(revocation.dated_back(credential, accepted, event.event_us, evidence));
+            }
             _ => {
                 let rank = |_: &str, used: &LastUse| (false, 0, used.newest_index());
                 let used = self.used.entry(&key, limits.uses_max, rank, LastUse::default);
@@ -121,6 +129,21 @@ impl Revocation {
     fn count(&mut self, accepted: bool) {
         self.uses = self.uses.saturating_add(1);
         self.accepted = self.accepted.saturating_add(i64::from(accepted));
+    }
+
+    /// What came after it and says that it was before.
+    fn dated_back(&self, credential: &str, accepted: bool, used_us: i64, evidence: Vec<i64>) -> Signal {
+        let before_us = self.revoked_us.saturating_sub(used_us);
+        Signal {
+            severity: if accepted { Severity::Medium } else { Severity::Low },
+            confidence: Confidence::Low,
+            detail: format!(
+                "{} long after its revocation at log index {}, in a record that is dated {before_us} us before it: late, or dated back",
+                if accepted { "accepted" } else { "tried and refused" },
+                self.index
+            ),
+            ..self.signal(credential, accepted, used_us, evidence)
+        }
     }
 
     fn signal(&self, credential: &str, accepted: bool, used_us: i64, evidence: Vec<i64>) -> Signal {

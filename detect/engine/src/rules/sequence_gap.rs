@@ -4,16 +4,19 @@
 //! its greatest those that never came are missing. A hole is told once it is `lateness_s` old on the engine's clock, so that what
 //! comes in another order fills it first. What came twice is nothing.
 //!
-//! - **Numbering that starts again** below what the log has of it is a new run and no hole. Within what it has, its numbers were all there: nothing is missing, as
-//!   in the table.
-//! - **A number far ahead** is told as a hole and does not hide those after it: what is skipped on the way up through a hole of more than a thousand is a hole of its
+//! - **Numbering that starts again** is followed once its numbers follow one another (`sequence_gap/run.rs`); until then, and within what
+//!   the log has of them, they were all there: nothing is missing, as in the table.
+//! - **A number far ahead** is told as a hole and does not hide those after it: what is skipped on the way up through a told hole is a hole of its
 //!   own.
 //! - **A hole that has to be forgotten** (too many runs, too many holes of one) is told at once.
+//! - **Few at a time** are added up for a day, where more than one has to be missing.
 //!
-//! State: 200 bytes a run, at most 2 kB. It cannot see: what is lost before a run's first number or after its last (heartbeats are numbered for that), sources that
-//! number nothing, records renumbered on the way, a hole that somebody fills with records of his own.
+//! State: 250 bytes a run, at most 12 kB. It cannot see: what is lost before a run's first number or after its last (heartbeats are numbered for that), sources that
+//! number nothing, records renumbered on the way, a hole that somebody fills with records of his own, the first eight numbers after a restart.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod run;
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +26,7 @@ use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal};
 use crate::entity::{Entity, Level, bounded};
 use crate::record::Event;
 use crate::settings::{Settings, microseconds};
+use run::{Hole, Run};
 
 const RULE: Rule = Rule {
     id: "sequence_gap",
@@ -33,44 +37,18 @@ const RULE: Rule = Rule {
     references: &["MCP08"],
 };
 
-/// How far below a run's least number one may come and still belong to it.
-const REACH: u64 = 1_000;
-/// A told hole of more numbers is remembered: a source that goes on in it is followed.
-const WIDE: u64 = 1_000;
-const HOLES_MAX: usize = schemas::limits::ENGINE_HOLES_MAX;
+/// How long holes of a source that are too few to be told are added up.
+const ADDED_US: i64 = schemas::limits::ENGINE_HOLES_ADDED_S * 1_000_000;
 
-/// Numbers that have not come yet; its first is its key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Hole {
-    last: u64,
-    /// The engine's clock when it was noticed, and the record that it was noticed by.
-    noticed_us: i64,
-    index: i64,
-    event_us: i64,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Run {
-    source: Entity,
-    low: u64,
-    /// One more than the greatest number.
-    next: u64,
-    holes: BTreeMap<u64, Hole>,
-    /// The widest hole that was told.
-    wide: Option<(u64, u64)>,
-    numbers: u64,
-    last_index: i64,
-    environment: Option<String>,
-}
-
-/// What an open episode of a source has told.
+/// What is missing of a source: what its open episode has told, or what is too little for one so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Told {
+struct Missed {
     holes: u64,
     missing: u64,
+    /// The engine's clock at the last one.
+    seen_us: i64,
+    is_told: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -79,90 +57,13 @@ pub(crate) struct State {
     runs: Bounded<Run>,
     /// When a run has a hole that is old enough, by run.
     due: BTreeSet<(i64, String)>,
-    /// By the key of a source with an open episode.
-    told: BTreeMap<String, Told>,
-}
-
-impl Run {
-    fn new(source: Entity, number: u64) -> Run {
-        Run {
-            source,
-            low: number,
-            next: number,
-            holes: BTreeMap::new(),
-            wide: None,
-            numbers: 0,
-            last_index: 0,
-            environment: None,
-        }
-    }
-
-    /// Takes a number in.
-    fn take(&mut self, number: u64, hole: Hole) {
-        self.numbers = self.numbers.saturating_add(1);
-        self.last_index = hole.index;
-        if number >= self.next {
-            self.open(self.next, number, &hole);
-            self.next = number.saturating_add(1);
-        } else if number < self.low {
-            if self.low - number > REACH {
-                // What is open of the old run is told when it is due; numbers from here on are the new one's.
-                (self.low, self.next, self.wide) = (number, number.saturating_add(1), None);
-                return;
-            }
-            self.open(number.saturating_add(1), self.low, &hole);
-            self.low = number;
-        } else if !self.fill(number)
-            && let Some((first, last)) = self.wide.filter(|(first, last)| (*first..=*last).contains(&number))
-        {
-            self.open(first, number, &hole);
-            self.wide = (number < last).then(|| (number + 1, last));
-        }
-    }
-
-    /// Opens the hole of numbers from `first` up to and without `end`, if there are any.
-    fn open(&mut self, first: u64, end: u64, hole: &Hole) {
-        if first < end {
-            self.holes.insert(first, Hole { last: end - 1, ..*hole });
-        }
-    }
-
-    /// Whether the number was missing.
-    fn fill(&mut self, number: u64) -> bool {
-        let Some((first, hole)) = self.holes.range(..=number).next_back() else { return false };
-        if hole.last < number {
-            return false;
-        }
-        let (first, hole) = (*first, *hole);
-        self.holes.remove(&first);
-        self.open(first, number, &hole);
-        if number < hole.last {
-            self.holes.insert(number + 1, hole);
-        }
-        true
-    }
-
-    fn noticed_us(&self) -> Option<i64> {
-        self.holes.values().map(|hole| hole.noticed_us).min()
-    }
-
-    /// Takes out the holes that were noticed up to then.
-    fn told(&mut self, noticed_us: i64) -> Vec<(u64, Hole)> {
-        let told: Vec<(u64, Hole)> =
-            self.holes.extract_if(.., |_, hole| hole.noticed_us <= noticed_us).collect();
-        for (first, hole) in &told {
-            let is_wider = self.wide.is_none_or(|(one, other)| other - one < hole.last - first);
-            if hole.last - first >= WIDE && is_wider && hole.last < self.next {
-                self.wide = Some((*first, hole.last));
-            }
-        }
-        told
-    }
+    /// By the key of a source.
+    missed: Bounded<Missed>,
 }
 
 impl State {
     pub fn new() -> State {
-        State { runs: Bounded::new(), due: BTreeSet::new(), told: BTreeMap::new() }
+        State { runs: Bounded::new(), due: BTreeSet::new(), missed: Bounded::new() }
     }
 
     /// What is said of holes of one source.
@@ -174,24 +75,40 @@ impl State {
         context: &Context<'_>,
     ) -> Option<Signal> {
         let (first, newest) = holes.last()?;
-        self.told.retain(|key, _| context.episodes.is_open(key));
-        let told = self.told.entry(source.key.clone()).or_default();
+        let (now_us, is_open) = (context.watermark_us, context.episodes.is_open(&source.key));
+        // With a day's episode its sum ends; what is too little is added up for a day, or one lost now and then would never be told.
+        let is_old = context.episodes.is_old(&source.key, now_us);
+        self.missed.retain(|key, missed| {
+            let is_due = now_us.saturating_sub(missed.seen_us) > ADDED_US;
+            if missed.is_told { context.episodes.is_open(key) } else { !is_due }
+        });
+        if is_old {
+            self.missed.remove(&source.key);
+        }
+        let rank =
+            |key: &str, missed: &Missed| (context.episodes.is_open(key), missed.missing, missed.seen_us);
+        let sources_max = context.settings.sequence_gap.runs_max;
+        let missed = self.missed.entry(&source.key, sources_max, rank, Missed::default);
+        missed.seen_us = now_us;
         for (first, hole) in holes {
             let missing = (hole.last - first).saturating_add(1).min(schemas::limits::ENGINE_MISSING_MAX);
-            told.holes = told.holes.saturating_add(1);
-            told.missing = told.missing.saturating_add(missing);
+            missed.holes = missed.holes.saturating_add(1);
+            // An open episode has counted what it told.
+            let is_counted = hole.was_told && is_open && !is_old;
+            missed.missing = missed.missing.saturating_add(if is_counted { 0 } else { missing });
         }
-        if told.missing < context.settings.sequence_gap.missing_min {
+        if missed.missing < context.settings.sequence_gap.missing_min {
             return None;
         }
-        let missing = i64::try_from(told.missing).unwrap_or(i64::MAX);
+        missed.is_told = true;
+        let missing = i64::try_from(missed.missing).unwrap_or(i64::MAX);
         let mut evidence: Vec<i64> = holes.iter().map(|(_, hole)| hole.index).collect();
         evidence.sort_unstable();
         evidence.dedup();
         evidence.truncate(schemas::limits::ENGINE_EVIDENCE_MAX);
         Some(Signal {
             entity: source.clone(),
-            effect: Effect::Open,
+            effect: if is_old { Effect::Renew } else { Effect::Open },
             offending: false,
             severity: Severity::High,
             confidence: Confidence::High,
@@ -200,7 +117,7 @@ impl State {
             seen_us: newest.event_us,
             detail: format!(
                 "{missing} numbers in {} holes never came, the last of them {first} to {} before log index {}",
-                told.holes, newest.last, newest.index
+                missed.holes, newest.last, newest.index
             ),
             opening_evidence: evidence,
             opening_count: i64::try_from(holes.len()).unwrap_or(i64::MAX),
@@ -256,7 +173,7 @@ impl Detector for State {
     fn close(&mut self, _now_us: i64, context: &Context<'_>, signals: &mut Vec<Signal>) {
         let Some((noticed_us, key)) = self.due.pop_first() else { return };
         let Some(run) = self.runs.get_mut(&key) else { return };
-        let holes = run.told(noticed_us);
+        let holes = run.tell(noticed_us);
         let (source, environment) = (run.source.clone(), run.environment.clone());
         if let Some(next_us) = run.noticed_us() {
             self.due.insert((next_us, key));
@@ -277,30 +194,24 @@ impl Detector for State {
             self.due.retain(|(_, key)| self.runs.get(key).is_some());
         }
         for mut gone in gone {
-            let holes = gone.told(i64::MAX);
+            let holes = gone.tell(i64::MAX);
             signals.extend(self.signal(&gone.source, gone.environment.as_ref(), &holes, context));
         }
-        let make = || Run::new(Entity::new(Level::Source, &[("source", Some(event.record.source))]), number);
+        let (index, noticed_us) = (event.record.index, context.watermark_us);
+        let make = || {
+            Run::new(Entity::new(Level::Source, &[("source", Some(event.record.source))]), number, noticed_us)
+        };
         let run = self.runs.entry(&key, usize::MAX, rank, make);
         if run.environment.is_none() {
             run.environment = event.record.environment.map(|name| bounded(name).into_owned());
         }
-        if number == run.next {
-            // Nearly all: nothing is missing and nothing is new.
-            run.next = run.next.saturating_add(1);
-            run.numbers = run.numbers.saturating_add(1);
-            run.last_index = event.record.index;
+        if run.go_on(number, index) {
             return;
         }
         let before_us = run.noticed_us();
-        let noticed_us = context.watermark_us;
-        run.take(number, Hole { last: 0, noticed_us, index: event.record.index, event_us: event.event_us });
-        let mut too_many = Vec::new();
-        if run.holes.len() > HOLES_MAX
-            && let Some(oldest_us) = run.noticed_us()
-        {
-            too_many = run.told(oldest_us);
-        }
+        let hole = Hole { last: 0, noticed_us, index, event_us: event.event_us, was_told: false };
+        run.take(number, &hole, microseconds(context.settings.lateness_s));
+        let too_many = run.tell_surplus();
         let (source, environment) = (run.source.clone(), run.environment.clone());
         let after_us = run.noticed_us();
         if before_us != after_us {

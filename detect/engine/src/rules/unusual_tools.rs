@@ -7,9 +7,10 @@
 //!
 //! - **Sessions** are (principal, workflow, session id). The first record of every id also goes to a *loose* session of (principal,
 //!   workflow): ids that are new with every request would else be judged a call at a time, and whoever splits an attack into sessions
-//!   of one call each would be seen in none.
+//!   of one call each would be seen in none. And to a *wide* one of the principal alone, judged where it holds more than one workflow: whoever
+//!   names another with every call would begin a loose session each time.
 //! - **Looking**: while it is open, whenever something notable came (fewer than a third of the peers have it) and it has grown by a quarter, and
-//!   at its end. A loose session is begun anew when it is full; another one that is fuller than can be judged is told as such.
+//!   at its end, which a silent tenant waits for. A loose session is begun anew when it is full; another one that is fuller than can be judged is told as such.
 //! - **Opening**: `p <= budget / sessions a day`. Only sessions of known principals count as tests and as scores, and of each only the first
 //!   `ENGINE_SESSIONS_COUNTED_MAX` of a day; those after are held to a measure that shrinks with their number. Who floods blunts the rule for
 //!   itself.
@@ -30,13 +31,14 @@ use serde::{Deserialize, Serialize};
 use crate::alert::{Confidence, Severity};
 use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
 use crate::entity::push_part;
+use crate::judge::ln_extends;
 use crate::novelty::{FirstSeen, Novelty, Verdict};
-use crate::opening::{LN_ALPHA_TOP, Opening};
+use crate::opening::Opening;
 use crate::recalibration::Recalibration;
 use crate::record::{Event, Record};
-use crate::sessions::{GAP_US, Session, Sessions, Touched, seen_us};
+use crate::sessions::{GAP_US, Session, Sessions, Touched};
 use crate::settings::Settings;
-use collected::{Collected, Deed, tool_key};
+use collected::{Collected, Deed, Gathers, tool_key};
 use tools::Tools;
 use waiting::Waiting;
 
@@ -80,6 +82,8 @@ pub(crate) struct State {
 struct Judged {
     verdict: Verdict,
     ln_p: f64,
+    /// By how many nats it is beyond all that it was ranked among, where that is not in the p.
+    excess: f64,
 }
 
 impl State {
@@ -101,13 +105,15 @@ impl State {
         &mut self,
         key: &str,
         call: &Call<'_, '_>,
-        is_loose: bool,
+        gathers: Gathers,
         context: &Context<'_>,
         signals: &mut Vec<Signal>,
     ) -> bool {
         let Call { event, of, .. } = call;
-        let seen_us = seen_us(event, context);
-        if is_loose && self.sessions.get(key).is_some_and(|session| session.of.session.is_full()) {
+        let seen_us = context.counted_us(event);
+        if gathers != Gathers::Own
+            && self.sessions.get(key).is_some_and(|session| session.of.session.is_full())
+        {
             let full = self.sessions.end(key);
             full.into_iter().for_each(|full| self.finish(full, context, signals));
         }
@@ -120,7 +126,7 @@ impl State {
         let is_kept = |_: &str, of: &Collected| context.episodes.is_open(&of.entity.key);
         let roles = &context.settings.unusual_tools.roles;
         let role = roles.get(of.1).map_or("", String::as_str);
-        let make = || Collected::new(event, *of, role, is_loose);
+        let make = || Collected::new(event, *of, role, gathers);
         if let Touched::Begins(before) = self.sessions.touch(key, seen_us, context, is_kept, make) {
             before.into_iter().for_each(|before| self.finish(before, context, signals));
         }
@@ -140,19 +146,22 @@ impl State {
         context: &Context<'_>,
     ) -> Option<Signal> {
         let collected = &self.sessions.get(key)?.of;
-        let is_open = context.episodes.is_open(&collected.entity.key);
+        let principal = &collected.entity.key;
+        let is_open = context.episodes.is_open(principal);
         let judged = is_judged.then(|| self.judge(collected)).flatten();
-        let is_unusual = self.is_unusual(collected, judged.as_ref(), 1, context);
-        if !is_open {
+        let number = self.waiting.had(principal).saturating_add(1);
+        let is_unusual = self.is_unusual(collected, judged.as_ref(), number, context);
+        if !is_open || (is_unusual && context.episodes.is_old(principal, context.watermark_us)) {
             if !is_unusual || collected.is_told() {
                 return None;
             }
             let is_over = self.opening.is_over(context.settings.unusual_tools.budget_milli);
-            let signal = signal(collected, judged.as_ref(), is_over, context);
+            let mut signal = signal(collected, judged.as_ref(), is_over, context);
+            signal.effect = if is_open { Effect::Renew } else { Effect::Open };
             self.sessions.get_mut(key)?.of.tell();
             return Some(signal);
         }
-        let extends = is_unusual || judged.as_ref().is_some_and(|judged| judged.ln_p <= LN_ALPHA_TOP);
+        let extends = is_unusual || self.extends(judged.as_ref(), context);
         let mut signal = signal(collected, judged.as_ref(), false, context);
         signal.effect = if extends { Effect::Open } else { Effect::Follow };
         signal.offending = true;
@@ -166,8 +175,7 @@ impl State {
     /// Judges a session that is over, files its score, and puts it by to be learnt.
     fn finish(&mut self, session: Session<Collected>, context: &Context<'_>, signals: &mut Vec<Signal>) {
         let collected = session.of;
-        // What has one record is part of a loose session.
-        if !collected.is_loose && session.records < 2 {
+        if !collected.is_judged(session.records) {
             return;
         }
         let key = collected.entity.key.clone();
@@ -177,12 +185,15 @@ impl State {
         let day = self.opening.day();
         let judged = self.judge(&collected);
         let is_unusual = self.is_unusual(&collected, judged.as_ref(), number, context);
-        let extends = is_open && judged.as_ref().is_some_and(|judged| judged.ln_p <= LN_ALPHA_TOP);
-        let is_new = !is_open && is_unusual && !collected.is_told();
+        let is_due = !is_open || context.episodes.is_old(&key, context.watermark_us);
+        let is_new = is_due && is_unusual && !collected.is_told();
+        let extends = is_open && self.extends(judged.as_ref(), context);
         if is_new || extends {
             let budget_milli = context.settings.unusual_tools.budget_milli;
             let is_over = is_new && self.opening.is_over(budget_milli);
-            signals.push(signal(&collected, judged.as_ref(), is_over, context));
+            let mut signal = signal(&collected, judged.as_ref(), is_over, context);
+            signal.effect = if is_new && is_open { Effect::Renew } else { Effect::Open };
+            signals.push(signal);
         }
         if number <= ENGINE_SESSIONS_COUNTED_MAX {
             if let Some(judged) = judged.filter(|_| is_known && collected.is_admitted) {
@@ -201,8 +212,17 @@ impl State {
         if verdict.sessions < RANKED {
             return None;
         }
-        let ln_p = self.scores.ln_p(verdict.score()).unwrap_or(verdict.ln_p);
-        Some(Judged { verdict, ln_p })
+        let (ln_p, excess) = match self.scores.ln_p(verdict.score()) {
+            Some(ln_p) => (ln_p, 0.0),
+            None => (verdict.ln_p, verdict.excess),
+        };
+        Some(Judged { verdict, ln_p, excess })
+    }
+
+    /// Whether it keeps an open episode open.
+    fn extends(&self, judged: Option<&Judged>, context: &Context<'_>) -> bool {
+        let ln_alpha = self.opening.ln_alpha(context.settings.unusual_tools.budget_milli);
+        judged.is_some_and(|judged| judged.ln_p <= ln_extends(ln_alpha))
     }
 
     /// Whether it is so unusual that it is told of, as the so manieth of its principal today.
@@ -213,12 +233,16 @@ impl State {
         number: usize,
         context: &Context<'_>,
     ) -> bool {
-        if !collected.is_loose && collected.session.beyond() > 0 {
+        if collected.gathers == Gathers::Own && collected.session.beyond() > 0 {
             return true;
         }
         let ln_alpha = self.opening.ln_alpha(context.settings.unusual_tools.budget_milli);
         let share = (ENGINE_SESSIONS_COUNTED_MAX as f64 / number.max(1) as f64).min(1.0);
-        judged.zip(ln_alpha).is_some_and(|(judged, ln_alpha)| judged.ln_p <= ln_alpha + libm::log(share))
+        // A rank has a least p, which for the hundredth session is never enough: what lies beyond all others may make up for their number.
+        let stricter = -libm::log(share);
+        judged
+            .zip(ln_alpha)
+            .is_some_and(|(judged, ln_alpha)| judged.ln_p <= ln_alpha - (stricter - judged.excess).max(0.0))
     }
 
     /// Whether the call is of a destructive tool that its principal never used; from now on it has.
@@ -228,7 +252,7 @@ impl State {
             return false;
         };
         let tool = tool_key(record.server.unwrap_or_default(), capability);
-        let is_first = self.destructive.ln_p(principal, &tool).is_some();
+        let is_first = !self.destructive.knows(principal, &tool);
         if is_first && event.is_admitted() {
             self.destructive.learn(principal, &tool);
         }
@@ -280,7 +304,7 @@ fn take_in(session: &mut Session<Collected>, call: &Call<'_, '_>, novelty: &Nove
     }
     collected.note(event);
     let is_due = collected.is_due() || is_fuller;
-    Some(is_due && (collected.is_loose || session.records > 1))
+    Some(is_due && collected.is_judged(session.records))
 }
 
 impl Detector for State {
@@ -298,6 +322,16 @@ impl Detector for State {
 
     fn due_us(&self, _settings: &Settings) -> Option<i64> {
         self.sessions.due_us()
+    }
+
+    fn awaits_us(&self, settings: &Settings) -> Option<i64> {
+        // Before there are others to rank it among, no session tells anything by its end.
+        if u32::try_from(self.novelty.sessions()).is_ok_and(|sessions| sessions < RANKED) {
+            return None;
+        }
+        let is_awaited =
+            |session: &Session<Collected>| session.of.is_judged(session.records) && !session.of.is_told();
+        self.sessions.awaits_us(settings.lateness_s, is_awaited)
     }
 
     fn close(&mut self, _now_us: i64, context: &Context<'_>, signals: &mut Vec<Signal>) {
@@ -326,12 +360,17 @@ impl Detector for State {
         let mut key = std::mem::take(&mut self.key);
         key.clear();
         key.push_str(event.principal_key());
+        let wide = key.len();
         push_part(&mut key, "workflow", record.workflow);
         let loose = key.len();
         push_part(&mut key, "session_id", Some(record.session_id));
-        if self.add(&key, &call, false, context, signals) {
+        if self.add(&key, &call, Gathers::Own, context, signals) {
             key.truncate(loose);
-            self.add(&key, &call, true, context, signals);
+            if record.workflow.is_some() {
+                self.add(&key, &call, Gathers::Loose, context, signals);
+            }
+            key.truncate(wide);
+            self.add(&key, &call, Gathers::Wide, context, signals);
         }
         self.key = key;
     }
@@ -400,11 +439,11 @@ fn detail(collected: &Collected, judged: Option<&Judged>, budget_milli: i64, is_
     if let Some(tool) = &collected.first_destructive {
         clauses.push(format!("first use of the destructive {tool}"));
     }
-    if !collected.is_loose && collected.session.beyond() > 0 {
+    if collected.gathers == Gathers::Own && collected.session.beyond() > 0 {
         let (elements, beyond) = (collected.session.elements(), collected.session.beyond());
         clauses.push(format!("a session of {elements} different tools and destinations, and {beyond} calls of more than can be judged"));
     }
-    if let Some(Judged { verdict, ln_p }) = judged {
+    if let Some(Judged { verdict, ln_p, .. }) = judged {
         let most: Vec<String> = verdict
             .parts
             .iter()
@@ -419,7 +458,7 @@ fn detail(collected: &Collected, judged: Option<&Judged>, budget_milli: i64, is_
         clauses.push(format!(
             "{} tools and destinations in a {}, ranked among {} sessions of others, p = {}; {} a day may open by chance{over}",
             verdict.parts.len(),
-            if collected.is_loose { "run of single calls" } else { "session" },
+            if collected.gathers == Gathers::Own { "session" } else { "run of single calls" },
             verdict.sessions,
             probability(*ln_p),
             budget_milli as f64 / 1_000.0,

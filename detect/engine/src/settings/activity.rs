@@ -28,7 +28,7 @@ impl Default for CallRateSustained {
 pub struct FailureRateSustained {
     /// As for [`CallRateSustained`]. Default 4.
     pub minutes_min: i64,
-    /// As for [`CallRateSustained`]. Default 1,000. Default 500.
+    /// As for [`CallRateSustained`]. Default 1,000.
     pub budget_milli: i64,
 }
 

@@ -24,7 +24,7 @@ pub struct ApprovalWaitCeiling {
 pub struct ApprovalWait {
     /// Shorter waits are never an alert, however unusual. Default 600.
     pub wait_min_s: i64,
-    /// Approvals that may wait at a time, for all rules on approvals; beyond, the youngest are forgotten. Default 16,384.
+    /// Approvals that may wait at a time, for all rules on approvals; beyond, those go first whose asker never had one decided, or has the most. Default 16,384.
     pub approvals_max: usize,
     /// As for [`super::FailureRate`]. Default 500.
     pub budget_milli: i64,

@@ -213,6 +213,166 @@ fn floods_of_ids_and_wild_numbers_hide_nothing() {
     assert!(log.engine.snapshot().len() < 200_000);
 }
 
+/// How many requests a rule waits for.
+fn pending(engine: &Engine, rule: &str) -> usize {
+    let bytes = engine.snapshot();
+    let line = bytes.iter().position(|byte| *byte == b'\n').unwrap();
+    let body: serde_json::Value = serde_json::from_slice(&bytes[line + 1..]).unwrap();
+    body["state"]["lanes"][rule]["detector"]["waits"]["pending"]["entries"].as_object().unwrap().len()
+}
+
+fn forgotten() -> Record<'static> {
+    at(NOON, Record { server: Some("bank"), ..approval("forgotten", "requested") })
+}
+
+/// Weeks in which one is forgotten, and more.
+fn is_told_beside(more: impl IntoIterator<Item = Record<'static>>, settings: &Settings) -> bool {
+    let records = with(weeks(24, 8), more);
+    let alerts = fold(&mut Engine::new("acme", settings.clone()), &records);
+    let found = opened(&alerts, WAIT);
+    found.iter().any(|alert| records[alert.evidence[0] as usize].approval_id == Some("forgotten"))
+}
+
+#[test]
+fn a_request_that_is_dated_back_waits_since_it_came() {
+    let dated = Record { time_us: NOON - 9 * DAY_US, ..forgotten() };
+    assert!(is_told_beside([dated], &Settings::default()), "older than anybody waits for");
+    // Nor are three that were decided within a minute a queue that nobody works off.
+    let mut log = Stream::new(Settings::default());
+    log.add(call());
+    for id in ["a", "b", "c"] {
+        log.add_at(approval(id, "requested"), START_US - 5 * DAY_US);
+        log.wait(20 * SECOND_US);
+        log.add(Record { approval_wait_ms: Some(i64::MAX), ..approval(id, "approved") });
+    }
+    log.tick(10 * MINUTE_US);
+    let most = log.of(CEILING).filter_map(|alert| alert.observed).max();
+    assert!(most <= Some(7 * DAY_US), "what the source says is bounded: {most:?}");
+    let mut log = Stream::new(Settings::default());
+    log.add(call());
+    for id in ["a", "b", "c"] {
+        log.add_at(approval(id, "requested"), i64::MIN);
+        log.add(approval(id, "approved"));
+    }
+    log.tick(10 * MINUTE_US);
+    let most = log.of(CEILING).filter_map(|alert| alert.observed).max();
+    assert!(most <= Some(10 * MINUTE_US), "no further back than late records are waited for: {most:?}");
+}
+
+#[test]
+fn an_end_that_is_dated_before_its_request_was_no_wait() {
+    let mut log = Stream::new(Settings::default());
+    for number in 0..5 {
+        let id = name(number);
+        log.wait(20 * MINUTE_US / 5);
+        log.add(approval(id, "requested"));
+        log.wait(SECOND_US);
+        log.add_at(approval(id, "approved"), log.now_us - MINUTE_US);
+    }
+    assert_eq!(log.states(FAST), [State::Open]);
+}
+
+#[test]
+fn only_a_decision_ends_a_wait() {
+    let of_call =
+        Record { server: Some("bank"), kind: "call", status: "ok", ..approval("forgotten", "approved") };
+    let by_itself = Record { agent_id: Some("boss"), ..approval("forgotten", "approved") };
+    for record in [
+        of_call,
+        Record { approval_status: None, ..of_call },
+        Record { status: "error", observer: Some("host"), ..of_call },
+        Record { kind: "output", ..of_call },
+        by_itself,
+    ] {
+        let claims = Record { time_us: NOON + MINUTE_US, ingest_time_us: NOON + MINUTE_US, ..record };
+        assert!(is_told_beside([forgotten(), claims], &Settings::default()), "{record:?}");
+    }
+    for record in [
+        approval("forgotten", "rejected"),
+        // Where calls are held they are let go.
+        Record { approval_status: None, observer: Some("gateway"), ..of_call },
+    ] {
+        let decides = at(NOON + MINUTE_US, record);
+        assert!(!is_told_beside([forgotten(), decides], &Settings::default()), "{record:?}");
+    }
+}
+
+#[test]
+fn what_is_observed_again_or_in_another_order_does_not_wait() {
+    let mut log = Stream::new(Settings::default());
+    for id in ["a", "b", "c"] {
+        let asked_us = log.now_us;
+        log.wait(MINUTE_US);
+        if id != "c" {
+            log.add_at(approval(id, "requested"), asked_us);
+        }
+        log.add(approval(id, "approved"));
+        // Another observer, and a request that came after its decision.
+        log.add_at(approval(id, "requested"), asked_us);
+    }
+    assert_eq!(pending(&log.engine, WAIT), 0);
+    // Asked for once more after it was decided, it waits once more.
+    log.wait(SECOND_US);
+    log.add(approval("a", "requested"));
+    assert_eq!(pending(&log.engine, WAIT), 1);
+}
+
+#[test]
+fn who_floods_before_a_request_does_not_keep_it_from_being_watched() {
+    let mut settings = Settings::default();
+    settings.approval_wait.approvals_max = 64;
+    // One name that asks for thousands, and a name for each, for a whole day before and after.
+    let one = |_: i64| "flood";
+    let many = |number: i64| -> &'static str { String::leak(format!("flood-{number}")) };
+    for (asker, what) in [(&one as &dyn Fn(i64) -> &'static str, "one"), (&many, "many")] {
+        let flood: Vec<Record<'static>> = (0..3_000)
+            .map(|number| {
+                let asked =
+                    Record { server: Some("mail"), ..approval(name(2_000_000 + number), "requested") };
+                Record {
+                    agent_id: Some(asker(number)),
+                    ..at(NOON - 12 * HOUR_US + number * 28 * SECOND_US, asked)
+                }
+            })
+            .collect();
+        assert!(is_told_beside(flood.into_iter().chain([forgotten()]), &settings), "{what}");
+    }
+}
+
+#[test]
+fn nothing_waits_for_ever() {
+    let mut log = Stream::new(Settings::default());
+    (0..500).for_each(|number| log.add(approval(name(3_000_000 + number), "requested")));
+    for rule in [WAIT, CEILING, FAST] {
+        assert_eq!(pending(&log.engine, rule), 500, "{rule}");
+    }
+    log.tick(8 * DAY_US);
+    log.add(approval("new", "requested"));
+    for rule in [WAIT, CEILING, FAST] {
+        assert_eq!(pending(&log.engine, rule), 1, "{rule}");
+    }
+}
+
+#[test]
+fn an_idle_tenant_in_which_approvals_wait_is_not_read_the_time_all_week() {
+    let records = with(weeks(24, 9), [forgotten()]);
+    let records = &records[..records.partition_point(|record| record.time_us <= NOON)];
+    let mut engine = Engine::new("acme", Settings::default());
+    let mut alerts = fold(&mut engine, records);
+    let (mut index, mut readings) = (records.len() as i64, 0);
+    while let Some(due_us) = engine.awaits_us() {
+        readings += 1;
+        // Most of them are of open episodes, every three quarters of an hour.
+        assert!(readings < 500, "{} days", (due_us - NOON) / DAY_US);
+        let read = Record { control: true, index, ..at(due_us, call()) };
+        engine.observe(&read, &mut alerts).unwrap();
+        index += 1;
+    }
+    eprintln!("{readings} readings");
+    let told = opened(&alerts, WAIT);
+    assert!(!told.is_empty() && (pending(&engine, WAIT), engine.episodes_open()) == (0, 0), "{told:#?}");
+}
+
 #[test]
 fn folding_and_restoring_commute_over_weeks() {
     let forgotten = at(NOON, Record { server: Some("bank"), ..approval("forgotten", "requested") });
@@ -227,12 +387,21 @@ fn folding_and_restoring_commute_over_weeks() {
         };
         at(NOON + number * SECOND_US, fast)
     });
-    let records = with(with(with(weeks(24, 7), [forgotten]), burst), stamps);
+    let flood = (0..300).map(|number| {
+        let asker: &'static str = String::leak(format!("flood-{}", number % 7));
+        let asked = Record { server: Some("mail"), ..approval(name(4_000_000 + number), "requested") };
+        Record { agent_id: Some(asker), ..at(NOON - HOUR_US + number * 28 * SECOND_US, asked) }
+    });
+    let records = with(with(with(with(weeks(24, 7), [forgotten]), burst), stamps), flood);
     let before = |time_us: i64| records.partition_point(|record| record.time_us < time_us);
     let mut splits: Vec<usize> = (0..24).step_by(5).map(|day| before(START_US + day * DAY_US + 7)).collect();
     splits.extend([0, 3, 30, 90, 300].map(|minute| before(NOON + minute * MINUTE_US)));
     splits.sort_unstable();
     commutes(&records, &Settings::default(), &splits);
+    // Where those that wait have to make room, too.
+    let mut tight = Settings { entities_max: 3, ..Settings::default() };
+    tight.approval_wait.approvals_max = 16;
+    commutes(&records, &tight, &splits);
     let alerts = fold(&mut Engine::new("acme", Settings::default()), &records);
     assert!([WAIT, ABANDONED, FAST].iter().all(|rule| !opened(&alerts, rule).is_empty()));
 }

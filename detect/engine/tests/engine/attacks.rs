@@ -206,3 +206,67 @@ fn sql_and_sentences_survive_hostile_names() {
     assert!(alert.query.contains("agent_id = '''; DROP TABLE events; --\n"), "{}", alert.query);
     assert!(!alert.explanation.chars().any(char::is_control));
 }
+
+#[test]
+fn failures_spread_over_the_past_are_a_burst() {
+    // A year of them, one every two minutes; and as many as are no burst beside those that are dated back a little.
+    let mut log = Stream::new(Settings::default());
+    log.add(call());
+    (0..40).for_each(|number| log.add_at(login(false), START_US - number * 120 * MINUTE_US));
+    assert_eq!(log.states("auth_failure_burst").first(), Some(&State::Open));
+    let mut log = Stream::new(Settings::default());
+    for number in 0..30 {
+        log.wait(9 * SECOND_US);
+        log.add(login(false));
+        if number >= 20 {
+            log.add_at(login(false), START_US - 5 * MINUTE_US);
+        }
+    }
+    assert_eq!(log.states("auth_failure_burst").first(), Some(&State::Open));
+    // However they are spread: six a minute for ten minutes are none, and many more are.
+    for (each, is_burst) in [(1, false), (3, true)] {
+        let mut log = Stream::new(Settings::default());
+        for number in 0..60_i64 {
+            log.wait(10 * SECOND_US);
+            for more in 0..each {
+                let back_us = (number * 7 + more * 29) % 60 * 10 * SECOND_US;
+                log.add_at(login(false), log.now_us - if each == 1 { 0 } else { back_us });
+            }
+        }
+        assert_eq!(log.of("auth_failure_burst").count() > 0, is_burst, "{each}");
+    }
+}
+
+#[test]
+fn failures_that_are_waited_for_long_are_kept_no_longer_than_so_many_windows() {
+    let mut settings = Settings { lateness_s: 86_400, ..Settings::default() };
+    settings.disabled = engine::RULE_IDS.iter().map(|rule| (*rule).to_owned()).collect();
+    settings.disabled.remove("auth_failure_burst");
+    let mut log = Stream::new(settings);
+    log.add(call());
+    // One every two minutes through a day that is past, the last ones first.
+    (0..720).for_each(|number| log.add_at(login(false), START_US - number * 120 * SECOND_US));
+    assert!(log.is_quiet());
+    let kept = String::from_utf8(log.engine.snapshot()).unwrap().matches("placed_us").count();
+    assert_eq!(kept, 160, "ten of each of sixteen windows");
+}
+
+#[test]
+fn a_use_that_is_dated_before_the_revocation_is_told_when_it_comes_long_after() {
+    let mut log = Stream::new(Settings::default());
+    let used = Record { credential_id: Some("k"), ..call() };
+    log.add(revoke("k"));
+    log.wait(9 * MINUTE_US);
+    log.add(call());
+    log.add_at(used, START_US - MINUTE_US);
+    assert!(log.is_quiet(), "late ones are waited for");
+    log.wait(2 * MINUTE_US);
+    log.add(call());
+    log.add_at(used, START_US - MINUTE_US);
+    let alert = log.of("revoked_credential_use").next().expect("no alert");
+    assert_eq!((alert.severity, alert.confidence), (engine::Severity::Medium, engine::Confidence::Low));
+    assert!(alert.explanation.contains("late, or dated back"), "{}", alert.explanation);
+    log.add(used);
+    let last = log.of("revoked_credential_use").last().unwrap();
+    assert_eq!((last.severity, last.confidence), (engine::Severity::Critical, engine::Confidence::High));
+}

@@ -192,3 +192,37 @@ mod p95_latency_ceiling {
         assert_one_episode(&log.of(RULE).collect::<Vec<_>>(), 700);
     }
 }
+
+#[test]
+fn whoever_dates_records_back_is_in_sight_of_every_ceiling() {
+    let denied = Record { decision: "deny", status: "denied", ..call() };
+    let held = Record { output_action: Some("quarantine"), ..call() };
+    let slow = Record { latency_us: Some(9_000_000), ..call() };
+    let stamp = Record {
+        kind: "approval",
+        approval_id: Some("a"),
+        approval_status: Some("approved"),
+        approver: Some("boss"),
+        approval_wait_ms: Some(3),
+        ..call()
+    };
+    let of = [
+        ("denial_ratio_ceiling", denied),
+        ("quarantine_ratio_ceiling", held),
+        ("p95_latency_ceiling", slow),
+        ("auth_failure_rate_ceiling", login(false)),
+        ("approval_too_fast", stamp),
+    ];
+    for (rule, record) in of {
+        for back in [20 * MINUTE_US, 3_000 * MINUTE_US, i64::MAX] {
+            let mut log = Stream::new(Settings::default());
+            // One with an honest time puts all others out of its window.
+            log.add(Record { latency_us: Some(1), ..record });
+            for _ in 0..200 {
+                log.wait(100_000);
+                log.add_at(record, log.now_us.saturating_sub(back));
+            }
+            assert_eq!(log.states(rule).first(), Some(&State::Open), "{rule}, {back} us back");
+        }
+    }
+}

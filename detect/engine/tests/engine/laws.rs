@@ -10,9 +10,16 @@ const METHODS: [Option<&str>; 4] = [Some("login"), Some("revoke"), Some("end"), 
 const NAMES: [Option<&str>; 4] = [Some("one"), Some("two"), Some("th'ree"), None];
 const DECISIONS: [&str; 5] = ["allow", "deny", "none", "require_approval", "unknown"];
 const STATUSES: [&str; 5] = ["ok", "error", "denied", "pending", "timeout"];
-const APPROVALS: [Option<&str>; 4] = [Some("approved"), Some("requested"), Some("rejected"), None];
+const APPROVALS: [Option<&str>; 5] =
+    [Some("approved"), Some("requested"), Some("rejected"), Some("expired"), None];
 const HASHES: [Option<&str>; 3] = [Some("h1"), Some("h2"), None];
 const LATENCIES: [Option<i64>; 5] = [Some(100), Some(5_000_000), Some(90_000_000), Some(-1), None];
+
+const OBSERVERS: [Option<&str>; 4] = [Some("gateway"), Some("tap"), Some("host"), None];
+const NUMBERS: [i64; 8] = [0, 1, 2, 3, 50, 2_000, 1 << 40, -1];
+const WAITS: [Option<i64>; 5] = [Some(3), Some(90_000), Some(i64::MAX), Some(-1), None];
+const SIZES: [Option<i64>; 4] = [Some(100), Some(200_000), Some(i64::MAX), None];
+const OUTPUTS: [Option<&str>; 4] = [Some("quarantine"), Some("pass"), Some("block"), None];
 
 const ADDRESSES: [Option<&str>; 5] =
     [Some("203.0.113.7"), Some("198.51.100.9"), Some("2001:db8::1"), Some("10.0.0.1"), None];
@@ -25,7 +32,7 @@ const DESTINATIONS: [&[&str]; 4] =
 /// A record of which each choice is a byte, so that cases shrink; times are in seconds.
 #[derive(Debug, Clone)]
 struct Draft {
-    choices: [u8; 20],
+    choices: [u8; 24],
     step_s: i64,
     late_s: i64,
 }
@@ -66,6 +73,17 @@ impl Draft {
             request_hash: pick(&HASHES, c[14]),
             latency_us: pick(&LATENCIES, c[14] / 16),
             tool_hash: pick(&HASHES, c[19]),
+            observer: pick(&OBSERVERS, c[20]),
+            source: pick(&["test/1", "test/2"], c[20] / 16),
+            // Mostly the next one or near it, now and then one from the beginning or far ahead.
+            source_seq: match c[21] {
+                0..160 => Some(index + pick(&NUMBERS[..4], c[22])),
+                160..240 => Some(pick(&NUMBERS, c[22]) + index / 4),
+                _ => None,
+            },
+            approval_wait_ms: pick(&WAITS, c[22] / 16),
+            response_bytes: pick(&SIZES, c[23]),
+            output_action: pick(&OUTPUTS, c[23] / 16),
             control: c[15] < 8,
             ..call()
         }
@@ -76,7 +94,7 @@ fn draft() -> impl Strategy<Value = Draft> {
     let step_s =
         prop_oneof![40 => 0..5_i64, 6 => 30..300_i64, 1 => 3_000..9_000_i64, 1 => 80_000..300_000_i64];
     let late_s = prop_oneof![8 => Just(0_i64), 2 => -600..2_000_i64];
-    (any::<[u8; 20]>(), step_s, late_s).prop_map(|(choices, step_s, late_s)| Draft {
+    (any::<[u8; 24]>(), step_s, late_s).prop_map(|(choices, step_s, late_s)| Draft {
         choices,
         step_s,
         late_s,
@@ -99,10 +117,16 @@ fn tight() -> Settings {
     settings.unapproved_high_risk_write.calls_max = 2;
     settings.revoked_credential_use.credentials_max = 2;
     settings.revoked_credential_use.uses_max = 2;
-    settings.auth_failure_burst.failures_min = 3;
+    settings.auth_failure_burst.failures_min = 2;
     settings.denial_ratio_ceiling.calls_min = 3;
     settings.auth_failure_rate_ceiling.attempts_min = 4;
     settings.p95_latency_ceiling.calls_min = 3;
+    settings.quarantine_ratio_ceiling.outputs_min = 4;
+    settings.approval_wait.approvals_max = 4;
+    settings.approval_too_fast.approvals_min = 2;
+    settings.approval_wait_ceiling.approvals_min = 2;
+    settings.sequence_gap.runs_max = 4;
+    settings.sequence_gap.missing_min = 2;
     settings
 }
 
@@ -179,15 +203,11 @@ fn the_random_logs_meet_every_rule() {
         "call_rate_sustained",
         "denial_rate_sustained",
         "auth_failure_rate_sustained",
-        "quarantine_ratio_ceiling",
         "quarantine_rate",
         "oversized_output",
         "p95_latency",
         "silent_source",
-        "sequence_gap",
-        "approval_wait_ceiling",
         "approval_wait",
-        "approval_too_fast",
         "approval_abandoned",
         "unusual_tools",
         "off_hours",

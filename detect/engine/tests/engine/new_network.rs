@@ -151,6 +151,35 @@ fn a_stolen_fleet_does_not_make_the_thief_usual_while_it_is_stolen() {
 }
 
 #[test]
+fn failures_in_a_victims_name_keep_no_episode_open_and_hold_back_no_lesson() {
+    let failed = Record { country: Some("XX"), user_agent: Some("curl/8.1"), ..login(false) };
+    // Somebody fails as person-3 every twenty minutes, each time from somewhere else, for weeks.
+    let fails = (0..20 * 72).map(|number| {
+        let ip = format!("{}.{}.{}.9", 1 + number / 240, number % 240, number % 250);
+        act(at(30, 0) + number * 20 * MINUTE_US, "person-3", "t", "read").with(failed).from(&ip)
+    });
+    let thefts = [(31, "192.0.2.66"), (34, "100.1.1.1"), (36, "100.2.1.1")]
+        .map(|(day, ip)| act(at(day, 3), "person-3", "t", "read").with(thief()).from(ip));
+    // From day 32 on the victim is in another office in the evening, and nothing of that is told after the usual four days.
+    let moves =
+        (32..50).map(|day| act(at(day, 22), "person-3", "s", "read").with(work()).from("203.0.200.7"));
+    let found = alerts(with(50, fails.chain(thefts).chain(moves).collect()));
+    let of = of(&found, "person-3");
+    let told =
+        |at_us: i64| of.iter().any(|alert| alert.last_seen_us == at_us && alert.severity >= Severity::Low);
+    for day in [31, 34, 36] {
+        assert!(told(at(day, 3)), "day {day}: {of:#?}");
+    }
+    let longest = of.iter().filter(|alert| alert.state == State::Closed && alert.severity >= Severity::Low);
+    for alert in longest {
+        assert!(!alert.explanation.contains("not let in"), "{}", alert.explanation);
+    }
+    // Failures alone are one episode for as long as they go on, and nothing more is told of them.
+    let opened = of.iter().filter(|alert| alert.state == State::Open).count();
+    assert!(opened < 12, "{opened}");
+}
+
+#[test]
 fn a_flood_of_identities_leaves_those_that_are_known() {
     let mut engine = Engine::new("acme", Settings { entities_max: 64, ..Settings::default() });
     let mut found = fold(&mut engine, &sorted(people(0..30, 1)));

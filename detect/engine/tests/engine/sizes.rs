@@ -131,3 +131,44 @@ fn folding_and_restoring_commute_over_weeks() {
     let alerts = fold(&mut Engine::new("acme", Settings::default()), &records);
     assert!(alerts.iter().any(|alert| alert.rule_id == RULE && alert.state == State::Closed));
 }
+
+/// A tool that gives something every five seconds, as large as ever.
+fn busy(days_of: std::ops::Range<i64>, seed: u64) -> Vec<Record<'static>> {
+    let mut chance = Chance(seed);
+    let times = days_of.flat_map(|day| (0..17_280).map(move |number| (day, number * 5_000_000 + 1)));
+    let each =
+        times.map(|(day, at_us)| output(day, at_us, "query", (200_000.0 * chance.lognormal(0.9)) as i64));
+    each.collect()
+}
+
+#[test]
+fn usual_outputs_do_not_keep_an_episode_open_for_the_next_huge_one() {
+    let huge = |day: i64, hour: i64| output(day, hour * HOUR_US, "query", 4_000_000_000);
+    let all = [huge(22, 12), huge(22, 18), huge(23, 12)];
+    let records = with(with(days(24, 8, 7, usual), busy(21..24, 8)), all);
+    let alerts = fold(&mut Engine::new("acme", Settings::default()), &records);
+    let found = opened(&alerts, RULE);
+    let told: Vec<i64> = found.iter().map(|alert| alert.first_seen_us).collect();
+    assert!(all.iter().all(|huge| told.contains(&huge.time_us)), "{found:#?}");
+}
+
+#[test]
+fn an_episode_that_somebody_keeps_open_for_a_day_does_not_swallow_the_next() {
+    // Every half an hour an output that is worth an episode, and a day later one that is worth another.
+    let kept = (0..52).map(|number| output(22, 12 * HOUR_US + number * HOUR_US / 2, "read", 40_000_000));
+    let records = with(days(25, 8, 9, usual), kept);
+    let alerts = fold(&mut Engine::new("acme", Settings::default()), &records);
+    let found = opened(&alerts, RULE);
+    let told: Vec<i64> = found.iter().map(|alert| alert.first_seen_us).collect();
+    let noon = START_US + 22 * DAY_US + 12 * HOUR_US;
+    assert_eq!(told, [noon, noon + DAY_US], "{found:#?}");
+    let renewed = alerts.iter().find(|alert| alert.explanation.contains("closed after a day"));
+    assert_eq!(renewed.map(|alert| &alert.alert_id), Some(&found[0].alert_id));
+    // And the law holds where one closes and another opens with one record.
+    let at = |from_us: i64| records.partition_point(|record| record.time_us < noon + from_us);
+    commutes(
+        &records,
+        &Settings::default(),
+        &[at(HOUR_US), at(DAY_US), at(DAY_US + 1), at(DAY_US + HOUR_US)],
+    );
+}

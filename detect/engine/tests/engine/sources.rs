@@ -271,6 +271,108 @@ fn a_flood_of_sessions_hides_no_hole() {
     assert_eq!(missing(self::log(many)), Some(399));
 }
 
+/// Whether numbers that were skipped on the way are told as such within twenty minutes.
+fn tells_skipped(mut log: Stream, skipped: std::ops::RangeInclusive<i64>) -> bool {
+    log.tick(20 * MINUTE_US);
+    let words = format!("the last of them {} to {} before", skipped.start(), skipped.end());
+    log.of(GAP).any(|alert| alert.explanation.contains(&words))
+        || (log.tick(600 * MINUTE_US), log.of(GAP).any(|alert| alert.explanation.contains(&words))).1
+}
+
+fn add(log: &mut Stream, numbers: impl IntoIterator<Item = i64>) {
+    for number in numbers {
+        log.add(numbered(number));
+        log.wait(SECOND_US);
+    }
+}
+
+#[test]
+fn numbers_that_somebody_made_up_make_no_later_one_a_duplicate() {
+    // One far ahead, several, and so many near and far that no told hole is left to go on in.
+    let many = || (1..80).map(|at| 1_000 + at * at * 50).collect::<Vec<i64>>();
+    for forged in [vec![1_900], vec![1_000_000, 1_000_000_000], vec![i64::MAX, 5_000], many()] {
+        let mut log = log(1..1_000);
+        add(&mut log, forged.iter().copied());
+        // All of it is told, and closed.
+        log.tick(20 * MINUTE_US);
+        log.tick(600 * MINUTE_US);
+        assert_eq!(log.states(GAP).last(), Some(&State::Closed), "{forged:?}");
+        add(&mut log, (1_000..1_040).chain(1_045..1_060));
+        assert!(tells_skipped(log, 1_040..=1_044), "{forged:?}");
+    }
+}
+
+#[test]
+fn a_restart_is_no_blind_spot() {
+    // At one, within what the log has; twice; in the middle; and of a run that began far above.
+    let restart = |first: i64, before: &[(i64, i64)]| {
+        let mut log = log(before.iter().flat_map(|(first, end)| *first..*end));
+        add(&mut log, (first..first + 20).chain(first + 25..first + 60));
+        log
+    };
+    let twice: &[(i64, i64)] = &[(1, 2_000), (1, 900)];
+    for (first, before) in [(1, &twice[..1]), (1, twice), (700, &twice[..1]), (0, &[(90_000, 90_100)])] {
+        let log = restart(first, before);
+        assert!(tells_skipped(log, first + 20..=first + 24), "{first} {before:?}");
+    }
+    // Two of three are lost from the first one on.
+    let mut lossy = log(1..2_000);
+    add(&mut lossy, (0..60).map(|at| 1 + 3 * at));
+    assert!(missing(lossy) >= Some(80));
+    // Nothing is missing where the old numbering goes on, nor where what came is sent once more.
+    assert_eq!(missing(log((1..2_000).chain(1..300).chain(2_000..2_100))), None);
+    assert_eq!(missing(log((1..2_000).chain(1_500..2_100))), None);
+    assert_eq!(missing(log((1..2_000).chain((1..300).rev()).chain(2_000..2_001))), None);
+    // Two of one name that count each for itself, and one of them loses some.
+    let mut two = log(1..500);
+    add(&mut two, (1..200).flat_map(|at| [at, 499 + at]).filter(|number| !(90..95).contains(number)));
+    assert!(tells_skipped(two, 90..=94));
+}
+
+#[test]
+fn a_number_far_below_is_no_run_of_its_own() {
+    // Made up by somebody, again and again: neither do the real ones count as missing, nor is what is skipped hidden.
+    let mut log = log(5_000..5_100);
+    for at in 0..50 {
+        add(&mut log, [at % 3 * 7, 5_100 + at]);
+    }
+    assert_eq!(missing(log), None);
+    let mut log = self::log(5_000..5_100);
+    add(&mut log, [0, 5_100, 0, 5_103]);
+    assert_eq!(missing(log), Some(2));
+}
+
+#[test]
+fn what_is_lost_one_by_one_adds_up() {
+    let mut settings = Settings::default();
+    settings.sequence_gap.missing_min = 5;
+    let mut log = Stream::new(settings);
+    let mut told_at = None;
+    for lost in 0..8 {
+        log.add(numbered(lost * 10));
+        (1..9).for_each(|more| log.add(numbered(lost * 10 + more)));
+        log.tick(60 * MINUTE_US);
+        told_at = told_at.or((log.of(GAP).count() > 0).then_some(lost));
+    }
+    // One of ten is missing from the second on.
+    assert_eq!(told_at, Some(5));
+    assert_eq!(log.of(GAP).next().unwrap().observed, Some(5));
+}
+
+#[test]
+fn an_episode_of_a_day_ends_and_the_next_hole_is_another() {
+    let mut log = Stream::new(Settings::default());
+    let mut number = 0;
+    for _ in 0..52 {
+        (number..number + 9).for_each(|number| log.add(numbered(number)));
+        number += 10;
+        log.tick(30 * MINUTE_US);
+    }
+    let opened: Vec<_> = log.of(GAP).filter(|alert| alert.state == State::Open).collect();
+    assert_eq!(opened.len(), 2, "{opened:#?}");
+    assert_eq!(opened[1].observed, Some(1), "it counts for itself");
+}
+
 #[test]
 fn wild_times_and_numbers_are_survived() {
     let mut log = Stream::new(Settings::default());
@@ -297,5 +399,29 @@ proptest! {
         let mut log = Stream::new(Settings::default());
         numbers.iter().for_each(|number| log.add(numbered(*number)));
         prop_assert_eq!(missing(log).unwrap_or(0), expected);
+    }
+
+    /// Runs of numbers that start anew, jump and come again, with snapshots between.
+    #[test]
+    fn folding_and_restoring_commute_over_numbers(
+        runs in prop::collection::vec((0_i64..3_000, 1_i64..40, 1_i64..4, 0_i64..900), 1..25),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 3),
+    ) {
+        let (mut records, mut time_us) = (Vec::new(), START_US);
+        for (first, many, step, wait_s) in runs {
+            time_us += wait_s * SECOND_US;
+            for at in 0..many {
+                let index = records.len() as i64;
+                records.push(Record { index, time_us, ingest_time_us: time_us, ..numbered(first + at * step) });
+                time_us += SECOND_US;
+            }
+        }
+        let mut splits: Vec<usize> = cuts.iter().map(|cut| cut.index(records.len())).collect();
+        splits.sort_unstable();
+        let others = engine::RULE_IDS.iter().filter(|rule| **rule != GAP);
+        let disabled = others.map(|rule| (*rule).to_owned()).collect();
+        let mut settings = Settings { disabled, ..Settings::default() };
+        settings.sequence_gap.missing_min = 3;
+        commutes(&records, &settings, &splits);
     }
 }

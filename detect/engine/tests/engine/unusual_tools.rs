@@ -2,7 +2,7 @@
 
 use engine::{Alert, Confidence, Engine, Record, Settings, Severity, State};
 
-use crate::sessions::{Act, DAY_US, act, alerts, assert_restores, at, fleet, fold, opened, sorted};
+use crate::sessions::{Act, DAY_US, HOUR_US, act, alerts, assert_restores, at, fleet, fold, opened, sorted};
 use crate::stream::{MINUTE_US, call};
 
 const RULE: &str = "unusual_tools";
@@ -58,7 +58,9 @@ fn a_new_destination_and_tool_in_a_known_workflow_are_told_while_the_session_las
     }
     assert!(last.count >= 3 && last.evidence.is_sorted(), "{last:?}");
     let of_agent = found.iter().filter(|alert| alert.rule_id == RULE && alert.entity == "agent-3");
-    assert_eq!(of_agent.filter(|alert| alert.state == State::Open).count(), 1);
+    let opened: Vec<_> =
+        of_agent.filter(|alert| alert.state == State::Open && alert.first_seen_us >= at(12, 0)).collect();
+    assert_eq!(opened.len(), 1, "{opened:#?}");
 }
 
 #[test]
@@ -250,4 +252,102 @@ fn folding_and_restoring_commute() {
     assert!(!opened(&fold(&mut Engine::new("acme", Settings::default()), &all), RULE).is_empty());
     assert_restores(&all, &Settings::default());
     assert_restores(&all, &Settings { entities_max: 16, episodes_open_max: 1, ..Settings::default() });
+}
+
+#[test]
+fn an_attack_in_a_workflow_of_its_own_with_every_call_is_told() {
+    // A customer of its own to write to has every third session; ten of them has none. Each call is a session of its own, in one
+    // workflow, or in another each time.
+    let workflows = ["w-0", "w-1", "w-2", "w-3", "w-4", "w-5", "w-6", "w-7", "w-8", "w-9"];
+    let calls = |of: &dyn Fn(usize) -> &'static str| {
+        let call = |step: usize| {
+            let time_us = at(12, 10) + step as i64 * MINUTE_US;
+            let mut act = act(time_us, "agent-3", &format!("fresh-{step}"), "refund");
+            act.workflow = Some(of(step));
+            act.to(&format!("refund:to:recipient:own-{step}"))
+        };
+        (0..10).map(call).collect::<Vec<Act>>()
+    };
+    for attack in [calls(&|_| "refund"), calls(&|step| workflows[step])] {
+        let found = alerts(with(attack));
+        assert!(is_told(&found, "agent-3", 12), "{:#?}", opened(&found, RULE));
+    }
+    // Nor does a fleet that names a few workflows as a matter of course open more than before.
+    let mut all = fleet(0..40, AGENTS, 3, 16);
+    for (at, act) in all.iter_mut().enumerate() {
+        if act.session.ends_with("-1") {
+            act.workflow = [Some("refund"), Some("triage"), None][at % 3];
+        }
+    }
+    let opened = opened(&alerts(all), RULE).len();
+    eprintln!("{opened} in 40 days of several workflows");
+    assert!(opened <= 20, "{opened}");
+}
+
+#[test]
+fn usual_sessions_do_not_keep_an_episode_open_for_the_next_attack() {
+    let mut all = fleet(0..17, AGENTS, 3, 17);
+    // One that begins three thousand sessions a day, each as unusual as those of others.
+    let mut busy = fleet(0..1, 1, 3_000, 18);
+    busy.sort_by_key(|act| act.session.clone());
+    for day in 12..17 {
+        for (number, session) in (0..).zip(busy.chunk_by(|one, next| one.session == next.session)) {
+            for (step, of) in (0..).zip(session) {
+                let mut act = of.clone();
+                act.time_us = at(day, 0) + (number * 367 % 3_000) * 28_800_000 + step * 20_000_000;
+                (act.agent, act.session) = ("agent-3".to_owned(), format!("busy-{day}-{number}"));
+                all.push(act);
+            }
+        }
+    }
+    for day in 13..16 {
+        all.extend(exfiltration("agent-3", day).into_iter().map(|mut act| {
+            (act.session, act.time_us) =
+                (format!("attack-{day}"), act.time_us - 9 * HOUR_US - 30 * MINUTE_US);
+            act
+        }));
+    }
+    let found = alerts(all);
+    let told: Vec<i64> = opened(&found, RULE)
+        .iter()
+        .filter(|alert| alert.entity == "agent-3")
+        .map(|alert| alert.first_seen_us)
+        .collect();
+    let is_told = |day| told.iter().any(|us| (at(day, 0)..at(day, 1)).contains(us));
+    assert!(
+        (13..16).all(is_told),
+        "{:?}",
+        told.iter().map(|us| (us - at(0, 0)) / HOUR_US).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn a_session_is_judged_though_nothing_comes_after_it() {
+    let others = engine::RULE_IDS.iter().filter(|rule| **rule != RULE);
+    let settings =
+        Settings { disabled: others.map(|rule| (*rule).to_owned()).collect(), ..Settings::default() };
+    let mut engine = Engine::new("acme", settings);
+    let all = sorted(fleet(0..12, AGENTS, 3, 1));
+    let mut found = fold(&mut engine, &all);
+    let last_us = all.last().unwrap().time_us;
+    let open = |engine: &Engine| {
+        let bytes = engine.snapshot();
+        let line = bytes.iter().position(|byte| *byte == b'\n').unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&bytes[line + 1..]).unwrap();
+        body["state"]["lanes"][RULE]["detector"]["sessions"]["open"].as_object().unwrap().len()
+    };
+    assert!(open(&engine) > 0);
+    let (mut now_us, mut readings) = (last_us, 0);
+    while let Some(due_us) = engine.awaits_us() {
+        assert!(due_us > now_us && readings < 12, "{readings}");
+        (now_us, readings) = (due_us, readings + 1);
+        let index = engine.next_index();
+        let read = Record { index, control: true, time_us: now_us, ingest_time_us: now_us, ..call() };
+        engine.observe(&read, &mut found).unwrap();
+    }
+    let (least_us, most_us) = (last_us + 40 * MINUTE_US, last_us + 45 * MINUTE_US);
+    assert!((least_us..=most_us).contains(&now_us), "{readings} in {} min", (now_us - last_us) / MINUTE_US);
+    // What is left are sessions that are part of others and tell nothing.
+    assert!(opened(&found, RULE).len() < 10);
+    assert_eq!(engine.awaits_us(), None);
 }

@@ -61,6 +61,12 @@ impl Shown {
             *shown |= is_admitted;
             return is_new;
         }
+        if is_admitted && self.values.len() >= ENGINE_SESSION_VALUES_MAX {
+            // Whoever fails from everywhere must not take the place of what is to be learnt.
+            let failed =
+                self.values.iter().find(|(_, is_admitted)| !**is_admitted).map(|(key, _)| key.clone());
+            failed.and_then(|failed| self.values.remove(&failed));
+        }
         if self.values.len() < ENGINE_SESSION_VALUES_MAX {
             self.values.insert(key, is_admitted);
         }

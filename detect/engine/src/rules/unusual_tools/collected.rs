@@ -61,6 +61,18 @@ pub(super) fn tool_key(server: &str, capability: &str) -> String {
     format!("{}:{server}{capability}", server.len())
 }
 
+/// Whose records a session gathers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Gathers {
+    /// One session of the source's.
+    Own,
+    /// First records of a principal's sessions in one workflow.
+    Loose,
+    /// First records of a principal's sessions in whatever workflow: naming another one each time begins no new session of these.
+    Wide,
+}
+
 /// An element and its name, kept while its session is open.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -78,8 +90,11 @@ struct Named {
 pub(super) struct Collected {
     pub entity: Entity,
     pub session: Session,
-    /// Whether it gathers first records of sessions and not one session of the source's.
-    pub is_loose: bool,
+    /// Whose records it gathers.
+    pub gathers: Gathers,
+    /// Whether a wide session holds what no loose session of one workflow does: otherwise that one is judged, and this one is not.
+    is_mixed: bool,
+    workflow: Option<String>,
     /// Elements that only denied calls had: they are judged and not learnt.
     denied: BTreeSet<Element>,
     /// Whether any call was let pass.
@@ -107,11 +122,15 @@ pub(super) struct Collected {
 }
 
 impl Collected {
-    pub fn new(event: &Event<'_>, of: (&'static str, &str), role: &str, is_loose: bool) -> Collected {
+    pub fn new(event: &Event<'_>, of: (&'static str, &str), role: &str, gathers: Gathers) -> Collected {
+        let workflow = event.record.workflow.filter(|_| gathers != Gathers::Wide);
         Collected {
             entity: Entity::new(Level::Principal, &[(of.0, Some(of.1))]),
-            session: Session::new(event.principal_key(), Peers::new(role, event.record.workflow)),
-            is_loose,
+            session: Session::new(event.principal_key(), Peers::new(role, workflow)),
+            gathers,
+            // Without a workflow there is no loose session beside it.
+            is_mixed: event.record.workflow.is_none(),
+            workflow: event.record.workflow.map(|name| bounded(name).into_owned()),
             denied: BTreeSet::new(),
             is_admitted: false,
             is_risky: false,
@@ -131,7 +150,23 @@ impl Collected {
     /// Notes that a record came.
     pub fn touch(&mut self, event: &Event<'_>) {
         self.last_index = event.record.index;
+        if !self.is_mixed
+            && self.gathers == Gathers::Wide
+            && self.workflow.as_deref() != event.record.workflow.map(bounded).as_deref()
+        {
+            // What it has so far was not looked at.
+            (self.is_mixed, self.check_at) = (true, 0);
+        }
         self.records_us = (self.records_us.0.min(event.event_us), self.records_us.1.max(event.event_us));
+    }
+
+    /// Whether it is judged, of so many records: what has one is part of a loose session.
+    pub fn is_judged(&self, records: u64) -> bool {
+        match self.gathers {
+            Gathers::Own => records > 1,
+            Gathers::Loose => true,
+            Gathers::Wide => self.is_mixed,
+        }
     }
 
     /// Adds an element; its surprise where it was not there yet.
