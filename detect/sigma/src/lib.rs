@@ -35,10 +35,10 @@ mod state;
 
 pub use column::{Fields, Value};
 pub use error::Error;
-pub use examples::{Examples, Failure};
+pub use examples::{Examples, Failure, Rehearsal, Step};
 pub use json_event::JsonEvent;
 pub use lists::Lists;
-pub use report::{ListReport, TestReport, TriedReport, list, test, try_events};
+pub use report::{ListReport, TestReport, TriedReport, list, rehearsals, test, try_events};
 pub use rule::{Level, Rule};
 pub use rules::{Options, Rules};
 pub use state::{Correlations, Match};

@@ -193,6 +193,15 @@ impl Item {
         }
     }
 
+    /// The fields that it reads.
+    pub fn fields(&self) -> impl Iterator<Item = Field> {
+        let other = match &self.test {
+            Test::Same { other, .. } => Some(*other),
+            _ => None,
+        };
+        [Some(self.field), other].into_iter().flatten()
+    }
+
     /// The texts of which the column must be one for this line to hold, in lower case; none where it can hold otherwise.
     pub fn only_texts(&self) -> Option<&[String]> {
         match &self.test {

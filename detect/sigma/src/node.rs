@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rsigma_parser::{ConditionExpr, Detection, Detections, Quantifier};
 
-use crate::column::Fields;
+use crate::column::{Field, Fields};
 use crate::lists::Lists;
 use crate::matcher::Item;
 
@@ -58,6 +58,13 @@ impl Body {
 
     pub fn matches(&self, event: &dyn Fields) -> bool {
         self.condition.holds(event, &self.selections)
+    }
+
+    /// The columns that it reads.
+    pub fn columns(&self) -> BTreeSet<&'static str> {
+        let mut columns = BTreeSet::new();
+        self.selections.iter().for_each(|selection| selection.columns(&mut columns));
+        columns
     }
 
     /// The kinds of event, in lower case, that alone can match; none where any can.
@@ -158,6 +165,18 @@ impl Node {
             Node::Not(node) => !node.holds(event, selections),
             Node::Item(item) => item.matches(event),
             Node::Selection(at) => selections.get(*at).is_some_and(|node| node.holds(event, selections)),
+        }
+    }
+
+    fn columns(&self, columns: &mut BTreeSet<&'static str>) {
+        match self {
+            Node::All(nodes) | Node::Any(nodes) | Node::AtLeast(_, nodes) => {
+                nodes.iter().for_each(|node| node.columns(columns));
+            }
+            Node::Not(node) => node.columns(columns),
+            Node::Item(item) => columns.extend(item.fields().flat_map(Field::columns)),
+            // Its own place is among the selections.
+            Node::Selection(_) => {}
         }
     }
 

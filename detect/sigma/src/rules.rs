@@ -284,6 +284,7 @@ fn compile(
                 references: rule.references.clone(),
                 file,
                 alerts: !is_off(&rule.name),
+                is_disabled: is_off(&rule.name),
                 lists: Vec::new(),
                 waits_for: Vec::new(),
                 body: What::Single(Body::compile(&rule.detection, lists, &mut used)?),
@@ -301,6 +302,7 @@ fn compile(
             references: rule.references.clone(),
             file,
             alerts: !is_off(&rule.name),
+            is_disabled: is_off(&rule.name),
             lists: Vec::new(),
             waits_for: Vec::new(),
             body: What::Correlation(Correlation::compile(rule, |name| {
