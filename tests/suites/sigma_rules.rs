@@ -170,7 +170,7 @@ fn r32_a_production_agent_on_a_tool_that_is_not_for_production_is_told() {
     eventually("the alert is told", || !told(&service, NONPRODUCTION).is_empty());
     let found = told(&service, NONPRODUCTION);
     assert_eq!((found.len(), &found[0]["severity"]), (1, &"high".into()), "{found:?}");
-    assert_eq!(found[0]["entity"], "a-1/crm-staging/get_issue");
+    assert_eq!(found[0]["entity"], "a-1/crm-staging");
     assert_eq!(found[0]["references"], serde_json::json!(["AML.T0053", "MCP02", "MCP09"]));
     assert_eq!(service.stop(), Some(0));
 }

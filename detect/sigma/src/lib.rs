@@ -15,6 +15,7 @@
 //!
 //! The crate must not know: the store, arrow, the engine's structs, clocks, the network, or who is told.
 
+mod asked;
 mod cidr;
 mod column;
 mod correlation;

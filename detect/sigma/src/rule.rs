@@ -87,7 +87,7 @@ impl Rule {
     /// The columns of an event that it looks at itself; what a correlation joins looks at its own.
     pub fn columns(&self) -> BTreeSet<&'static str> {
         match &self.body {
-            What::Single(body) => body.columns(),
+            What::Single(body) => body.columns().clone(),
             What::Correlation(correlation) => correlation.columns(),
         }
     }

@@ -301,7 +301,7 @@ fn key(correlation: &Correlation, stage: usize, group: &[(&str, Option<String>)]
         bytes.extend_from_slice(&(value.len() as u64).to_le_bytes());
         bytes.extend_from_slice(value.as_bytes());
     }
-    blake3::hash(&bytes).to_hex().as_str().chars().take(32).collect()
+    blake3::hash(&bytes).to_hex().as_str().get(..32).unwrap_or_default().to_owned()
 }
 
 /// The text by which values are told apart, as matching does: without regard to case, an address without regard to its spelling.

@@ -99,6 +99,8 @@ fn slow_approvals(scene: &mut Scene, settings: &Settings) {
         let wait_ms = ceiling.wait_min_s.saturating_mul(2_000);
         scene.add(Record { approval_wait_ms: Some(wait_ms), ..approval(&id, "approved") });
     }
+    // Queues are looked at every five minutes.
+    scene.passes(10 * MINUTE_US);
 }
 
 fn fast_approvals(scene: &mut Scene, settings: &Settings) {
