@@ -127,7 +127,7 @@ mod tests {
             let found = record.value(column);
             match found {
                 Value::Number(number) => {
-                    assert!(is_number && number == i64::from(column.id), "{}", column.name)
+                    assert!(is_number && number == i64::from(column.id), "{}", column.name);
                 }
                 Value::Text(text) => assert_eq!(text, column.name),
                 Value::List(items) => assert_eq!(items.as_ref(), [column.name]),

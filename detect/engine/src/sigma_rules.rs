@@ -82,7 +82,7 @@ impl State {
         let (placed_us, watermark_us) = (event.placed_us, emission.watermark_us);
         let matches = self.correlations.observe(&pack.rules, record, record.index, placed_us, watermark_us);
         for found in matches {
-            let signal = pack.signal(found, event, emission.tenant);
+            let signal = pack.signal(&found, event, emission.tenant);
             self.episodes.apply(signal, Some(event), pack, emission);
         }
     }
@@ -103,10 +103,10 @@ impl Pack {
         key.get(..ID_LENGTH).and_then(|id| self.cards.get(id))
     }
 
-    fn signal(&self, found: Match<'_>, event: &Event<'_>, tenant: &str) -> Signal {
-        let Match { rule, evidence, first_us, is_moved, count, events, .. } = &found;
+    fn signal(&self, found: &Match<'_>, event: &Event<'_>, tenant: &str) -> Signal {
+        let Match { rule, evidence, first_us, is_moved, count, events, .. } = found;
         let (entity, detail) = match rule.is_correlation() {
-            true => (group(&found, tenant), told_of_group(&found)),
+            true => (group(found, tenant), told_of_group(found)),
             false => {
                 let about = self.card(&rule.id).map_or(About::PrincipalTool, |card| card.about);
                 (single(rule, about, event), told_of_one(event))
