@@ -49,6 +49,9 @@ pub enum Command {
     /// Fold the stored events again under the settings in force and hold that against the alerts on record: exit 0 where every
     /// alert is the same, 1 where not. No service may run on the directory
     Backtest(Backtest),
+    /// Make what each rule is there for happen to a scratch detector, under the settings and rules in force, and see that it is told:
+    /// exit 0 where every rule fired, 1 where one did not. Touches no store
+    Drill(Drill),
     /// Which key of which source goes to which column
     #[command(subcommand)]
     Mapping(Mapping),
@@ -340,6 +343,14 @@ pub struct Backtest {
     /// Where the data is.
     #[command(flatten)]
     pub place: Place,
+}
+
+/// `tacho drill`.
+#[derive(Debug, Args)]
+pub struct Drill {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `tacho cursor`.

@@ -11,6 +11,7 @@ pub mod backtest;
 pub mod config;
 pub mod cursor;
 pub mod demo;
+pub mod drill;
 pub mod gate;
 pub mod ingest;
 pub mod keys;
@@ -30,9 +31,10 @@ pub fn run(cli: Cli, configuration: Configuration) -> Result<u8> {
         Command::Config(Config::Show) => config::show(&configuration),
         Command::Config(Config::Check) => config::check(&configuration),
         Command::Mapping(command) => mapping::run(&command, &configuration),
-        Command::Rules(command) => rules::run(&command),
+        Command::Rules(command) => rules::run(&command, &configuration),
         Command::Alerts(command) => block_on(alerts::run(command, configuration)),
         Command::Backtest(command) => block_on(backtest::run(&command, &configuration)),
+        Command::Drill(command) => drill::run(&command, &configuration),
         Command::Cursor(command) => block_on(cursor::run(&command, &configuration)),
         Command::Keys(command) => keys::run(&command, &configuration),
         Command::Redaction(command) => block_on(redaction::run(command, configuration)),

@@ -1,6 +1,6 @@
 //! Settings: flag over environment over file over default; unknown keys are refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -88,6 +88,13 @@ fn known() -> Vec<(&'static str, Value, &'static str)> {
             integer(0),
             "bytes of bodies a second of one credential, decompressed; 0: no limit",
         ),
+        (
+            "sigma.rules",
+            text(""),
+            "directory of rules of your own in Sigma; empty for the shipped ones alone",
+        ),
+        ("sigma.lists", text(""), "directory of the lists that rules name; empty for none"),
+        ("sigma.disabled", Value::Array(Vec::new()), "ids or names of rules in Sigma that tell nothing"),
         ("query.deadline_ms", integer(limits::QUERY_DEADLINE_MS), "milliseconds one query may run"),
         ("query.memory_bytes", integer(limits::QUERY_MEMORY_BYTES as u64), "bytes one query may hold"),
         (
@@ -262,6 +269,7 @@ impl Configuration {
                 target.place.clone()
             }
             Command::Demo(_)
+            | Command::Drill(_)
             | Command::Mapping(_)
             | Command::Rules(_)
             | Command::Config(_)
@@ -282,6 +290,17 @@ impl Configuration {
         match self.values.get(key) {
             Some((Value::String(text), _)) => text,
             _ => "",
+        }
+    }
+
+    /// A setting that is a list of texts.
+    pub fn texts(&self, key: &str) -> BTreeSet<String> {
+        match self.values.get(key) {
+            Some((Value::Array(items), _)) => {
+                let texts = items.iter().filter_map(Value::as_str).map(str::trim);
+                texts.filter(|text| !text.is_empty()).map(str::to_owned).collect()
+            }
+            _ => BTreeSet::new(),
         }
     }
 

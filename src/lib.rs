@@ -23,6 +23,7 @@ mod mappings;
 mod node;
 mod postgres;
 mod review;
+mod rules;
 mod service;
 mod tls;
 

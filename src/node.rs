@@ -78,10 +78,8 @@ impl Node {
         let detector = match duty == Duty::Service && configuration.has_role("detect") {
             true => {
                 let snapshots = data.join(schemas::layout::DETECT);
-                let options = detect::Options {
-                    settings: configuration.detect_settings()?,
-                    ..detect::Options::new(snapshots)
-                };
+                let engine::Setup { settings, rules } = crate::rules::setup(configuration)?;
+                let options = detect::Options { settings, rules, ..detect::Options::new(snapshots) };
                 Some(Arc::new(detect::Detector::start(store.clone(), options)?))
             }
             false => None,
@@ -187,10 +185,12 @@ impl Node {
     }
 
     /// Records under which configuration the service runs: an entry of the default tenant's access log.
+    /// Its digest is one of what `tacho config show` prints.
     async fn record_configuration(&self, configuration: &Configuration) -> Result<()> {
+        let in_force = crate::command::config::lines(configuration)?.join("\n");
         let control = Control::Configuration(schemas::control::Configuration {
             version: env!("CARGO_PKG_VERSION").to_string(),
-            digest: blake3::hash(configuration.lines()?.join("\n").as_bytes()).to_hex().to_string(),
+            digest: blake3::hash(in_force.as_bytes()).to_hex().to_string(),
         });
         let log = self.store.log("default", Stream::Access).await.context("access log")?;
         log.append_control(control).await.context("access log")

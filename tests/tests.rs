@@ -58,6 +58,8 @@ mod suites {
     mod secrets;
     /// Debian's log shippers, killed and rotated.
     mod shippers;
+    /// Rules in Sigma in the running detector.
+    mod sigma_rules;
     /// Files that grow, are rotated and truncated, and a service that is killed meanwhile.
     mod tail;
     /// Every byte of a small store, flipped.

@@ -36,8 +36,11 @@ const EDGES: [(&str, &[&str]); 14] = [
     ),
     ("tachograph-ingest", &["tachograph-schemas", "tachograph-store", "tachograph-redact"]),
     ("tachograph-query", &["tachograph-schemas", "tachograph-store", "tachograph-redact"]),
-    ("tachograph-detect", &["tachograph-schemas", "tachograph-store", "tachograph-engine"]),
-    ("tachograph-engine", &["tachograph-schemas"]),
+    (
+        "tachograph-detect",
+        &["tachograph-schemas", "tachograph-store", "tachograph-engine", "tachograph-sigma"],
+    ),
+    ("tachograph-engine", &["tachograph-schemas", "tachograph-sigma"]),
     ("tachograph-sigma", &["tachograph-schemas"]),
     ("tachograph-fleet", &["tachograph-engine"]),
     ("tachograph-store", &["tachograph-schemas"]),

@@ -9,11 +9,11 @@ use std::sync::LazyLock;
 
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::Int64Type;
-use engine::{Engine, Settings};
+use engine::{Engine, Setup};
 use schemas::Stream;
 use store::LogSnapshot;
 
-use crate::columns::{EVENT_COLUMNS, primitive, text};
+use crate::columns::{READ_COLUMNS, primitive, text};
 use crate::draft::draft;
 use crate::entries::Entries;
 use crate::error::{Error, Result};
@@ -93,7 +93,7 @@ pub struct Backtest {
     pub rules: BTreeMap<String, Counts>,
 }
 
-/// Folds all of `events` under `settings` and tells `each` where that is not what `alerts` holds. Both are snapshots of one tenant;
+/// Folds all of `events` under `setup` and tells `each` where that is not what `alerts` holds. Both are snapshots of one tenant;
 /// take that of the alerts first, or a detector that runs meanwhile is ahead of the fold. A log that a running detector
 /// has not caught up with differs in its last entries. Reads files and takes a core: not for an async thread.
 ///
@@ -102,16 +102,17 @@ pub struct Backtest {
 pub fn backtest(
     alerts: Option<LogSnapshot>,
     events: LogSnapshot,
-    settings: Settings,
+    setup: impl Into<Setup>,
     mut each: impl FnMut(Difference),
 ) -> Result<Backtest> {
-    settings.validate()?;
+    let setup = setup.into();
+    setup.validate()?;
     let evidence_log = events.origin.to_string();
     let tenant = events.origin.tenant().to_owned();
     let mut recorded = Alerts::recorded(alerts, &evidence_log);
     let mut found = Backtest { events: events.durable, ..Backtest::default() };
-    let mut fold = Fold::new(Engine::new(&tenant, settings), None);
-    fold.feed(Entries::new(events, 0, &EVENT_COLUMNS));
+    let mut fold = Fold::new(Engine::new(&tenant, setup), None);
+    fold.feed(Entries::new(events, 0, &READ_COLUMNS));
     let mut chunk = Vec::new();
     while fold.chunk(CHUNK, &mut chunk)? > 0 {
         let batch = draft(&tenant, &evidence_log, &chunk)?.entries;

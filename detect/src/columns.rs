@@ -1,14 +1,21 @@
 //! Rows of an `events` batch as the engine's records, without copying a byte.
 
+mod rest;
+
+use std::sync::{Arc, LazyLock};
+
 use arrow::array::{Array, AsArray, Int64Array, ListArray, PrimitiveArray, RecordBatch, StringArray};
 use arrow::datatypes::{ArrowPrimitiveType, Int64Type, TimestampMicrosecondType};
 use engine::Record;
+use schemas::column::Side;
 use schemas::control::{Control, Judgement, Verdict};
+use schemas::{Column, ColumnType, Stream};
 
 use crate::error::{Error, Result};
+use rest::{Cells, Rest};
 
-/// The columns that the engine reads; `control` only for whether it is null.
-pub(crate) const EVENT_COLUMNS: [&str; 40] = [
+/// The columns that are fields of the engine's records; `control` only for whether it is null and what verdict it holds.
+const EVENT_COLUMNS: [&str; 40] = [
     "log_index",
     "ingest_time",
     "time",
@@ -51,11 +58,28 @@ pub(crate) const EVENT_COLUMNS: [&str; 40] = [
     "destinations",
 ];
 
+/// The other columns of the entry side that a rule in Sigma may name.
+static REST_COLUMNS: LazyLock<Vec<&'static Column>> = LazyLock::new(|| {
+    let columns = Stream::Events.columns().iter();
+    let is_rest = |column: &&Column| {
+        column.side == Side::Entry
+            && column.kind != ColumnType::Binary
+            && !EVENT_COLUMNS.contains(&column.name)
+    };
+    columns.filter(is_rest).collect()
+});
+
+/// All that is read of an events log.
+pub(crate) static READ_COLUMNS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+    EVENT_COLUMNS.into_iter().chain(REST_COLUMNS.iter().map(|column| column.name)).collect()
+});
+
 /// Room for what a record holds that no column has as it is; used again for the next one.
 #[derive(Debug, Default)]
 pub(crate) struct Room<'a> {
     destinations: Vec<&'a str>,
     verdict: Option<Verdict>,
+    rest: Rest<'a>,
 }
 
 /// One batch of the `events` stream, its columns found by name and checked for their type.
@@ -102,6 +126,8 @@ pub(crate) struct Events<'a> {
     output_tokens: &'a Int64Array,
     destinations: &'a ListArray,
     destination: &'a StringArray,
+    /// By field id.
+    rest: Arc<[(u16, Cells<'a>)]>,
 }
 
 impl<'a> Events<'a> {
@@ -110,6 +136,9 @@ impl<'a> Events<'a> {
     pub(crate) fn of(log: &str, batch: &'a RecordBatch) -> Result<Events<'a>> {
         let text = |name| text(log, batch, name);
         let (destinations, destination) = texts(log, batch, "destinations")?;
+        let rest = REST_COLUMNS.iter().map(|column| Ok((column.id, Cells::of(log, batch, column)?)));
+        let mut rest = rest.collect::<Result<Vec<_>>>()?;
+        rest.sort_unstable_by_key(|(id, _)| *id);
         Ok(Events {
             log_index: primitive::<Int64Type>(log, batch, "log_index")?,
             ingest_time: primitive(log, batch, "ingest_time")?,
@@ -152,6 +181,7 @@ impl<'a> Events<'a> {
             output_tokens: primitive(log, batch, "output_tokens")?,
             destinations,
             destination,
+            rest: rest.into(),
         })
     }
 
@@ -161,14 +191,12 @@ impl<'a> Events<'a> {
 
     /// The record in `row`, which is less than [`Events::rows`].
     pub(crate) fn record<'b>(&self, row: usize, room: &'b mut Room<'a>) -> Record<'b> {
-        let Room { destinations, verdict } = room;
+        let Room { destinations, verdict, rest } = room;
         destinations.clear();
         if self.destinations.is_valid(row) {
-            let offsets = self.destinations.value_offsets();
-            let items = offsets.get(row).zip(offsets.get(row + 1));
-            let items = items.map_or(0..0, |(first, end)| *first as usize..*end as usize);
-            destinations.extend(items.filter_map(|item| value(self.destination, item)));
+            destinations.extend(items_of(self.destinations, self.destination, row));
         }
+        rest.turn(&self.rest, row);
         // What another version of the recorder says of itself is no verdict; that it can be read is for the verifier to say.
         *verdict = value(self.control, row).and_then(|text| match Control::parse(text) {
             Ok(Control::Verdict(verdict)) => Some(verdict),
@@ -221,8 +249,17 @@ impl<'a> Events<'a> {
                 muted_until_us: verdict.muted_until_us,
                 by: &verdict.by,
             }),
+            rest: Some(rest),
         }
     }
+}
+
+/// The texts of the list in `row`.
+fn items_of<'a>(list: &'a ListArray, items: &'a StringArray, row: usize) -> impl Iterator<Item = &'a str> {
+    let offsets = list.value_offsets();
+    let range = offsets.get(row).zip(offsets.get(row + 1));
+    let range = range.map_or(0..0, |(first, end)| *first as usize..*end as usize);
+    range.filter_map(|item| value(items, item))
 }
 
 fn number(column: &Int64Array, row: usize) -> Option<i64> {
@@ -270,11 +307,11 @@ fn wrong(log: &str, batch: &RecordBatch, name: &str, expected: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::borrow::Cow;
 
-    use schemas::Stream;
     use schemas::rows::{Row, RowsBuilder};
     use schemas::stream::{CONTROL, EVENT_ID, INGEST_TIME, LOG_INDEX, SESSION_ID, SOURCE, TENANT, TIME};
+    use sigma::{Fields as _, Value};
 
     use super::*;
 
@@ -293,15 +330,15 @@ mod tests {
         let mut rows = RowsBuilder::entries(Stream::Events);
         rows.push(&row).unwrap();
         rows.push(&row.clone().int(LOG_INDEX, 8).text(CONTROL, "{}")).unwrap();
-        // Every optional column that the engine reads, each with its own name as its value.
-        let filled = EVENT_COLUMNS.into_iter().filter_map(|name| Stream::Events.column(name)).fold(
+        // Every optional column that is read, each with its own name as its value.
+        let filled = READ_COLUMNS.iter().filter_map(|name| Stream::Events.column(name)).fold(
             row.int(LOG_INDEX, 9),
             |row, column| match column {
                 column if column.required || column.id == CONTROL => row,
-                column if column.kind == schemas::ColumnType::Int64 => row.int(column.id, 99),
-                column if column.kind == schemas::ColumnType::ListUtf8 => {
-                    row.texts(column.id, &["one", "two"])
+                column if matches!(column.kind, ColumnType::Int64 | ColumnType::Timestamp) => {
+                    row.int(column.id, 99)
                 }
+                column if column.kind == ColumnType::ListUtf8 => row.texts(column.id, &["one", "two"]),
                 column => row.text(column.id, column.name),
             },
         );
@@ -325,7 +362,7 @@ mod tests {
         let filled = format!("{:?}", events.record(2, &mut Room::default()));
         for name in EVENT_COLUMNS {
             let column = Stream::Events.column(name).unwrap();
-            if !column.required && column.kind == schemas::ColumnType::Utf8 && column.id != CONTROL {
+            if !column.required && column.kind == ColumnType::Utf8 && column.id != CONTROL {
                 assert!(filled.contains(&format!("{name}: Some(\"{name}\")")), "{name} in {filled}");
             }
         }
@@ -333,10 +370,39 @@ mod tests {
         assert_eq!(events.record(2, &mut Room::default()).destinations, ["one", "two"]);
     }
 
+    /// Those that a rule in Sigma may name: without one of them here, a rule that names it would never match, and nobody would know.
+    #[test]
+    fn every_column_of_the_entry_side_can_be_asked_for() {
+        let batch = batch();
+        let events = Events::of("a/b/events/w", &batch).unwrap();
+        let mut room = Room::default();
+        let filled = events.record(2, &mut room);
+        let mut asked = 0;
+        for column in Stream::Events.columns().iter().filter(|column| column.side == Side::Entry) {
+            if column.kind == ColumnType::Binary || column.required || column.id == CONTROL {
+                continue;
+            }
+            let expected = match column.kind {
+                ColumnType::Int64 | ColumnType::Timestamp => Value::Number(99),
+                ColumnType::ListUtf8 => Value::List(Cow::Owned(vec!["one", "two"])),
+                _ => Value::Text(column.name),
+            };
+            assert_eq!(filled.value(column), expected, "{}", column.name);
+            asked += 1;
+        }
+        assert!(asked > 50, "{asked}");
+        let mut room = Room::default();
+        let bare = events.record(0, &mut room);
+        let target = Stream::Events.column("target").unwrap();
+        assert_eq!(bare.value(target), Value::Null);
+        let event_id = Stream::Events.column("event_id").unwrap();
+        assert_eq!(bare.value(event_id), Value::Text("e"));
+    }
+
     #[test]
     fn a_missing_or_mistyped_column_is_named() {
         let batch = batch();
-        for name in EVENT_COLUMNS {
+        for name in READ_COLUMNS.iter().copied() {
             let place = batch.schema().index_of(name).unwrap();
             let mut without = batch.clone();
             without.remove_column(place);

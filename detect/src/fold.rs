@@ -1,9 +1,9 @@
 //! The engine folded over a log's entries, in chunks.
 
-use engine::{Alert, Engine, Record, Settings};
+use engine::{Alert, Engine, Record, Setup};
 use store::LogSnapshot;
 
-use crate::columns::{EVENT_COLUMNS, Events, Room};
+use crate::columns::{Events, READ_COLUMNS, Room};
 use crate::entries::Entries;
 use crate::error::Result;
 
@@ -117,16 +117,17 @@ impl Found {
     }
 }
 
-/// All alerts of the stored past under `settings`: what the runner would have recorded, had these settings always
+/// All alerts of the stored past under `setup` (settings, and rules in Sigma): what the runner would have recorded, had it always
 /// been in force. `snapshot` is one of a tenant's `events` log. Reads files and takes a core: not for an async
 /// thread.
 ///
 /// # Errors
 /// [`crate::Error::Engine`] for settings out of range; [`crate::Error::Read`], [`crate::Error::Damaged`].
-pub fn fold(snapshot: LogSnapshot, settings: Settings) -> Result<Vec<Alert>> {
-    settings.validate()?;
-    let mut fold = Fold::new(Engine::new(snapshot.origin.tenant(), settings), None);
-    fold.feed(Entries::new(snapshot, 0, &EVENT_COLUMNS));
+pub fn fold(snapshot: LogSnapshot, setup: impl Into<Setup>) -> Result<Vec<Alert>> {
+    let setup = setup.into();
+    setup.validate()?;
+    let mut fold = Fold::new(Engine::new(snapshot.origin.tenant(), setup), None);
+    fold.feed(Entries::new(snapshot, 0, &READ_COLUMNS));
     let mut found = Vec::new();
     let limits = Limits { records_max: usize::MAX, alerts_max: usize::MAX };
     fold.chunk(limits, &mut found)?;

@@ -6,7 +6,7 @@
 //! ```
 //! Invariants
 //! - I7: the same log gives the same alerts. What is in the `alerts` log equals [`fold`] over the `events` log
-//!   under the settings in force when each entry was folded, wherever the runner was stopped or killed.
+//!   under the settings and rules in force when each entry was folded, wherever the runner was stopped or killed.
 //! - **Exactly once**: every alert names the event that caused it and its place among that event's alerts
 //!   (`position`, `ordinal`), and the log is in that order. A start reads the last of them and emits only what
 //!   comes after.
@@ -14,7 +14,7 @@
 //!   so that fold is never ahead of what is emitted but in memory.
 //! - **Never dropped**: an alert that the store cannot take now is tried again until it can.
 //! - State files are a cache. They are bound to the log by an entry of it; one that is damaged, of another log, of
-//!   other settings or of another model is passed over, and deleting all of them loses nothing but time.
+//!   other settings or rules or of another model is passed over, and deleting all of them loses nothing but time.
 //!
 //! This crate must not know: HTTP, how events came in, SQL, keys, wall clocks, who is told about an alert.
 
@@ -34,6 +34,7 @@ mod draft;
 mod emitted;
 
 mod backtest;
+mod drill;
 mod known;
 
 mod detector;
@@ -42,6 +43,7 @@ mod tenant;
 
 pub use backtest::{Backtest, Counts, Difference, Entry, backtest};
 pub use detector::{Detector, Handle, Progress};
+pub use drill::{Drill, Outcome, drill};
 pub use error::{Error, Result};
 pub use fold::fold;
 pub use known::is_recorded;

@@ -1,13 +1,16 @@
 //! What can be set about the runner.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Settings of the runner; those of the rules are in [`engine::Settings`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Thresholds and caps of the rules, the same for every tenant.
     pub settings: engine::Settings,
+    /// Rules in Sigma, the same for every tenant. Default none.
+    pub rules: Option<Arc<sigma::Rules>>,
     /// Records after which a state file is written; a large state waits for more, so that writing it stays a small part of the
     /// work. Default 50,000.
     pub snapshot_every: u64,
@@ -28,6 +31,7 @@ impl Options {
     pub fn new(snapshot_dir: impl Into<PathBuf>) -> Options {
         Options {
             settings: engine::Settings::default(),
+            rules: None,
             snapshot_every: 50_000,
             snapshot_dir: snapshot_dir.into(),
             discover_every: Duration::from_millis(250),
@@ -35,5 +39,10 @@ impl Options {
             chunk_records_max: 8_192,
             chunk_alerts_max: 1_024,
         }
+    }
+
+    /// What the engine of each tenant folds under.
+    pub(crate) fn setup(&self) -> engine::Setup {
+        engine::Setup { settings: self.settings.clone(), rules: self.rules.clone() }
     }
 }

@@ -11,10 +11,10 @@
 
 use std::path::{Path, PathBuf};
 
-use engine::{Engine, Settings};
+use engine::{Engine, Setup};
 use store::LogSnapshot;
 
-use crate::columns::{EVENT_COLUMNS, Events};
+use crate::columns::{Events, READ_COLUMNS};
 use crate::entries::Entries;
 use crate::error::{Error, Result};
 use crate::fold::{Fold, Mark};
@@ -42,24 +42,24 @@ impl StateFiles {
         StateFiles { dir: dir.to_path_buf(), tenant: tenant.to_owned() }
     }
 
-    /// The newest state that is good for this log and these settings, else the start of the log. Reads files: not
+    /// The newest state that is good for this log and this setup, else the start of the log. Reads files: not
     /// for an async thread.
     ///
     /// # Errors
     /// Those of reading the log.
-    pub(crate) fn restore(&self, log: &LogSnapshot, settings: &Settings) -> Result<Fold> {
+    pub(crate) fn restore(&self, log: &LogSnapshot, setup: &Setup) -> Result<Fold> {
         for (index, path) in self.list() {
-            match self.load(&path, log, settings)? {
+            match self.load(&path, log, setup)? {
                 Ok(fold) => return Ok(fold),
                 Err(reason) => {
                     tracing::warn!(tenant = self.tenant, index, reason, "a state file is passed over");
                 }
             }
         }
-        Ok(Fold::new(Engine::new(&self.tenant, settings.clone()), None))
+        Ok(Fold::new(Engine::new(&self.tenant, setup.clone()), None))
     }
 
-    fn load(&self, path: &Path, log: &LogSnapshot, settings: &Settings) -> Result<Result<Fold, String>> {
+    fn load(&self, path: &Path, log: &LogSnapshot, setup: &Setup) -> Result<Result<Fold, String>> {
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) => return Ok(Err(error.to_string())),
@@ -73,7 +73,7 @@ impl StateFiles {
         if mark_before(log, head.next_index)? != Some(head.mark) {
             return Ok(Err("the log is not the one that it was folded over".to_owned()));
         }
-        let engine = match Engine::restore(state, settings.clone()) {
+        let engine = match Engine::restore(state, setup.clone()) {
             Ok(engine) => engine,
             Err(error) => return Ok(Err(error.to_string())),
         };
@@ -159,7 +159,7 @@ fn parse(bytes: &[u8]) -> Option<(Head<'_>, &[u8])> {
 /// The mark of entry `next_index - 1` of the log, if it has that entry.
 fn mark_before(log: &LogSnapshot, next_index: u64) -> Result<Option<Mark>> {
     let Some(index) = next_index.checked_sub(1).filter(|index| *index < log.durable) else { return Ok(None) };
-    let mut entries = Entries::new(log.clone(), index, &EVENT_COLUMNS);
+    let mut entries = Entries::new(log.clone(), index, &READ_COLUMNS);
     let batch = entries.next_batch()?;
     let missing =
         || Error::Damaged { log: log.origin.to_string(), detail: format!("entry {index} is missing") };

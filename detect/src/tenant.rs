@@ -9,7 +9,7 @@ use schemas::control::{ClockRead, Control};
 use store::{Draft, Log, LogSnapshot, Store};
 use tokio::sync::watch;
 
-use crate::columns::EVENT_COLUMNS;
+use crate::columns::READ_COLUMNS;
 use crate::draft::draft;
 use crate::emitted::{self, Emitted};
 use crate::entries::Entries;
@@ -87,7 +87,7 @@ impl Tenant {
                     }
                     continue;
                 }
-                work.fold.feed(Entries::sealed_first(snapshot, next, &EVENT_COLUMNS));
+                work.fold.feed(Entries::sealed_first(snapshot, next, &READ_COLUMNS));
             }
             work = self.fold_chunk(work).await?;
             silence.since_us = work.fold.received_us.unwrap_or(silence.since_us);
@@ -151,12 +151,12 @@ impl Tenant {
 
     /// Finds out how far the alerts are and where to fold from.
     async fn open(&self, files: &StateFiles, events: LogSnapshot, alerts: LogSnapshot) -> Result<Work> {
-        let (files, settings) = (files.clone(), self.options.settings.clone());
+        let (files, setup) = (files.clone(), self.options.setup());
         let log = events.origin.to_string();
         let durable = events.durable;
         let (fold, emitted) = blocking(move || {
             let emitted = emitted::last(&alerts, &events.origin.to_string())?;
-            Ok((files.restore(&events, &settings)?, emitted))
+            Ok((files.restore(&events, &setup)?, emitted))
         })
         .await?;
         let from = fold.next_index();
@@ -165,13 +165,15 @@ impl Tenant {
                 return Err(Error::Ahead { log, durable, position });
             }
             let settings = self.options.settings.digest();
+            let rules = self.options.rules.as_deref().map(sigma::Rules::digest);
             tracing::info!(
                 tenant = self.name,
                 from,
                 position,
                 ordinal,
                 settings,
-                "folding on; alerts up to this position stand as recorded, whatever these settings say of them"
+                rules,
+                "folding on; alerts up to this position stand as recorded, whatever these settings and rules say of them"
             );
         } else {
             tracing::info!(tenant = self.name, from, "folding; no alert is recorded yet");

@@ -29,7 +29,7 @@ pub async fn run(command: &Arguments, configuration: &Configuration) -> Result<u
 }
 
 async fn act(command: &Arguments, configuration: &Configuration, node: &Node) -> Result<u8> {
-    let settings = configuration.detect_settings()?;
+    let setup = crate::rules::setup(configuration)?;
     let alerts = node.store.snapshot(&command.tenant, Stream::Alerts);
     let Some(events) = node.store.snapshot(&command.tenant, Stream::Events) else {
         bail!("there is no tenant {}; --tenant names one", command.tenant);
@@ -42,7 +42,7 @@ async fn act(command: &Arguments, configuration: &Configuration, node: &Node) ->
                 shown.push_back(difference);
             }
         };
-        detect::backtest(alerts, events, settings, each).map(|found| (found, shown))
+        detect::backtest(alerts, events, setup, each).map(|found| (found, shown))
     };
     let compared = tokio::task::spawn_blocking(compare).await.context("the backtest broke off")?;
     let (found, shown) = compared?;

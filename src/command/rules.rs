@@ -8,27 +8,34 @@ use serde_json::json;
 
 use super::{findings, print};
 use crate::arguments::{OwnRules, Rules as Arguments};
+use crate::configuration::Configuration;
 use crate::exit;
 
 /// Runs the command.
-pub fn run(command: &Arguments) -> Result<u8> {
+pub fn run(command: &Arguments, configuration: &Configuration) -> Result<u8> {
     match command {
-        Arguments::List { own, json } => list(own, *json),
+        Arguments::List { own, json } => list(&options(own, configuration), *json),
         Arguments::Test { own, file: None } => {
-            let report = sigma::test(&options(own))?;
+            let report = sigma::test(&options(own, configuration))?;
             print(report.text.as_bytes())?;
             Ok(findings(!report.is_clean()))
         }
-        Arguments::Test { own, file: Some(file) } => try_events(own, file),
+        Arguments::Test { own, file: Some(file) } => try_events(&options(own, configuration), file),
     }
 }
 
-fn options(own: &OwnRules) -> sigma::Options {
-    sigma::Options { rules: own.rules.clone(), lists: own.lists.clone(), ..sigma::Options::default() }
+/// What the configuration names, or in its place what the command line does.
+fn options(own: &OwnRules, configuration: &Configuration) -> sigma::Options {
+    let configured = crate::rules::options(configuration);
+    sigma::Options {
+        rules: own.rules.clone().or(configured.rules),
+        lists: own.lists.clone().or(configured.lists),
+        ..configured
+    }
 }
 
-fn list(own: &OwnRules, json: bool) -> Result<u8> {
-    let rules = sigma::Rules::load(&options(own))?;
+fn list(options: &sigma::Options, json: bool) -> Result<u8> {
+    let rules = sigma::Rules::load(options)?;
     if !json {
         print(sigma::list(&rules).text.as_bytes())?;
         return Ok(exit::CLEAN);
@@ -53,8 +60,8 @@ fn list(own: &OwnRules, json: bool) -> Result<u8> {
     Ok(exit::CLEAN)
 }
 
-fn try_events(own: &OwnRules, file: &Path) -> Result<u8> {
-    let rules = sigma::Rules::load(&options(own))?;
+fn try_events(options: &sigma::Options, file: &Path) -> Result<u8> {
+    let rules = sigma::Rules::load(options)?;
     let report = if file == Path::new("-") {
         sigma::try_events(&rules, "standard input", std::io::stdin().lock())?
     } else {

@@ -2,15 +2,19 @@
 //!
 //! Logs: a working day of a fleet with few offences, with and without the rules on sessions; the same of 100,000 agents; a flood of
 //! denials from one agent; and a flood of fresh identities that keeps every map at its cap. Names of logs as arguments choose
-//! among them (`-- "working day" "large fleet"`). Time is the process's own, so that a machine shared with others measures the same; memory is
+//! among them (`-- "working day" "large fleet"`); those with sigma
+//! are the same with the shipped rules in Sigma. Time is the process's own, so that a machine shared with others measures the same; memory is
 //! its growth (both Linux only). The digest is of all alerts: what is made cheaper must not tell another thing.
 
 #![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a program that measures and prints")]
 
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use engine::{Alert, Engine, Record, Settings};
+use engine::{Alert, Engine, Record, Settings, Setup};
+use sigma::{Options, Rules};
 
 const EVENTS: usize = 1_000_000;
 const START_US: i64 = 1_767_225_600_000_000;
@@ -135,12 +139,14 @@ struct Log<'a> {
     names: &'a Names,
     record: fn(&'a Names, usize) -> Record<'a>,
     disabled: &'static [&'static str],
+    rules: Option<&'a Arc<Rules>>,
 }
 
 fn measure(log: &Log<'_>) {
-    let Log { title, names, record, disabled } = *log;
+    let Log { title, names, record, disabled, rules } = *log;
     let disabled: BTreeSet<String> = disabled.iter().map(|id| (*id).to_owned()).collect();
-    let mut engine = Engine::new("acme", Settings { disabled, ..Settings::default() });
+    let settings = Settings { disabled, ..Settings::default() };
+    let mut engine = Engine::new("acme", Setup { settings, rules: rules.cloned() });
     let mut alerts: Vec<Alert> = Vec::new();
     let (mut emitted, mut slowest_us) = (0, 0);
     let (mut elapsed, mut digest) = (Duration::ZERO, blake3::Hasher::new());
@@ -237,14 +243,23 @@ fn main() {
         memory_of_principals(100_000);
     }
     let (small, large) = (fleet(400), fleet(100_000));
-    let log = |title, names, record| Log { title, names, record, disabled: &[] };
+    let log = |title, names, record| Log { title, names, record, disabled: &[], rules: None };
+    // With the shipped rules in Sigma, as they are without a list, and with every list that they know.
+    let pack = Arc::new(Rules::load(&Options::default()).expect("the shipped rules load"));
+    let lists = Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("../rules/tests/lists"));
+    let listed = Rules::load(&Options { lists, ..Options::default() }).expect("and with lists");
+    let listed = Arc::new(listed);
     for log in [
         log("working day", &small, working_day),
         Log { disabled: &SESSION_RULES, ..log("day without sessions", &small, working_day) },
+        Log { rules: Some(&pack), ..log("day with sigma", &small, working_day) },
+        Log { rules: Some(&listed), ..log("day with sigma and lists", &small, working_day) },
         log("large fleet", &large, working_day),
         Log { disabled: &SESSION_RULES, ..log("large without sessions", &large, working_day) },
+        Log { rules: Some(&listed), ..log("large with sigma", &large, working_day) },
         log("denial flood", &small, denial_flood),
         log("identity flood", &small, identity_flood),
+        Log { rules: Some(&listed), ..log("flood with sigma", &small, identity_flood) },
     ] {
         if is_chosen(log.title) {
             measure(&log);

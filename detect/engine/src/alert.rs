@@ -48,7 +48,8 @@ pub struct Alert {
     pub title: String,
     pub severity: Severity,
     pub confidence: Confidence,
-    /// Level of the lattice: `tenant`, `principal`, `principal_tool`, `tool`, `source`, `credential`.
+    /// Level of the lattice: `tenant`, `principal`, `principal_tool`, `tool`, `source`, `credential`, `group` (what a rule in
+    /// Sigma groups by).
     pub entity_type: String,
     /// The entity, for people; `observables` holds its exact parts.
     pub entity: String,

@@ -87,9 +87,61 @@ pub(crate) struct Bucket {
     pub baseline: &'static str,
 }
 
+/// What is told of the rule that an episode is of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Facts<'a> {
+    pub id: &'a str,
+    pub title: &'a str,
+    /// Why it matters, without full stop.
+    pub meaning: &'a str,
+    pub statistic: &'a str,
+    pub unit: &'a str,
+    /// Name of its runbook.
+    pub runbook: &'a str,
+}
+
+/// What episodes ask of whoever opens them. The key is that of the entity: a detector is one rule, rules in Sigma are many in one lane.
+pub(crate) trait Telling {
+    fn facts(&self, key: &str) -> Facts<'_>;
+
+    fn references(&self, key: &str) -> Vec<String>;
+
+    /// As [`Detector::window_us`].
+    fn told_window_us(&self, key: &str, settings: &Settings) -> Option<i64>;
+
+    /// As [`Detector::quiet_us`].
+    fn stays_open_us(&self, key: &str, settings: &Settings) -> i64;
+
+    /// As [`Detector::scope`]; none where SQL cannot say it.
+    fn told_scope(&self, key: &str, settings: &Settings) -> Option<String>;
+}
+
+impl<D: Detector> Telling for D {
+    fn facts(&self, _key: &str) -> Facts<'_> {
+        let Rule { id, title, meaning, statistic, unit, .. } = self.rule();
+        Facts { id, title, meaning, statistic, unit, runbook: id }
+    }
+
+    fn references(&self, _key: &str) -> Vec<String> {
+        self.rule().references.iter().map(|reference| (*reference).to_owned()).collect()
+    }
+
+    fn told_window_us(&self, _key: &str, settings: &Settings) -> Option<i64> {
+        self.window_us(settings)
+    }
+
+    fn stays_open_us(&self, _key: &str, settings: &Settings) -> i64 {
+        self.quiet_us(settings)
+    }
+
+    fn told_scope(&self, _key: &str, settings: &Settings) -> Option<String> {
+        Some(self.scope(settings))
+    }
+}
+
 /// One detector with its state. State holds numbers and strings in ordered maps, is serialised whole into the snapshot (a
 /// double as its bits), and changes only in `observe` and `close`.
-pub(crate) trait Detector {
+pub(crate) trait Detector: Telling {
     fn rule(&self) -> &'static Rule;
 
     /// Length of the window that the statistic covers, if it covers one.

@@ -1,5 +1,7 @@
 //! The fold itself.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::alert::Alert;
@@ -11,6 +13,8 @@ use crate::error::Error;
 use crate::record::{Event, Record};
 use crate::rules::Lanes;
 use crate::settings::{Settings, microseconds};
+use crate::setup::Setup;
+use crate::sigma_rules::{self, Pack};
 use crate::snapshot;
 
 /// All that an engine remembers; the whole of it is the snapshot.
@@ -21,12 +25,15 @@ struct Memory {
     next_index: i64,
     clock: Clock,
     lanes: Lanes,
+    /// There where there are rules in Sigma.
+    sigma: Option<sigma_rules::State>,
 }
 
 /// The detection engine of one tenant. See the crate documentation for its invariants.
 #[derive(Debug, Clone)]
 pub struct Engine {
     settings: Settings,
+    pack: Option<Pack>,
     memory: Memory,
     /// Reused between records; always empty between them.
     signals: Vec<Signal>,
@@ -34,22 +41,26 @@ pub struct Engine {
 
 impl Engine {
     /// An engine that has seen nothing and expects log index 0. Settings should have been validated.
-    pub fn new(tenant: &str, settings: Settings) -> Engine {
-        Engine::starting_at(tenant, settings, 0)
+    pub fn new(tenant: &str, setup: impl Into<Setup>) -> Engine {
+        Engine::starting_at(tenant, setup, 0)
     }
 
     /// An engine for a log whose entries before `first_index` are gone.
-    pub fn starting_at(tenant: &str, settings: Settings, first_index: i64) -> Engine {
+    pub fn starting_at(tenant: &str, setup: impl Into<Setup>, first_index: i64) -> Engine {
+        let Setup { settings, rules } = setup.into();
+        let pack = rules.map(Pack::new);
         let tenant = bounded(tenant).into_owned();
-        let memory = Memory { tenant, next_index: first_index, clock: Clock::new(), lanes: Lanes::new() };
-        Engine { settings, memory, signals: Vec::new() }
+        let sigma = pack.as_ref().map(sigma_rules::State::new);
+        let memory =
+            Memory { tenant, next_index: first_index, clock: Clock::new(), lanes: Lanes::new(), sigma };
+        Engine { settings, pack, memory, signals: Vec::new() }
     }
 
     /// Takes in the next record and appends to `out` what it causes: closings first, then the rules in the
-    /// order of [`crate::RULE_IDS`]. A record observed before is ignored; one that skips others is refused
+    /// order of [`crate::RULE_IDS`], then those in Sigma. A record observed before is ignored; one that skips others is refused
     /// with [`Error::Gap`] and changes nothing.
     pub fn observe(&mut self, record: &Record<'_>, out: &mut Vec<Alert>) -> Result<(), Error> {
-        let Engine { settings, memory, signals } = self;
+        let Engine { settings, pack, memory, signals } = self;
         if record.index < memory.next_index {
             return Ok(());
         }
@@ -82,12 +93,19 @@ impl Engine {
             emission.watermark_us = watermark_us;
             episodes.expire(detector, &mut emission);
         }
+        let mut sigma = memory.sigma.as_mut().zip(pack.as_ref());
+        if let Some((state, pack)) = &mut sigma {
+            state.episodes.expire(*pack, &mut emission);
+        }
         if record.control {
             if let Some(verdict) = record.verdict {
                 for (detector, episodes) in memory.lanes.each() {
                     if let Some(key) = episodes.judge(&verdict, detector, &mut emission) {
                         detector.called_benign(&key);
                     }
+                }
+                if let Some((state, pack)) = sigma {
+                    state.episodes.judge(&verdict, pack, &mut emission);
                 }
             }
             return Ok(());
@@ -105,22 +123,35 @@ impl Engine {
                 episodes.apply(signal, Some(&event), detector, &mut emission);
             }
         }
+        if let Some((state, pack)) = sigma {
+            state.observe(&event, pack, &mut emission);
+        }
         Ok(())
     }
 
-    /// The state as bytes, equal for equal logs and settings.
+    /// The state as bytes, equal for equal logs under an equal setup.
     pub fn snapshot(&self) -> Vec<u8> {
-        snapshot::encode(self.settings.digest(), &self.memory)
+        self.setup().named(|under| snapshot::encode(under, &self.memory))
     }
 
-    /// An engine that goes on where the snapshot was taken. The settings must be the ones it was folded with.
-    pub fn restore(bytes: &[u8], settings: Settings) -> Result<Engine, Error> {
-        let mut memory: Memory = snapshot::decode(bytes, &settings.digest())?;
+    /// An engine that goes on where the snapshot was taken. Settings and rules must be the ones it was folded with.
+    pub fn restore(bytes: &[u8], setup: impl Into<Setup>) -> Result<Engine, Error> {
+        let setup = setup.into();
+        let mut memory: Memory = setup.named(|under| snapshot::decode(bytes, under))?;
         for (detector, episodes) in memory.lanes.each() {
             detector.restored();
             episodes.rebuild_deadlines();
         }
-        Ok(Engine { settings, memory, signals: Vec::new() })
+        if let Some(sigma) = &mut memory.sigma {
+            sigma.episodes.rebuild_deadlines();
+        }
+        let Setup { settings, rules } = setup;
+        Ok(Engine { settings, pack: rules.map(Pack::new), memory, signals: Vec::new() })
+    }
+
+    fn setup(&self) -> Setup {
+        let rules = self.pack.as_ref().map(|pack| Arc::clone(pack.rules()));
+        Setup { settings: self.settings.clone(), rules }
     }
 
     /// The clock at which something may be told or closed though no record comes; none where nothing is open.
@@ -130,7 +161,8 @@ impl Engine {
         let each = lanes
             .iter()
             .flat_map(|(detector, episodes)| [detector.awaits_us(settings), episodes.awaits_us()]);
-        each.flatten().min()
+        let of_sigma = memory.sigma.as_ref().and_then(|sigma| sigma.episodes.awaits_us());
+        each.flatten().chain(of_sigma).min()
     }
 
     /// The tenant whose log this engine folds.
@@ -150,14 +182,17 @@ impl Engine {
 
     /// Episodes now open, over all rules.
     pub fn episodes_open(&mut self) -> usize {
-        self.memory.lanes.each().iter().map(|(_, episodes)| episodes.open_count()).sum()
+        let of_sigma = self.memory.sigma.as_ref().map_or(0, |sigma| sigma.episodes.open_count());
+        let lanes = self.memory.lanes.each();
+        lanes.iter().map(|(_, episodes)| episodes.open_count()).sum::<usize>().saturating_add(of_sigma)
     }
 
     /// Entries forgotten and episodes closed early because of a cap, since the start of the log: worth an
     /// operator's look when it grows.
     pub fn evicted(&mut self) -> u64 {
+        let of_sigma = self.memory.sigma.as_ref().map_or(0, sigma_rules::State::evicted);
         let lanes = self.memory.lanes.each();
-        lanes.iter().fold(0, |sum: u64, (detector, episodes)| {
+        lanes.iter().fold(of_sigma, |sum: u64, (detector, episodes)| {
             sum.saturating_add(detector.evicted()).saturating_add(episodes.closed_early())
         })
     }

@@ -19,6 +19,7 @@ pub(crate) enum Level {
     Tool,
     Source,
     Credential,
+    Group,
 }
 
 impl Level {
@@ -30,6 +31,7 @@ impl Level {
             Level::Tool => "tool",
             Level::Source => "source",
             Level::Credential => "credential",
+            Level::Group => "group",
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::MODEL_VERSION;
 use crate::alert::{Alert, Confidence, Severity, State};
 use crate::bounded::{Rank, lowest};
-use crate::detector::{Detector, Effect, Signal};
+use crate::detector::{Effect, Signal, Telling};
 use crate::entity::{Entity, Part, bounded, printable};
 use crate::record::{Event, Verdict};
 use crate::settings::Settings;
@@ -129,18 +129,18 @@ impl Episodes {
     }
 
     /// Closes what has been quiet for long enough, in the order of deadlines.
-    pub fn expire(&mut self, detector: &dyn Detector, emission: &mut Emission<'_>) {
+    pub fn expire(&mut self, told: &dyn Telling, emission: &mut Emission<'_>) {
         // Asked before every record of every rule.
         if self.deadlines.first().is_none_or(|(scheduled_us, _)| *scheduled_us >= emission.watermark_us) {
             return;
         }
-        let quiet_us = detector.quiet_us(emission.settings);
         while self.deadlines.first().is_some_and(|(scheduled_us, _)| *scheduled_us < emission.watermark_us) {
             let Some((_, key)) = self.deadlines.pop_first() else { return };
             let Some(episode) = self.open.get_mut(&key) else { continue };
+            let quiet_us = told.stays_open_us(&key, emission.settings);
             let deadline_us = episode.active_us.saturating_add(quiet_us);
             if deadline_us < emission.watermark_us {
-                self.close(&key, "closed after three quiet windows", detector, emission);
+                self.close(&key, "closed after three quiet windows", told, emission);
             } else {
                 // Signals only note the time; the order of deadlines catches up here.
                 episode.scheduled_us = deadline_us;
@@ -155,21 +155,21 @@ impl Episodes {
         &mut self,
         signal: Signal,
         event: Option<&Event<'_>>,
-        detector: &dyn Detector,
+        told: &dyn Telling,
         emission: &mut Emission<'_>,
     ) {
         if signal.effect == Effect::Renew {
-            self.close(&signal.entity.key, "closed after a day, what goes on is another", detector, emission);
+            self.close(&signal.entity.key, "closed after a day, what goes on is another", told, emission);
         }
         if let Some(episode) = self.open.get_mut(&signal.entity.key) {
             if episode.extend(signal, event, emission.watermark_us) {
                 episode.sequence = episode.sequence.saturating_add(1);
-                emission.emit(episode, &self.mutes, State::Updated, None, detector);
+                emission.emit(episode, &self.mutes, State::Updated, None, told);
             }
         } else if signal.effect != Effect::Follow {
-            self.make_room(detector, emission);
-            let episode = Episode::new(signal, event, detector, emission);
-            emission.emit(&episode, &self.mutes, State::Open, None, detector);
+            self.make_room(told, emission);
+            let episode = Episode::new(signal, event, told, emission);
+            emission.emit(&episode, &self.mutes, State::Open, None, told);
             self.deadlines.insert((episode.scheduled_us, episode.entity.key.clone()));
             self.open.insert(episode.entity.key.clone(), episode);
         }
@@ -180,7 +180,7 @@ impl Episodes {
     pub fn judge(
         &mut self,
         verdict: &Verdict<'_>,
-        detector: &dyn Detector,
+        told: &dyn Telling,
         emission: &mut Emission<'_>,
     ) -> Option<String> {
         let is_open = self.open.iter().find(|(_, episode)| episode.alert_id == verdict.alert_id);
@@ -206,37 +206,32 @@ impl Episodes {
             if let Some(episode) = self.open.get_mut(&key) {
                 episode.sequence = episode.sequence.saturating_add(1);
                 let why = format!("confirmed by {by}");
-                emission.emit(episode, &self.mutes, State::Updated, Some(&why), detector);
+                emission.emit(episode, &self.mutes, State::Updated, Some(&why), told);
             }
             return None;
         }
-        self.close(&key, &format!("closed as benign by {by}"), detector, emission);
+        self.close(&key, &format!("closed as benign by {by}"), told, emission);
         Some(key)
     }
 
     /// At the cap the episodes with the lowest count are closed, openly: a new entity is never left without
     /// its alert, and a flood of single offences pushes out itself before an episode with more evidence.
-    fn make_room(&mut self, detector: &dyn Detector, emission: &mut Emission<'_>) {
+    fn make_room(&mut self, told: &dyn Telling, emission: &mut Emission<'_>) {
         let open_max = emission.settings.episodes_open_max.max(1);
         if self.open.len() < open_max {
             return;
         }
         for key in lowest(&self.open, (open_max / 16).max(1), |_, episode| episode.rank()) {
             self.closed_early = self.closed_early.saturating_add(1);
-            self.close(
-                &key,
-                "closed early because too many episodes of this rule are open",
-                detector,
-                emission,
-            );
+            self.close(&key, "closed early because too many episodes of this rule are open", told, emission);
         }
     }
 
-    fn close(&mut self, key: &str, why: &str, detector: &dyn Detector, emission: &mut Emission<'_>) {
+    fn close(&mut self, key: &str, why: &str, told: &dyn Telling, emission: &mut Emission<'_>) {
         if let Some(mut episode) = self.open.remove(key) {
             self.deadlines.remove(&(episode.scheduled_us, key.to_owned()));
             episode.sequence = episode.sequence.saturating_add(1);
-            emission.emit(&episode, &self.mutes, State::Closed, Some(why), detector);
+            emission.emit(&episode, &self.mutes, State::Closed, Some(why), told);
             if self.closed.len() >= CLOSED_MAX {
                 self.closed.pop_front();
             }
@@ -249,7 +244,7 @@ impl Episode {
     fn new(
         signal: Signal,
         event: Option<&Event<'_>>,
-        detector: &dyn Detector,
+        told: &dyn Telling,
         emission: &Emission<'_>,
     ) -> Episode {
         let count = signal.opening_count.max(1);
@@ -264,7 +259,12 @@ impl Episode {
             None => (emission.position, of_record.map(|name| bounded(name).into_owned()), "none"),
         };
         let mut episode = Episode {
-            alert_id: alert_id(detector.rule().id, emission.tenant, &signal.entity.key, anchor),
+            alert_id: alert_id(
+                told.facts(&signal.entity.key).id,
+                emission.tenant,
+                &signal.entity.key,
+                anchor,
+            ),
             environment,
             baseline: baseline.to_owned(),
             first_seen_us: signal.opening_us.min(signal.seen_us),
@@ -281,7 +281,8 @@ impl Episode {
             evidence_last: VecDeque::new(),
             opened_us: watermark_us,
             active_us: watermark_us,
-            scheduled_us: watermark_us.saturating_add(detector.quiet_us(emission.settings)),
+            scheduled_us: watermark_us
+                .saturating_add(told.stays_open_us(&signal.entity.key, emission.settings)),
             entity: signal.entity,
         };
         signal.opening_evidence.iter().for_each(|index| episode.add_evidence(*index));
@@ -342,10 +343,11 @@ impl Emission<'_> {
         mutes: &BTreeMap<String, Mute>,
         state: State,
         why: Option<&str>,
-        detector: &dyn Detector,
+        told: &dyn Telling,
     ) {
-        let rule = detector.rule();
-        let mute = mutes.get(&episode.entity.key).filter(|mute| mute.until_us > self.received_us);
+        let key = episode.entity.key.as_str();
+        let rule = told.facts(key);
+        let mute = mutes.get(key).filter(|mute| mute.until_us > self.received_us);
         let evidence: Vec<i64> =
             episode.evidence_first.iter().chain(&episode.evidence_last).copied().collect();
         let alert = Alert {
@@ -367,13 +369,17 @@ impl Emission<'_> {
             observed: episode.observed,
             unit: rule.unit.to_owned(),
             baseline: episode.baseline.clone(),
-            window_us: detector.window_us(self.settings),
-            query: evidence_query(&detector.scope(self.settings), &episode.entity.parts, &evidence),
+            window_us: told.told_window_us(key, self.settings),
+            query: evidence_query(
+                told.told_scope(key, self.settings).as_deref(),
+                &episode.entity.parts,
+                &evidence,
+            ),
             evidence,
             observables: episode.entity.observables(),
             explanation: explanation(rule.meaning, episode, why, mute),
-            runbook: format!("docs/runbooks/{}.md", rule.id),
-            references: rule.references.iter().map(|reference| (*reference).to_owned()).collect(),
+            runbook: format!("docs/runbooks/{}.md", rule.runbook),
+            references: told.references(key),
             position: self.position,
             ordinal: self.ordinal,
         };
@@ -405,16 +411,17 @@ fn alert_id(rule_id: &str, tenant: &str, entity_key: &str, opening_index: i64) -
 }
 
 /// SQL that shows the evidence and what lies around it: the scope of the rule, the entity, the range of log
-/// indices. An identifier too long to be kept cannot be compared with, so the indices are listed instead.
-fn evidence_query(scope: &str, parts: &[Part], evidence: &[i64]) -> String {
+/// indices. An identifier too long to be kept cannot be compared with, and not every rule can be said in SQL: then the indices are
+/// listed instead.
+fn evidence_query(scope: Option<&str>, parts: &[Part], evidence: &[i64]) -> String {
     let (first, last) = (evidence.first().copied().unwrap_or(0), evidence.last().copied().unwrap_or(0));
-    if parts.iter().any(|part| part.hashed) {
+    let Some(scope) = scope.filter(|_| !parts.iter().any(|part| part.hashed)) else {
         let indices: Vec<String> = evidence.iter().map(i64::to_string).collect();
         return format!(
             "SELECT * FROM events WHERE log_index IN ({}) ORDER BY log_index",
             indices.join(", ")
         );
-    }
+    };
     let mut conditions = vec![scope.to_owned()];
     conditions.extend(parts.iter().map(|part| match &part.value {
         Some(value) => format!("{} = {}", part.column, quoted(value)),
@@ -446,14 +453,15 @@ mod tests {
             value: value.map(str::to_owned),
             hashed: false,
         };
-        let query = evidence_query("kind = 'call'", &[part(Some("x' OR '1'='1"))], &[3, 9]);
+        let query = evidence_query(Some("kind = 'call'"), &[part(Some("x' OR '1'='1"))], &[3, 9]);
         assert_eq!(
             query,
             "SELECT * FROM events WHERE kind = 'call' AND agent_id = 'x'' OR ''1''=''1' AND log_index BETWEEN 3 AND 9 ORDER BY log_index"
         );
-        assert!(evidence_query("true", &[part(None)], &[1]).contains("agent_id IS NULL"));
+        assert!(evidence_query(Some("true"), &[part(None)], &[1]).contains("agent_id IS NULL"));
         let hashed = Part { hashed: true, ..part(Some("long")) };
-        assert!(evidence_query("true", &[hashed], &[1, 4]).contains("log_index IN (1, 4)"));
+        assert!(evidence_query(Some("true"), &[hashed], &[1, 4]).contains("log_index IN (1, 4)"));
+        assert!(evidence_query(None, &[], &[2]).contains("log_index IN (2)"));
     }
 
     #[test]

@@ -21,6 +21,11 @@ pub enum Error {
         "snapshot was folded with settings {found}, not {expected}: fold the log again from its start, or put the old settings back"
     )]
     SettingsChanged { expected: String, found: String },
+    /// The snapshot was folded under other rules in Sigma, or with some and now without, or the other way round.
+    #[error(
+        "snapshot was folded with the rules {found}, not {expected}: fold the log again from its start, or put the old rules back"
+    )]
+    RulesChanged { expected: String, found: String },
     /// A setting outside its range.
     #[error("setting `{name}` is {value}: it must be {range}")]
     Setting { name: String, value: String, range: String },

@@ -1,7 +1,8 @@
 //! The detection engine: one record of a tenant's `events` log in, alerts out.
 //!
 //! It is a pure fold. Everything it knows comes from the records handed to [`Engine::observe`] in log
-//! order and from [`Settings`]; anybody who holds the log can fold it again and get the same alerts.
+//! order and from its [`Setup`]: [`Settings`], and the rules in Sigma; anybody who holds the log and these can fold it again and get
+//! the same alerts.
 //!
 //! Invariants
 //! - **Determinism**: `fold(0..n)` equals `fold(0..k)`, snapshot, restore, `fold(k..n)`, for every k, bit
@@ -17,7 +18,8 @@
 //!
 //! The engine must not know: files, arrow, the store, the network, wall clocks, randomness, threads, or who
 //! is told about an alert. The shape is a lattice of detectors (tenant, principal, tool, source,
-//! credential) behind one trait: a detector turns records into signals and knows nothing of episodes.
+//! credential) behind one trait: a detector turns records into signals and knows nothing of episodes. Rules in Sigma are one lane more,
+//! whose detection is of the crate `sigma`.
 
 mod activity;
 mod alert;
@@ -32,6 +34,7 @@ mod engine;
 mod entity;
 mod episode;
 mod error;
+mod fields;
 mod judge;
 pub mod kernel;
 mod keyed;
@@ -43,6 +46,8 @@ mod record;
 mod rules;
 mod sessions;
 mod settings;
+mod setup;
+mod sigma_rules;
 mod sketch;
 mod snapshot;
 mod window;
@@ -59,7 +64,8 @@ pub use settings::{
     QuarantineRate, QuarantineRatioCeiling, RevokedCredentialUse, SequenceGap, Settings, SilentSource,
     UnapprovedHighRiskWrite, UnusualTools,
 };
+pub use setup::Setup;
 
 /// Version of what the engine computes. It is part of every alert id and of every snapshot; raise it
 /// whenever the same log could give other alerts or the state has another shape.
-pub const MODEL_VERSION: u32 = 3;
+pub const MODEL_VERSION: u32 = 4;

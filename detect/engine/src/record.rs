@@ -2,6 +2,8 @@
 
 use std::cell::OnceCell;
 
+use sigma::Fields;
+
 use crate::entity::entity_key;
 
 /// Borrowed view of one entry of a tenant's `events` log, in log order. `None` = unknown. Enums are the
@@ -57,6 +59,8 @@ pub struct Record<'a> {
     pub control: bool,
     /// What a person says of an alert, in an entry of the log's own.
     pub verdict: Option<Verdict<'a>>,
+    /// The columns that are no field here, for rules in Sigma that name one; without it these are null to them.
+    pub rest: Option<&'a dyn Fields>,
 }
 
 /// What a person says of an alert.

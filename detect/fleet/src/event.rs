@@ -92,6 +92,7 @@ impl Event {
             control: false,
             verdict: None,
             observer: None,
+            rest: None,
         })
     }
 }
@@ -157,6 +158,7 @@ impl Digest {
             verdict: _,
             // One gateway sees all of it.
             observer: _,
+            rest: _,
         } = *record;
         self.line.clear();
         for number in [index, ingest_time_us, time_us, i64::from(control), destinations.len() as i64] {

@@ -15,6 +15,7 @@ use schemas::Column;
 use sigma::{Correlations, Fields, Options, Rules, Value};
 
 /// One event as a collector's record would be: borrowed texts by field id.
+#[derive(Debug)]
 struct Row {
     texts: Vec<(u16, String)>,
     time_us: i64,

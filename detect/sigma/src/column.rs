@@ -19,7 +19,7 @@ pub enum Value<'a> {
 }
 
 /// One event, as a rule sees it.
-pub trait Fields {
+pub trait Fields: std::fmt::Debug {
     /// The value of that column of `events`; [`Value::Null`] where the event has none.
     fn value(&self, column: &'static Column) -> Value<'_>;
 }
@@ -74,6 +74,14 @@ impl Field {
         match self {
             Field::Column(column) => column.name,
             Field::CredentialExpired => CREDENTIAL_EXPIRED,
+        }
+    }
+
+    /// The columns of an event that it takes to answer.
+    pub fn columns(self) -> &'static [&'static str] {
+        match self {
+            Field::Column(column) => std::slice::from_ref(&column.name),
+            Field::CredentialExpired => &["time", "credential_expires"],
         }
     }
 

@@ -1,5 +1,7 @@
 //! A correlation, ready to be fed: the Sigma correlation rules specification 2.x, but for what a stream cannot tell.
 
+use std::collections::BTreeSet;
+
 use rsigma_parser::{ConditionOperator, CorrelationCondition, CorrelationRule, CorrelationType, WindowMode};
 use schemas::limits::{SIGMA_COUNT_MAX, SIGMA_STAGE_HITS_MAX, SIGMA_STAGES_MAX, SIGMA_TIMESPAN_S_MAX};
 
@@ -70,6 +72,16 @@ impl Correlation {
             return Err("a temporal correlation joins two or more rules, and all of them if ordered: leave `condition` out".to_owned());
         }
         Ok(Correlation { kind, stages, groups, timespan_us, generate: rule.generate, least, most })
+    }
+
+    /// The columns that it groups by and counts.
+    pub fn columns(&self) -> BTreeSet<&'static str> {
+        let counted = match self.kind {
+            Kind::ValueCount(field) => Some(field),
+            Kind::EventCount | Kind::Temporal | Kind::TemporalOrdered => None,
+        };
+        let grouped = self.groups.iter().flat_map(|(_, fields)| fields).copied();
+        grouped.chain(counted).flat_map(Field::columns).copied().collect()
     }
 
     /// How many hits a group keeps: twice what it counts to, so that some may come in another order.

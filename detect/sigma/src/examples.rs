@@ -47,6 +47,23 @@ pub struct Failure {
     pub what: String,
 }
 
+/// The first case of an example that makes a rule tell something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rehearsal {
+    pub rule_id: String,
+    pub steps: Vec<Step>,
+}
+
+/// An event of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// Seconds since the one before.
+    pub after_s: i64,
+    /// It comes so often.
+    pub times: i64,
+    pub event: JsonEvent,
+}
+
 /// What a file of examples showed.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
@@ -68,6 +85,21 @@ impl Examples {
             );
         }
         Ok(Examples { file: file.to_owned(), lines })
+    }
+
+    /// The events up to the first line that the rule of that id (or name) is expected to alert at.
+    pub(crate) fn rehearsal(&self, id: &str, name: Option<&str>) -> Option<Rehearsal> {
+        let is_of_rule =
+            |line: &Line| line.expect.contains(id) || name.is_some_and(|name| line.expect.contains(name));
+        self.lines.chunk_by(|one, other| one.case == other.case).find_map(|lines| {
+            let last = lines.iter().position(is_of_rule)?;
+            let step = |line: &Line| {
+                let after_s = line.after_us / SECOND_US;
+                Step { after_s, times: line.times, event: line.event.clone() }
+            };
+            let steps = lines.iter().take(last + 1).map(step).collect();
+            Some(Rehearsal { rule_id: id.to_owned(), steps })
+        })
     }
 
     /// Tries the examples against the rules of their file in `rules`.

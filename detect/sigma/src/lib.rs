@@ -15,6 +15,7 @@
 //!
 //! The crate must not know: the store, arrow, the engine's structs, clocks, the network, or who is told.
 
+mod asked;
 mod cidr;
 mod column;
 mod correlation;
@@ -35,10 +36,10 @@ mod state;
 
 pub use column::{Fields, Value};
 pub use error::Error;
-pub use examples::{Examples, Failure};
+pub use examples::{Examples, Failure, Rehearsal, Step};
 pub use json_event::JsonEvent;
 pub use lists::Lists;
-pub use report::{ListReport, TestReport, TriedReport, list, test, try_events};
+pub use report::{ListReport, TestReport, TriedReport, list, rehearsals, test, try_events};
 pub use rule::{Level, Rule};
 pub use rules::{Options, Rules};
 pub use state::{Correlations, Match};

@@ -185,12 +185,24 @@ impl Item {
     pub fn matches(&self, event: &dyn Fields) -> bool {
         let value = self.field.read(event);
         match &self.test {
-            Test::Exists(expected) => (value != Value::Null) == *expected,
-            Test::Any(values) => values.has(&value),
-            Test::None(values) => !values.has(&value),
-            Test::All(all) => all.iter().all(|values| values.has(&value)),
             Test::Same { other, cased, negated } => same(&value, &other.read(event), *cased) != *negated,
+            test => test.has(&value),
         }
+    }
+
+    /// Whether it holds by that column alone, if it is about no other.
+    pub fn answer(&self, column: &str, value: &Value<'_>) -> Option<bool> {
+        let is_about = self.field.name() == column && !matches!(self.test, Test::Same { .. });
+        is_about.then(|| self.test.has(value))
+    }
+
+    /// The fields that it reads.
+    pub fn fields(&self) -> impl Iterator<Item = Field> {
+        let other = match &self.test {
+            Test::Same { other, .. } => Some(*other),
+            _ => None,
+        };
+        [Some(self.field), other].into_iter().flatten()
     }
 
     /// The texts of which the column must be one for this line to hold, in lower case; none where it can hold otherwise.
@@ -203,6 +215,17 @@ impl Item {
 }
 
 impl Test {
+    /// Whether it holds for that value; one that takes another column too does not.
+    fn has(&self, value: &Value<'_>) -> bool {
+        match self {
+            Test::Exists(expected) => (*value != Value::Null) == *expected,
+            Test::Any(values) => values.has(value),
+            Test::None(values) => !values.has(value),
+            Test::All(all) => all.iter().all(|values| values.has(value)),
+            Test::Same { .. } => false,
+        }
+    }
+
     fn compile(
         field: Field,
         how: How,

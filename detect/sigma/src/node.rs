@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use rsigma_parser::{ConditionExpr, Detection, Detections, Quantifier};
 
-use crate::column::Fields;
+use crate::asked::{Asked, Questions};
+use crate::column::Field;
 use crate::lists::Lists;
 use crate::matcher::Item;
 
@@ -16,6 +17,8 @@ pub(crate) enum Node {
     AtLeast(u64, Vec<Node>),
     Not(Box<Node>),
     Item(Item),
+    /// The same by its number among the questions of a set.
+    Asked(usize),
     /// A selection by its place in [`Body::selections`].
     Selection(usize),
 }
@@ -25,6 +28,7 @@ pub(crate) enum Node {
 pub(crate) struct Body {
     selections: Vec<Node>,
     condition: Node,
+    columns: BTreeSet<&'static str>,
 }
 
 /// How deep selections may nest.
@@ -53,14 +57,26 @@ impl Body {
         if let Some((_, unasked)) = names.iter().enumerate().find(|(at, _)| !asked.contains(at)) {
             return Err(format!("selection `{unasked}` is in no condition: name it there, or remove it"));
         }
-        Ok(Body { selections, condition })
+        let mut columns = BTreeSet::new();
+        selections.iter().for_each(|selection| selection.columns(&mut columns));
+        Ok(Body { selections, condition, columns })
     }
 
-    pub fn matches(&self, event: &dyn Fields) -> bool {
+    /// Puts its questions among those of a set.
+    pub fn ask(&mut self, questions: &mut Questions) {
+        self.selections.iter_mut().for_each(|selection| selection.ask(questions));
+    }
+
+    pub fn matches(&self, event: &Asked<'_>) -> bool {
         self.condition.holds(event, &self.selections)
     }
 
-    /// The kinds of event, in lower case, that alone can match; none where any can.
+    /// The columns that it reads.
+    pub fn columns(&self) -> &BTreeSet<&'static str> {
+        &self.columns
+    }
+
+    /// The kinds of event, in lower case, that alone can match; none where any can. To be asked before its questions are put among others.
     pub fn kinds(&self) -> Option<BTreeSet<String>> {
         self.condition.kinds(&self.selections)
     }
@@ -147,7 +163,18 @@ impl Node {
         }
     }
 
-    fn holds(&self, event: &dyn Fields, selections: &[Node]) -> bool {
+    fn ask(&mut self, questions: &mut Questions) {
+        match self {
+            Node::All(nodes) | Node::Any(nodes) | Node::AtLeast(_, nodes) => {
+                nodes.iter_mut().for_each(|node| node.ask(questions));
+            }
+            Node::Not(node) => node.ask(questions),
+            Node::Item(item) => *self = Node::Asked(questions.number(item.clone())),
+            Node::Asked(_) | Node::Selection(_) => {}
+        }
+    }
+
+    fn holds(&self, event: &Asked<'_>, selections: &[Node]) -> bool {
         match self {
             Node::All(nodes) => nodes.iter().all(|node| node.holds(event, selections)),
             Node::Any(nodes) => nodes.iter().any(|node| node.holds(event, selections)),
@@ -156,8 +183,22 @@ impl Node {
                 held.take(usize::try_from(*count).unwrap_or(usize::MAX)).count() as u64 == *count
             }
             Node::Not(node) => !node.holds(event, selections),
-            Node::Item(item) => item.matches(event),
+            Node::Asked(number) => event.holds(*number),
+            // Every rule of a set has put its questions among those of the set.
+            Node::Item(_) => false,
             Node::Selection(at) => selections.get(*at).is_some_and(|node| node.holds(event, selections)),
+        }
+    }
+
+    fn columns(&self, columns: &mut BTreeSet<&'static str>) {
+        match self {
+            Node::All(nodes) | Node::Any(nodes) | Node::AtLeast(_, nodes) => {
+                nodes.iter().for_each(|node| node.columns(columns));
+            }
+            Node::Not(node) => node.columns(columns),
+            Node::Item(item) => columns.extend(item.fields().flat_map(Field::columns)),
+            // Its own place is among the selections.
+            Node::Selection(_) | Node::Asked(_) => {}
         }
     }
 
@@ -175,7 +216,7 @@ impl Node {
                 let each = nodes.iter().map(|node| node.kinds(selections));
                 each.collect::<Option<Vec<_>>>().map(|sets| sets.into_iter().flatten().collect())
             }
-            Node::AtLeast(..) | Node::Not(_) | Node::Item(_) => None,
+            Node::AtLeast(..) | Node::Not(_) | Node::Item(_) | Node::Asked(_) => None,
         }
     }
 }

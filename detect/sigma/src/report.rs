@@ -9,9 +9,10 @@ use std::path::Path;
 use schemas::limits::{SIGMA_EVENTS_MAX, SIGMA_FILE_BYTES_MAX};
 
 use crate::error::Error;
-use crate::examples::{Examples, Failure};
+use crate::examples::{Examples, Failure, Rehearsal};
 use crate::json_event::JsonEvent;
 use crate::lists::{Lists, files, read_text};
+use crate::rule::Rule;
 use crate::rules::{Options, Rules};
 use crate::shipped;
 use crate::state::Correlations;
@@ -128,6 +129,24 @@ pub(crate) fn shipped_examples() -> Result<(Rules, Vec<Examples>), Error> {
     let rules = Rules::from_texts(texts.collect(), Vec::new(), &lists, &BTreeSet::new())?;
     let examples = shipped::EXAMPLES.iter().map(|(name, text)| parsed(&shipped::file(name), text));
     Ok((rules, examples.collect::<Result<_, _>>()?))
+}
+
+/// For each rule of a set the first example that makes it tell something, of the shipped ones and those beside one's own.
+pub fn rehearsals(options: &Options, rules: &Rules) -> Result<Vec<Rehearsal>, Error> {
+    let mut examples = Vec::new();
+    if let Some(directory) = &options.rules {
+        examples.extend(own_examples(directory)?);
+    }
+    if !options.without_shipped {
+        for (name, text) in &shipped::EXAMPLES {
+            examples.push(parsed(&shipped::file(name), text)?);
+        }
+    }
+    let of_rule = |rule: &Rule| {
+        let beside = examples.iter().filter(|examples| examples.file == rule.file);
+        beside.filter_map(|examples| examples.rehearsal(&rule.id, rule.name.as_deref())).next()
+    };
+    Ok(rules.rules().iter().filter_map(of_rule).collect())
 }
 
 fn own_examples(directory: &Path) -> Result<Vec<Examples>, Error> {

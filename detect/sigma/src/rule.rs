@@ -1,5 +1,7 @@
 //! A rule as it is told about.
 
+use std::collections::BTreeSet;
+
 use crate::correlation::Correlation;
 use crate::node::Body;
 
@@ -54,6 +56,8 @@ pub struct Rule {
     pub file: String,
     /// Whether its matches are told: not those that only feed a correlation, nor those switched off.
     pub alerts: bool,
+    /// Whether it was switched off.
+    pub is_disabled: bool,
     /// Lists that it stands on, by name.
     pub lists: Vec<String>,
     /// Those of them that are not there; the rule waits for them and never matches.
@@ -78,6 +82,31 @@ impl Rule {
     /// Whether it can match at all.
     pub fn is_active(&self) -> bool {
         self.waits_for.is_empty()
+    }
+
+    /// The columns of an event that it looks at itself; what a correlation joins looks at its own.
+    pub fn columns(&self) -> BTreeSet<&'static str> {
+        match &self.body {
+            What::Single(body) => body.columns().clone(),
+            What::Correlation(correlation) => correlation.columns(),
+        }
+    }
+
+    /// From how many on a correlation matches; of a temporal one how many of the rules that it joins.
+    pub fn count_min(&self) -> Option<u64> {
+        self.correlation().map(|correlation| correlation.least)
+    }
+
+    /// Within what time, for a correlation.
+    pub fn timespan_us(&self) -> Option<i64> {
+        self.correlation().map(|correlation| correlation.timespan_us)
+    }
+
+    fn correlation(&self) -> Option<&Correlation> {
+        match &self.body {
+            What::Single(_) => None,
+            What::Correlation(correlation) => Some(correlation),
+        }
     }
 
     /// Ids in MITRE ATLAS, MITRE ATT&CK and the OWASP MCP Top 10 that its tags stand for, as alerts write them.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use schemas::limits::{SIGMA_FILE_BYTES_MAX, SIGMA_RULES_MAX};
 
+use crate::asked::{Answers, Questions};
 use crate::column::{Field, Fields, Value};
 use crate::correlation::Correlation;
 use crate::error::Error;
@@ -38,9 +39,10 @@ pub struct Rules {
     /// By id.
     rules: Vec<Rule>,
     /// Places of single rules that are asked about an event of that kind, in lower case.
-    by_kind: BTreeMap<String, Vec<usize>>,
+    by_kind: BTreeMap<String, (Vec<usize>, Answers)>,
     /// Places of those that are asked about every other kind.
-    any_kind: Vec<usize>,
+    any_kind: (Vec<usize>, Answers),
+    questions: Questions,
     /// Places of correlations, each after those it joins.
     correlations: Vec<usize>,
     digest: String,
@@ -166,11 +168,22 @@ impl Rules {
                 any_kind.push(at);
             }
         }
+        let mut questions = Questions::default();
+        for rule in &mut rules {
+            if let What::Single(body) = &mut rule.body {
+                body.ask(&mut questions);
+            }
+        }
+        let answered = by_kind.into_iter().map(|(kind, places)| {
+            let answers = questions.of_kind(&kind);
+            (kind, (places, answers))
+        });
+        let (by_kind, any_kind) = (answered.collect(), (any_kind, questions.unanswered()));
         let mut hasher = digest::hasher("tachograph sigma rules v1");
         digest::text(&mut hasher, EVALUATOR_VERSION);
         rules.iter().for_each(|rule| digest::text(&mut hasher, &rule.digest));
         let digest = hasher.finalize().to_hex().to_string();
-        Ok(Rules { rules, by_kind, any_kind, correlations, digest, kind: Field::of("kind").ok() })
+        Ok(Rules { rules, by_kind, any_kind, questions, correlations, digest, kind: Field::of("kind").ok() })
     }
 
     /// Rules on single events that match this one, those that only feed correlations among them, by id.
@@ -180,15 +193,24 @@ impl Rules {
 
     pub(crate) fn matching(&self, event: &dyn Fields) -> Vec<usize> {
         let kind = self.kind.map_or(Value::Null, |kind| kind.read(event));
-        let places = match kind {
-            Value::Text(kind) => self.by_kind.get(lowered(kind).as_ref()).unwrap_or(&self.any_kind),
-            _ => &self.any_kind,
+        let asked_of = |places: &[usize], answers: &Answers| {
+            answers.of(&self.questions, event, |asked| {
+                let fits = |at: &&usize| match self.rules.get(**at).map(|rule| &rule.body) {
+                    Some(What::Single(body)) => body.matches(asked),
+                    _ => false,
+                };
+                places.iter().filter(fits).copied().collect()
+            })
         };
-        let fits = |at: &&usize| match self.rules.get(**at).map(|rule| &rule.body) {
-            Some(What::Single(body)) => body.matches(event),
-            _ => false,
-        };
-        places.iter().filter(fits).copied().collect()
+        let (places, answers) = &self.any_kind;
+        let Value::Text(kind) = kind else { return asked_of(places, answers) };
+        let lower = lowered(kind);
+        match self.by_kind.get(lower.as_ref()) {
+            // What is known of a kind is known of its own spelling: a rule may ask for another.
+            Some((places, known)) if lower == kind => asked_of(places, known),
+            Some((places, _)) => asked_of(places, answers),
+            None => asked_of(places, answers),
+        }
     }
 
     /// All rules, by id.
@@ -284,6 +306,7 @@ fn compile(
                 references: rule.references.clone(),
                 file,
                 alerts: !is_off(&rule.name),
+                is_disabled: is_off(&rule.name),
                 lists: Vec::new(),
                 waits_for: Vec::new(),
                 body: What::Single(Body::compile(&rule.detection, lists, &mut used)?),
@@ -301,6 +324,7 @@ fn compile(
             references: rule.references.clone(),
             file,
             alerts: !is_off(&rule.name),
+            is_disabled: is_off(&rule.name),
             lists: Vec::new(),
             waits_for: Vec::new(),
             body: What::Correlation(Correlation::compile(rule, |name| {

@@ -37,8 +37,12 @@ pub struct Match<'a> {
     pub is_moved: bool,
     /// What was counted: events, values or joined rules; 1 for a rule on single events.
     pub count: u64,
+    /// How many events the match stands on, those that `evidence` leaves out included.
+    pub events: u64,
     /// For correlations the names they group by, with the values of this event.
     pub group: Vec<(&'a str, Option<String>)>,
+    /// One text for each group of a correlation, the same for every spelling of its values; empty for a rule on single events.
+    pub key: String,
 }
 
 /// The groups of one correlation.
@@ -131,7 +135,9 @@ impl Correlations {
                 first_us: event_us,
                 is_moved: event_us != placed_us,
                 count: 1,
+                events: 1,
                 group: Vec::new(),
+                key: String::new(),
             });
         }
         if fired.is_empty() {
@@ -149,15 +155,32 @@ impl Correlations {
             let Some(stage) = hits.first().map(|hit| hit.stage) else { continue };
             let group = values(correlation, stage, event);
             let key = key(correlation, stage, &group);
-            let (evicted, held) =
-                place(self.lanes.entry(rule.id.clone()), rule, key, correlation, [watermark_us, index]);
+            let (evicted, held) = place(
+                self.lanes.entry(rule.id.clone()),
+                rule,
+                key.clone(),
+                correlation,
+                [watermark_us, index],
+            );
             self.evicted = self.evicted.saturating_add(evicted);
             held.forget(reach_us(correlation, watermark_us));
             let Some(found) = held.add(correlation, hits) else { continue };
             fired.push(at);
             if rule.alerts {
-                let Found { evidence, first_us, is_moved, count } = found;
-                out.push(Match { rule, evidence: ends(evidence), first_us, is_moved, count, group });
+                let Found { mut evidence, first_us, is_moved, count } = found;
+                evidence.sort_unstable();
+                evidence.dedup();
+                let events = evidence.len() as u64;
+                out.push(Match {
+                    rule,
+                    evidence: ends(evidence),
+                    first_us,
+                    is_moved,
+                    count,
+                    events,
+                    group,
+                    key,
+                });
             }
         }
         out
@@ -278,7 +301,7 @@ fn key(correlation: &Correlation, stage: usize, group: &[(&str, Option<String>)]
         bytes.extend_from_slice(&(value.len() as u64).to_le_bytes());
         bytes.extend_from_slice(value.as_bytes());
     }
-    blake3::hash(&bytes).to_hex().as_str().chars().take(32).collect()
+    blake3::hash(&bytes).to_hex().as_str().get(..32).unwrap_or_default().to_owned()
 }
 
 /// The text by which values are told apart, as matching does: without regard to case, an address without regard to its spelling.
@@ -289,10 +312,8 @@ fn folded(field: Field, text: &str) -> Cow<'_, str> {
     address.map_or_else(|| lowered(text), |address| Cow::Owned(address.to_string()))
 }
 
-/// The first and the last of many.
+/// The first and the last of many, in their order.
 fn ends(mut indices: Vec<i64>) -> Vec<i64> {
-    indices.sort_unstable();
-    indices.dedup();
     if indices.len() > 2 * ENGINE_EVIDENCE_MAX {
         let last = indices.split_off(indices.len() - ENGINE_EVIDENCE_MAX);
         indices.truncate(ENGINE_EVIDENCE_MAX);

@@ -3,6 +3,7 @@
 mod fixture;
 
 mod backtest;
+mod drill;
 mod failures;
 mod incident;
 mod once;

@@ -1,9 +1,21 @@
 //! The determinism law, over random logs that are dense enough in trouble to open and close episodes.
 
-use engine::{Alert, Engine, Record, Settings};
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+
+use engine::{Alert, Engine, Record, Settings, Setup};
 use proptest::prelude::*;
+use sigma::{Options, Rules};
 
 use crate::stream::{SECOND_US, START_US, call};
+
+/// The shipped rules, with lists so that all of them are in force, and correlations that these logs meet.
+static PACK: LazyLock<Arc<Rules>> = LazyLock::new(|| {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (rules, lists) = (root.join("tests/engine/rules"), root.join("../rules/tests/lists"));
+    let options = Options { rules: Some(rules), lists: Some(lists), ..Options::default() };
+    Arc::new(Rules::load(&options).unwrap())
+});
 
 const KINDS: [&str; 9] = ["call", "call", "call", "auth", "auth", "approval", "session", "output", "list"];
 const METHODS: [Option<&str>; 4] = [Some("login"), Some("revoke"), Some("end"), None];
@@ -142,16 +154,17 @@ proptest! {
     #[test]
     fn folding_and_restoring_commute(drafts in prop::collection::vec(draft(), 1..160), stride in 1_usize..7) {
         let records = records(&drafts);
-        for settings in [tight(), Settings::default()] {
-            let mut whole = Engine::new("acme", settings.clone());
+let setups = [Setup { settings: tight(), rules: Some(PACK.clone()) }, Settings::default().into()];
+        for setup in setups {
+            let mut whole = Engine::new("acme", setup.clone());
             let alerts = fold(&mut whole, &records);
             let end = whole.snapshot();
-            let mut first = Engine::new("acme", settings.clone());
+            let mut first = Engine::new("acme", setup.clone());
             let mut before = Vec::new();
             for split in 0..=records.len() {
                 if split % stride == 0 || split == records.len() {
                     let bytes = first.snapshot();
-                    let mut second = Engine::restore(&bytes, settings.clone()).unwrap();
+                    let mut second = Engine::restore(&bytes, setup.clone()).unwrap();
                     prop_assert_eq!(&second.snapshot(), &bytes);
                     let after = fold(&mut second, &records[split..]);
                     prop_assert!(before.iter().chain(&after).eq(alerts.iter()), "alerts differ at split {}", split);
@@ -193,8 +206,13 @@ fn the_random_logs_meet_every_rule() {
     use proptest::test_runner::TestRunner;
     let mut runner = TestRunner::deterministic();
     let drafts = prop::collection::vec(draft(), 5_000).new_tree(&mut runner).unwrap().current();
-    let mut engine = Engine::new("acme", tight());
+    let mut engine = Engine::new("acme", Setup { settings: tight(), rules: Some(PACK.clone()) });
     let alerts = fold(&mut engine, &records(&drafts));
+    let told = PACK.rules().iter().filter(|rule| alerts.iter().any(|alert| alert.rule_id == rule.id));
+    let told: Vec<_> = told.collect();
+    let correlations = told.iter().filter(|rule| rule.is_correlation()).count();
+    let names = || told.iter().map(|rule| &rule.title).collect::<Vec<_>>();
+    assert!(correlations >= 2 && told.len() - correlations >= 4, "{:?}", names());
     // What is held against the past needs one, and what these records do not say has files of its own.
     let of_the_past = [
         "denial_rate",

@@ -15,6 +15,7 @@ mod quarantine;
 mod rules;
 mod runbooks;
 mod sessions;
+mod sigma_rules;
 mod sizes;
 mod sources;
 mod stream;

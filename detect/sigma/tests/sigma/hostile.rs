@@ -9,6 +9,7 @@ use sigma::{Correlations, Fields, Options, Rules, Value};
 use crate::fixture::{SECOND_US, correlation, event, rule, set};
 
 /// Every text column holds the same text, every list many of it.
+#[derive(Debug)]
 struct Flood(String);
 
 impl Fields for Flood {
