@@ -73,6 +73,8 @@ pub const ENGINE_SOURCES_MAX: usize = 1_024;
 pub const ENGINE_RUNS_MAX: usize = 16_384;
 /// Default of how many sequence numbers must be missing.
 pub const ENGINE_MISSING_MIN: u64 = 1;
+/// Default of how long a number is waited for, in seconds.
+pub const ENGINE_NUMBER_WAIT_S: i64 = 14_400;
 /// Holes of one run that may still be filled; beyond, the oldest is told.
 pub const ENGINE_HOLES_MAX: usize = 32;
 /// How long holes of a source are added up that are too few to be told, in seconds.

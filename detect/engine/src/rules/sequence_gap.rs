@@ -1,7 +1,7 @@
 //! Numbers of a source that never came: exact, the log's own proof that something of it is missing.
 //!
 //! A run is what a source numbers: its session, or all of it where it is a gateway or a server, as in the table `sources`; of the numbers between a run's least and
-//! its greatest those that never came are missing. A hole is told once it is `lateness_s` old on the engine's clock, so that what
+//! its greatest those that never came are missing. A hole is told once it is `wait_s` old on the engine's clock, so that what
 //! comes in another order fills it first. What came twice is nothing.
 //!
 //! - **Numbering that starts again** is followed once its numbers follow one another (`sequence_gap/run.rs`); until then, and within what
@@ -163,7 +163,9 @@ impl Detector for State {
     }
 
     fn due_us(&self, settings: &Settings) -> Option<i64> {
-        self.due.first().map(|(noticed_us, _)| noticed_us.saturating_add(microseconds(settings.lateness_s)))
+        self.due
+            .first()
+            .map(|(noticed_us, _)| noticed_us.saturating_add(microseconds(settings.sequence_gap.wait_s)))
     }
 
     fn awaits_us(&self, settings: &Settings) -> Option<i64> {

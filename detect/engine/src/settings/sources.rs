@@ -26,6 +26,8 @@ pub struct SequenceGap {
     pub runs_max: usize,
     /// Numbers that must be missing. Default 1.
     pub missing_min: u64,
+    /// How long a number is waited for before it is told. Default 14,400 (4 h): what a collector held back while a line was down comes late.
+    pub wait_s: i64,
 }
 
 impl Default for SilentSource {
@@ -42,7 +44,11 @@ impl Default for SilentSource {
 impl Default for SequenceGap {
     fn default() -> Self {
         let missing_min = schemas::limits::ENGINE_MISSING_MIN;
-        Self { runs_max: schemas::limits::ENGINE_RUNS_MAX, missing_min }
+        Self {
+            runs_max: schemas::limits::ENGINE_RUNS_MAX,
+            missing_min,
+            wait_s: schemas::limits::ENGINE_NUMBER_WAIT_S,
+        }
     }
 }
 
@@ -56,5 +62,6 @@ pub(super) fn bounds(settings: &Settings) -> Vec<Bound> {
         ("silent_source.budget_milli", silent.budget_milli, 1, 1_000_000),
         ("sequence_gap.runs_max", count(gap.runs_max), 1, COUNT_MAX),
         ("sequence_gap.missing_min", widened(gap.missing_min), 1, COUNT_MAX),
+        ("sequence_gap.wait_s", gap.wait_s, 0, 30 * DAY_S),
     ]
 }
