@@ -83,9 +83,11 @@ impl Recalibration {
         self.pool.as_ref().is_some_and(|pool| pool.is_fitted)
     }
 
-    /// The same with another number of scores that there must be, for scores that come once a day and an alpha that few of them reach.
+    /// The same with another number of scores that there must be, for scores that come once a day and an alpha that few of them reach. Where the
+    /// tail is not known, a rank among them, and none for what is beyond all.
     pub fn ln_p_of(&self, score: f64, scores_min: u64) -> Option<f64> {
-        self.pool.as_ref().filter(|pool| pool.number >= scores_min).map(|pool| pool.ln_p(score))
+        let pool = self.pool.as_ref().filter(|pool| pool.number >= scores_min)?;
+        if pool.is_fitted { Some(pool.ln_p(score)) } else { pool.ln_rank(score) }
     }
 }
 
@@ -137,8 +139,14 @@ impl Pool {
             let least = -libm::log((self.number + 1) as f64);
             return if self.is_fitted { ln_p } else { ln_p.max(least) };
         }
-        let (above, tied) = self.all.above(cell);
-        libm::log((above as f64 + 0.5 * (tied + 1) as f64) / (self.number + 1) as f64).min(0.0)
+        self.ln_rank(score).unwrap_or(0.0)
+    }
+
+    /// The rank of a score, ties counting half; none above all of them.
+    fn ln_rank(&self, score: f64) -> Option<f64> {
+        let (above, tied) = self.all.above(Histogram::cell(score));
+        let rank = (above as f64 + 0.5 * (tied + 1) as f64) / (self.number + 1) as f64;
+        (above + tied > 0).then(|| libm::log(rank).min(0.0))
     }
 }
 

@@ -91,7 +91,8 @@ impl Event {
             destinations: &destinations,
             control: false,
             verdict: None,
-            observer: None,
+            // Its sources number through all sessions, as gateways do.
+            observer: Some("gateway"),
             rest: None,
         })
     }

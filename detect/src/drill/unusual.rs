@@ -6,10 +6,23 @@ use super::Scenario;
 use super::past::Past;
 use super::scene::{HOUR_US, MINUTE_US, SECOND_US, Scene, approval, call, login};
 
-pub(super) const SCENARIOS: [Scenario; 12] = [
+pub(super) const SCENARIOS: [Scenario; 15] = [
     on(Past::Counts, "denial_rate", "policy denies an agent far more than usual", denials),
     on(Past::Counts, "auth_failure_rate", "logins of an agent fail far more than usual", failures),
     on(Past::Counts, "call_rate", "an agent calls far more than usual", calls),
+    on(Past::Office, "call_rate_sustained", "an agent calls once a minute for two hours", calls_on),
+    on(
+        Past::Counts,
+        "denial_rate_sustained",
+        "policy denies an agent once a minute for two hours",
+        denials_on,
+    ),
+    on(
+        Past::Counts,
+        "auth_failure_rate_sustained",
+        "a login of an agent fails once a minute for two hours",
+        failures_on,
+    ),
     on(Past::Tools, "quarantine_rate", "all outputs of a tool are held back for five minutes", quarantined),
     on(
         Past::Tools,
@@ -65,6 +78,29 @@ fn calls(scene: &mut Scene, settings: &Settings) {
     let called = Record { agent_id: Some("drill-bob"), ..call() };
     burst(scene, settings.call_rate.count_min.saturating_mul(4).max(1_000), called);
     window_closes(scene, settings);
+}
+
+/// One record a minute.
+fn on_and_on(scene: &mut Scene, minutes_min: i64, record: Record<'_>) {
+    for _ in 0..minutes_min.max(120) {
+        scene.add(record);
+        scene.wait(MINUTE_US);
+    }
+}
+
+fn calls_on(scene: &mut Scene, settings: &Settings) {
+    let called = Record { agent_id: Some("drill-person-3"), ..call() };
+    on_and_on(scene, settings.call_rate_sustained.minutes_min, called);
+}
+
+fn denials_on(scene: &mut Scene, settings: &Settings) {
+    let denied = Record { agent_id: Some("drill-bob"), decision: "deny", status: "denied", ..call() };
+    on_and_on(scene, settings.denial_rate_sustained.minutes_min, denied);
+}
+
+fn failures_on(scene: &mut Scene, settings: &Settings) {
+    let failed = Record { agent_id: Some("drill-bob"), ..login(false) };
+    on_and_on(scene, settings.auth_failure_rate_sustained.minutes_min, failed);
 }
 
 fn of_tool() -> Record<'static> {

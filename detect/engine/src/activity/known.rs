@@ -8,7 +8,6 @@ use super::{DAY_MINUTES, Expected, Level, Minutes, Peers};
 use crate::bits;
 use crate::entity::{Entity, bounded};
 use crate::kernel::ln_normal_sf;
-use crate::opening::LN_ALPHA_TOP;
 use crate::record::Event;
 
 /// Lengths of the windows, in minutes.
@@ -31,9 +30,8 @@ const ESTABLISHED_DAYS: u32 = 7;
 /// Days without anything after which an entity is forgotten, and the same for one that was there on one day.
 const FORGET_DAYS: i64 = 28;
 const FORGET_PASSING_DAYS: i64 = 2;
-/// Active days after the one that was told, or else days, none of them usual, from which on what is new is taken for what is usual.
-const ANCHOR_ACTIVE_DAYS: usize = 4;
-const ANCHOR_DAYS: i64 = 7;
+/// Active days after that of its opening, all of them with the episode open, from which on what is new is taken for what is usual.
+const ANCHOR_ACTIVE_DAYS: usize = 3;
 
 /// Active minutes by scale: the most of a day's windows, and all of the day.
 pub(super) type Figures = [u32; SCALES];
@@ -57,13 +55,15 @@ pub(super) struct Known {
     #[serde(with = "bits")]
     pub sum: f64,
     pub days_active: u32,
-    /// The day that was told, until a day is usual again or what is new has become so.
-    told: Option<i64>,
+    /// The day of which an episode was opened last: its id is the day's, and is given once.
+    told: i64,
+    /// The same while that episode is open and what it tells of is not what is usual.
+    since: Option<i64>,
     /// How many episodes people closed.
     pub closed: u32,
     /// Active minutes at which the day is looked at next by the scale of days.
     pub check_at: u32,
-    /// Log indices of the last records that began a minute, and the event time of the last of all.
+    /// Log indices of the last records that began a minute, and the greatest event time of such.
     pub evidence: VecDeque<i64>,
     pub last_us: i64,
     pub environment: Option<String>,
@@ -80,7 +80,8 @@ impl Known {
             levels: [Level::new(); SCALES],
             sum: 0.0,
             days_active: 0,
-            told: None,
+            told: i64::MIN,
+            since: None,
             closed: 0,
             check_at: 0,
             evidence: VecDeque::new(),
@@ -110,7 +111,7 @@ impl Known {
         true
     }
 
-    /// Counts the minutes before `until`, all of one day, that are not counted yet.
+    /// Counts the minutes before `until` that are not counted yet. Days before are finished first, so that they are all of one.
     fn settle(&mut self, until: i64) {
         let first = self.settled.max(self.minutes.oldest());
         for at in first..until.min(self.minutes.newest().saturating_add(1)) {
@@ -134,19 +135,20 @@ impl Known {
         self.figures[DAYS].saturating_add(self.minutes.count(last, length))
     }
 
-    /// Ends the day that is going on; its figures and what each is worth, where it had anything.
-    pub fn finish(&mut self, day: i64, peers: &AllPeers) -> Option<[Option<f64>; SCALES]> {
+    /// Ends a day; its figures and what each is worth, where it had anything.
+    pub fn finish(&mut self, day: i64, peers: &AllPeers) -> Option<[Option<(u32, f64)>; SCALES]> {
         self.settle(day.saturating_add(1).saturating_mul(DAY_MINUTES));
-        self.check_at = 0;
+        (self.check_at, self.environment) = (0, None);
         let figures = std::mem::take(&mut self.figures);
         if figures[DAYS] == 0 {
             return None;
         }
         self.days_active = self.days_active.saturating_add(1);
         self.pending.push_back((day, figures));
-        let scores = std::array::from_fn(|at| Some(self.score(at, figures[at], peers)?.0));
-        self.sum = scores[DAYS].unwrap_or(self.sum);
-        Some(scores)
+        let worth: [_; SCALES] =
+            std::array::from_fn(|at| Some((figures[at], self.score(at, figures[at], peers)?.0)));
+        self.sum = worth[DAYS].map_or(self.sum, |(_, sum)| sum);
+        Some(worth)
     }
 
     /// What a figure of a scale is worth, and what is expected: `-ln p`, were its square root normal; for days the sum that it makes.
@@ -161,57 +163,44 @@ impl Known {
         (!expected.is_peer).then_some(((self.sum + added).max(0.0), expected))
     }
 
-    /// Whether a day had no more than is usual, and no window of it more than one day of twenty has.
-    fn is_usual(&self, figures: &Figures, peers: &AllPeers) -> bool {
-        let expected = |at: usize| self.levels[at].expected(peers[at].as_ref());
-        let is_within = |at| expected(at).is_none_or(|of| of.deviations(f64::from(figures[at])) <= 0.0);
-        let is_likely =
-            |at| self.score(at, figures[at], peers).is_none_or(|(score, _)| -score > LN_ALPHA_TOP);
-        is_within(DAYS) && (0..DAYS).all(is_likely)
+    /// Whether an episode of that day may be opened. Closed by a person, the next has another id.
+    pub fn may_be_told(&self, day: i64) -> bool {
+        self.told != day
     }
 
-    /// Whether it may be told: it was not, or there was a usual day since.
-    pub fn may_be_told(&self) -> bool {
-        self.told.is_none()
+    /// Whether what its open episode tells of goes on and has not become what is usual.
+    pub fn is_told(&self) -> bool {
+        self.since.is_some()
     }
 
     pub fn tell(&mut self, day: i64) {
-        self.told.get_or_insert(day);
+        (self.told, self.since) = (day, Some(day));
     }
 
     /// A person closed its episode: what more comes is told as another.
     pub fn called_benign(&mut self) {
         self.closed = self.closed.saturating_add(1);
-        self.told = None;
+        (self.sum, self.told, self.since) = (0.0, i64::MIN, None);
     }
 
-    /// After a day ended: what was told is over where the day was usual, and is what is usual from now on where it has lasted.
-    pub fn turn(&mut self, today: i64, peers: &AllPeers) {
-        if let Some(told) = self.told {
-            let last = self.pending.back().filter(|(day, _)| *day > told && *day == today.saturating_sub(1));
-            if last.is_some_and(|(_, figures)| self.is_usual(figures, peers)) {
-                (self.sum, self.told) = (0.0, None);
-            } else {
-                self.anchor(told, today);
-            }
-        }
-        // What was told and goes on is neither learnt nor forgotten before it is one or the other.
-        if self.told.is_none() {
+    /// After a day ended: what an episode tells of for days is what is usual from now on, and what was not told of is learnt.
+    pub fn turn(&mut self, today: i64, is_open: bool, peers: &AllPeers) {
+        self.since = self.since.filter(|_| is_open);
+        let Some(since) = self.since else {
             self.commit(today, peers);
-        }
-    }
-
-    fn anchor(&mut self, told: i64, today: i64) {
-        let since: Vec<Figures> =
-            self.pending.iter().filter(|(day, _)| *day > told).map(|(_, figures)| *figures).collect();
-        if since.len() < ANCHOR_ACTIVE_DAYS && today.saturating_sub(told) <= ANCHOR_DAYS {
+            return;
+        };
+        // Neither learnt nor forgotten before it is one or the other.
+        let lasting = self.pending.iter().filter(|(day, _)| *day > since);
+        let lasting: Vec<Figures> = lasting.map(|(_, figures)| *figures).collect();
+        if lasting.len() < ANCHOR_ACTIVE_DAYS {
             return;
         }
         for (at, level) in self.levels.iter_mut().enumerate() {
-            level.anchor(since.iter().map(|figures| f64::from(figures[at])));
+            level.anchor(lasting.iter().map(|figures| f64::from(figures[at])));
         }
         self.pending.clear();
-        (self.sum, self.told) = (0.0, None);
+        (self.sum, self.since) = (0.0, None);
     }
 
     /// Learns the days that have waited long enough, each scale its own.

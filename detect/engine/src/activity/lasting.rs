@@ -7,12 +7,12 @@
 //! - **Days**: a cumulative sum (CUSUM), `S = max(0, S + z - 1.3)` over active days, z the deviations of the square root of a day's active
 //!   minutes, at most four a day, so that it takes two days. S is ranked in the same way. What is usual follows ten days behind with a half-life
 //!   of sixty active days: what grows by a few percent a day moves it too late.
-//! - **Opening**: an entity is asked three times a day, whatever it does, so that few tests share the budget. What was told is not told again
-//!   before a day is usual; where none is for four active days or a week, what is new is taken for usual from then on.
+//! - **Opening**: an entity is asked three times a day, whatever it does, so that few tests share the budget; newcomers have one of their own.
+//!   An episode lives through a weekend. What one tells of for three active days more is taken for usual from then on; only what was told is.
 //!
 //! State: 800 bytes a principal. It cannot see: much within a few minutes; what hides in minutes that are active anyway; what is not more than
 //! the busiest hour of a usual day, at whatever time; what grows by less than a tenth a day; what falls; windows where records may come more
-//! than four hours late. An entity without peers and without five days is not judged, and its days not before it has five of its own.
+//! than four hours late. An entity without peers and without five days is not judged before the log is a week old, and its days not before it has five of its own.
 
 use std::marker::PhantomData;
 
@@ -29,7 +29,10 @@ use crate::recalibration::Recalibration;
 use crate::record::Event;
 use crate::settings::{Settings, microseconds};
 
-const DAY_US: i64 = 86_400_000_000;
+/// Days of a log after which what nobody had in them is unusual.
+const SEASONED_DAYS: i64 = 7;
+/// From Friday afternoon to Monday morning.
+const QUIET_US: i64 = 66 * 3_600_000_000;
 /// Scores from which on a pool is asked. An entity has one a day, and alpha is about one in as many as four days of all.
 const SCORES: u64 = 200;
 /// How many times what is expected makes an episode severe.
@@ -124,58 +127,96 @@ impl<C> LastingRule<C> {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct State {
+    /// The clock when the first record of all came, whatever it was; none before.
+    since_us: Option<i64>,
     known: Bounded<Known>,
     peers: AllPeers,
     scores: [Recalibration; SCALES],
-    /// Its day is the one that is going on, on a clock that is `lateness_s` behind; each scale of an active day is a test.
-    opening: Opening,
+    /// Of entities that are known and of newcomers. The day is the one that is going on, on a clock that is `lateness_s` behind; each scale of
+    /// a day that was long enough to be asked is a test.
+    known_opening: Opening,
+    newcomers_opening: Opening,
 }
 
 impl State {
     fn new() -> State {
         State {
+            since_us: None,
             known: Bounded::new(),
             peers: [None; SCALES],
             scores: std::array::from_fn(|_| Recalibration::new()),
-            opening: Opening::new(),
+            known_opening: Opening::new(),
+            newcomers_opening: Opening::new(),
         }
     }
 
     /// Ends the day that was going on: judges it, files what it is worth, and learns what has waited.
-    fn turn(&mut self, day: i64) {
-        let ended = self.opening.day();
+    fn turn(&mut self, day: i64, minutes_min: u32, context: &Context<'_>) {
+        let ended = self.known_opening.day();
         if day <= ended {
             return;
         }
-        let State { known, peers, scores, opening } = self;
-        let mut tests: u64 = 0;
+        let is_seasoned = self.since_us.is_some_and(|since_us| {
+            day.saturating_sub(minute(since_us).div_euclid(DAY_MINUTES)) >= SEASONED_DAYS
+        });
+        let State { known, peers, scores, known_opening, newcomers_opening, .. } = self;
+        let mut tests: [u64; 2] = [0; 2];
         for (_, known) in known.each() {
-            let Some(found) = known.finish(ended, peers) else { continue };
-            tests = tests.saturating_add(SCALES as u64);
-            if known.is_established() {
-                let found = scores.iter_mut().zip(found);
-                found.for_each(|(scores, score)| {
-                    score.into_iter().for_each(|score| scores.observe(ended, score))
-                });
+            // The first minutes of another day may be there without a record since that could have ended it.
+            let after = known.minutes.newest().div_euclid(DAY_MINUTES);
+            let after = Some(after).filter(|after| (ended.saturating_add(1)..day).contains(after));
+            for of in std::iter::once(ended).chain(after) {
+                let Some(worth) = known.finish(of, peers) else { continue };
+                let is_known = known.is_established();
+                for (scores, (figure, score)) in
+                    scores.iter_mut().zip(worth).filter_map(|(to, of)| Some((to, of?)))
+                {
+                    // Who was never asked, made no test: a flood of names that came once must not blunt the rule.
+                    let is_asked = u64::from(figure >= minutes_min);
+                    tests[usize::from(is_known)] = tests[usize::from(is_known)].saturating_add(is_asked);
+                    if is_known {
+                        scores.observe(of, score);
+                    }
+                }
             }
         }
-        opening.tested(tests);
-        opening.turn(day);
+        for (opening, tests) in [newcomers_opening, known_opening].into_iter().zip(tests) {
+            opening.tested(tests);
+            opening.turn(day);
+        }
         scores.iter_mut().for_each(|scores| scores.turn(day));
-        known.each().for_each(|(_, known)| known.turn(day, peers));
+        known.each().for_each(|(key, known)| known.turn(day, context.episodes.is_open(key), peers));
         known.retain(|_, known| known.is_worth_keeping(day));
         for (scale, peers) in peers.iter_mut().enumerate() {
             let established = known.values().filter(|known| known.is_established());
-            *peers = Peers::of(established.map(|known| known.level(scale)));
+            // What nobody ever had is unusual from its first hour on.
+            let of_nobody = || is_seasoned.then(Peers::of_nobody);
+            *peers = Peers::of(established.map(|known| known.level(scale))).or_else(of_nobody);
+        }
+    }
+
+    /// The opening that an entity is asked by, and its budget: newcomers have a quarter beside that of the known.
+    fn opening(&mut self, is_known: bool, budget_milli: i64) -> (&mut Opening, i64) {
+        match is_known {
+            true => (&mut self.known_opening, budget_milli),
+            false => (&mut self.newcomers_opening, (budget_milli / 4).max(1)),
         }
     }
 
     /// Takes a record in; true where its minute had none before.
-    fn note(&mut self, whom: &Whom<'_>, key: &str, event: &Event<'_>, context: &Context<'_>) -> bool {
-        // Final is what no record that counts can still change.
-        let lateness_us = microseconds(context.settings.lateness_s);
+    fn note(
+        &mut self,
+        whom: &Whom<'_>,
+        key: &str,
+        event: &Event<'_>,
+        minutes_min: u32,
+        context: &Context<'_>,
+    ) -> bool {
+        // Final is what no record that counts can still change. What is later than four hours counts where it arrives: no more is kept.
+        let lateness_us =
+            microseconds(context.settings.lateness_s).min(WINDOWS[1].saturating_mul(60_000_000));
         let until = minute(context.watermark_us.saturating_sub(lateness_us));
-        self.turn(until.div_euclid(DAY_MINUTES));
+        self.turn(until.div_euclid(DAY_MINUTES), minutes_min, context);
         let rank = |key: &str, known: &Known| {
             (context.episodes.is_open(key), u64::from(known.days_active), known.minutes.newest())
         };
@@ -186,10 +227,11 @@ impl State {
 
     /// The least likely of the windows that end now, and of the day so far with those before.
     fn verdict(&mut self, key: &str, minutes_min: u32) -> Option<Verdict> {
-        let State { known, peers, scores, opening } = self;
+        let State { known, peers, scores, known_opening, .. } = self;
         let known = known.get_mut(key)?;
         let newest = known.minutes.newest();
-        let (day, of_day) = (opening.day(), known.of_day(opening.day()));
+        let day = known_opening.day();
+        let of_day = known.of_day(day);
         // While the last minutes of a day wait for what is late, those of the next are none of it; and the sum moves slowly.
         let is_due = newest.div_euclid(DAY_MINUTES) == day && of_day >= known.check_at;
         if is_due {
@@ -212,25 +254,39 @@ impl State {
 
 impl<C: Lasting> LastingRule<C> {
     /// A signal where what goes on now is unusual, or an episode is open.
-    fn judge(&mut self, key: &str, context: &Context<'_>) -> Option<Signal> {
+    fn judge(&mut self, key: &str, minutes_min: u32, context: &Context<'_>) -> Option<Signal> {
         let state = &mut self.state;
-        let (minutes_min, budget_milli) = C::limits(context.settings);
+        let (_, budget_milli) = C::limits(context.settings);
         let is_open = context.episodes.is_open(key);
-        if !is_open && !state.known.get(key)?.may_be_told() {
+        let known = state.known.get(key)?;
+        let (is_known, today) = (known.is_established(), known.minutes.newest().div_euclid(DAY_MINUTES));
+        if !is_open && !known.may_be_told(today) {
             return None;
         }
-        let verdict = state.verdict(key, u32::try_from(minutes_min).unwrap_or(u32::MAX))?;
-        let ln_alpha = state.opening.ln_alpha(budget_milli);
-        if !is_open && ln_alpha.is_none_or(|ln_alpha| verdict.against() > ln_alpha.min(LN_ALPHA_DAY)) {
+        // What an old episode tells of has become usual: what is unusual again is another.
+        let is_renewable = is_open
+            && !known.is_told()
+            && known.may_be_told(today)
+            && context.episodes.is_old(key, context.watermark_us);
+        let verdict = state.verdict(key, minutes_min)?;
+        let (opening, of_budget_milli) = state.opening(is_known, budget_milli);
+        let ln_alpha = opening.ln_alpha(of_budget_milli).unwrap_or(LN_ALPHA_DAY).min(LN_ALPHA_DAY);
+        let opens = verdict.against() <= ln_alpha && (!is_open || is_renewable);
+        if !is_open && !opens {
             return None;
         }
-        let is_over = !is_open && state.opening.is_over(budget_milli);
+        let is_over = opens && opening.is_over(of_budget_milli);
         let known = state.known.get_mut(key)?;
-        let today = known.minutes.newest().div_euclid(DAY_MINUTES);
-        if !is_open {
+        if opens {
             known.tell(today);
         }
-        Some(signal::<C>(known, &verdict, today, is_open, budget_milli, is_over))
+        let effect = match (opens, is_open) {
+            (true, true) => Effect::Renew,
+            (true, false) => Effect::Open,
+            (false, _) if verdict.ln_p <= LN_ALPHA_TOP => Effect::Open,
+            (false, _) => Effect::Follow,
+        };
+        Some(signal::<C>(known, &verdict, today, effect, is_open && !opens, budget_milli, is_over))
     }
 }
 
@@ -244,8 +300,8 @@ impl<C: Lasting> Detector for LastingRule<C> {
     }
 
     fn quiet_us(&self, _settings: &Settings) -> i64 {
-        // What goes on tomorrow is the same thing.
-        DAY_US
+        // What goes on after a weekend is the same thing.
+        QUIET_US
     }
 
     fn scope(&self, _settings: &Settings) -> String {
@@ -259,16 +315,18 @@ impl<C: Lasting> Detector for LastingRule<C> {
     }
 
     fn restored(&mut self) {
-        let State { opening, scores, .. } = &mut self.state;
-        scores.iter_mut().for_each(|scores| scores.turn(opening.day()));
+        let State { known_opening, scores, .. } = &mut self.state;
+        scores.iter_mut().for_each(|scores| scores.turn(known_opening.day()));
     }
 
     fn observe(&mut self, event: &Event<'_>, context: &Context<'_>, signals: &mut Vec<Signal>) {
+        self.state.since_us.get_or_insert(context.watermark_us);
+        let minutes_min = u32::try_from(C::limits(context.settings).0).unwrap_or(u32::MAX);
         let mut made = String::new();
         for whom in C::of(event).into_iter().flatten() {
             let key = whom.key(event, &mut made);
-            if self.state.note(&whom, key, event, context) {
-                signals.extend(self.judge(key, context));
+            if self.state.note(&whom, key, event, minutes_min, context) {
+                signals.extend(self.judge(key, minutes_min, context));
             }
         }
     }
@@ -282,13 +340,13 @@ fn signal<C: Lasting>(
     known: &Known,
     verdict: &Verdict,
     today: i64,
-    is_open: bool,
+    effect: Effect,
+    offending: bool,
     budget_milli: i64,
     is_over: bool,
 ) -> Signal {
     let Verdict { scale, active, score, expected, ln_p } = *verdict;
     let times = f64::from(active) / expected.figure().max(1.0);
-    let keeps_open = !is_open || ln_p <= LN_ALPHA_TOP;
     let window = WINDOWS.get(scale).copied();
     let first = known.minutes.first(known.minutes.newest(), window.unwrap_or(DAY_MINUTES));
     let first = first.map_or(known.last_us, start_us);
@@ -307,8 +365,8 @@ fn signal<C: Lasting>(
     };
     Signal {
         entity: known.entity.clone(),
-        effect: if keeps_open { Effect::Open } else { Effect::Follow },
-        offending: is_open,
+        effect,
+        offending,
         severity: if times >= SEVERE_TIMES { C::SEVERITY.1 } else { C::SEVERITY.0 },
         confidence: if expected.is_peer { Confidence::Low } else { Confidence::Medium },
         observed: Some(i64::from(active)),
@@ -320,7 +378,8 @@ fn signal<C: Lasting>(
             budget_milli as f64 / 1_000.0,
             if is_over { ", and that is used up" } else { "" },
         ),
-        opening_evidence: known.evidence.iter().copied().collect(),
+        // No older than the window.
+        opening_evidence: known.evidence.iter().rev().take(active as usize).rev().copied().collect(),
         opening_count: i64::from(active),
         opening_us: first.min(known.last_us),
         bucket: Some(Bucket {

@@ -8,7 +8,7 @@ use crate::bits;
 /// Days that a spread of the peers' is worth. It takes many days to know one's own.
 const SPREAD_DAYS: f64 = 30.0;
 /// Bounds of the days that a mean of the peers' is worth.
-const MEAN_DAYS: (f64, f64) = (0.5, 10.0);
+const MEAN_DAYS: (f64, f64) = (0.02, 10.0);
 /// Variance of a day where nobody has shown one: about what a square root of a count has, with moods.
 const VARIANCE_UNKNOWN: f64 = 0.5;
 /// Days without which a level says nothing, where there are no peers.
@@ -128,6 +128,11 @@ impl Level {
 }
 
 impl Peers {
+    /// Where for a week nobody had anything: a minute on one day, about.
+    pub fn of_nobody() -> Peers {
+        Peers { mean: 1.0, variance: VARIANCE_UNKNOWN, days: 1.0 }
+    }
+
     /// Of entities that are known, each counting alike; none of fewer than two.
     pub fn of<'a>(levels: impl Iterator<Item = &'a Level> + Clone) -> Option<Peers> {
         let known = levels.filter(|level| level.weight >= DAYS_ALONE);

@@ -4,7 +4,6 @@ use schemas::limits::{ENGINE_SUSTAINED_FAILURES_MIN, ENGINE_SUSTAINED_MINUTES_MI
 use serde::{Deserialize, Serialize};
 
 use super::{Bound, Settings};
-use crate::activity::DAY_MINUTES;
 
 /// Settings of `call_rate_sustained`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,11 +42,11 @@ pub(super) fn bounds(settings: &Settings) -> Vec<Bound> {
     let sustained = &settings.call_rate_sustained;
     let (denial, auth) = (&settings.denial_rate_sustained, &settings.auth_failure_rate_sustained);
     vec![
-        ("call_rate_sustained.minutes_min", sustained.minutes_min, 1, DAY_MINUTES),
+        ("call_rate_sustained.minutes_min", sustained.minutes_min, 1, 60),
         ("call_rate_sustained.budget_milli", sustained.budget_milli, 1, 1_000_000),
-        ("denial_rate_sustained.minutes_min", denial.minutes_min, 1, DAY_MINUTES),
+        ("denial_rate_sustained.minutes_min", denial.minutes_min, 1, 60),
         ("denial_rate_sustained.budget_milli", denial.budget_milli, 1, 1_000_000),
-        ("auth_failure_rate_sustained.minutes_min", auth.minutes_min, 1, DAY_MINUTES),
+        ("auth_failure_rate_sustained.minutes_min", auth.minutes_min, 1, 60),
         ("auth_failure_rate_sustained.budget_milli", auth.budget_milli, 1, 1_000_000),
     ]
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use engine::{Alert, Engine, Record, Settings, State, Verdict};
 
 use crate::days::{Chance, DAY_US, HOUR_US, fold};
-use crate::stream::{MINUTE_US, START_US, call};
+use crate::stream::{MINUTE_US, START_US, call, login};
 
 const AGENTS: [&str; 12] =
     ["ada", "bob", "cyd", "dan", "eve", "fay", "gus", "hal", "ida", "jon", "kim", "lee"];
@@ -201,6 +201,25 @@ fn a_verdict_of_benign_lets_what_goes_on_be_told_again() {
     let of_bob: Vec<&&Alert> = opened.iter().filter(|alert| alert.entity == "bob").collect();
     assert_eq!(of_bob.len(), 2, "{of_bob:#?}");
     assert_ne!(of_bob[0].alert_id, of_bob[1].alert_id);
+}
+
+#[test]
+fn what_nobody_ever_had_is_told_once_a_log_is_a_week_old() {
+    for (day, is_told) in [(3, false), (10, true)] {
+        let mut all: Vec<Record<'_>> = records(work(12, 8, |_, _| 1.0));
+        let start_us = START_US + day * DAY_US + 13 * HOUR_US;
+        all.extend((0..40).map(|minute| {
+            let time_us = start_us + minute * MINUTE_US;
+            let failed = Record { agent_id: Some("bob"), user_id: None, ..login(false) };
+            Record { time_us, ingest_time_us: time_us, ..failed }
+        }));
+        all.sort_by_key(|record| record.time_us);
+        let all: Vec<Record<'_>> = (0..).zip(all).map(|(index, record)| Record { index, ..record }).collect();
+        let alerts = told(&all, Settings::default());
+        let found = of(&alerts, "auth_failure_rate_sustained", State::Open);
+        // From the address as well as for the agent.
+        assert_eq!(found.len(), if is_told { 2 } else { 0 }, "day {day}: {found:#?}");
+    }
 }
 
 #[test]
