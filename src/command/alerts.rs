@@ -52,7 +52,7 @@ async fn act(command: &Alerts, mute_s: u64, service: &Service) -> Result<u8> {
     }
 }
 
-/// The last emission of each episode.
+/// The last emission of each episode: by its place in the log, since a fold under other rules counts an episode's emissions anew.
 fn listing(command: &Alerts) -> String {
     let Alerts::List { open, severity, rule, days, limit, .. } = command else { return String::new() };
     let worse = AlertSeverity::value_variants().iter().skip_while(|one| *one != severity);
@@ -67,7 +67,7 @@ fn listing(command: &Alerts) -> String {
     conditions.extend(rule.as_ref().map(|rule| format!("rule_id = {}", literal(rule))));
     format!(
         "SELECT alert_id, state, severity, confidence, rule_id, entity_type, entity, first_seen, last_seen, count, explanation, ingest_time \
-         FROM (SELECT *, row_number() OVER (PARTITION BY alert_id ORDER BY sequence DESC) AS n FROM alerts \
+         FROM (SELECT *, row_number() OVER (PARTITION BY alert_id ORDER BY log_index DESC) AS n FROM alerts \
          WHERE control IS NULL) WHERE {} ORDER BY ingest_time DESC, alert_id LIMIT {limit}",
         conditions.join(" AND ")
     )
@@ -78,7 +78,7 @@ async fn show(service: &Service, alert_id: &str) -> Result<u8> {
         bail!("{alert_id} is no id of an alert: 32 hexadecimal digits, or at least the first 4");
     }
     let query = format!(
-        "SELECT * FROM alerts WHERE control IS NULL AND alert_id LIKE '{}%' ORDER BY alert_id, sequence",
+        "SELECT * FROM alerts WHERE control IS NULL AND alert_id LIKE '{}%' ORDER BY alert_id, log_index",
         alert_id.to_ascii_lowercase()
     );
     let rows = service.ask(&query).await?;

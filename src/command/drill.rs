@@ -10,7 +10,7 @@ use super::{findings, print, printable};
 use crate::arguments::Drill as Arguments;
 use crate::configuration::Configuration;
 
-/// Plays every scenario and prints; 1 where a rule that is in force did not fire.
+/// Plays every scenario and prints; 1 where a rule was drilled and did not fire. Those that could not be drilled are named and counted.
 pub fn run(command: &Arguments, configuration: &Configuration) -> Result<u8> {
     let setup = crate::rules::setup(configuration)?;
     let rules = setup.rules.as_deref().context("there are no rules in Sigma")?;
@@ -66,7 +66,8 @@ fn json(drills: &[Drill], rules_digest: &str) -> Result<String> {
     let whole = json!({
         "model_version": engine::MODEL_VERSION,
         "rules_digest": rules_digest,
-        "all_fired": !drills.iter().any(is_failure),
+        "none_silent": !drills.iter().any(is_failure),
+        "not_drilled": drills.iter().filter(|drill| matches!(drill.outcome, Outcome::NotDrilled(_))).count(),
         "drills": each?,
     });
     Ok(serde_json::to_string_pretty(&whole)? + "\n")

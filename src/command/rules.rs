@@ -16,7 +16,9 @@ pub fn run(command: &Arguments, configuration: &Configuration) -> Result<u8> {
     match command {
         Arguments::List { own, json } => list(&options(own, configuration), *json),
         Arguments::Test { own, file: None } => {
-            let report = sigma::test(&options(own, configuration))?;
+            // What is switched off is tried as well: it may be switched on again.
+            let options = sigma::Options { disabled: Default::default(), ..options(own, configuration) };
+            let report = sigma::test(&options)?;
             print(report.text.as_bytes())?;
             Ok(findings(!report.is_clean()))
         }
