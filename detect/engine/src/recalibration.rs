@@ -83,6 +83,13 @@ impl Recalibration {
         self.pool.as_ref().is_some_and(|pool| pool.is_fitted)
     }
 
+    /// The same for a model that is good far out: where the tail is not known and the score is beyond all, what it says, ten times as likely.
+    pub fn ln_p_or_raw(&self, score: f64) -> Option<f64> {
+        let ln_p = self.ln_p(score)?;
+        let is_beyond = || self.ln_p_of(score, SCORES).is_none();
+        Some(if is_beyond() { (std::f64::consts::LN_10 - score).min(0.0) } else { ln_p })
+    }
+
     /// The same with another number of scores that there must be, for scores that come once a day and an alpha that few of them reach. Where the
     /// tail is not known, a rank among them, and none for what is beyond all.
     pub fn ln_p_of(&self, score: f64, scores_min: u64) -> Option<f64> {
