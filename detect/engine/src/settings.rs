@@ -94,7 +94,7 @@ pub struct FailureRate {
 pub struct CallRate {
     /// As for [`FailureRate`]. Default 30.
     pub count_min: u64,
-    /// As for [`FailureRate`]. Default 100.
+    /// As for [`FailureRate`]. Default 50.
     pub budget_milli: i64,
 }
 
@@ -228,7 +228,7 @@ impl Default for FailureRate {
 
 impl Default for CallRate {
     fn default() -> Self {
-        Self { count_min: schemas::limits::ENGINE_CALLS_MIN, budget_milli: 100 }
+        Self { count_min: schemas::limits::ENGINE_CALLS_MIN, budget_milli: 50 }
     }
 }
 

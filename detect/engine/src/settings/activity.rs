@@ -11,13 +11,13 @@ use super::{Bound, Settings};
 pub struct CallRateSustained {
     /// Minutes with calls, of an hour or four, below which nothing is told, however unusual. Default 12.
     pub minutes_min: i64,
-    /// Thousandths of an episode that may open in a tenant's day by chance. Default 2,000.
+    /// Thousandths of an episode that may open in a tenant's day by chance. Default 700.
     pub budget_milli: i64,
 }
 
 impl Default for CallRateSustained {
     fn default() -> Self {
-        Self { minutes_min: ENGINE_SUSTAINED_MINUTES_MIN, budget_milli: 2_000 }
+        Self { minutes_min: ENGINE_SUSTAINED_MINUTES_MIN, budget_milli: 700 }
     }
 }
 
@@ -27,13 +27,13 @@ impl Default for CallRateSustained {
 pub struct FailureRateSustained {
     /// As for [`CallRateSustained`]. Default 4.
     pub minutes_min: i64,
-    /// As for [`CallRateSustained`]. Default 1,000.
+    /// As for [`CallRateSustained`]. Default 700.
     pub budget_milli: i64,
 }
 
 impl Default for FailureRateSustained {
     fn default() -> Self {
-        Self { minutes_min: ENGINE_SUSTAINED_FAILURES_MIN, budget_milli: 1_000 }
+        Self { minutes_min: ENGINE_SUSTAINED_FAILURES_MIN, budget_milli: 700 }
     }
 }
 
