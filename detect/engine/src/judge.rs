@@ -92,7 +92,7 @@ impl Judge {
 
     /// ln p of a score; none while too few are known.
     pub fn ln_p(&self, score: f64) -> Option<f64> {
-        self.scores.ln_p_or_raw(score.min(SCORE_TOP))
+        self.scores.ln_p(score.min(SCORE_TOP))
     }
 
     /// The same for a rule that comes to thousands of scores in months if ever: until then what the model says, ten times as

@@ -115,18 +115,13 @@ impl Novelty {
         }
         self.pool.keep(sessions, self.commits);
         let groups = &self.groups;
-        self.pool.score(|session| surprise(groups, session));
+        self.pool.score(|session| surprise(groups, session, |_| ()));
     }
 
     /// What a session is worth by what was committed; nothing is learnt.
     pub fn judge(&self, session: &Session) -> Verdict {
         let mut parts = Vec::with_capacity(session.elements.len());
-        let (levels, mut surprise) = (self.levels(session), 0.0);
-        for element in &session.elements {
-            let part = self.new_part(&levels, session, *element);
-            surprise += part.surprise;
-            parts.push(part);
-        }
+        let surprise = surprise(&self.groups, session, |part| parts.push(part));
         parts.sort_by(|a, b| b.surprise.total_cmp(&a.surprise).then(a.element.cmp(&b.element)));
         let rank = self.pool.rank(session, surprise);
         Verdict { surprise, ln_p: rank.ln_p, sessions: rank.sessions, excess: rank.excess, parts }
@@ -134,15 +129,7 @@ impl Novelty {
 
     /// What one element of a session is worth, whether it is in it yet or not.
     pub fn part(&self, session: &Session, element: Element) -> Part {
-        self.new_part(&self.levels(session), session, element)
-    }
-
-    /// What the entity itself had in a session that was learnt is no surprise when it comes again: it was judged then. Those that it is ranked
-    /// among are scored without that, so that this makes nothing of others more surprising.
-    fn new_part(&self, levels: &[&Group], session: &Session, element: Element) -> Part {
-        let part = part(levels, session.entity, element);
-        let is_own = levels.iter().any(|group| group.has(session.entity, element));
-        if is_own { Part { surprise: 0.0, ..part } } else { part }
+        part(&self.levels(session), session.entity, element)
     }
 
     /// How many sessions others may be ranked among at most.
@@ -161,9 +148,15 @@ impl Novelty {
 }
 
 /// The sum over a session's elements, in their order.
-fn surprise(groups: &BTreeMap<u64, Group>, session: &Session) -> f64 {
+fn surprise(groups: &BTreeMap<u64, Group>, session: &Session, mut each: impl FnMut(Part)) -> f64 {
     let levels: Vec<&Group> = session.peers.levels().filter_map(|level| groups.get(&level)).collect();
-    session.elements.iter().map(|element| part(&levels, session.entity, *element).surprise).sum()
+    let mut sum = 0.0;
+    for element in &session.elements {
+        let part = part(&levels, session.entity, *element);
+        sum += part.surprise;
+        each(part);
+    }
+    sum
 }
 
 /// By the groups of a session, the narrowest first.

@@ -24,7 +24,7 @@ const DELAY_DAYS: i64 = 3;
 const SCORES: u64 = 4_000;
 /// Share of the scores that the fitted tail is for, at most.
 const TAIL: f64 = 0.02;
-/// Scores in a tail below which it is taken for exponential, and no p of it for less than one in all scores.
+/// Scores in a tail below which it is taken for exponential.
 const FITTED: u64 = 50;
 /// Bounds of the tail's shape: scores of a calibrated model are exponential, and a heavier tail than 1/2 has no variance to
 /// fit it by.
@@ -75,19 +75,20 @@ impl Recalibration {
 
     /// ln p of a score by the scores that count; none while there are too few of them.
     pub fn ln_p(&self, score: f64) -> Option<f64> {
-        self.ln_p_of(score, SCORES)
+        self.pool.as_ref().filter(|pool| pool.number >= SCORES).map(|pool| pool.ln_p(score))
+    }
+
+    /// The same, but no p beyond one in all scores where the tail has too few of them for a law: for scores that jump, and of which a few far out
+    /// make a law that is none.
+    pub fn ln_p_known(&self, score: f64) -> Option<f64> {
+        let pool = self.pool.as_ref().filter(|pool| pool.number >= SCORES)?;
+        let least = -libm::log((pool.number + 1) as f64);
+        Some(if pool.is_fitted { pool.ln_p(score) } else { pool.ln_p(score).max(least) })
     }
 
     /// Whether the tail of the scores that count is known: what is in it has a p beyond one in their number.
     pub fn is_fitted(&self) -> bool {
         self.pool.as_ref().is_some_and(|pool| pool.is_fitted)
-    }
-
-    /// The same for a model that is good far out: where the tail is not known and the score is beyond all, what it says, ten times as likely.
-    pub fn ln_p_or_raw(&self, score: f64) -> Option<f64> {
-        let ln_p = self.ln_p(score)?;
-        let is_beyond = || self.ln_p_of(score, SCORES).is_none();
-        Some(if is_beyond() { (std::f64::consts::LN_10 - score).min(0.0) } else { ln_p })
     }
 
     /// The same with another number of scores that there must be, for scores that come once a day and an alpha that few of them reach. Where the
@@ -141,10 +142,7 @@ impl Pool {
     fn ln_p(&self, score: f64) -> f64 {
         let cell = Histogram::cell(score);
         if cell >= self.tail_cell {
-            let ln_p = self.ln_mass + self.tail.ln_sf((score - self.threshold).max(0.0));
-            // A law of a handful of scores is no law: then nothing is less likely than once in all of them.
-            let least = -libm::log((self.number + 1) as f64);
-            return if self.is_fitted { ln_p } else { ln_p.max(least) };
+            return self.ln_mass + self.tail.ln_sf((score - self.threshold).max(0.0));
         }
         self.ln_rank(score).unwrap_or(0.0)
     }

@@ -29,10 +29,10 @@ use crate::recalibration::Recalibration;
 use crate::record::Event;
 use crate::settings::{Settings, microseconds};
 
+/// How long an episode lives without what it is about: from Friday afternoon to Monday morning.
+const QUIET_US: i64 = 66 * 3_600_000_000;
 /// Days of a log after which what nobody had in them is unusual.
 const SEASONED_DAYS: i64 = 7;
-/// From Friday afternoon to Monday morning.
-const QUIET_US: i64 = 66 * 3_600_000_000;
 /// Scores from which on a pool is asked. An entity has one a day, and alpha is about one in as many as four days of all.
 const SCORES: u64 = 200;
 /// How many times what is expected makes an episode severe.

@@ -131,14 +131,6 @@ impl Group {
         (owners.count() - u32::from(is_own), members - u32::from(own.is_some()))
     }
 
-    /// Whether the entity had the element itself.
-    pub fn has(&self, entity: u64, element: Element) -> bool {
-        let slot = self.members.get(&entity).map(|member| member.slot);
-        slot.is_some_and(|slot| {
-            self.elements.get(&element.key()).is_some_and(|owners| owners.slots.holds(slot))
-        })
-    }
-
     /// Of each element how many of the entities but this one had it, in the elements' order. [`Held`] knows the same by number.
     #[cfg(test)]
     pub fn owners_but(&self, entity: u64) -> impl Iterator<Item = u32> + '_ {

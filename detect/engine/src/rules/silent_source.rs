@@ -278,8 +278,7 @@ impl Detector for State {
                 source.silent_since.map_or(0, |since| bucket.saturating_sub(since).saturating_add(1));
             if count == 0 && is_established {
                 let score = source.score(usual.shape);
-                let ln_p =
-                    source.own.as_ref().and_then(|own| own.ln_p_or_raw(score)).or_else(|| judge.ln_p(score));
+                let ln_p = source.own.as_ref().and_then(|own| own.ln_p(score)).or_else(|| judge.ln_p(score));
                 let is_long = silent.saturating_mul(BUCKET) >= settings.silence_min_s
                     && source.missing >= settings.missing_min as f64
                     && source.missing >= TIMES * source.ordinary(judge.day());

@@ -63,7 +63,7 @@ fn told(records: &[Record<'_>], settings: Settings) -> Vec<Alert> {
 
 #[test]
 fn an_hour_with_a_call_every_minute_is_told_while_it_lasts_and_once() {
-    let mut all = work(40, 1, |_, _| 1.0);
+    let mut all = work(44, 1, |_, _| 1.0);
     all.extend(script(37, 13, 90, "bob"));
     let records = records(all);
     let alerts = told(&records, Settings::default());

@@ -267,7 +267,9 @@ fn days_without_a_record_are_no_days_of_silence() {
     let alerts = fold(&mut engine, &records);
     let returned = records.partition_point(|record| record.time_us < gone_us) as i64;
     assert!(returned < records.len() as i64 - 100);
+    let of_counts = ["call_rate", "denial_rate", "auth_failure_rate"];
     let opened = alerts.iter().filter(|alert| alert.state == State::Open && alert.position >= returned);
+    let opened = opened.filter(|alert| of_counts.contains(&alert.rule_id.as_str()));
     assert_eq!(opened.count(), 0, "{alerts:#?}");
 }
 

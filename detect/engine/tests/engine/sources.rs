@@ -10,6 +10,13 @@ const SILENT: &str = "silent_source";
 const GAP: &str = "sequence_gap";
 const BUCKET_US: i64 = 5 * MINUTE_US;
 
+/// Numbers are waited for no longer than anything else.
+fn settings() -> Settings {
+    let mut settings = Settings::default();
+    settings.sequence_gap.wait_s = settings.lateness_s;
+    settings
+}
+
 fn of_source(source: &'static str, time_us: i64) -> Record<'static> {
     Record { source, time_us, ingest_time_us: time_us, agent_id: None, user_id: None, ..call() }
 }
@@ -46,7 +53,7 @@ fn away(source: &'static str, from_us: i64, for_us: i64) -> impl Fn(&'static str
 #[test]
 fn a_source_that_stops_is_told_once_until_it_is_back() {
     let records = weeks(24, 1, away("tap/1", NOON, 2 * HOUR_US));
-    let alerts = fold(&mut Engine::new("acme", Settings::default()), &records);
+    let alerts = fold(&mut Engine::new("acme", settings()), &records);
     let found = opened(&alerts, SILENT);
     assert_eq!(found.len(), 1, "{found:#?}");
     let alert = found[0];
@@ -64,13 +71,13 @@ fn a_source_that_stops_is_told_once_until_it_is_back() {
 
 #[test]
 fn a_batch_that_does_not_come_is_told_and_its_quiet_days_are_not() {
-    let alerts = fold(&mut Engine::new("acme", Settings::default()), &weeks(30, 2, |_, _| true));
+    let alerts = fold(&mut Engine::new("acme", settings()), &weeks(30, 2, |_, _| true));
     let found = opened(&alerts, SILENT).len();
     eprintln!("{found} in ordinary weeks");
     // Half an episode a day may open by chance, and about 13 days are judged.
     assert!(found <= 6, "{:#?}", opened(&alerts, SILENT));
     let away = away("batch/1", 25 * DAY_US, 3 * DAY_US);
-    let alerts = fold(&mut Engine::new("acme", Settings::default()), &weeks(30, 2, away));
+    let alerts = fold(&mut Engine::new("acme", settings()), &weeks(30, 2, away));
     let found = opened(&alerts, SILENT);
     let batch = found.iter().find(|alert| alert.entity == "batch/1").expect("no alert");
     assert!(batch.last_seen_us < START_US + 25 * DAY_US, "{batch:?}");
@@ -83,7 +90,7 @@ fn a_log_that_is_silent_as_a_whole_accuses_nobody() {
         let time_us = START_US + NOON + minute * MINUTE_US;
         Record { control: true, ..of_source("own", time_us) }
     });
-    let alerts = fold(&mut Engine::new("acme", Settings::default()), &with(weeks(24, 3, five_hours), ticks));
+    let alerts = fold(&mut Engine::new("acme", settings()), &with(weeks(24, 3, five_hours), ticks));
     assert!(opened(&alerts, SILENT).is_empty(), "{:#?}", opened(&alerts, SILENT));
 }
 
@@ -92,7 +99,7 @@ fn a_clock_moved_by_control_records_tells_while_others_speak() {
     let away = away("tap/1", NOON, DAY_US);
     let records: Vec<_> =
         weeks(23, 4, away).into_iter().filter(|record| record.time_us < START_US + NOON + HOUR_US).collect();
-    let mut engine = Engine::new("acme", Settings::default());
+    let mut engine = Engine::new("acme", settings());
     let mut alerts = fold(&mut engine, &records);
     let end = of_source("own", START_US + NOON + 2 * HOUR_US);
     engine.observe(&Record { control: true, index: records.len() as i64, ..end }, &mut alerts).unwrap();
@@ -105,7 +112,7 @@ fn who_is_new_is_not_missed_and_floods_hide_nobody() {
     let flood = names.iter().zip(0..).flat_map(|(name, at)| {
         (0..3).map(move |more| of_source(name.as_str(), START_US + 21 * DAY_US + at * 10 * SECOND_US + more))
     });
-    let mut settings = Settings::default();
+    let mut settings = self::settings();
     settings.silent_source.sources_max = 16;
     let records = with(weeks(24, 5, away("tap/1", NOON, 2 * HOUR_US)), flood);
     let mut engine = Engine::new("acme", settings);
@@ -123,7 +130,7 @@ fn silences_of_the_week_before_do_not_excuse_the_next() {
             [13, 15, 16, 22].contains(&(at_us / DAY_US)) && (12..14).contains(&(at_us % DAY_US / HOUR_US));
         of != "tap/1" || !is_away
     };
-    let alerts = fold(&mut Engine::new("acme", Settings::default()), &weeks(24, 6, away));
+    let alerts = fold(&mut Engine::new("acme", settings()), &weeks(24, 6, away));
     let found = opened(&alerts, SILENT);
     assert!(found.iter().any(|alert| alert.first_seen_us >= START_US + NOON - HOUR_US), "{found:#?}");
 }
@@ -150,8 +157,8 @@ fn folding_and_restoring_commute_over_weeks() {
         at(NOON + HOUR_US),
         at(NOON + 3 * HOUR_US),
     ];
-    commutes(&records, &Settings::default(), &splits);
-    let alerts = fold(&mut Engine::new("acme", Settings::default()), &records);
+    commutes(&records, &settings(), &splits);
+    let alerts = fold(&mut Engine::new("acme", settings()), &records);
     assert!(!opened(&alerts, GAP).is_empty() && !opened(&alerts, SILENT).is_empty());
 }
 
@@ -169,7 +176,7 @@ fn missing(mut log: Stream) -> Option<i64> {
 }
 
 fn log(numbers: impl IntoIterator<Item = i64>) -> Stream {
-    let mut log = Stream::new(Settings::default());
+    let mut log = Stream::new(settings());
     for number in numbers {
         log.add(numbered(number));
         log.wait(SECOND_US);
@@ -208,7 +215,7 @@ fn order_duplicates_and_numbers_that_start_again_are_no_holes() {
 
 #[test]
 fn sessions_number_apart_and_gateways_through_them() {
-    let mut log = Stream::new(Settings::default());
+    let mut log = Stream::new(settings());
     for (observer, source, session_id, number) in [
         ("tap", "tap/1", "a", 1),
         ("tap", "tap/1", "b", 1),
@@ -243,7 +250,7 @@ fn a_number_far_ahead_hides_nothing_after_it() {
 
 #[test]
 fn a_flood_of_sessions_hides_no_hole() {
-    let mut settings = Settings::default();
+    let mut settings = self::settings();
     settings.sequence_gap.runs_max = 16;
     // Those have bounds of their own.
     settings.disabled = ["unusual_tools", "off_hours", "new_network"].map(str::to_owned).into();
@@ -344,7 +351,7 @@ fn a_number_far_below_is_no_run_of_its_own() {
 
 #[test]
 fn what_is_lost_one_by_one_adds_up() {
-    let mut settings = Settings::default();
+    let mut settings = self::settings();
     settings.sequence_gap.missing_min = 5;
     let mut log = Stream::new(settings);
     let mut told_at = None;
@@ -361,7 +368,7 @@ fn what_is_lost_one_by_one_adds_up() {
 
 #[test]
 fn an_episode_of_a_day_ends_and_the_next_hole_is_another() {
-    let mut log = Stream::new(Settings::default());
+    let mut log = Stream::new(settings());
     let mut number = 0;
     for _ in 0..52 {
         (number..number + 9).for_each(|number| log.add(numbered(number)));
@@ -375,7 +382,7 @@ fn an_episode_of_a_day_ends_and_the_next_hole_is_another() {
 
 #[test]
 fn wild_times_and_numbers_are_survived() {
-    let mut log = Stream::new(Settings::default());
+    let mut log = Stream::new(settings());
     let wild = [i64::MIN, -1, 0, 1, i64::MAX - 1, i64::MAX];
     for time_us in wild {
         for number in wild {
@@ -396,7 +403,7 @@ proptest! {
         let distinct: std::collections::BTreeSet<i64> = numbers.iter().copied().collect();
         let span = distinct.last().unwrap() - distinct.first().unwrap() + 1;
         let expected = span - distinct.len() as i64;
-        let mut log = Stream::new(Settings::default());
+        let mut log = Stream::new(settings());
         numbers.iter().for_each(|number| log.add(numbered(*number)));
         prop_assert_eq!(missing(log).unwrap_or(0), expected);
     }
@@ -420,7 +427,7 @@ proptest! {
         splits.sort_unstable();
         let others = engine::RULE_IDS.iter().filter(|rule| **rule != GAP);
         let disabled = others.map(|rule| (*rule).to_owned()).collect();
-        let mut settings = Settings { disabled, ..Settings::default() };
+        let mut settings = Settings { disabled, ..self::settings() };
         settings.sequence_gap.missing_min = 3;
         commutes(&records, &settings, &splits);
     }
