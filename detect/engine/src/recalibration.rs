@@ -26,6 +26,8 @@ const SCORES: u64 = 4_000;
 const TAIL: f64 = 0.02;
 /// Scores in a tail below which it is taken for exponential.
 const FITTED: u64 = 50;
+/// Scale of a tail of counts that has too few for a fit: about what rows of retries have.
+const SCALE_WIDE: f64 = 10.0;
 /// Bounds of the tail's shape: scores of a calibrated model are exponential, and a heavier tail than 1/2 has no variance to
 /// fit it by.
 const SHAPE: (f64, f64) = (0.0, 0.5);
@@ -78,12 +80,14 @@ impl Recalibration {
         self.pool.as_ref().filter(|pool| pool.number >= SCORES).map(|pool| pool.ln_p(score))
     }
 
-    /// The same, but no p beyond one in all scores where the tail has too few of them for a law: for scores that jump, and of which a few far out
-    /// make a law that is none.
-    pub fn ln_p_known(&self, score: f64) -> Option<f64> {
+    /// The same for scores of counts, where each one more is worth many nats: a few far out make a law that is none, so where the tail has too few
+    /// for a fit it is taken for a wide one.
+    pub fn ln_p_wide(&self, score: f64) -> Option<f64> {
         let pool = self.pool.as_ref().filter(|pool| pool.number >= SCORES)?;
-        let least = -libm::log((pool.number + 1) as f64);
-        Some(if pool.is_fitted { pool.ln_p(score) } else { pool.ln_p(score).max(least) })
+        if pool.is_fitted || Histogram::cell(score) < pool.tail_cell {
+            return Some(pool.ln_p(score));
+        }
+        Some(pool.ln_mass - (score - pool.threshold).max(0.0) / SCALE_WIDE)
     }
 
     /// Whether the tail of the scores that count is known: what is in it has a p beyond one in their number.

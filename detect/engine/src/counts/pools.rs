@@ -49,7 +49,7 @@ impl Pools {
     /// ln p of a score; none while no pool has enough. A pool of larger counts stands in for one that has too few scores: what is
     /// expected of more is bursty in more ways. One of smaller counts never does, in which anything at all is in the tail.
     pub fn ln_p(&self, own: Option<&Recalibration>, of: &Prediction, score: f64) -> Option<f64> {
-        let of_size = || self.sizes.range(size(of)..).find_map(|(_, pool)| pool.ln_p_known(score));
+        let of_size = || self.sizes.range(size(of)..).find_map(|(_, pool)| pool.ln_p_wide(score));
         // Its own past of thousands of zeros and three counts is no yardstick.
         own.filter(|own| own.is_fitted()).and_then(|own| own.ln_p(score)).or_else(of_size)
     }
