@@ -89,7 +89,7 @@ fn gap(scene: &mut Scene, settings: &Settings) {
         scene.wait(SECOND_US);
     }
     // What comes in another order has its time to fill the hole first.
-    scene.passes(settings.lateness_s.saturating_mul(SECOND_US).saturating_add(MINUTE_US));
+    scene.passes(settings.sequence_gap.wait_s.saturating_mul(SECOND_US).saturating_add(MINUTE_US));
 }
 
 fn slow_approvals(scene: &mut Scene, settings: &Settings) {

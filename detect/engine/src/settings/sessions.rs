@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct UnusualTools {
-    /// Thousandths of an episode that may open in a tenant's day by chance. Default 150.
+    /// Thousandths of an episode that may open in a tenant's day by chance. Default 500.
     pub budget_milli: i64,
     /// Role of an agent (else user) by its id: peers are those of one role. Who is not listed is of one role with all others.
     pub roles: BTreeMap<String, String>,
@@ -16,7 +16,7 @@ pub struct UnusualTools {
 
 impl Default for UnusualTools {
     fn default() -> Self {
-        Self { budget_milli: 150, roles: BTreeMap::new() }
+        Self { budget_milli: 500, roles: BTreeMap::new() }
     }
 }
 
