@@ -112,7 +112,7 @@ fn who_is_new_is_not_missed_and_floods_hide_nobody() {
     let flood = names.iter().zip(0..).flat_map(|(name, at)| {
         (0..3).map(move |more| of_source(name.as_str(), START_US + 21 * DAY_US + at * 10 * SECOND_US + more))
     });
-    let mut settings = self::settings();
+    let mut settings = settings();
     settings.silent_source.sources_max = 16;
     let records = with(weeks(24, 5, away("tap/1", NOON, 2 * HOUR_US)), flood);
     let mut engine = Engine::new("acme", settings);
@@ -250,7 +250,7 @@ fn a_number_far_ahead_hides_nothing_after_it() {
 
 #[test]
 fn a_flood_of_sessions_hides_no_hole() {
-    let mut settings = self::settings();
+    let mut settings = settings();
     settings.sequence_gap.runs_max = 16;
     // Those have bounds of their own.
     settings.disabled = ["unusual_tools", "off_hours", "new_network"].map(str::to_owned).into();
@@ -351,7 +351,7 @@ fn a_number_far_below_is_no_run_of_its_own() {
 
 #[test]
 fn what_is_lost_one_by_one_adds_up() {
-    let mut settings = self::settings();
+    let mut settings = settings();
     settings.sequence_gap.missing_min = 5;
     let mut log = Stream::new(settings);
     let mut told_at = None;
@@ -427,7 +427,7 @@ proptest! {
         splits.sort_unstable();
         let others = engine::RULE_IDS.iter().filter(|rule| **rule != GAP);
         let disabled = others.map(|rule| (*rule).to_owned()).collect();
-        let mut settings = Settings { disabled, ..self::settings() };
+        let mut settings = Settings { disabled, ..settings() };
         settings.sequence_gap.missing_min = 3;
         commutes(&records, &settings, &splits);
     }
