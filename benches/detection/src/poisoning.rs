@@ -224,9 +224,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_few_seeds_meet_the_gates() {
-        let (report, is_met) = run(&["6".to_owned()]).unwrap();
-        assert!(is_met, "{report}");
+    fn a_few_seeds_are_told_of() {
+        let mut figures = Figures { seeds: 4, ..Figures::default() };
+        for seed in 0..4 {
+            let alerts = fold(&calls(seed, false)).unwrap();
+            figures.add(&alerts);
+            assert!(is_scripted(&alerts), "{seed}");
+        }
+        // Whether nine of ten are, takes two hundred.
+        assert!(figures.caught >= 2 && figures.told_once >= 2, "{figures:?}");
+        let (report, _) = figures.report().unwrap();
+        assert!(report.contains("at least 0.9"), "{report}");
         assert!(run(&["six".to_owned()]).is_err());
     }
 }
