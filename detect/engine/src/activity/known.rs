@@ -159,7 +159,7 @@ impl Known {
             return Some((-ln_normal_sf(deviations), expected));
         }
         // A newcomer has no level that could have changed.
-        let added = deviations.min(DEVIATIONS_TOP).max(-DEVIATIONS_TOP) - ALLOWANCE;
+        let added = deviations.clamp(-DEVIATIONS_TOP, DEVIATIONS_TOP) - ALLOWANCE;
         (!expected.is_peer).then_some(((self.sum + added).max(0.0), expected))
     }
 
