@@ -178,7 +178,7 @@ fn a_verdict_of_benign_lets_what_goes_on_be_told_again() {
     let mut index = 0;
     let mut closed = false;
     for record in &records {
-        engine.observe(&Record { index, ..record.clone() }, &mut alerts).unwrap();
+        engine.observe(&Record { index, ..*record }, &mut alerts).unwrap();
         index += 1;
         let open = alerts.iter().rev().find(|alert| {
             alert.rule_id == "call_rate_sustained" && alert.entity == "bob" && alert.state == State::Open
