@@ -47,6 +47,11 @@ impl<V> Bounded<V> {
         self.entries.sorted_mut().into_iter()
     }
 
+    /// In no order, to change each by itself.
+    pub fn each_unordered(&mut self) -> impl Iterator<Item = (&String, &mut V)> {
+        self.entries.unordered_mut()
+    }
+
     /// In the order of keys.
     pub fn values(&self) -> impl Iterator<Item = &V> + Clone {
         self.entries.sorted().into_iter().map(|(_, value)| value)
@@ -68,6 +73,11 @@ impl<V> Bounded<V> {
         self.entries.entry(key, make)
     }
 
+    /// The same after [`Bounded::make_room`].
+    pub fn entry_there_is_room_for(&mut self, key: &str, make: impl FnOnce() -> V) -> &mut V {
+        self.entries.entry(key, make)
+    }
+
     /// Makes room for `key` unless it is there already; gives back what had to go.
     pub fn make_room(&mut self, key: &str, entries_max: usize, rank: impl Fn(&str, &V) -> Rank) -> Vec<V> {
         let entries_max = entries_max.max(1);
@@ -75,7 +85,7 @@ impl<V> Bounded<V> {
             return Vec::new();
         }
         let surplus = self.entries.len().saturating_sub(entries_max).saturating_add(1);
-        let keys = lowest(self.entries.sorted(), surplus.max(entries_max / 16), rank);
+        let keys = lowest(self.entries.unordered(), surplus.max(entries_max / 16), rank);
         self.evicted = self.evicted.saturating_add(keys.len() as u64);
         keys.iter().filter_map(|key| self.entries.remove(key)).collect()
     }

@@ -34,12 +34,13 @@ use crate::baseline::{CountBaseline, Parent, Prediction};
 use crate::bounded::Bounded;
 use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
 use crate::entity::{Entity, Level, entity_key};
+use crate::keyed::Keyed;
 use crate::opening::{LN_ALPHA_TOP, Opening, TEST_DAYS};
 use crate::recalibration::Recalibration;
 use crate::record::Event;
 use crate::settings::{Settings, microseconds};
 use known::{Known, Tally};
-use pools::{OWN_POOLS, Pools};
+use pools::{OWN_POOLS, Pools, Size};
 
 /// Length of a bucket.
 pub(crate) const BUCKET_S: i64 = 300;
@@ -167,8 +168,10 @@ struct Counts {
     /// The oldest bucket that is still open, in buckets since 1970; none before the first record.
     next: Option<i64>,
     /// Buckets that have counts and are open.
-    open: BTreeMap<i64, BTreeMap<String, Tally>>,
+    open: BTreeMap<i64, Keyed<Tally>>,
     known: Bounded<Known>,
+    /// How many of them a bucket asks: those with a record in the last seven days that have something to be held against.
+    asked: u64,
     parent: Parent,
     pools: Pools,
     /// Its day is that of the last bucket that closed; an entity judged is a test.
@@ -207,6 +210,7 @@ impl Counts {
             next: None,
             open: BTreeMap::new(),
             known: Bounded::new(),
+            asked: 0,
             parent: Parent::unknown(),
             pools: Pools::new(),
             opening: Opening::new(),
@@ -235,7 +239,8 @@ impl Counts {
     ) -> Option<Signal> {
         let own = event.placed_us.div_euclid(BUCKET_US);
         let reach = microseconds(context.settings.lateness_s).div_euclid(BUCKET_US).saturating_add(1);
-        let bucket = own.max(*self.next.get_or_insert(own.saturating_sub(reach)));
+        let next = *self.next.get_or_insert(own.saturating_sub(reach));
+        let bucket = own.max(next);
         let parts = [(of.of.0, Some(of.of.1))];
         let made;
         let key = match of.level {
@@ -246,18 +251,17 @@ impl Counts {
             }
         };
         let rank = |key: &str, known: &Known| (context.episodes.is_open(key), known.records, known.last);
-        let make = || Known::new(Entity::new(of.level, &parts));
-        self.known.entry(key, context.settings.entities_max, rank, make).touch(bucket);
+        let make = || Known::new(Entity::new(of.level, &parts), next);
+        let forgotten = self.known.make_room(key, context.settings.entities_max, rank);
+        self.asked -= forgotten.iter().filter(|known| known.is_asked).count() as u64;
+        let known = self.known.entry_there_is_room_for(key, make);
+        known.touch(bucket);
+        self.asked += u64::from(known.begins_to_be_asked(&self.parent));
         if !of.counts {
             return None;
         }
         self.make_room(bucket, key, context.settings.entities_max);
-        let tallies = self.open.entry(bucket).or_default();
-        // One more lookup than needed on a miss, but no allocation of the key on a hit.
-        if !tallies.contains_key(key) {
-            tallies.insert(key.to_owned(), Tally::default());
-        }
-        let tally = tallies.get_mut(key)?;
+        let tally = self.open.entry(bucket).or_default().entry(key, Tally::default);
         tally.add(event, own < bucket);
         let is_open = context.episodes.is_open(key);
         if !tally.is_due(rule.count_min) {
@@ -282,16 +286,14 @@ impl Counts {
     /// Closes the oldest open bucket: signals in the order of their surprise.
     fn close(&mut self, now_us: i64, rule: &Judging, context: &Context<'_>, signals: &mut Vec<Signal>) {
         let Some(bucket) = self.next else { return };
-        let bucket = self.after_gap(bucket, now_us);
-        self.turn(bucket.div_euclid(BUCKETS_OF_DAY));
+        let bucket = self.go_on(bucket, self.after_gap(bucket, now_us));
         self.next = Some(bucket.saturating_add(1));
-        let tallies = self.open.remove(&bucket).unwrap_or_default();
+        let tallies = self.open.remove(&bucket).unwrap_or_default().into_sorted();
         let ln_alpha = self.opening.ln_alpha(rule.budget_milli);
         let open = |key: &str| context.episodes.is_open(key);
-        let verdicts = self.judge(bucket, &tallies, &open);
-        let mut found: Vec<(f64, &String, &Tally, &Verdict)> = Vec::new();
-        for (key, verdict) in &verdicts {
-            let Some(tally) = tallies.get(key) else { continue };
+        let mut found: Vec<(f64, &String, &Tally, Verdict)> = Vec::new();
+        for (key, tally) in &tallies {
+            let Some(verdict) = self.judge(bucket, key, tally.count, open(key)) else { continue };
             let is_unusual =
                 tally.count >= rule.count_min && ln_alpha.is_some_and(|alpha| verdict.ln_p <= alpha);
             let holds = if open(key) { verdict.extends } else { is_unusual && !tally.told };
@@ -299,64 +301,67 @@ impl Counts {
                 found.push((verdict.ln_p, key, tally, verdict));
             }
         }
+        self.opening.tested(self.asked);
         found.sort_by(|one, other| one.0.total_cmp(&other.0).then_with(|| one.1.cmp(other.1)));
         for (_, key, tally, verdict) in found {
             let telling = if open(key) { Telling::Extends } else { Telling::Opens };
-            signals.extend(self.signal(key, bucket, tally, verdict, telling, rule));
+            signals.extend(self.signal(key, bucket, tally, &verdict, telling, rule));
         }
     }
 
-    /// Judges every known entity by its count in `bucket`, and then teaches it. Those with a count and a verdict, by key.
-    fn judge(
-        &mut self,
-        bucket: i64,
-        tallies: &BTreeMap<String, Tally>,
-        open: &dyn Fn(&str) -> bool,
-    ) -> BTreeMap<String, Verdict> {
+    /// What a bucket that closes is worth; the entity learns it. None where there is nothing to hold it against.
+    fn judge(&mut self, bucket: i64, key: &str, count: u64, is_open: bool) -> Option<Verdict> {
         let Counts { known, parent, pools, opening, .. } = self;
-        let day = opening.day();
-        let (mut verdicts, mut tests) = (BTreeMap::new(), 0_u64);
-        for (key, known) in known.each() {
-            let count = tallies.get(key).map_or(0, |tally| tally.count);
-            let prediction = known.baseline.predict(bucket, parent);
-            // Nothing is the least surprising count of all; what exactly it is worth nobody asks.
-            let score = if count == 0 { 0.0 } else { -prediction.ln_p(count) };
-            if prediction.is_settled || parent.is_known() {
-                tests = tests.saturating_add(u64::from(known.is_recent(day, TEST_DAYS)));
-                // Most are idle at most closes, and what a score is worth takes a walk over a pool.
-                if count > 0
-                    && let Some(ln_p) = pools.ln_p(known.own.as_ref(), &prediction, score)
-                {
-                    let extends =
-                        open(key) && known.baseline.predict_usual(bucket, parent).ln_p(count) <= LN_EXTENDS;
-                    verdicts.insert(key.clone(), Verdict { prediction, ln_p, extends });
-                }
-            }
-            known.baseline.learn(bucket, count, &prediction, parent);
-            if prediction.is_settled {
-                pools.observe(day, known.own.as_mut(), &prediction, score);
-            }
+        let (known, day) = (known.get_mut(key)?, opening.day());
+        known.catch_up(bucket, day, parent, pools);
+        let prediction = known.baseline.predict(bucket, parent);
+        let score = -prediction.ln_p(count);
+        let is_judged = prediction.is_settled || parent.is_known();
+        let ln_p = is_judged.then(|| pools.ln_p(known.own.as_ref(), &prediction, score)).flatten();
+        let verdict = ln_p.map(|ln_p| {
+            let extends = is_open && known.baseline.predict_usual(bucket, parent).ln_p(count) <= LN_EXTENDS;
+            Verdict { prediction, ln_p, extends }
+        });
+        known.learn(bucket, count, &prediction, parent);
+        if prediction.is_settled {
+            pools.observe(day, known.own.as_mut(), Size::of(&prediction), score, 1);
         }
-        opening.tested(tests);
-        verdicts
+        verdict
     }
 
     /// What an open bucket is worth so far. The buckets before it that are open as well are learnt first, in a copy.
-    fn provisional(&self, key: &str, bucket: i64) -> Option<Verdict> {
-        let known = self.known.get(key)?;
-        let count_in = |bucket: i64| Some(self.open.get(&bucket)?.get(key)?.count);
+    fn provisional(&mut self, key: &str, bucket: i64) -> Option<Verdict> {
+        let Counts { next, open, known, parent, pools, opening, .. } = self;
+        let (known, next) = (known.get_mut(key)?, (*next)?);
+        let count_in = |bucket: i64| Some(open.get(&bucket)?.get(key)?.count);
+        known.catch_up(next, opening.day(), parent, pools);
         let mut baseline: CountBaseline = known.baseline.clone();
-        for before in self.next?..bucket {
-            let prediction = baseline.predict(before, &self.parent);
-            baseline.learn(before, count_in(before).unwrap_or(0), &prediction, &self.parent);
+        for before in next..bucket {
+            let prediction = baseline.predict(before, parent);
+            baseline.learn(before, count_in(before).unwrap_or(0), &prediction, parent);
         }
-        let prediction = baseline.predict(bucket, &self.parent);
-        if !(prediction.is_settled || self.parent.is_known()) {
+        let prediction = baseline.predict(bucket, parent);
+        if !(prediction.is_settled || parent.is_known()) {
             return None;
         }
         let score = -prediction.ln_p(count_in(bucket)?);
-        let ln_p = self.pools.ln_p(known.own.as_ref(), &prediction, score)?;
+        let ln_p = pools.ln_p(known.own.as_ref(), &prediction, score)?;
         Some(Verdict { prediction, ln_p, extends: false })
+    }
+
+    /// Goes on from the bucket after the last that closed to the one that closes now, and through the end of a day if one lies between. Of what is
+    /// between the two nobody knows what was, and nothing is learnt.
+    fn go_on(&mut self, next: i64, bucket: i64) -> i64 {
+        let day = bucket.div_euclid(BUCKETS_OF_DAY);
+        if day > self.opening.day() || bucket > next {
+            let Counts { known, parent, pools, opening, .. } = self;
+            for (_, known) in known.each_unordered() {
+                known.catch_up(next, opening.day(), parent, pools);
+                known.unlearnt = bucket;
+            }
+            self.turn(day);
+        }
+        bucket
     }
 
     fn turn(&mut self, day: i64) {
@@ -372,12 +377,18 @@ impl Counts {
         self.parent = Parent::of(established.map(|known| &known.baseline), &Parent::unknown());
         let granted = self.known.values().filter(|known| known.own.is_some()).count();
         let mut left = OWN_POOLS.saturating_sub(granted);
+        self.asked = 0;
         for (_, known) in self.known.each() {
             if left > 0 && known.own.is_none() && known.is_established() {
                 left -= 1;
                 known.own = Some(Recalibration::new());
             }
             known.turn(day);
+        }
+        for (_, known) in self.known.each_unordered() {
+            known.is_asked = false;
+            self.asked +=
+                u64::from(known.is_recent(day, TEST_DAYS) && known.begins_to_be_asked(&self.parent));
         }
     }
 

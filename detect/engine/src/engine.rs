@@ -11,7 +11,7 @@ use crate::entity::bounded;
 use crate::episode::Emission;
 use crate::error::Error;
 use crate::record::{Event, Record};
-use crate::rules::Lanes;
+use crate::rules::{Lanes, RULE_IDS};
 use crate::settings::{Settings, microseconds};
 use crate::setup::Setup;
 use crate::sigma_rules::{self, Pack};
@@ -33,10 +33,16 @@ struct Memory {
 #[derive(Debug, Clone)]
 pub struct Engine {
     settings: Settings,
+    /// Which lanes see records, in the order of [`RULE_IDS`]; follows from the settings.
+    enabled: [bool; RULE_IDS.len()],
     pack: Option<Pack>,
     memory: Memory,
     /// Reused between records; always empty between them.
     signals: Vec<Signal>,
+}
+
+fn enabled(settings: &Settings) -> [bool; RULE_IDS.len()] {
+    RULE_IDS.map(|id| !settings.disabled.contains(id))
 }
 
 impl Engine {
@@ -53,14 +59,14 @@ impl Engine {
         let sigma = pack.as_ref().map(sigma_rules::State::new);
         let memory =
             Memory { tenant, next_index: first_index, clock: Clock::new(), lanes: Lanes::new(), sigma };
-        Engine { settings, pack, memory, signals: Vec::new() }
+        Engine { enabled: enabled(&settings), settings, pack, memory, signals: Vec::new() }
     }
 
     /// Takes in the next record and appends to `out` what it causes: closings first, then the rules in the
     /// order of [`crate::RULE_IDS`], then those in Sigma. A record observed before is ignored; one that skips others is refused
     /// with [`Error::Gap`] and changes nothing.
     pub fn observe(&mut self, record: &Record<'_>, out: &mut Vec<Alert>) -> Result<(), Error> {
-        let Engine { settings, pack, memory, signals } = self;
+        let Engine { settings, enabled, pack, memory, signals } = self;
         if record.index < memory.next_index {
             return Ok(());
         }
@@ -110,8 +116,8 @@ impl Engine {
             }
             return Ok(());
         }
-        for (detector, episodes) in memory.lanes.each() {
-            if settings.disabled.contains(detector.rule().id) {
+        for ((detector, episodes), is_enabled) in memory.lanes.each().into_iter().zip(enabled) {
+            if !*is_enabled {
                 continue;
             }
             let context = Context { settings, tenant: &memory.tenant, watermark_us, episodes };
@@ -146,7 +152,8 @@ impl Engine {
             sigma.episodes.rebuild_deadlines();
         }
         let Setup { settings, rules } = setup;
-        Ok(Engine { settings, pack: rules.map(Pack::new), memory, signals: Vec::new() })
+        let (enabled, pack) = (enabled(&settings), rules.map(Pack::new));
+        Ok(Engine { settings, enabled, pack, memory, signals: Vec::new() })
     }
 
     fn setup(&self) -> Setup {

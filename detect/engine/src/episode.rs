@@ -9,6 +9,7 @@ use crate::alert::{Alert, Confidence, Severity, State};
 use crate::bounded::{Rank, lowest};
 use crate::detector::{Effect, Signal, Telling};
 use crate::entity::{Entity, Part, bounded, printable};
+use crate::keyed::Keyed;
 use crate::record::{Event, Verdict};
 use crate::settings::Settings;
 
@@ -59,7 +60,7 @@ struct Mute {
 /// The open episodes of one rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Episodes {
-    open: BTreeMap<String, Episode>,
+    open: Keyed<Episode>,
     closed_early: u64,
     /// Alert ids that were closed lately and their entities' keys, the oldest first: what a verdict may still be about.
     closed: VecDeque<(String, String)>,
@@ -86,7 +87,7 @@ pub(crate) struct Emission<'a> {
 impl Episodes {
     pub fn new() -> Episodes {
         Episodes {
-            open: BTreeMap::new(),
+            open: Keyed::default(),
             closed_early: 0,
             closed: VecDeque::new(),
             mutes: BTreeMap::new(),
@@ -125,7 +126,8 @@ impl Episodes {
     }
 
     pub fn rebuild_deadlines(&mut self) {
-        self.deadlines = self.open.iter().map(|(key, episode)| (episode.scheduled_us, key.clone())).collect();
+        self.deadlines =
+            self.open.unordered().map(|(key, episode)| (episode.scheduled_us, key.clone())).collect();
     }
 
     /// Closes what has been quiet for long enough, in the order of deadlines.
@@ -171,7 +173,8 @@ impl Episodes {
             let episode = Episode::new(signal, event, told, emission);
             emission.emit(&episode, &self.mutes, State::Open, None, told);
             self.deadlines.insert((episode.scheduled_us, episode.entity.key.clone()));
-            self.open.insert(episode.entity.key.clone(), episode);
+            let key = episode.entity.key.clone();
+            self.open.insert(&key, episode);
         }
     }
 
@@ -183,7 +186,7 @@ impl Episodes {
         told: &dyn Telling,
         emission: &mut Emission<'_>,
     ) -> Option<String> {
-        let is_open = self.open.iter().find(|(_, episode)| episode.alert_id == verdict.alert_id);
+        let is_open = self.open.unordered().find(|(_, episode)| episode.alert_id == verdict.alert_id);
         let was_closed = || self.closed.iter().rev().find(|(alert_id, _)| alert_id == verdict.alert_id);
         let (is_open, key) = match is_open {
             Some((key, _)) => (true, key.clone()),
@@ -221,7 +224,7 @@ impl Episodes {
         if self.open.len() < open_max {
             return;
         }
-        for key in lowest(&self.open, (open_max / 16).max(1), |_, episode| episode.rank()) {
+        for key in lowest(self.open.unordered(), (open_max / 16).max(1), |_, episode| episode.rank()) {
             self.closed_early = self.closed_early.saturating_add(1);
             self.close(&key, "closed early because too many episodes of this rule are open", told, emission);
         }

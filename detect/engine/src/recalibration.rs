@@ -70,8 +70,13 @@ impl Recalibration {
 
     /// Files the score of a day. Days that would not count any more, and those to come, are left out.
     pub fn observe(&mut self, day: i64, score: f64) {
+        self.observe_times(day, score, 1);
+    }
+
+    /// The same for a score that came so many times.
+    pub fn observe_times(&mut self, day: i64, score: f64, times: u64) {
         if day <= self.today && day > self.today.saturating_sub(DAYS + DELAY_DAYS + 1) {
-            self.days.entry(day).or_default().add(score);
+            self.days.entry(day).or_default().add(score, times);
         }
     }
 

@@ -13,12 +13,13 @@
 //! - **Eviction**: at the cap a sixteenth goes, sessions of principals without an open episode first, then by the fewest records, then the
 //!   longest idle. A flood of new identities pushes out itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
 use crate::bounded::lowest;
 use crate::detector::Context;
+use crate::keyed::Keyed;
 use crate::settings::microseconds;
 
 /// Idle time after which a session is over.
@@ -63,7 +64,7 @@ pub(crate) enum Touched<S> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Sessions<S> {
-    open: BTreeMap<String, Session<S>>,
+    open: Keyed<Session<S>>,
     evicted: u64,
     /// (`scheduled_us`, key) of every open session; rebuilt after a restore.
     #[serde(skip)]
@@ -72,12 +73,12 @@ pub(crate) struct Sessions<S> {
 
 impl<S> Sessions<S> {
     pub fn new() -> Sessions<S> {
-        Sessions { open: BTreeMap::new(), evicted: 0, deadlines: BTreeSet::new() }
+        Sessions { open: Keyed::default(), evicted: 0, deadlines: BTreeSet::new() }
     }
 
     /// After a snapshot was read.
     pub fn restored(&mut self) {
-        let deadlines = self.open.iter().map(|(key, session)| (session.scheduled_us, key.clone()));
+        let deadlines = self.open.unordered().map(|(key, session)| (session.scheduled_us, key.clone()));
         self.deadlines = deadlines.collect();
     }
 
@@ -121,7 +122,7 @@ impl<S> Sessions<S> {
             Session { first_us: seen_us, last_us: seen_us, records: 1, scheduled_us: 0, of: make() };
         session.scheduled_us = deadline_us(&session, context.settings.lateness_s);
         self.deadlines.insert((session.scheduled_us, key.to_owned()));
-        self.open.insert(key.to_owned(), session);
+        self.open.insert(key, session);
         Touched::Begins(before)
     }
 
@@ -172,7 +173,7 @@ impl<S> Sessions<S> {
         }
         let rank =
             |key: &str, session: &Session<S>| (is_kept(key, &session.of), session.records, session.last_us);
-        for key in lowest(&self.open, (sessions_max / 16).max(1), rank) {
+        for key in lowest(self.open.unordered(), (sessions_max / 16).max(1), rank) {
             self.end(&key);
             self.evicted = self.evicted.saturating_add(1);
         }

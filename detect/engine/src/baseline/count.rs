@@ -57,7 +57,8 @@ impl Prediction {
 
     /// The largest count that is not unusual, at most `count`. At most 64 steps.
     fn winsorised(&self, count: u64) -> u64 {
-        if self.ln_p(count) >= LN_UNUSUAL {
+        // Nothing is never unusually much.
+        if count == 0 || self.ln_p(count) >= LN_UNUSUAL {
             return count;
         }
         // The first is usual, the last is not: a count below its mean has a mid-p far above the limit.
@@ -117,7 +118,10 @@ impl CountBaseline {
 
     /// What is expected of a bucket, counted from 1970.
     pub fn predict(&self, bucket: i64, parent: &Parent) -> Prediction {
-        let factor = self.factors(parent).at(self.hour(bucket));
+        self.predict_by(self.factors(parent).at(self.hour(bucket)), parent)
+    }
+
+    fn predict_by(&self, factor: f64, parent: &Parent) -> Prediction {
         let usual = self.usual_by(factor, parent);
         let recent = self.recent.rate(1.0, RECENT_PRIOR * usual).max(RECENT.0).min(RECENT.1);
         self.around((usual * recent).max(LEVEL_LEAST), factor, parent)
@@ -156,19 +160,59 @@ impl CountBaseline {
     /// Learns a bucket that closed with `count`, of which `prediction` was expected. One that is not after the last is
     /// left out.
     pub fn learn(&mut self, bucket: i64, count: u64, prediction: &Prediction, parent: &Parent) {
-        if self.last.is_some_and(|last| bucket <= last) {
-            return;
+        let Some(steps) = self.steps(bucket) else { return };
+        self.learn_after(self.shares(steps), bucket, count, prediction, parent);
+    }
+
+    /// The same as predicting each of these buckets and learning that nothing came in it, an hour's season being looked up once.
+    pub fn learn_idle(
+        &mut self,
+        buckets: std::ops::Range<i64>,
+        parent: &Parent,
+        mut each: impl FnMut(&Prediction),
+    ) {
+        let one = self.shares(1);
+        let mut same: Option<(i64, f64)> = None;
+        for bucket in buckets {
+            let Some(steps) = self.steps(bucket) else { continue };
+            let hour = self.hour(bucket);
+            // Before a day is committed the season leans on the fast level, which moves.
+            let known = same.filter(|(of, _)| *of == hour && self.days_committed() >= 1.0);
+            let factor = known.map_or_else(|| self.factors(parent).at(hour), |(_, factor)| factor);
+            let prediction = self.predict_by(factor, parent);
+            each(&prediction);
+            let shares = if steps == 1 { one } else { self.shares(steps) };
+            same = Some((hour, self.learn_after(shares, bucket, 0, &prediction, parent)));
         }
+    }
+
+    /// Buckets since the last one, 0 if there was none; none if that is later.
+    fn steps(&self, bucket: i64) -> Option<i64> {
+        self.last.map_or(Some(0), |last| Some(bucket.saturating_sub(last)).filter(|steps| *steps > 0))
+    }
+
+    /// What so many buckets leave of the fast and of the recent level.
+    fn shares(&self, steps: i64) -> (f64, f64) {
+        let steps = steps as f64;
+        (kept(steps, FAST_DAYS * self.buckets_of_day()), kept(steps, RECENT_BUCKETS))
+    }
+
+    /// The season's factor by then.
+    fn learn_after(
+        &mut self,
+        (fast, recent): (f64, f64),
+        bucket: i64,
+        count: u64,
+        prediction: &Prediction,
+        parent: &Parent,
+    ) -> f64 {
         let hour = self.hour(bucket);
         let is_changed = self.commit(hour, parent);
         // What is expected in the first day is a guess, and by a guess nothing is unusual.
         let is_guess = self.fast.exposure + parent.weight < self.buckets_of_day();
         let x = if is_guess { count } else { prediction.winsorised(count) } as f64;
-        if let Some(last) = self.last {
-            let steps = bucket.saturating_sub(last) as f64;
-            self.fast.keep(kept(steps, FAST_DAYS * self.buckets_of_day()));
-            self.recent.keep(kept(steps, RECENT_BUCKETS));
-        }
+        self.fast.keep(fast);
+        self.recent.keep(recent);
         self.last = Some(bucket);
         // Before a day is committed the season leans on the fast level, which has just moved.
         let is_same = !is_changed && self.days_committed() >= 1.0;
@@ -183,6 +227,7 @@ impl CountBaseline {
             newest.counts.add(x, 1.0);
             newest.errors.add(error * error - prediction.mean, prediction.mean * prediction.mean);
         }
+        factor
     }
 
     /// Moves hours that have waited long enough into the slow sums, oldest first; whether there were any.

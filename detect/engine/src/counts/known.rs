@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::pools::{Pools, Size};
 use super::{BUCKET_S, BUCKETS_OF_DAY};
-use crate::baseline::CountBaseline;
+use crate::baseline::{CountBaseline, Parent, Prediction};
 use crate::entity::{Entity, bounded};
 use crate::recalibration::Recalibration;
 use crate::record::Event;
@@ -22,6 +23,10 @@ pub(super) struct Known {
     pub baseline: CountBaseline,
     /// Its own past scores, where it has been granted a pool.
     pub own: Option<Recalibration>,
+    /// The first bucket that it has not learnt. Those in which nothing came are learnt together, when it is next asked about or a day ends.
+    pub unlearnt: i64,
+    /// Whether a bucket asks it.
+    pub is_asked: bool,
     /// Records in scope so far, the last bucket that had one, and the days that had any: what it is worth keeping.
     pub records: u64,
     pub last: i64,
@@ -29,15 +34,46 @@ pub(super) struct Known {
 }
 
 impl Known {
-    pub fn new(entity: Entity) -> Known {
+    /// One that begins in a bucket.
+    pub fn new(entity: Entity, unlearnt: i64) -> Known {
         Known {
             entity,
             baseline: CountBaseline::new(BUCKET_S),
             own: None,
+            unlearnt,
+            is_asked: false,
             records: 0,
             last: i64::MIN,
             days_active: 0,
         }
+    }
+
+    /// Learns that nothing came from the last bucket that it knows of until `bucket`: the same as learning each when it closed, since neither
+    /// the parent nor what a score is worth changes within a day.
+    pub fn catch_up(&mut self, bucket: i64, day: i64, parent: &Parent, pools: &mut Pools) {
+        let Known { baseline, own, unlearnt, .. } = self;
+        let mut filed: Option<(Size, u64)> = None;
+        let mut file = |filed: Option<(Size, u64)>| {
+            if let Some((size, times)) = filed {
+                // Nothing is the least surprising count of all; what exactly it is worth nobody asks.
+                pools.observe(day, own.as_mut(), size, 0.0, times);
+            }
+        };
+        baseline.learn_idle(*unlearnt..bucket, parent, |prediction| {
+            let size = prediction.is_settled.then(|| Size::of(prediction));
+            match (size, &mut filed) {
+                (Some(size), Some((of, times))) if size == *of => *times = times.saturating_add(1),
+                (size, filed) => file(std::mem::replace(filed, size.map(|size| (size, 1)))),
+            }
+        });
+        file(filed);
+        *unlearnt = bucket.max(*unlearnt);
+    }
+
+    /// Learns a bucket that closed with a score, after all before it.
+    pub fn learn(&mut self, bucket: i64, count: u64, prediction: &Prediction, parent: &Parent) {
+        self.baseline.learn(bucket, count, prediction, parent);
+        self.unlearnt = bucket.saturating_add(1);
     }
 
     /// A record came in `bucket`.
@@ -52,6 +88,13 @@ impl Known {
     /// Whether it was there often enough to speak for others, and to have a pool of its own. Time alone makes nobody known.
     pub fn is_established(&self) -> bool {
         self.days_active >= ESTABLISHED_DAYS && self.baseline.is_settled()
+    }
+
+    /// Whether buckets ask it from now on and did not before: there is something to hold it against.
+    pub fn begins_to_be_asked(&mut self, parent: &Parent) -> bool {
+        let begins = !self.is_asked && (self.baseline.is_settled() || parent.is_known());
+        self.is_asked |= begins;
+        begins
     }
 
     /// Whether anything came of it since so many days.

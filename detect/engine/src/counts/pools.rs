@@ -13,16 +13,19 @@ use crate::recalibration::Recalibration;
 
 /// Entities of a rule that have a pool of their own.
 pub(super) const OWN_POOLS: usize = 256;
-/// Bounds of the size of what is expected, as powers of [`SIZE`]: the least that is ever expected, and a few thousand.
-const SIZES: (f64, f64) = (-4.0, 2.0);
-/// How many times as much is another size, as a power of two. Narrower ones would need months of a small fleet.
-const SIZE: f64 = 4.0;
+/// Where a size of what is expected ends and the next begins, 16 times as much: narrower ones would need months of a small fleet. The
+/// first holds the least that is ever expected, the last a few thousand.
+const SIZES: [f64; 6] = [1.0 / 4_096.0, 1.0 / 256.0, 1.0 / 16.0, 1.0, 16.0, 256.0];
+
+/// How much is expected, in steps of [`SIZES`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct Size(u8);
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Pools {
     /// By the size of what was expected.
-    sizes: BTreeMap<i8, Recalibration>,
+    sizes: BTreeMap<Size, Recalibration>,
 }
 
 impl Pools {
@@ -34,28 +37,30 @@ impl Pools {
         self.sizes.values_mut().for_each(|pool| pool.turn(day));
     }
 
-    pub fn observe(&mut self, day: i64, own: Option<&mut Recalibration>, of: &Prediction, score: f64) {
+    /// Files a score that came so many times where about as much was expected.
+    pub fn observe(&mut self, day: i64, own: Option<&mut Recalibration>, size: Size, score: f64, times: u64) {
         if let Some(own) = own {
-            own.observe(day, score);
+            own.observe_times(day, score, times);
         }
-        let size = self.sizes.entry(size(of)).or_insert_with(|| {
+        let pool = self.sizes.entry(size).or_insert_with(|| {
             let mut pool = Recalibration::new();
             pool.turn(day);
             pool
         });
-        size.observe(day, score);
+        pool.observe_times(day, score, times);
     }
 
     /// ln p of a score; none while no pool has enough. A pool of larger counts stands in for one that has too few scores: what is
     /// expected of more is bursty in more ways. One of smaller counts never does, in which anything at all is in the tail.
     pub fn ln_p(&self, own: Option<&Recalibration>, of: &Prediction, score: f64) -> Option<f64> {
-        let of_size = || self.sizes.range(size(of)..).find_map(|(_, pool)| pool.ln_p_wide(score));
+        let of_size = || self.sizes.range(Size::of(of)..).find_map(|(_, pool)| pool.ln_p_wide(score));
         // Its own past of thousands of zeros and three counts is no yardstick.
         own.filter(|own| own.is_fitted()).and_then(|own| own.ln_p(score)).or_else(of_size)
     }
 }
 
-fn size(of: &Prediction) -> i8 {
-    // Within the bounds, so that nothing is cut off.
-    libm::floor(libm::log2(of.mean) / SIZE).max(SIZES.0).min(SIZES.1) as i8
+impl Size {
+    pub fn of(prediction: &Prediction) -> Size {
+        Size(SIZES.iter().filter(|end| prediction.mean >= **end).count() as u8)
+    }
 }

@@ -36,9 +36,9 @@ impl Histogram {
         0.5 * (Histogram::bottom(cell) + Histogram::bottom(cell.saturating_add(1)))
     }
 
-    pub fn add(&mut self, score: f64) {
+    pub fn add(&mut self, score: f64, times: u64) {
         let count = self.counts.entry(Histogram::cell(score)).or_default();
-        *count = count.saturating_add(1);
+        *count = count.saturating_add(times);
     }
 
     pub fn merge(&mut self, other: &Histogram) {
@@ -101,7 +101,7 @@ mod tests {
     fn a_tail_holds_no_more_than_asked() {
         let mut histogram = Histogram::default();
         for score in [1.0, 1.0, 1.0, 2.0, 4.0] {
-            histogram.add(score);
+            histogram.add(score, 1);
         }
         for (most, bottom) in [(0, 4.0625), (1, 2.03125), (2, 1.015625), (4, 1.015625)] {
             assert_eq!(Histogram::bottom(histogram.first_of_tail(most)), bottom, "{most}");

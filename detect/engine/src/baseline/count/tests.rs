@@ -193,3 +193,35 @@ proptest! {
         prop_assert!(kept == 0 || prediction.ln_p(kept) >= LN_UNUSUAL);
     }
 }
+
+proptest! {
+    #[test]
+    fn idle_buckets_are_learnt_together_as_one_by_one(
+        steps in prop::collection::vec((0_u64..40, 0_i64..700), 1..40),
+        parent_level in prop_oneof![Just(0.0), 0.01_f64..5.0],
+    ) {
+        let parent = if parent_level > 0.0 {
+            Parent { level: parent_level, weight: 300.0, ..Parent::unknown() }
+        } else {
+            Parent::unknown()
+        };
+        let (mut together, mut alone, mut bucket) = (CountBaseline::new(300), CountBaseline::new(300), 5_900_000);
+        for (count, idle) in steps {
+            let (mut means, mut each) = (Vec::new(), Vec::new());
+            together.learn_idle(bucket..bucket + idle, &parent, |prediction| means.push(*prediction));
+            for bucket in bucket..bucket + idle {
+                let prediction = alone.predict(bucket, &parent);
+                each.push(prediction);
+                alone.learn(bucket, 0, &prediction, &parent);
+            }
+            prop_assert_eq!(means, each);
+            bucket += idle;
+            let prediction = alone.predict(bucket, &parent);
+            prop_assert_eq!(together.predict(bucket, &parent), prediction);
+            together.learn(bucket, count, &prediction, &parent);
+            alone.learn(bucket, count, &prediction, &parent);
+            bucket += 1;
+        }
+        prop_assert_eq!(together, alone);
+    }
+}
