@@ -81,7 +81,8 @@ pub struct Verdict {
     pub ln_p: f64,
     /// How many sessions it was ranked among: `ln_p` cannot be below `-ln(2 (sessions + 1))`.
     pub sessions: u32,
-    /// By how many nats it surpasses the most surprising of them; 0 where one of them is as surprising.
+    /// By how much it surpasses the most surprising of them, in nats over what their last tenth is spread by; 0 where one of them is as
+    /// surprising.
     pub excess: f64,
     /// The most surprising part first.
     pub parts: Vec<Part>,

@@ -28,13 +28,13 @@ pub const ENGINE_RECENT_MAX: usize = 16;
 /// Peer groups that novelty keeps for a tenant; beyond, those with the fewest entities go.
 pub const NOVELTY_GROUPS_MAX: usize = 256;
 /// Entities of a peer group that count as peers; beyond, those seen in the fewest commits go. A multiple of 64.
-pub const NOVELTY_ENTITIES_MAX: usize = 256;
+pub const NOVELTY_ENTITIES_MAX: usize = 512;
 /// Elements (tools, pairs of tools, destinations) that a peer group remembers; beyond, those of the fewest entities go.
-pub const NOVELTY_ELEMENTS_MAX: usize = 2_048;
+pub const NOVELTY_ELEMENTS_MAX: usize = 4_096;
 /// Distinct elements of a session; what comes after them is counted and not judged.
 pub const NOVELTY_SESSION_ELEMENTS_MAX: usize = 256;
 /// Sessions kept to rank others among; beyond, the entity with the most loses its oldest.
-pub const NOVELTY_SESSIONS_MAX: usize = 1_024;
+pub const NOVELTY_SESSIONS_MAX: usize = 4_096;
 /// Values that one entity keeps to tell what is new to it.
 pub const NOVELTY_VALUES_MAX: usize = 24;
 /// Entities whose own values are kept; beyond, those with the fewest observations go.

@@ -85,7 +85,8 @@ impl Serialize for Pool {
 pub(super) struct Rank {
     pub ln_p: f64,
     pub sessions: u32,
-    /// By how much the surprise is beyond that of all of them.
+    /// By how much the surprise is beyond that of all of them, in units of what their last tenth is spread by: where sessions are large, so
+    /// are the steps from one to the next.
     pub excess: f64,
 }
 
@@ -157,18 +158,38 @@ fn rank(among: &Level, session: &Session, surprise: f64) -> Rank {
     let others = || among.placed.iter().filter(|placed| placed.entity != session.entity);
     let elements = session.elements.len();
     let reach = reach(others().map(|placed| placed.elements), elements);
+    let alike = || {
+        let within = others().filter(|placed| factor(placed.elements, elements) <= reach);
+        within.map(|placed| placed.surprise * scaled_up(placed.elements, elements))
+    };
     let (mut above, mut tied, mut all, mut most) = (0_u32, 0_u32, 0_u32, f64::NEG_INFINITY);
-    for placed in others().filter(|placed| factor(placed.elements, elements) <= reach) {
+    for of_other in alike() {
         all += 1;
-        above += u32::from(placed.surprise > surprise);
-        tied += u32::from(placed.surprise == surprise);
-        most = most.max(placed.surprise);
+        above += u32::from(of_other > surprise);
+        tied += u32::from(of_other == surprise);
+        most = most.max(of_other);
     }
     if all == 0 {
         return Rank { ln_p: 0.0, sessions: 0, excess: 0.0 };
     }
     let p = (f64::from(above) + 0.5 * f64::from(tied + 1)) / f64::from(all + 1);
-    Rank { ln_p: libm::log(p).min(0.0), sessions: all, excess: (surprise - most).max(0.0) }
+    let excess = if surprise > most { (surprise - most) / spread(alike().collect()).max(1.0) } else { 0.0 };
+    Rank { ln_p: libm::log(p).min(0.0), sessions: all, excess }
+}
+
+/// How far the last tenth lies beyond where it begins, on the mean.
+fn spread(mut surprises: Vec<f64>) -> f64 {
+    let first = surprises.len() - surprises.len().div_ceil(10);
+    let (_, begins, last) = surprises.select_nth_unstable_by(first, f64::total_cmp);
+    let begins = *begins;
+    // In order, or the sum would be that of whatever order they came in.
+    last.sort_unstable_by(f64::total_cmp);
+    last.iter().map(|surprise| surprise - begins).sum::<f64>() / (last.len() + 1) as f64
+}
+
+/// How many times as much a session of fewer elements than are similar would have been worth, had it gone on in its way.
+fn scaled_up(of_other: usize, elements: usize) -> f64 {
+    if of_other < elements { (factor(of_other, elements) / SIMILAR).max(1.0) } else { 1.0 }
 }
 
 /// The factor within which numbers of elements are similar enough to `elements`: [`SIMILAR`], or what [`SESSIONS`] needs.

@@ -145,10 +145,12 @@ impl State {
         event: &Event<'_>,
         context: &Context<'_>,
     ) -> Option<Signal> {
+        let judged = is_judged.then(|| self.judge(&self.sessions.get(key)?.of)).flatten();
+        let collected = &mut self.sessions.get_mut(key)?.of;
+        collected.most = judged.as_ref().map_or(0.0, |judged| judged.verdict.score()).max(collected.most);
         let collected = &self.sessions.get(key)?.of;
         let principal = &collected.entity.key;
         let is_open = context.episodes.is_open(principal);
-        let judged = is_judged.then(|| self.judge(collected)).flatten();
         let number = self.waiting.had(principal).saturating_add(1);
         let is_unusual = self.is_unusual(collected, judged.as_ref(), number, context);
         if !is_open || (is_unusual && context.episodes.is_old(principal, context.watermark_us)) {
@@ -198,7 +200,7 @@ impl State {
         if number <= ENGINE_SESSIONS_COUNTED_MAX {
             if let Some(judged) = judged.filter(|_| is_known && collected.is_admitted) {
                 self.opening.tested(1);
-                self.scores.observe(day, judged.verdict.score());
+                self.scores.observe(day, judged.verdict.score().max(collected.most));
             }
             if let Some(lesson) = collected.lesson() {
                 self.waiting.put(day, is_open || is_new, is_known, lesson);

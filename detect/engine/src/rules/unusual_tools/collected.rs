@@ -109,6 +109,9 @@ pub(super) struct Collected {
     check_at: usize,
     /// Log index of its last record.
     pub last_index: i64,
+    /// The highest score of all looks at it: a session that is looked at ten times has ten chances to surprise.
+    #[serde(with = "bits")]
+    pub most: f64,
     /// [`Collected::last_index`] when an episode was last opened for it.
     told_at: i64,
     /// Records that brought something notable: how many, the first of them by log index, and their times.
@@ -138,6 +141,7 @@ impl Collected {
             named: Vec::new(),
             check_at: 0,
             last_index: event.record.index,
+            most: 0.0,
             told_at: -1,
             notable: 0,
             evidence: Vec::new(),
