@@ -214,6 +214,13 @@ impl Episodes {
         Some(key)
     }
 
+    /// Every open episode as it would be told now, by its key; changes nothing.
+    pub fn tell_open(&self, why: &str, told: &dyn Telling, emission: &mut Emission<'_>) {
+        for episode in self.open.values() {
+            emission.emit(episode, &self.mutes, State::Open, Some(why), told);
+        }
+    }
+
     /// At the cap the episodes with the lowest count are closed, openly: a new entity is never left without
     /// its alert, and a flood of single offences pushes out itself before an episode with more evidence.
     fn make_room(&mut self, told: &dyn Telling, emission: &mut Emission<'_>) {
