@@ -101,7 +101,8 @@ pub fn backtest(
     let tenant = events.origin.tenant().to_owned();
     let takeovers = alerts.as_ref().map(|alerts| takeover::places(alerts, &evidence_log)).transpose()?;
     let mut takeovers = takeovers.unwrap_or_default();
-    let mut recorded = Alerts::recorded(alerts.clone(), &evidence_log);
+    let before = alerts.clone();
+    let mut recorded = Alerts::recorded(alerts, &evidence_log);
     let mut found = Backtest { events: events.durable, ..Backtest::default() };
     let mut fold = Fold::new(Engine::new(&tenant, setup.clone()), None);
     fold.feed(Entries::new(events, 0, &READ_COLUMNS));
@@ -115,10 +116,10 @@ pub fn backtest(
         }
         let next_index = fold.engine.next_index();
         if let Some((last, ordinal)) = takeovers.pop_front_if(|(last, _)| last.position < next_index)
-            && let Some(alerts) = &alerts
+            && let Some(before) = &before
         {
             let mut told =
-                takeover::told(alerts, last, &evidence_log, &mut fold.engine, &setup, &mut Vec::new())?;
+                takeover::told(before, last, &evidence_log, &mut fold.engine, &setup, &mut Vec::new())?;
             takeover::numbered(&mut told, ordinal);
             chunk.append(&mut told);
         }

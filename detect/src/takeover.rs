@@ -128,7 +128,7 @@ pub(crate) fn told(
         let last = standing.last.get(*id).filter(|last| !last.is_closed && alert.severity > last.severity)?;
         last.entry
     });
-    let recorded = entries(alerts, evidence_log, left.chain(worse).collect())?;
+    let recorded = entries(alerts, evidence_log, &left.chain(worse).collect())?;
     let mut out = Vec::new();
     for alert in recorded.iter().filter(|alert| !by_id.contains_key(alert.alert_id.as_str())) {
         let sequence = standing.last.get(&alert.alert_id).map_or(alert.sequence, |last| last.sequence);
@@ -151,6 +151,12 @@ pub(crate) fn told(
             last.map_or(alert.sequence, |last| alert.sequence.max(last.sequence.saturating_add(1)));
         out.push(Alert { state, sequence, ..alert.clone() });
     }
+    // What is told from here on has numbers of its own. After the loss of a state file they are found again in the alerts log.
+    let on_record = standing.last.iter().filter(|(_, last)| !last.is_closed);
+    let mut numbers: BTreeMap<String, i64> =
+        on_record.map(|(alert_id, last)| (alert_id.clone(), last.sequence)).collect();
+    numbers.extend(out.iter().map(|alert| (alert.alert_id.clone(), alert.sequence)));
+    engine.number_on(&numbers);
     let session_id = || Some(SESSION.to_owned());
     let found = |alert| Found { alert: Alert { position: at.position, ..alert }, session_id: session_id() };
     Ok(out.into_iter().map(found).collect())
@@ -211,7 +217,7 @@ fn is_muted(alert: &Alert) -> bool {
 }
 
 /// The alerts of these entries, in their order.
-fn entries(alerts: &LogSnapshot, evidence_log: &str, wanted: BTreeSet<u64>) -> Result<Vec<Alert>> {
+fn entries(alerts: &LogSnapshot, evidence_log: &str, wanted: &BTreeSet<u64>) -> Result<Vec<Alert>> {
     let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { return Ok(Vec::new()) };
     let mut found = Vec::new();
     each(alerts, *first, last.saturating_add(1), evidence_log, &recorded::COLUMNS, |entry, row| {

@@ -1,5 +1,6 @@
 //! The fold itself.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -186,6 +187,17 @@ impl Engine {
             state.episodes.tell_open(why, pack, &mut emission);
         }
         out
+    }
+
+    /// Open episodes go on from the numbers under which they were told last, by alert id: an episode that was told under another setup
+    /// as well has had more of them than this engine gave.
+    pub fn number_on(&mut self, told: &BTreeMap<String, i64>) {
+        for (_, episodes) in self.memory.lanes.each() {
+            episodes.number_on(told);
+        }
+        if let Some(sigma) = &mut self.memory.sigma {
+            sigma.episodes.number_on(told);
+        }
     }
 
     /// The tenant whose log this engine folds.

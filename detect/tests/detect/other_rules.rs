@@ -221,7 +221,18 @@ async fn a_sharpened_level_is_told_and_a_blunted_one_is_not() {
         (Severity::Critical, before[0].alert_id.as_str())
     );
     assert_eq!(ran(&place, &[thief("low")]).await, sharpened);
-    assert!(is_in_order(&sharpened), "{sharpened:?}");
+    // It goes on from the number that it was told under, with its state or without, whichever rules told it.
+    place.append("acme", &[to(6, "y/thief", "a-3")]).await;
+    let updated = ran(&place, &[thief("low")]).await;
+    assert_eq!((updated.len(), updated.last().unwrap().sequence), (sharpened.len() + 1, 2));
+    forget(&place.options().snapshot_dir);
+    assert_eq!(ran(&place, &[thief("low")]).await, updated);
+    place.append("acme", &later()).await;
+    let all = ran(&place, &[thief("low")]).await;
+    let of_thief: Vec<_> =
+        all.iter().filter(|alert| alert.rule_id == THIEF).map(|alert| alert.sequence).collect();
+    assert_eq!(of_thief, [0, 1, 2, 3]);
+    assert!(is_in_order(&all), "{all:?}");
     place.store.close().await.unwrap();
 }
 
