@@ -46,7 +46,7 @@ fn loaded(rules: &[String], disabled: &[&str]) -> Arc<Rules> {
 }
 
 /// The event of that number, twenty seconds after the one before.
-fn at(number: i64, columns: Value) -> Value {
+fn at(number: i64, columns: &Value) -> Value {
     let mut event = json!({
         "event_id": format!("e-{number}"), "time": NOON_US - 3_600 * SECOND_US + number * 20 * SECOND_US,
         "agent_id": "a-1", "user_id": "u-1", "session_id": "s-1", "server": "github", "capability": "merge",
@@ -57,7 +57,7 @@ fn at(number: i64, columns: Value) -> Value {
 }
 
 fn to(number: i64, target: &str, agent: &str) -> Value {
-    at(number, json!({"target": target, "agent_id": agent}))
+    at(number, &json!({"target": target, "agent_id": agent}))
 }
 
 /// Three rogues, then a thief and a write: where rules change, the last alert on record is that of the write.
@@ -67,14 +67,14 @@ fn past() -> Vec<Value> {
         to(1, "x/rogue", "a-2"),
         to(2, "x/rogue", "a-1"),
         to(3, "x/thief", "a-3"),
-        at(4, json!({"action": "write", "risk": "critical", "agent_id": "a-4"})),
-        at(5, json!({})),
+        at(4, &json!({"action": "write", "risk": "critical", "agent_id": "a-4"})),
+        at(5, &json!({})),
     ]
 }
 
 /// Long after, so that all episodes are closed.
 fn later() -> Vec<Value> {
-    (0..3).map(|number| at(400 + number, json!({}))).collect()
+    (0..3).map(|number| at(400 + number, &json!({}))).collect()
 }
 
 async fn run(place: &Place, rules: Arc<Rules>, settings: Settings) -> Vec<Alert> {
@@ -251,7 +251,7 @@ async fn rules_that_go_and_come_are_told_each_time() {
     for round in 0..3 {
         assert_eq!(open(&ran(&place, &both).await), 2, "{round}");
         if round == 1 {
-            place.append("acme", &[at(6, json!({})), at(7, json!({}))]).await;
+            place.append("acme", &[at(6, &json!({})), at(7, &json!({}))]).await;
         }
         assert_eq!(open(&ran(&place, &one).await), 0, "{round}");
     }
