@@ -2,15 +2,14 @@
 //!
 //! Both sides are in the order of the events that caused them, so that one pass over the two in step finds every entry that one side
 //! alone has, and every pair that is not the same in every column that the detector sets. What one event caused is matched by
-//! event id. Memory is that of the engine and one batch of each.
+//! event id. What was told because other rules took effect is derived anew from the alerts before it and the fold. Memory is that of the
+//! engine and one batch of each.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::Int64Type;
 use engine::{Engine, Setup};
-use schemas::Stream;
 use store::LogSnapshot;
 
 use crate::columns::{READ_COLUMNS, primitive, text};
@@ -18,23 +17,14 @@ use crate::draft::draft;
 use crate::entries::Entries;
 use crate::error::{Error, Result};
 use crate::fold::{Fold, Limits};
+use crate::recorded::COLUMNS;
+use crate::takeover;
 
 /// Records folded at once, and alerts after which a chunk ends.
 const CHUNK: Limits = Limits { records_max: 65_536, alerts_max: 4_096 };
 
 /// What errors call either side.
 const ALERTS: &str = "alerts";
-
-/// What is read of the alerts log: the columns that the detector sets, and the index to find them by.
-static RECORDED: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
-    let drafted = schemas::rows::RowsBuilder::drafts(Stream::Alerts).finish();
-    let fields: Vec<String> = drafted.map_or_else(
-        |_| Vec::new(),
-        |drafted| drafted.schema().fields().iter().map(|field| field.name().clone()).collect(),
-    );
-    let columns = Stream::Alerts.entry_columns().map(|column| column.name);
-    columns.filter(|name| *name == "log_index" || fields.iter().any(|field| field == name)).collect()
-});
 
 /// One entry of the alerts log, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,12 +99,30 @@ pub fn backtest(
     setup.validate()?;
     let evidence_log = events.origin.to_string();
     let tenant = events.origin.tenant().to_owned();
+    let takeovers = alerts.as_ref().map(|alerts| takeover::places(alerts, &evidence_log)).transpose()?;
+    let mut takeovers = takeovers.unwrap_or_default();
+    let before = alerts.clone();
     let mut recorded = Alerts::recorded(alerts, &evidence_log);
     let mut found = Backtest { events: events.durable, ..Backtest::default() };
-    let mut fold = Fold::new(Engine::new(&tenant, setup), None);
+    let mut fold = Fold::new(Engine::new(&tenant, setup.clone()), None);
     fold.feed(Entries::new(events, 0, &READ_COLUMNS));
     let mut chunk = Vec::new();
-    while fold.chunk(CHUNK, &mut chunk)? > 0 {
+    loop {
+        let until = takeovers.front().map(|(last, _)| last.position.saturating_sub(fold.engine.next_index()));
+        let until = until.and_then(|until| usize::try_from(until.saturating_add(1)).ok());
+        let records_max = CHUNK.records_max.min(until.unwrap_or(usize::MAX)).max(1);
+        if fold.chunk(Limits { records_max, ..CHUNK }, &mut chunk)? == 0 {
+            break;
+        }
+        let next_index = fold.engine.next_index();
+        if let Some((last, ordinal)) = takeovers.pop_front_if(|(last, _)| last.position < next_index)
+            && let Some(before) = &before
+        {
+            let mut told =
+                takeover::told(before, last, &evidence_log, &mut fold.engine, &setup, &mut Vec::new())?;
+            takeover::numbered(&mut told, ordinal);
+            chunk.append(&mut told);
+        }
         let batch = draft(&tenant, &evidence_log, &chunk)?.entries;
         chunk.clear();
         // A chunk holds all alerts of an event or none.
@@ -246,7 +254,7 @@ struct Alerts {
 
 impl Alerts {
     fn recorded(alerts: Option<LogSnapshot>, evidence_log: &str) -> Alerts {
-        let entries = alerts.map(|alerts| Entries::new(alerts, 0, &RECORDED));
+        let entries = alerts.map(|alerts| Entries::new(alerts, 0, &COLUMNS));
         Alerts { evidence_log: evidence_log.to_owned(), entries, batch: None }
     }
 

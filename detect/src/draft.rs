@@ -172,7 +172,7 @@ fn column(name: &'static str) -> Result<&'static Column> {
 }
 
 /// The longest beginning of `text` of at most `bytes_max` bytes that ends between two characters.
-fn clipped(text: &str, bytes_max: usize) -> &str {
+pub(crate) fn clipped(text: &str, bytes_max: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes_max)).unwrap_or_default()
 }
 
@@ -201,7 +201,7 @@ pub(crate) fn severity_name(severity: Severity) -> &'static str {
 }
 
 /// Persisted.
-fn state_name(state: State) -> &'static str {
+pub(crate) fn state_name(state: State) -> &'static str {
     match state {
         State::Open => "open",
         State::Updated => "updated",
@@ -210,7 +210,7 @@ fn state_name(state: State) -> &'static str {
 }
 
 /// Persisted.
-fn confidence_name(confidence: Confidence) -> &'static str {
+pub(crate) fn confidence_name(confidence: Confidence) -> &'static str {
     match confidence {
         Confidence::Low => "low",
         Confidence::Medium => "medium",

@@ -6,7 +6,8 @@
 //! ```
 //! Invariants
 //! - I7: the same log gives the same alerts. What is in the `alerts` log equals [`fold`] over the `events` log
-//!   under the settings and rules in force when each entry was folded, wherever the runner was stopped or killed.
+//!   under the settings and rules in force when each entry was folded, wherever the runner was stopped or killed. Where others take
+//!   effect, what goes on under them is told and what does not is closed (`takeover`).
 //! - **Exactly once**: every alert names the event that caused it and its place among that event's alerts
 //!   (`position`, `ordinal`), and the log is in that order. A start reads the last of them and emits only what
 //!   comes after.
@@ -32,6 +33,8 @@ mod state_file;
 
 mod draft;
 mod emitted;
+mod recorded;
+mod takeover;
 
 mod backtest;
 mod drill;

@@ -42,21 +42,39 @@ impl StateFiles {
         StateFiles { dir: dir.to_path_buf(), tenant: tenant.to_owned() }
     }
 
-    /// The newest state that is good for this log and this setup, else the start of the log. Reads files: not
-    /// for an async thread.
+    /// The newest state that is good for this log and this setup, else the start of the log, and the files that are not. Reads files:
+    /// not for an async thread.
     ///
     /// # Errors
     /// Those of reading the log.
-    pub(crate) fn restore(&self, log: &LogSnapshot, setup: &Setup) -> Result<Fold> {
+    pub(crate) fn restore(&self, log: &LogSnapshot, setup: &Setup) -> Result<(Fold, Vec<PathBuf>)> {
+        let mut passed_over = Vec::new();
         for (index, path) in self.list() {
             match self.load(&path, log, setup)? {
-                Ok(fold) => return Ok(fold),
+                Ok(fold) => return Ok((fold, passed_over)),
                 Err(reason) => {
                     tracing::warn!(tenant = self.tenant, index, reason, "a state file is passed over");
+                    passed_over.push(path);
                 }
             }
         }
-        Ok(Fold::new(Engine::new(&self.tenant, setup.clone()), None))
+        Ok((Fold::new(Engine::new(&self.tenant, setup.clone()), None), passed_over))
+    }
+
+    /// Deletes files that were passed over, before anything is told. One of other rules is behind the alerts log from then on, and whoever
+    /// puts those rules back must not go on from it as if nothing had been told since. The file of `saved` may have taken the place of one.
+    /// Writes files: not for an async thread.
+    pub(crate) fn forget(&self, passed_over: &[PathBuf], saved: u64) {
+        let own = self.path(saved);
+        for path in passed_over.iter().filter(|path| **path != own) {
+            match std::fs::remove_file(path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    let path = path.display();
+                    tracing::warn!(tenant = self.tenant, %path, %error, "a state file that is of no use stays; delete it");
+                }
+                _ => {}
+            }
+        }
     }
 
     fn load(&self, path: &Path, log: &LogSnapshot, setup: &Setup) -> Result<Result<Fold, String>> {

@@ -1,5 +1,6 @@
 //! One tenant: its events log followed, folded, and its alerts appended.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::fold::{Fold, Found, Limits};
 use crate::measure;
 use crate::options::Options;
 use crate::state_file::StateFiles;
+use crate::takeover::{self, Last};
 
 /// Bytes of a state file that may be written for each record folded.
 const STATE_BYTES_OF_RECORD: u64 = 100;
@@ -54,6 +56,10 @@ struct Work {
     fold: Fold,
     /// Alerts up to here are in the alerts log.
     emitted: Option<Emitted>,
+    /// Where the alerts log ended at the start, while the fold has not come past that event: what goes on there is told then.
+    takeover: Option<Last>,
+    /// State files that are not good for this log and these rules.
+    passed_over: Vec<PathBuf>,
     found: Vec<Found>,
     observed: usize,
 }
@@ -90,6 +96,17 @@ impl Tenant {
                 work.fold.feed(Entries::sealed_first(snapshot, next, &READ_COLUMNS));
             }
             work = self.fold_chunk(work).await?;
+            if let Some(last) = work.takeover.take_if(|last| work.fold.engine.next_index() > last.position) {
+                work = self.take_over(work, &alerts, &events, last).await?;
+            }
+            if !work.found.is_empty() && !work.passed_over.is_empty() {
+                let (files, passed_over) = (files.clone(), std::mem::take(&mut work.passed_over));
+                blocking(move || {
+                    files.forget(&passed_over, saved);
+                    Ok(())
+                })
+                .await?;
+            }
             silence.since_us = work.fold.received_us.unwrap_or(silence.since_us);
             silence.since_monotonic_us = clock.monotonic_us();
             // Crash before or inside the append: the alerts are missing or a beginning of them is there; the next
@@ -153,13 +170,15 @@ impl Tenant {
     async fn open(&self, files: &StateFiles, events: LogSnapshot, alerts: LogSnapshot) -> Result<Work> {
         let (files, setup) = (files.clone(), self.options.setup());
         let log = events.origin.to_string();
-        let durable = events.durable;
-        let (fold, emitted) = blocking(move || {
+        let (durable, end) = (events.durable, alerts.durable);
+        let ((fold, passed_over), emitted) = blocking(move || {
             let emitted = emitted::last(&alerts, &events.origin.to_string())?;
             Ok((files.restore(&events, &setup)?, emitted))
         })
         .await?;
         let from = fold.next_index();
+        let takeover = emitted.map(|emitted| Last { end, position: emitted.position });
+        let takeover = takeover.filter(|last| fold.engine.next_index() <= last.position);
         if let Some(Emitted { position, ordinal }) = emitted {
             if u64::try_from(position).is_ok_and(|position| position >= durable) {
                 return Err(Error::Ahead { log, durable, position });
@@ -178,12 +197,15 @@ impl Tenant {
         } else {
             tracing::info!(tenant = self.name, from, "folding; no alert is recorded yet");
         }
-        Ok(Work { fold, emitted, found: Vec::new(), observed: 0 })
+        Ok(Work { fold, emitted, takeover, passed_over, found: Vec::new(), observed: 0 })
     }
 
     async fn fold_chunk(&self, mut work: Work) -> Result<Work> {
+        // Right behind the event of a takeover a chunk ends.
+        let until = work.takeover.map(|last| last.position.saturating_sub(work.fold.engine.next_index()));
+        let until = until.and_then(|until| usize::try_from(until.saturating_add(1)).ok());
         let limits = Limits {
-            records_max: self.options.chunk_records_max.max(1),
+            records_max: self.options.chunk_records_max.min(until.unwrap_or(usize::MAX)).max(1),
             alerts_max: self.options.chunk_alerts_max.max(1),
         };
         blocking(move || {
@@ -191,6 +213,29 @@ impl Tenant {
             work.observed = work.fold.chunk(limits, &mut work.found)?;
             let emitted = work.emitted;
             work.found.retain(|found| emitted.is_none_or(|emitted| place(found) > emitted));
+            Ok(work)
+        })
+        .await
+    }
+
+    /// Adds to what was found what there is to tell because other rules or settings may take effect here.
+    async fn take_over(&self, mut work: Work, alerts: &Log, events: &Log, last: Last) -> Result<Work> {
+        let (tenant, setup) = (self.name.clone(), self.options.setup());
+        let (alerts, evidence_log) = (alerts.snapshot(), events.origin().to_string());
+        blocking(move || {
+            let Work { fold, found, emitted, .. } = &mut work;
+            let mut told = takeover::told(&alerts, last, &evidence_log, &mut fold.engine, &setup, found)?;
+            let ordinal = found.last().map(place).max(*emitted).map_or(0, |last| last.ordinal.saturating_add(1));
+            takeover::numbered(&mut told, ordinal);
+            if !told.is_empty() {
+                let closed = told.iter().filter(|found| found.alert.state == State::Closed).count();
+                let opened = told.len().saturating_sub(closed);
+                tracing::info!(
+                    tenant, position = last.position, opened, closed,
+                    "other rules or settings take effect: what goes on under them is told, what does not is closed"
+                );
+            }
+            found.append(&mut told);
             Ok(work)
         })
         .await

@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// First emission, `sequence` 0.
+    /// First emission, `sequence` 0; a later one where it is told when other rules take effect.
     Open,
     /// The count reached a power of two, or the severity rose.
     Updated,
-    /// Three quiet windows passed, or the cap on open episodes was reached (the explanation says which).
+    /// Three quiet windows passed, the cap on open episodes was reached, somebody called it benign, or its rule is gone (the
+    /// explanation says which).
     Closed,
 }
 

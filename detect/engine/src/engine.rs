@@ -1,5 +1,6 @@
 //! The fold itself.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -170,6 +171,40 @@ impl Engine {
             .flat_map(|(detector, episodes)| [detector.awaits_us(settings), episodes.awaits_us()]);
         let of_sigma = memory.sigma.as_ref().and_then(|sigma| sigma.episodes.awaits_us());
         each.flatten().chain(of_sigma).min()
+    }
+
+    /// Every open episode as it would be told with the last record, in the order of rules, with `why` in the explanation: for whoever
+    /// starts to tell what this engine found without having told its past. Numbered as the engine has it; changes nothing.
+    pub fn open_episodes(&mut self, why: &str) -> Vec<Alert> {
+        let Engine { settings, pack, memory, .. } = self;
+        let mut out = Vec::new();
+        let mut emission = Emission {
+            settings,
+            tenant: &memory.tenant,
+            watermark_us: memory.clock.watermark_us(),
+            received_us: memory.clock.received_us(),
+            position: memory.next_index.saturating_sub(1),
+            ordinal: 0,
+            out: &mut out,
+        };
+        for (detector, episodes) in memory.lanes.each() {
+            episodes.tell_open(why, detector, &mut emission);
+        }
+        if let Some((state, pack)) = memory.sigma.as_ref().zip(pack.as_ref()) {
+            state.episodes.tell_open(why, pack, &mut emission);
+        }
+        out
+    }
+
+    /// Open episodes go on from the numbers under which they were told last, by alert id: an episode that was told under another setup
+    /// as well has had more of them than this engine gave.
+    pub fn number_on(&mut self, told: &BTreeMap<String, i64>) {
+        for (_, episodes) in self.memory.lanes.each() {
+            episodes.number_on(told);
+        }
+        if let Some(sigma) = &mut self.memory.sigma {
+            sigma.episodes.number_on(told);
+        }
     }
 
     /// The tenant whose log this engine folds.

@@ -217,6 +217,21 @@ impl Episodes {
         Some(key)
     }
 
+    /// Every open episode as it would be told now, by its key; changes nothing.
+    pub fn tell_open(&self, why: &str, told: &dyn Telling, emission: &mut Emission<'_>) {
+        for episode in self.open.values() {
+            emission.emit(episode, &self.mutes, State::Open, Some(why), told);
+        }
+    }
+
+    /// Open episodes go on from these numbers, by alert id, where they are not beyond.
+    pub fn number_on(&mut self, told: &BTreeMap<String, i64>) {
+        for episode in self.open.values_mut() {
+            let told = told.get(&episode.alert_id).copied().unwrap_or(episode.sequence);
+            episode.sequence = episode.sequence.max(told);
+        }
+    }
+
     /// At the cap the episodes with the lowest count are closed, openly: a new entity is never left without
     /// its alert, and a flood of single offences pushes out itself before an episode with more evidence.
     fn make_room(&mut self, told: &dyn Telling, emission: &mut Emission<'_>) {

@@ -15,6 +15,7 @@ use crate::detector::{Effect, Facts, Signal, Telling};
 use crate::entity::{Entity, Level};
 use crate::episode::{Emission, Episodes};
 use crate::record::Event;
+use crate::rules::new_network::{country, network};
 use crate::settings::{Settings, microseconds};
 
 /// Length of a UUID, which every key begins with.
@@ -60,7 +61,16 @@ struct Card {
 
 /// What of an event a rule on single events is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum About {
+struct About {
+    what: What,
+    /// Where from, as the rule looks at it: a mute of somebody's travel must not hide who uses their name elsewhere.
+    network: bool,
+    country: bool,
+}
+
+/// Whom, and with what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
     Principal,
     PrincipalServer,
     PrincipalTool,
@@ -108,7 +118,7 @@ impl Pack {
         let (entity, detail) = match rule.is_correlation() {
             true => (group(found, tenant), told_of_group(found)),
             false => {
-                let about = self.card(&rule.id).map_or(About::PrincipalTool, |card| card.about);
+                let about = self.card(&rule.id).map_or_else(|| About::of(rule), |card| card.about);
                 (single(rule, about, event), told_of_one(event))
             }
         };
@@ -181,32 +191,44 @@ impl Card {
 impl About {
     fn of(rule: &Rule) -> About {
         let columns = rule.columns();
-        if OF_TOOL.iter().any(|column| columns.contains(column)) {
-            About::PrincipalTool
+        let what = if OF_TOOL.iter().any(|column| columns.contains(column)) {
+            What::PrincipalTool
         } else if columns.contains("server") {
-            About::PrincipalServer
+            What::PrincipalServer
         } else {
-            About::Principal
-        }
+            What::Principal
+        };
+        About { what, network: columns.contains("source_ip"), country: columns.contains("country") }
     }
 }
 
-/// Who did it, and with what where the rule looks at that.
+/// Who did it, with what and where from, as far as the rule looks at that.
 fn single(rule: &Rule, about: About, event: &Event<'_>) -> Entity {
-    let (column, name) = event.principal().map_or(("agent_id", None), |(column, name)| (column, Some(name)));
+    let record = event.record;
+    let principal = event.principal();
+    let (column, name) = principal.map_or(("agent_id", None), |(column, name)| (column, Some(name)));
     let mut parts = vec![(column, name)];
-    let (server, capability) = (event.record.server, event.record.capability);
-    let level = match (about, server, capability) {
-        (About::Principal, ..) | (_, None, None) | (About::PrincipalServer, None, _) => Level::Principal,
-        (About::PrincipalServer, ..) => {
+    let mut level = match (about.what, record.server, record.capability) {
+        (What::Principal, ..) | (_, None, None) | (What::PrincipalServer, None, _) => Level::Principal,
+        (What::PrincipalServer, server, _) => {
             parts.push(("server", server));
             Level::Group
         }
-        (About::PrincipalTool, ..) => {
+        (What::PrincipalTool, server, capability) => {
             parts.extend([("server", server), ("capability", capability)]);
             Level::PrincipalTool
         }
     };
+    // Those without a name stay one: anybody can fail a login, from as many places as there are.
+    let is_placed = |is_asked: bool| is_asked && principal.is_some();
+    let network = record.source_ip.filter(|_| is_placed(about.network)).map(network);
+    let country = record.country.filter(|_| is_placed(about.country)).map(country);
+    for (column, place) in [("network", &network), ("country", &country)] {
+        if place.is_some() {
+            parts.push((column, place.as_deref()));
+            level = Level::Group;
+        }
+    }
     let entity = Entity::new(level, &parts);
     let key = format!("{};{}", rule.id, entity.key);
     Entity { key, ..entity }

@@ -52,8 +52,7 @@ pub(crate) enum Parsed {
 pub(crate) fn documents(file: &str, text: &str, wrong: &mut Vec<String>) -> Vec<Document> {
     let mut found = Vec::new();
     for part in split(text) {
-        let says = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
-        if !part.lines().any(|line| says(&line)) {
+        if !says(&part) {
             continue;
         }
         let title = part
@@ -67,6 +66,15 @@ pub(crate) fn documents(file: &str, text: &str, wrong: &mut Vec<String>) -> Vec<
         }
     }
     found
+}
+
+/// Whether a file has nothing but remarks and separators.
+pub(crate) fn is_empty(text: &str) -> bool {
+    !split(text).iter().any(|part| says(part))
+}
+
+fn says(part: &str) -> bool {
+    part.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'))
 }
 
 /// Documents apart, so that an error knows whose it is.

@@ -13,12 +13,12 @@ use crate::lists::{Lists, files, read_text};
 use crate::matcher::lowered;
 use crate::nearest::nearest;
 use crate::node::Body;
-use crate::parse::{Document, Parsed, documents};
+use crate::parse::{Document, Parsed, documents, is_empty};
 use crate::rule::{Level, Rule, What};
 use crate::{digest, shipped};
 
-/// What goes into a digest beside rules and lists. Raise it whenever the same rule could match other events.
-const EVALUATOR_VERSION: &str = "2";
+/// What goes into a digest beside rules and lists. Raise it whenever the same rule could match other events, or be told of another entity.
+const EVALUATOR_VERSION: &str = "3";
 
 /// Where rules come from.
 #[derive(Debug, Clone, Default)]
@@ -66,6 +66,13 @@ impl Rules {
             directory.map(|directory| files(directory, &["yml", "yaml"])).transpose()?.unwrap_or_default();
         for path in paths {
             own.push((path.display().to_string(), read_text(&path, SIGMA_FILE_BYTES_MAX)?));
+        }
+        // Whoever names a directory means rules of their own: without any it is the wrong one, or was not there when it was mounted.
+        if let Some(directory) = directory.filter(|_| own.iter().all(|(_, text)| is_empty(text))) {
+            return Err(Error::Rules(vec![format!(
+                "{}: no rule is in it: put files *.yml or *.yaml there (directories in it are not entered), or take it out of the settings, for the shipped ones alone",
+                directory.display()
+            )]));
         }
         let shipped: &[(&str, &str)] = if options.without_shipped { &[] } else { &shipped::RULES };
         let shipped = shipped.iter().map(|(name, text)| (shipped::file(name), (*text).to_owned()));

@@ -7,5 +7,6 @@ mod drill;
 mod failures;
 mod incident;
 mod once;
+mod other_rules;
 mod restart;
 mod silence;

@@ -37,6 +37,7 @@ use crate::record::Event;
 use crate::sessions::{GAP_US, Session, Sessions, Touched};
 use crate::settings::Settings;
 use origin::{ATTRIBUTES, values};
+pub(crate) use origin::{country, network};
 use shown::{Pending, Shown};
 
 const DAY: i64 = 86_400_000_000;

@@ -11,6 +11,8 @@ use crate::stream::{MINUTE_US, SECOND_US, START_US, call};
 const ANONYMOUS_WRITE: &str = "d8e06a9b-778f-4765-9c4b-bb3bb1385d2e";
 const ABANDONED_APPROVALS: &str = "86e2c33a-94c5-4094-90fe-9df9094c0a2f";
 const UNREGISTERED_SERVER: &str = "49ac624e-fc60-4311-a08c-a1ca60a383aa";
+const UNKNOWN_NETWORK: &str = "c4de6f0e-8bc6-4421-a359-239a993f161b";
+const UNKNOWN_COUNTRY: &str = "0f54b3c8-7ddc-4d03-afb5-5473dab0eb05";
 
 /// The shipped pack, with the lists of its examples or without any.
 fn pack(with_lists: bool) -> Arc<Rules> {
@@ -103,6 +105,67 @@ fn r36_a_server_that_is_not_registered_is_one_alert_an_agent() {
     assert_eq!(log.push(SECOND_US, strange("a-2"), UNREGISTERED_SERVER)[0].state, State::Open);
     let registered = Record { server: Some("corp-payments"), ..call() };
     assert!(log.push(SECOND_US, registered, UNREGISTERED_SERVER).is_empty());
+}
+
+#[test]
+fn a_mute_of_one_place_is_none_of_another() {
+    let mut log = Log::new(pack(true));
+    let from = |agent_id, source_ip| Record { agent_id, user_id: None, source_ip: Some(source_ip), ..call() };
+    let at_home = from(Some("a-1"), "203.0.113.7");
+    let told = log.push(SECOND_US, at_home, UNKNOWN_NETWORK);
+    let [alert] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!((alert.entity_type.as_str(), alert.entity.as_str()), ("group", "a-1/203.0.113.0/24"));
+    assert_eq!(alert.observables, ["agent_id=a-1", "network=203.0.113.0/24"]);
+    let verdict = Verdict { alert_id: &alert.alert_id, is_true: false, muted_until_us: i64::MAX, by: "ann" };
+    log.push(
+        SECOND_US,
+        Record { control: true, verdict: Some(verdict), ..Record::default() },
+        UNKNOWN_NETWORK,
+    );
+    // The next address of the network, however it is written, is the same place and muted; the thief's is not.
+    let again = log.push(SECOND_US, from(Some("a-1"), "[::ffff:203.0.113.9]:443"), UNKNOWN_NETWORK);
+    assert_eq!((again[0].state, again[0].severity), (State::Open, Severity::Informational));
+    let thief = log.push(SECOND_US, from(Some("a-1"), "198.51.100.4"), UNKNOWN_NETWORK);
+    assert_eq!((thief.len(), thief[0].state, thief[0].severity), (1, State::Open, Severity::Medium));
+    // Nobody with a name: however many places, one episode.
+    let mut nobody = Vec::new();
+    for third in 0..40 {
+        let address = format!("198.18.{third}.1");
+        nobody.extend(log.push(
+            SECOND_US,
+            Record { source_ip: Some(&address), ..from(None, "") },
+            UNKNOWN_NETWORK,
+        ));
+    }
+    assert_eq!(nobody.iter().filter(|alert| alert.state == State::Open).count(), 1, "{nobody:?}");
+    let abroad = |country| Record { country: Some(country), ..call() };
+    let told = log.push(SECOND_US, abroad("kp"), UNKNOWN_COUNTRY);
+    assert_eq!(told[0].entity, "a-1/KP");
+    assert_eq!(log.push(SECOND_US, abroad("KP "), UNKNOWN_COUNTRY)[0].state, State::Updated);
+    assert_eq!(log.push(SECOND_US, abroad("IR"), UNKNOWN_COUNTRY)[0].state, State::Open);
+}
+
+#[test]
+fn open_episodes_are_told_as_they_stand_and_nothing_changes() {
+    let mut log = Log::new(pack(false));
+    let one = log.push(SECOND_US, anonymous(), ANONYMOUS_WRITE);
+    let risky = Record { action: Some("write"), risk: Some("high"), ..call() };
+    log.push(SECOND_US, risky, ANONYMOUS_WRITE);
+    log.push(SECOND_US, anonymous(), ANONYMOUS_WRITE);
+    let before = log.engine.snapshot();
+    let open = log.engine.open_episodes("goes on");
+    assert_eq!(log.engine.snapshot(), before);
+    assert_eq!(open.len(), log.engine.episodes_open());
+    let of_sigma = open.last().unwrap();
+    assert_eq!((of_sigma.rule_id.as_str(), &of_sigma.alert_id), (ANONYMOUS_WRITE, &one[0].alert_id));
+    assert_eq!((of_sigma.state, of_sigma.sequence, of_sigma.count), (State::Open, 1, 2));
+    assert!(of_sigma.explanation.ends_with(" Episode goes on."), "{}", of_sigma.explanation);
+    assert!(open.iter().all(|alert| alert.position == 2));
+    assert_eq!(
+        open.iter().map(|alert| alert.ordinal).collect::<Vec<_>>(),
+        (0..).take(open.len()).collect::<Vec<_>>()
+    );
+    assert!(open.iter().any(|alert| alert.rule_id == "unapproved_high_risk_write"));
 }
 
 #[test]

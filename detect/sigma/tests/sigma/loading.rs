@@ -269,6 +269,27 @@ fn an_absent_directory_is_an_error() {
 }
 
 #[test]
+fn a_directory_without_a_rule_is_an_error_that_says_what_to_do() {
+    let said = |files: &Files| {
+        let message = files.refusal();
+        let directory = files.rules.display().to_string();
+        assert!(message.starts_with(&directory) && message.contains("no rule is in it"), "{message}");
+        assert!(message.contains("put files *.yml or *.yaml there"), "{message}");
+    };
+    said(&Files::new());
+    // Neither another ending, nor a directory, nor a file that only has remarks holds a rule.
+    let text = rule(1, "a:\n    server: x", "a");
+    said(Files::new().rule("mine.yml.bak", &text).rule("deeper/mine.yml", &text));
+    let files = Files::new();
+    said(files.rule("later.yml", "# to be written\n--- # and more\n\n"));
+    assert_eq!(files.rule("mine.yaml", &text).load().unwrap().rules().len(), 1);
+    // Beside the shipped ones as well: whoever names a directory means rules of their own.
+    let files = Files::new();
+    let options = Options { without_shipped: false, ..files.options() };
+    assert!(Rules::load(&options).unwrap_err().to_string().contains("no rule is in it"));
+}
+
+#[test]
 fn no_document_is_lost_between_separators() {
     let (one, two) = (rule(1, "a:\n    server: x", "a"), rule(2, "a:\n    server: y", "a"));
     for separator in ["---", "--- ", "---\t", "--- # the next", "---\r"] {

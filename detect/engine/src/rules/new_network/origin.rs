@@ -25,17 +25,18 @@ const SYSTEMS: [(&str, &str); 6] = [
 /// The values of a record, none where it does not say.
 pub(super) fn values(record: &Record<'_>) -> [Option<String>; 3] {
     let agent = record.user_agent.or(record.client);
-    [
-        record.source_ip.map(network),
-        record.country.map(|country| shortened(country.trim()).to_uppercase()),
-        agent.map(family),
-    ]
+    [record.source_ip.map(network), record.country.map(country), agent.map(family)]
+}
+
+/// As a source names it, whatever its case.
+pub(crate) fn country(text: &str) -> String {
+    shortened(text.trim()).to_uppercase()
 }
 
 /// The /24 of an IPv4 address, the /48 of an IPv6 address. Addresses that name no place in the world (private, shared, link-local) are one
 /// value, as are those of the machine itself: the same numbers are another network in the next office. What is no address is a value too, or who can
 /// write the header would be out of sight.
-pub(super) fn network(text: &str) -> String {
+pub(crate) fn network(text: &str) -> String {
     let Some(address) = address(text.trim()) else { return "no address".to_owned() };
     match address {
         IpAddr::V4(v4) => network_v4(v4),
