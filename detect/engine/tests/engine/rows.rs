@@ -8,6 +8,7 @@
 //! about whom the row is about. How many there are in ordinary weeks is for the tests of each rule.
 
 mod access;
+mod agents;
 
 use std::collections::BTreeMap;
 
