@@ -9,6 +9,7 @@
 
 mod access;
 mod agents;
+mod places;
 
 use std::collections::BTreeMap;
 
