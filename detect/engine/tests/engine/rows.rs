@@ -9,17 +9,25 @@
 
 mod access;
 mod agents;
+mod approvals;
 mod places;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use engine::{Alert, Engine, Record, Settings, Severity};
+use engine::{Alert, Engine, Record, Settings, Setup, Severity};
+use sigma::{Options, Rules};
 
 use crate::days::fold;
 
 /// All that a log tells under the defaults.
 fn told(records: &[Record<'_>]) -> Vec<Alert> {
     fold(&mut Engine::new("acme", Settings::default()), records)
+}
+
+/// The defaults, and the shipped rules in Sigma.
+fn shipped() -> Setup {
+    Setup { settings: Settings::default(), rules: Some(Arc::new(Rules::load(&Options::default()).unwrap())) }
 }
 
 /// Episodes in the order of their opening: the rule, the entity, the greatest severity.
