@@ -10,6 +10,7 @@
 mod access;
 mod agents;
 mod approvals;
+mod outputs;
 mod places;
 
 use std::collections::BTreeMap;
