@@ -12,6 +12,7 @@ mod agents;
 mod approvals;
 mod outputs;
 mod places;
+mod sources;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
