@@ -12,6 +12,7 @@ mod agents;
 mod approvals;
 mod outputs;
 mod places;
+mod replay;
 mod sources;
 
 use std::collections::BTreeMap;
