@@ -22,6 +22,7 @@ use engine::{Alert, Engine, Record, Settings, Setup, Severity};
 use sigma::{Options, Rules};
 
 use crate::days::fold;
+pub use replay::{DAY_US_LAST, month};
 
 /// All that a log tells under the defaults.
 fn told(records: &[Record<'_>]) -> Vec<Alert> {

@@ -10,7 +10,7 @@ use crate::days::{Chance, DAY_US, HOUR_US, fold, with};
 use crate::stream::{MINUTE_US, SECOND_US, START_US, call, login, revoke};
 
 /// The last day of the weeks.
-const DAY_US_LAST: i64 = START_US + 24 * DAY_US;
+pub const DAY_US_LAST: i64 = START_US + 24 * DAY_US;
 
 /// Weeks of tools as R29 has them, by a gateway that numbers what it sends and by a tap. Three numbers never come; two days before the end the
 /// tap says nothing for two hours; at the last noon `read` is slow.
@@ -68,7 +68,7 @@ fn people() -> impl Iterator<Item = Record<'static>> {
 }
 
 /// Weeks in which about everything happens that other rows have, and the readings of the clock that a log of the service has.
-fn month() -> Vec<Record<'static>> {
+pub fn month() -> Vec<Record<'static>> {
     let moved = |records: Vec<Record<'static>>, days: i64| {
         records.into_iter().map(move |record| at(record.time_us + days * DAY_US, record))
     };
