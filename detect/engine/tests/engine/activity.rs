@@ -23,7 +23,7 @@ fn session(chance: &mut Chance, all: &mut Vec<Call>, mut time_us: i64, agent: &'
 }
 
 /// Working days of all agents; `times` is how many times its usual sessions one has on a day.
-fn work(days: i64, seed: u64, times: impl Fn(&str, i64) -> f64) -> Vec<Call> {
+pub fn work(days: i64, seed: u64, times: impl Fn(&str, i64) -> f64) -> Vec<Call> {
     let (mut chance, mut all) = (Chance(seed), Vec::new());
     for day in (0..days).filter(|day| day % 7 < 5) {
         for agent in AGENTS {
@@ -39,12 +39,12 @@ fn work(days: i64, seed: u64, times: impl Fn(&str, i64) -> f64) -> Vec<Call> {
 }
 
 /// A call every minute.
-fn script(day: i64, hour: i64, minutes: i64, agent: &'static str) -> impl Iterator<Item = Call> {
+pub fn script(day: i64, hour: i64, minutes: i64, agent: &'static str) -> impl Iterator<Item = Call> {
     let start_us = START_US + day * DAY_US + hour * HOUR_US;
     (0..minutes).map(move |number| (start_us + number * MINUTE_US, agent))
 }
 
-fn records(mut all: Vec<Call>) -> Vec<Record<'static>> {
+pub fn records(mut all: Vec<Call>) -> Vec<Record<'static>> {
     all.sort_unstable();
     let number = |(index, (time_us, agent)): (usize, Call)| {
         let index = index as i64;

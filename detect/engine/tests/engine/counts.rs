@@ -24,7 +24,7 @@ impl Chance {
 
 /// What happens at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum What {
+pub enum What {
     Call,
     Denied,
     Failed,
@@ -33,10 +33,10 @@ enum What {
 /// (event time, agent, what), in order of time.
 type Happening = (i64, &'static str, What);
 
-const AGENTS: [&str; 6] = ["ada", "bob", "cyd", "dan", "eve", "fay"];
+pub const AGENTS: [&str; 6] = ["ada", "bob", "cyd", "dan", "eve", "fay"];
 
 /// Days of ordinary work: busy by day, quiet at night and at weekends, in clumps; one call of fifty is denied.
-fn work(days: i64, agents: &'static [&'static str], seed: u64) -> Vec<Happening> {
+pub fn work(days: i64, agents: &'static [&'static str], seed: u64) -> Vec<Happening> {
     let (mut chance, mut all) = (Chance(seed), Vec::new());
     for bucket in 0..days * 288 {
         let (hour, day) = (bucket / 12 % 24, bucket / 288 % 7);
@@ -55,12 +55,12 @@ fn work(days: i64, agents: &'static [&'static str], seed: u64) -> Vec<Happening>
 }
 
 /// So many of one kind within five minutes from the 13th hour of a day on.
-fn burst(day: i64, count: i64, agent: &'static str, what: What) -> impl Iterator<Item = Happening> {
+pub fn burst(day: i64, count: i64, agent: &'static str, what: What) -> impl Iterator<Item = Happening> {
     let start_us = START_US + day * DAY_US + 13 * 12 * BUCKET_US;
     (0..count).map(move |number| (start_us + number * BUCKET_US / count, agent, what))
 }
 
-fn with(mut all: Vec<Happening>, more: impl Iterator<Item = Happening>) -> Vec<Happening> {
+pub fn with(mut all: Vec<Happening>, more: impl Iterator<Item = Happening>) -> Vec<Happening> {
     all.extend(more);
     all.sort_by_key(|happening| happening.0);
     all
@@ -76,7 +76,7 @@ fn record(index: usize, (time_us, agent, what): Happening, late_us: i64) -> Reco
     Record { index: index as i64, time_us, ingest_time_us, agent_id: Some(agent), user_id: None, ..base }
 }
 
-fn records(all: &[Happening]) -> Vec<Record<'static>> {
+pub fn records(all: &[Happening]) -> Vec<Record<'static>> {
     all.iter().enumerate().map(|(index, happening)| record(index, *happening, 0)).collect()
 }
 

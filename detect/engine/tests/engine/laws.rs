@@ -1,5 +1,7 @@
 //! The determinism law, over random logs that are dense enough in trouble to open and close episodes.
 
+mod delivery;
+
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 

@@ -12,6 +12,7 @@ mod laws;
 mod new_network;
 mod off_hours;
 mod quarantine;
+mod rows;
 mod rules;
 mod runbooks;
 mod sessions;

@@ -17,7 +17,7 @@ fn thief() -> Record<'static> {
 }
 
 /// Days of people: mornings in the office's network, evenings in one of their own.
-fn people(days: std::ops::Range<i64>, seed: u64) -> Vec<Act> {
+pub fn people(days: std::ops::Range<i64>, seed: u64) -> Vec<Act> {
     let (mut chance, mut all) = (Chance(seed), Vec::new());
     for day in days {
         for person in 0..PEOPLE as i64 {

@@ -9,7 +9,7 @@ const RULE: &str = "off_hours";
 const PEOPLE: usize = 12;
 
 /// Days of people who begin four sessions a day between 8 and 18 o'clock, Mondays to Fridays (the first day is a Thursday).
-fn people(days: std::ops::Range<i64>, seed: u64) -> Vec<Act> {
+pub fn people(days: std::ops::Range<i64>, seed: u64) -> Vec<Act> {
     let (mut chance, mut all) = (Chance(seed), Vec::new());
     for day in days.filter(|day| ![2, 3].contains(&(day % 7))) {
         for person in 0..PEOPLE {

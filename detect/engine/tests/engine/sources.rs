@@ -22,7 +22,7 @@ fn of_source(source: &'static str, time_us: i64) -> Record<'static> {
 }
 
 /// A gateway that is busy by day, a tap that speaks now and then, and a batch at two in the morning. `is_there` says whether one speaks.
-fn weeks(days: i64, seed: u64, is_there: impl Fn(&'static str, i64) -> bool) -> Vec<Record<'static>> {
+pub fn weeks(days: i64, seed: u64, is_there: impl Fn(&'static str, i64) -> bool) -> Vec<Record<'static>> {
     let (mut chance, mut all) = (Chance(seed), Vec::new());
     for bucket in 0..days * 288 {
         let hour = bucket / 12 % 24;
