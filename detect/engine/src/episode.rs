@@ -219,14 +219,14 @@ impl Episodes {
 
     /// Every open episode as it would be told now, by its key; changes nothing.
     pub fn tell_open(&self, why: &str, told: &dyn Telling, emission: &mut Emission<'_>) {
-        for episode in self.open.values() {
+        for (_, episode) in self.open.sorted() {
             emission.emit(episode, &self.mutes, State::Open, Some(why), told);
         }
     }
 
     /// Open episodes go on from these numbers, by alert id, where they are not beyond.
     pub fn number_on(&mut self, told: &BTreeMap<String, i64>) {
-        for episode in self.open.values_mut() {
+        for (_, episode) in self.open.unordered_mut() {
             let told = told.get(&episode.alert_id).copied().unwrap_or(episode.sequence);
             episode.sequence = episode.sequence.max(told);
         }

@@ -164,7 +164,9 @@ fn a_slot_that_changes_hands_forgets_what_it_stood_for() {
     let judged = session("victim", "w", &["read", "odd"]);
     assert_eq!(part_of(&novelty, &judged, "odd").m, 1);
     // The newcomers take the slots of all that had to go.
-    novelty.commit((0..16).map(|at| session(&format!("comes{at}"), "w", &["read"])).collect());
+    novelty.commit(
+        (0..NOVELTY_ENTITIES_MAX / 16).map(|at| session(&format!("comes{at}"), "w", &["read"])).collect(),
+    );
     let (read, odd) = (part_of(&novelty, &judged, "read"), part_of(&novelty, &judged, "odd"));
     assert_eq!((odd.m, read.m, read.n), (0, read.n, NOVELTY_ENTITIES_MAX as u32));
 }

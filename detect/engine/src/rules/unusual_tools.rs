@@ -3,7 +3,7 @@
 //! Statistic: the sum over a session's distinct tools and destinations of `-ln` of the share of *other* principals of the same workflow (else role)
 //! that had it, ranked among their sessions of a similar size (`novelty.rs`, `docs/decisions/0024-novelty.md`), recalibrated over 28
 //! days where there are 4,000 scores; until then the rank itself is the p, which is as fine as a fleet of fewer needs.
-//! Source: `kind = 'call'`. State: about 3 kB an open session (at most 5), 2 MB the pool, 100 kB a full peer group, and sessions that wait for 72 h.
+//! Source: `kind = 'call'`. State: about 3 kB an open session (at most 5), 8 MB the pool, 450 kB a full peer group, and sessions that wait for 72 h.
 //!
 //! - **Sessions** are (principal, workflow, session id). The first record of every id also goes to a *loose* session of (principal,
 //!   workflow): ids that are new with every request would else be judged a call at a time, and whoever splits an attack into sessions
