@@ -1,7 +1,7 @@
 //! Prints what the engine costs on one core: `cargo run --release -p tachograph-engine --example throughput`.
 //!
 //! Logs: a working day of a fleet with few offences, with and without the rules on sessions; 100,000 agents that work in turns of twenty calls or
-//! so, 250 records a second of all (what the generated fleet's principals make), once each has been seen; a flood of
+//! so, 250 records a second of all (what the generated fleet's principals make), once each has been seen and through the end of a day; a flood of
 //! denials from one agent; and a flood of fresh identities that keeps every map at its cap. Names of logs as arguments choose
 //! among them (`-- "working day" "large fleet"`); those with sigma
 //! are the same with the shipped rules in Sigma. Time is the process's own, so that a machine shared with others measures the same; memory is
@@ -114,7 +114,7 @@ fn working_day(names: &Names, event: usize) -> Record<'_> {
 fn large(names: &Names, event: usize) -> Record<'_> {
     let place = number(event, 5) % AT_WORK;
     let agent = place + AT_WORK * ((event + place * 20) / TURN);
-    let time_us = START_US + event as i64 * 4_000;
+    let time_us = START_US + 21 * 3_600_000_000 + event as i64 * 4_000;
     let of_day = working_day(names, event);
     Record {
         time_us,

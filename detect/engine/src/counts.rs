@@ -1,5 +1,7 @@
 //! Counts of an entity in five minutes, held against what is usual for it: the machinery under every rule on a count.
 //!
+//! - **Idle** entities learn that nothing came when they are next asked about, a twelfth of them at every close and all at the end of a day: it comes
+//!   out as if each had learnt each bucket at its close, but for what is forgotten at the cap, whose last hour is lost.
 //! - **Buckets** are by event time. One closes once the engine's clock is `lateness_s` past its end; a record that comes later than that counts in
 //!   the oldest bucket that is open, and the alert says so: a source that dates its records back must not be out of sight. Each close
 //!   judges and teaches every known entity, with 0 where nothing came, in the order of keys. After a day in which no record came
@@ -39,7 +41,7 @@ use crate::opening::{LN_ALPHA_TOP, Opening, TEST_DAYS};
 use crate::recalibration::Recalibration;
 use crate::record::Event;
 use crate::settings::{Settings, microseconds};
-use known::{Known, Tally};
+use known::{Known, PHASES, Tally};
 use pools::{OWN_POOLS, Pools, Size};
 
 /// Length of a bucket.
@@ -289,6 +291,7 @@ impl Counts {
         let bucket = self.go_on(bucket, self.after_gap(bucket, now_us));
         self.next = Some(bucket.saturating_add(1));
         let tallies = self.open.remove(&bucket).unwrap_or_default().into_sorted();
+        self.catch_some_up(bucket);
         let ln_alpha = self.opening.ln_alpha(rule.budget_milli);
         let open = |key: &str| context.episodes.is_open(key);
         let mut found: Vec<(f64, &String, &Tally, Verdict)> = Vec::new();
@@ -311,9 +314,10 @@ impl Counts {
 
     /// What a bucket that closes is worth; the entity learns it. None where there is nothing to hold it against.
     fn judge(&mut self, bucket: i64, key: &str, count: u64, is_open: bool) -> Option<Verdict> {
-        let Counts { known, parent, pools, opening, .. } = self;
+        let Counts { known, parent, pools, opening, asked, .. } = self;
         let (known, day) = (known.get_mut(key)?, opening.day());
         known.catch_up(bucket, day, parent, pools);
+        *asked += u64::from(known.begins_to_be_asked(parent));
         let prediction = known.baseline.predict(bucket, parent);
         let score = -prediction.ln_p(count);
         let is_judged = prediction.is_settled || parent.is_known();
@@ -349,6 +353,15 @@ impl Counts {
         Some(Verdict { prediction, ln_p, extends: false })
     }
 
+    /// A twelfth of all learn what they have not, so that the end of a day does not wait for what a whole one left behind.
+    fn catch_some_up(&mut self, bucket: i64) {
+        let Counts { known, parent, pools, opening, .. } = self;
+        let phase = bucket.rem_euclid(i64::from(PHASES));
+        for (_, known) in known.each_unordered().filter(|(_, known)| i64::from(known.phase) == phase) {
+            known.catch_up(bucket, opening.day(), parent, pools);
+        }
+    }
+
     /// Goes on from the bucket after the last that closed to the one that closes now, and through the end of a day if one lies between. Of what is
     /// between the two nobody knows what was, and nothing is learnt.
     fn go_on(&mut self, next: i64, bucket: i64) -> i64 {
@@ -375,7 +388,7 @@ impl Counts {
         });
         let established = self.known.values().filter(|known| known.is_established());
         self.parent = Parent::of(established.map(|known| &known.baseline), &Parent::unknown());
-        let granted = self.known.values().filter(|known| known.own.is_some()).count();
+        let granted = self.known.each_unordered().filter(|(_, known)| known.own.is_some()).count();
         let mut left = OWN_POOLS.saturating_sub(granted);
         self.asked = 0;
         for (_, known) in self.known.each() {

@@ -141,6 +141,12 @@ impl Engine {
         self.setup().named(|under| snapshot::encode(under, &self.memory))
     }
 
+    /// The state as JSON, to look into: what shape it has is the model version's affair.
+    pub fn state_as_json(&self) -> serde_json::Value {
+        serde_json::to_value(&self.memory)
+            .expect("state is plain data with string keys and always has a JSON form")
+    }
+
     /// An engine that goes on where the snapshot was taken. Settings and rules must be the ones it was folded with.
     pub fn restore(bytes: &[u8], setup: impl Into<Setup>) -> Result<Engine, Error> {
         let setup = setup.into();

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use foldhash::quality::RandomState;
+use ahash::RandomState;
 use indexmap::IndexMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

@@ -1,8 +1,11 @@
-//! Bytes of a snapshot: one line that names format and BLAKE3 of the rest, then the state as JSON.
+//! Bytes of a snapshot: one line that names format and BLAKE3 of the rest, one line of JSON that says what it was folded under, then the state
+//! in Postcard's wire format.
 //!
 //! ```text
-//! tachograph-engine-snapshot 1 <64 hex digits>\n{"model_version":1,"settings_digest":"...","rules_digest":"...","state":{...}}
+//! tachograph-engine-snapshot 2 <64 hex digits>\n{"model_version":1,"settings_digest":"...","rules_digest":"..."}\n<state>
 //! ```
+//!
+//! Format 1 had the state as JSON: three to four times the bytes and ten times the time, seconds for 100,000 principals in which nothing is folded.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -10,23 +13,16 @@ use serde::{Deserialize, Serialize};
 use crate::MODEL_VERSION;
 use crate::error::Error;
 
-const MAGIC: &str = "tachograph-engine-snapshot 1 ";
+const MAGIC: &str = "tachograph-engine-snapshot 2 ";
+const MAGIC_1: &str = "tachograph-engine-snapshot 1 ";
 
 /// Read before the state, whose shape depends on the model version.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Head {
     model_version: u32,
     settings_digest: String,
     /// Of the rules in Sigma; none without any.
     rules_digest: Option<String>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Body<S> {
-    model_version: u32,
-    settings_digest: String,
-    rules_digest: Option<String>,
-    state: S,
 }
 
 /// What a state was folded under: digests of the settings, and of the rules in Sigma where there are some.
@@ -39,23 +35,35 @@ pub(crate) struct Under<'a> {
 /// Bytes of a state.
 pub(crate) fn encode<S: Serialize>(under: Under<'_>, state: &S) -> Vec<u8> {
     let (settings_digest, rules_digest) = (under.settings.to_owned(), under.rules.map(str::to_owned));
-    let body = Body { model_version: MODEL_VERSION, settings_digest, rules_digest, state };
-    let body =
-        serde_json::to_vec(&body).expect("state is plain data with string keys and always has a JSON form");
-    let mut bytes = format!("{MAGIC}{}\n", blake3::hash(&body).to_hex()).into_bytes();
-    bytes.extend_from_slice(&body);
+    let head = Head { model_version: MODEL_VERSION, settings_digest, rules_digest };
+    // The first line has one length, so that what it says of the rest can be filled in.
+    let mut bytes = format!("{MAGIC}{:64}\n", "").into_bytes();
+    let first = bytes.len();
+    serde_json::to_writer(&mut bytes, &head).expect("three plain fields have a JSON form");
+    bytes.push(b'\n');
+    let mut bytes = postcard::to_extend(state, bytes).expect("state is plain data of known lengths");
+    let (line, rest) = bytes.split_at_mut(first);
+    if let Some(digest) = line.get_mut(MAGIC.len()..first - 1) {
+        digest.copy_from_slice(blake3::hash(rest).to_hex().as_bytes());
+    }
     bytes
 }
 
 /// The state, if the bytes are whole, of this model version, and folded under the same.
 pub(crate) fn decode<S: DeserializeOwned>(bytes: &[u8], under: Under<'_>) -> Result<S, Error> {
-    let rest = bytes.strip_prefix(MAGIC.as_bytes()).ok_or_else(|| damaged("not an engine snapshot"))?;
+    let of = |magic: &str| bytes.strip_prefix(magic.as_bytes());
+    let rest = of(MAGIC).or_else(|| of(MAGIC_1)).ok_or_else(|| damaged("not an engine snapshot"))?;
     let (digest, rest) = rest.split_at_checked(64).ok_or_else(|| damaged("cut short"))?;
     let body = rest.strip_prefix(b"\n").ok_or_else(|| damaged("malformed first line"))?;
     if blake3::hash(body).to_hex().as_bytes() != digest {
         return Err(damaged("its hash does not match"));
     }
-    let head: Head = serde_json::from_slice(body).map_err(|error| damaged(&error.to_string()))?;
+    let (head, state) = match body.iter().position(|byte| *byte == b'\n') {
+        Some(end) => (&body[..end], &body[end + 1..]),
+        // Of format 1, whose model versions are past.
+        None => (body, &[][..]),
+    };
+    let head: Head = serde_json::from_slice(head).map_err(|error| damaged(&error.to_string()))?;
     if head.model_version != MODEL_VERSION {
         return Err(Error::ModelVersion { expected: MODEL_VERSION, found: head.model_version });
     }
@@ -72,8 +80,11 @@ pub(crate) fn decode<S: DeserializeOwned>(bytes: &[u8], under: Under<'_>) -> Res
             found: named(head.rules_digest.as_deref()),
         });
     }
-    let body: Body<S> = serde_json::from_slice(body).map_err(|error| damaged(&error.to_string()))?;
-    Ok(body.state)
+    match postcard::take_from_bytes(state) {
+        Ok((state, [])) => Ok(state),
+        Ok((_, rest)) => Err(damaged(&format!("{} bytes follow the state", rest.len()))),
+        Err(error) => Err(damaged(&error.to_string())),
+    }
 }
 
 fn damaged(what: &str) -> Error {
@@ -108,7 +119,8 @@ mod tests {
     #[test]
     fn another_model_version_is_named() {
         let body = br#"{"model_version":999,"settings_digest":"digest","state":{"shape":"unknown"}}"#;
-        let mut bytes = format!("{MAGIC}{}\n", blake3::hash(body).to_hex()).into_bytes();
+        // As format 1 had it.
+        let mut bytes = format!("{MAGIC_1}{}\n", blake3::hash(body).to_hex()).into_bytes();
         bytes.extend_from_slice(body);
         let found = decode::<Vec<i64>>(&bytes, Under { settings: "digest", rules: None });
         assert_eq!(found, Err(Error::ModelVersion { expected: MODEL_VERSION, found: 999 }));

@@ -29,6 +29,46 @@ async fn what_is_recorded_is_what_one_fold_says() {
     assert_eq!(place.recorded("acme"), expected, "sealed as they were");
 }
 
+/// A tenant's log is folded by one engine wherever it runs, so that how many threads share the tenants changes nothing.
+#[test]
+fn one_two_and_seven_threads_say_the_same_of_seven_tenants() {
+    const TENANTS: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
+    let by = |threads: usize| {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads)
+            .max_blocking_threads(threads)
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let place = Place::new(&TENANTS).await;
+            let handle = place.start();
+            // Each log of another length, in turns, so that they are folded beside each other.
+            for turn in 0..3 {
+                for (at, tenant) in TENANTS.iter().enumerate() {
+                    let events = busy(3 * (60 + 10 * at));
+                    place
+                        .append(tenant, &events[turn * events.len() / 3..(turn + 1) * events.len() / 3])
+                        .await;
+                }
+            }
+            let mut recorded = Vec::new();
+            for tenant in TENANTS {
+                place.judged(&handle, tenant).await;
+                assert_eq!(place.recorded(tenant), place.expected(tenant));
+                recorded.push(place.recorded(tenant));
+            }
+            handle.shutdown().await;
+            place.store.close().await.unwrap();
+            recorded
+        })
+    };
+    let by_one = by(1);
+    assert!(by_one.iter().all(|alerts| alerts.len() > 5));
+    assert_eq!(by(2), by_one);
+    assert_eq!(by(7), by_one);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_columns_name_the_evidence_and_the_session() {
     let place = Place::new(&["acme"]).await;

@@ -15,6 +15,18 @@ const EVIDENCE_MAX: usize = schemas::limits::ENGINE_EVIDENCE_MAX;
 /// Days with records from which on an entity is one of the fleet.
 const ESTABLISHED_DAYS: u32 = 7;
 
+/// Closes in which each catches up once.
+pub(super) const PHASES: u8 = 12;
+
+/// The same in every process and for every state (FNV-1a).
+fn phase(key: &str) -> u8 {
+    let hash = key.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
+    });
+    // Below PHASES.
+    ((hash >> 32) % u64::from(PHASES)) as u8
+}
+
 /// An entity with its baseline.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,6 +37,8 @@ pub(super) struct Known {
     pub own: Option<Recalibration>,
     /// The first bucket that it has not learnt. Those in which nothing came are learnt together, when it is next asked about or a day ends.
     pub unlearnt: i64,
+    /// In which of [`PHASES`] closes it catches up; follows from its key.
+    pub phase: u8,
     /// Whether a bucket asks it.
     pub is_asked: bool,
     /// Records in scope so far, the last bucket that had one, and the days that had any: what it is worth keeping.
@@ -37,6 +51,7 @@ impl Known {
     /// One that begins in a bucket.
     pub fn new(entity: Entity, unlearnt: i64) -> Known {
         Known {
+            phase: phase(&entity.key),
             entity,
             baseline: CountBaseline::new(BUCKET_S),
             own: None,

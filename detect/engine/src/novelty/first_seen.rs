@@ -28,7 +28,7 @@ const STRENGTH: f64 = 1.0;
 ///
 /// An entity keeps at most `NOVELTY_VALUES_MAX` values: beyond, the one seen least goes, and is new again when it comes back, at
 /// the price of a larger K. Entities beyond `NOVELTY_OWNERS_MAX` forget theirs, the fewest observations first, and are then
-/// judged as newcomers: p is that of their peers alone. State is about 700 bytes an entity and 100 kB the peers at most.
+/// judged as newcomers: p is that of their peers alone. State is about 700 bytes an entity and 600 kB the peers at most.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FirstSeen {

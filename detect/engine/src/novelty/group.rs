@@ -89,7 +89,7 @@ pub(super) struct Held {
     own: Vec<BTreeMap<u32, u64>>,
 }
 
-/// The entities of a peer group and what they had. About 60 bytes an element, 40 an entity.
+/// The entities of a peer group and what they had. About 150 bytes an element, 60 an entity.
 ///
 /// At the cap of entities those of the fewest commits go, so that a flood of new identities drives out one another and not
 /// those that stand; a group of more is judged by the ones it keeps. At the cap of elements those of the fewest entities go, and

@@ -158,9 +158,14 @@ fn rank(among: &Level, session: &Session, surprise: f64) -> Rank {
     let others = || among.placed.iter().filter(|placed| placed.entity != session.entity);
     let elements = session.elements.len();
     let reach = reach(others().map(|placed| placed.elements), elements);
+    // By size, once: sessions are many more than sizes.
+    let scales: [Option<f64>; NOVELTY_SESSION_ELEMENTS_MAX + 1] =
+        std::array::from_fn(|size| (factor(size, elements) <= reach).then(|| scaled_up(size, elements)));
     let alike = || {
-        let within = others().filter(|placed| factor(placed.elements, elements) <= reach);
-        within.map(|placed| placed.surprise * scaled_up(placed.elements, elements))
+        others().filter_map(|placed| {
+            let scale = scales.get(placed.elements).copied().flatten()?;
+            Some(placed.surprise * scale)
+        })
     };
     let (mut above, mut tied, mut all, mut most) = (0_u32, 0_u32, 0_u32, f64::NEG_INFINITY);
     for of_other in alike() {

@@ -1,7 +1,8 @@
 //! Median wait of a tenant's approvals, against the block condition of a production gate.
 //!
 //! Statistic: the median over all that were in the queue within the window, those decided by their wait and those pending by their present age, every five
-//! minutes of the engine's clock. Exact but for that. State: 150 bytes an approval that waits. It cannot see: one that waits for days beside many
+//! minutes of the engine's clock. It opens where so many wait so long as would come up once in a thousand (`ceiling_chance_ppm`) were the median just at
+//! the ceiling, ten of ten or 24 of 30, or the median is over the severe one. Of four approvals it is anything. State: 150 bytes an approval that waits. It cannot see: one that waits for days beside many
 //! that are decided at once (`approval_wait` does), approvals that the source keeps to itself.
 
 use std::collections::VecDeque;
@@ -14,6 +15,7 @@ use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal};
 use crate::entity::Entity;
 use crate::record::Event;
 use crate::settings::{Settings, microseconds};
+use crate::window::Totals;
 
 const RULE: Rule = Rule {
     id: "approval_wait_ceiling",
@@ -24,6 +26,8 @@ const RULE: Rule = Rule {
     references: &["MCP02"],
 };
 
+/// What a median is: the share of waits that are at least as long.
+const HALF_PPM: i64 = 500_000;
 /// How often it is looked at, in microseconds.
 const TICK: i64 = 300_000_000;
 /// Waits of decided approvals that are kept of a window, the last ones.
@@ -95,7 +99,15 @@ impl Detector for State {
         let middle = all.len() / 2;
         let (_, median_us, _) = all.select_nth_unstable(middle);
         let median_us = *median_us;
-        if median_us < microseconds(limits.wait_min_s) {
+        let ceiling_us = microseconds(limits.wait_min_s);
+        if median_us < ceiling_us {
+            return;
+        }
+        let over = all.iter().filter(|wait_us| **wait_us >= ceiling_us).count();
+        let totals = Totals { total: number, offending: u64::try_from(over).unwrap_or(u64::MAX) };
+        let is_open = context.episodes.is_open("");
+        let is_severe = median_us >= microseconds(limits.wait_severe_s);
+        if !is_open && !is_severe && !totals.is_beyond(HALF_PPM, context.settings.ceiling_chance_ppm) {
             return;
         }
         let mut waiting: Vec<&Pending> = self.waits.each().collect();
@@ -106,7 +118,6 @@ impl Detector for State {
         evidence.truncate(EVIDENCE_MAX);
         evidence.sort_unstable();
         evidence.dedup();
-        let is_severe = median_us >= microseconds(limits.wait_severe_s);
         signals.push(Signal {
             entity: Entity::tenant(context.tenant),
             effect: Effect::Open,
@@ -114,7 +125,7 @@ impl Detector for State {
             severity: if is_severe { Severity::High } else { Severity::Medium },
             confidence: Confidence::High,
             observed: Some(median_us),
-            expected: Some(microseconds(limits.wait_min_s)),
+            expected: Some(ceiling_us),
             seen_us: now_us,
             detail: format!(
                 "the median of {number} approvals within {} s waited {} s, {} of them still do; the ceiling is {} s, severe from {} s on",

@@ -3,7 +3,7 @@
 //! Statistic: the sum over a session's distinct tools and destinations of `-ln` of the share of *other* principals of the same workflow (else role)
 //! that had it, ranked among their sessions of a similar size (`novelty.rs`, `docs/decisions/0024-novelty.md`), recalibrated over 28
 //! days where there are 4,000 scores; until then the rank itself is the p, which is as fine as a fleet of fewer needs.
-//! Source: `kind = 'call'`. State: about 3 kB an open session (at most 5), 8 MB the pool, 450 kB a full peer group, and sessions that wait for 72 h.
+//! Source: `kind = 'call'`. State: about 3 kB an open session (at most 9), 20 MB the pool and 600 kB a peer group where they are full, and sessions that wait for 72 h.
 //!
 //! - **Sessions** are (principal, workflow, session id). The first record of every id also goes to a *loose* session of (principal,
 //!   workflow): ids that are new with every request would else be judged a call at a time, and whoever splits an attack into sessions
@@ -82,7 +82,8 @@ pub(crate) struct State {
 struct Judged {
     verdict: Verdict,
     ln_p: f64,
-    /// By how many nats it is beyond all that it was ranked among, where that is not in the p.
+    /// By how much it is beyond all that it was ranked among, where that is not in the p, less what the number of looks takes away; below 0
+    /// where that is more.
     excess: f64,
 }
 
@@ -145,6 +146,8 @@ impl State {
         event: &Event<'_>,
         context: &Context<'_>,
     ) -> Option<Signal> {
+        let collected = &mut self.sessions.get_mut(key)?.of;
+        collected.looks = collected.looks.saturating_add(u32::from(is_judged));
         let judged = is_judged.then(|| self.judge(&self.sessions.get(key)?.of)).flatten();
         let collected = &mut self.sessions.get_mut(key)?.of;
         collected.most = judged.as_ref().map_or(0.0, |judged| judged.verdict.score()).max(collected.most);
@@ -216,7 +219,8 @@ impl State {
         }
         let (ln_p, excess) = match self.scores.ln_p(verdict.score()) {
             Some(ln_p) => (ln_p, 0.0),
-            None => (verdict.ln_p, verdict.excess),
+            // Scores are those of the best look; a rank is that of this one, of as many as there were.
+            None => (verdict.ln_p, verdict.excess - libm::log(f64::from(collected.looks.max(1)))),
         };
         Some(Judged { verdict, ln_p, excess })
     }

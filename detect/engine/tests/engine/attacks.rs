@@ -247,7 +247,7 @@ fn failures_that_are_waited_for_long_are_kept_no_longer_than_so_many_windows() {
     // One every two minutes through a day that is past, the last ones first.
     (0..720).for_each(|number| log.add_at(login(false), START_US - number * 120 * SECOND_US));
     assert!(log.is_quiet());
-    let kept = String::from_utf8(log.engine.snapshot()).unwrap().matches("placed_us").count();
+    let kept = log.engine.state_as_json().to_string().matches("placed_us").count();
     assert_eq!(kept, 160, "ten of each of sixteen windows");
 }
 

@@ -331,10 +331,7 @@ fn a_session_is_judged_though_nothing_comes_after_it() {
     let mut found = fold(&mut engine, &all);
     let last_us = all.last().unwrap().time_us;
     let open = |engine: &Engine| {
-        let bytes = engine.snapshot();
-        let line = bytes.iter().position(|byte| *byte == b'\n').unwrap();
-        let body: serde_json::Value = serde_json::from_slice(&bytes[line + 1..]).unwrap();
-        body["state"]["lanes"][RULE]["detector"]["sessions"]["open"].as_object().unwrap().len()
+        engine.state_as_json()["lanes"][RULE]["detector"]["sessions"]["open"].as_object().unwrap().len()
     };
     assert!(open(&engine) > 0);
     let (mut now_us, mut readings) = (last_us, 0);

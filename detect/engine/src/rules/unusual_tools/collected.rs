@@ -112,6 +112,8 @@ pub(super) struct Collected {
     /// The highest score of all looks at it: a session that is looked at ten times has ten chances to surprise.
     #[serde(with = "bits")]
     pub most: f64,
+    /// Looks at it while it was open.
+    pub looks: u32,
     /// [`Collected::last_index`] when an episode was last opened for it.
     told_at: i64,
     /// Records that brought something notable: how many, the first of them by log index, and their times.
@@ -142,6 +144,7 @@ impl Collected {
             check_at: 0,
             last_index: event.record.index,
             most: 0.0,
+            looks: 0,
             told_at: -1,
             notable: 0,
             evidence: Vec::new(),
