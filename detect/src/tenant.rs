@@ -101,11 +101,7 @@ impl Tenant {
             }
             if !work.found.is_empty() && !work.passed_over.is_empty() {
                 let (files, passed_over) = (files.clone(), std::mem::take(&mut work.passed_over));
-                blocking(move || {
-                    files.forget(&passed_over, saved);
-                    Ok(())
-                })
-                .await?;
+                blocking(move || files.forget(&passed_over, saved)).await?;
             }
             silence.since_us = work.fold.received_us.unwrap_or(silence.since_us);
             silence.since_monotonic_us = clock.monotonic_us();

@@ -44,3 +44,28 @@ async fn a_session_that_calls_itself_a_change_of_rules_is_none() {
     assert!(sessions.iter().all(|session| session == "s-1" || session == "_detect"), "{sessions:?}");
     place.store.close().await.unwrap();
 }
+
+/// A state file of other rules that cannot be deleted: nothing is told, or it would be gone on with when those rules come back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_cannot_be_deleted_keeps_anything_from_being_told() {
+    let place = Place::new(&["acme"]).await;
+    place.append("acme", &past()).await;
+    let states = place.options().snapshot_dir;
+    let stays = states.join("acme-3.state");
+    std::fs::create_dir_all(stays.join("in it")).unwrap();
+    let rules = loaded(&[thief("low")], &[]);
+    let options = detect::Options { rules: Some(rules), ..place.options() };
+    let handle = detect::Detector::start(place.store.clone(), options).unwrap();
+    place
+        .eventually(|| handle.progress().get("acme").is_some_and(|progress| progress.failure.is_some()))
+        .await;
+    let failure = handle.progress()["acme"].failure.clone().unwrap();
+    assert!(failure.contains("acme-3.state") && failure.contains("delete"), "{failure}");
+    assert!(place.recorded("acme").is_empty());
+    // It is tried again.
+    std::fs::remove_dir_all(stays).unwrap();
+    place.judged(&handle, "acme").await;
+    assert_eq!(place.recorded("acme").len(), 2);
+    handle.shutdown().await;
+    place.store.close().await.unwrap();
+}
