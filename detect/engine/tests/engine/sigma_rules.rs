@@ -145,6 +145,24 @@ fn a_mute_of_one_place_is_none_of_another() {
     assert_eq!(log.push(SECOND_US, abroad("IR"), UNKNOWN_COUNTRY)[0].state, State::Open);
 }
 
+/// Anybody can fail in somebody's name, from as many places as there are: only who was let in was somewhere.
+#[test]
+fn whoever_only_fails_makes_no_episode_a_network() {
+    let mut log = Log::new(pack(true));
+    let mut told = Vec::new();
+    for third in 0..40 {
+        let address = format!("198.18.{third}.1");
+        let refused = Record { decision: "deny", status: "denied", source_ip: Some(&address), ..call() };
+        told.extend(log.push(SECOND_US, refused, UNKNOWN_NETWORK));
+    }
+    let opened: Vec<_> = told.iter().filter(|alert| alert.state == State::Open).collect();
+    let [alert] = opened.as_slice() else { panic!("{} episodes", opened.len()) };
+    assert_eq!((alert.entity_type.as_str(), alert.entity.as_str()), ("principal", "a-1"));
+    let let_in = Record { source_ip: Some("198.18.7.1"), ..call() };
+    let told = log.push(SECOND_US, let_in, UNKNOWN_NETWORK);
+    assert_eq!((told[0].state, told[0].entity.as_str()), (State::Open, "a-1/198.18.7.0/24"));
+}
+
 #[test]
 fn open_episodes_are_told_as_they_stand_and_nothing_changes() {
     let mut log = Log::new(pack(false));
