@@ -163,6 +163,20 @@ fn whoever_only_fails_makes_no_episode_a_network() {
     assert_eq!((told[0].state, told[0].entity.as_str()), (State::Open, "a-1/198.18.7.0/24"));
 }
 
+/// An episode named by its bucket can open again after it was closed from outside: its numbers go on, also behind a snapshot and its own closing.
+#[test]
+fn an_id_that_is_on_record_goes_on_from_its_number() {
+    let mut log = Log::new(pack(false));
+    let id = log.push(SECOND_US, anonymous(), ANONYMOUS_WRITE)[0].alert_id.clone();
+    let mut log = Log::new(pack(false));
+    log.engine.number_on(&[(id.clone(), 5)].into());
+    log.engine = Engine::restore(&log.engine.snapshot(), setup(pack(false))).unwrap();
+    let told = log.push(SECOND_US, anonymous(), ANONYMOUS_WRITE);
+    assert_eq!((told[0].alert_id.as_str(), told[0].state, told[0].sequence), (id.as_str(), State::Open, 6));
+    let closed = log.push(60 * MINUTE_US, call(), ANONYMOUS_WRITE);
+    assert_eq!((closed[0].state, closed[0].sequence), (State::Closed, 7));
+}
+
 #[test]
 fn open_episodes_are_told_as_they_stand_and_nothing_changes() {
     let mut log = Log::new(pack(false));
