@@ -2,7 +2,8 @@
 //!
 //! Both sides are in the order of the events that caused them, so that one pass over the two in step finds every entry that one side
 //! alone has, and every pair that is not the same in every column that the detector sets. What one event caused is matched by
-//! event id. What was told because other rules took effect is derived anew from the alerts before it and the fold. Memory is that of the
+//! event id. What was told because those in force took effect is derived anew from the alerts before it and the fold, for the last time that they
+//! did: from there on nothing differs. Memory is that of the
 //! engine and one batch of each.
 
 use std::collections::BTreeMap;
@@ -16,9 +17,9 @@ use crate::columns::{READ_COLUMNS, primitive, text};
 use crate::draft::draft;
 use crate::entries::Entries;
 use crate::error::{Error, Result};
-use crate::fold::{Fold, Limits};
+use crate::fold::{Fold, Found, Limits};
 use crate::recorded::COLUMNS;
-use crate::takeover;
+use crate::takeover::{self, Told};
 
 /// Records folded at once, and alerts after which a chunk ends.
 const CHUNK: Limits = Limits { records_max: 65_536, alerts_max: 4_096 };
@@ -99,8 +100,9 @@ pub fn backtest(
     setup.validate()?;
     let evidence_log = events.origin.to_string();
     let tenant = events.origin.tenant().to_owned();
-    let takeovers = alerts.as_ref().map(|alerts| takeover::places(alerts, &evidence_log)).transpose()?;
-    let mut takeovers = takeovers.unwrap_or_default();
+    let takeover =
+        alerts.as_ref().map(|alerts| takeover::place(alerts, &evidence_log, &setup)).transpose()?;
+    let mut takeover = takeover.flatten();
     let before = alerts.clone();
     let mut recorded = Alerts::recorded(alerts, &evidence_log);
     let mut found = Backtest { events: events.durable, ..Backtest::default() };
@@ -108,20 +110,22 @@ pub fn backtest(
     fold.feed(Entries::new(events, 0, &READ_COLUMNS));
     let mut chunk = Vec::new();
     loop {
-        let until = takeovers.front().map(|(last, _)| last.position.saturating_sub(fold.engine.next_index()));
+        let until = takeover.map(|last| last.position.saturating_sub(fold.engine.next_index()));
         let until = until.and_then(|until| usize::try_from(until.saturating_add(1)).ok());
         let records_max = CHUNK.records_max.min(until.unwrap_or(usize::MAX)).max(1);
         if fold.chunk(Limits { records_max, ..CHUNK }, &mut chunk)? == 0 {
             break;
         }
         let next_index = fold.engine.next_index();
-        if let Some((last, ordinal)) = takeovers.pop_front_if(|(last, _)| last.position < next_index)
+        if let Some(last) = takeover.take_if(|last| last.position < next_index)
             && let Some(before) = &before
         {
-            let mut told =
-                takeover::told(before, last, &evidence_log, &mut fold.engine, &setup, &mut Vec::new())?;
-            takeover::numbered(&mut told, ordinal);
-            chunk.append(&mut told);
+            let (here, others) =
+                chunk.drain(..).partition(|found: &Found| found.alert.position == last.position);
+            let Told { recorded, fresh, told } =
+                takeover::told(before, last, &evidence_log, &mut fold.engine, &setup, here)?;
+            chunk = others;
+            chunk.extend(recorded.into_iter().chain(fresh).chain(told));
         }
         let batch = draft(&tenant, &evidence_log, &chunk)?.entries;
         chunk.clear();

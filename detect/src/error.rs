@@ -51,6 +51,14 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// A state of other rules stays beside what is told under these.
+    #[error("state file {path} of other rules, settings or model stays: {source}; delete it")]
+    StaleState {
+        /// Which file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
     /// This tenant's detection has ended for good; the others go on.
     #[error("detection for tenant {tenant} has stopped: {reason}")]
     Stopped {
@@ -71,8 +79,8 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// Whether the same log may be readable in a while, without anybody repairing anything.
+    /// Whether the same may go well in a while, without a new start.
     pub(crate) fn is_passing(&self) -> bool {
-        matches!(self, Error::Read { .. })
+        matches!(self, Error::Read { .. } | Error::StaleState { .. })
     }
 }

@@ -11,7 +11,7 @@ use crate::error::Result;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Found {
     pub alert: Alert,
-    /// Session of the causing record, where that record alone is the evidence.
+    /// Session of the causing record, where that record alone is the evidence and has one of its own making.
     pub session_id: Option<String>,
 }
 
@@ -112,8 +112,10 @@ impl Fold {
 
 impl Found {
     fn new(alert: Alert, record: &Record<'_>) -> Found {
+        // Names that begin so are ours: whoever chooses a session's must not pass for a change of rules.
+        let is_theirs = !record.session_id.starts_with('_');
         let is_alone = alert.evidence == [record.index];
-        Found { alert, session_id: is_alone.then(|| record.session_id.to_owned()) }
+        Found { alert, session_id: (is_alone && is_theirs).then(|| record.session_id.to_owned()) }
     }
 }
 

@@ -46,10 +46,11 @@ impl StateFiles {
     /// not for an async thread.
     ///
     /// # Errors
-    /// Those of reading the log.
+    /// Those of reading the log; [`Error::Read`] where the directory cannot be.
     pub(crate) fn restore(&self, log: &LogSnapshot, setup: &Setup) -> Result<(Fold, Vec<PathBuf>)> {
         let mut passed_over = Vec::new();
-        for (index, path) in self.list() {
+        let files = self.list().map_err(|source| Error::Read { path: self.dir.clone(), source })?;
+        for (index, path) in files {
             match self.load(&path, log, setup)? {
                 Ok(fold) => return Ok((fold, passed_over)),
                 Err(reason) => {
@@ -64,17 +65,20 @@ impl StateFiles {
     /// Deletes files that were passed over, before anything is told. One of other rules is behind the alerts log from then on, and whoever
     /// puts those rules back must not go on from it as if nothing had been told since. The file of `saved` may have taken the place of one.
     /// Writes files: not for an async thread.
-    pub(crate) fn forget(&self, passed_over: &[PathBuf], saved: u64) {
+    ///
+    /// # Errors
+    /// [`Error::StaleState`] where one stays. Nothing may be told then.
+    pub(crate) fn forget(&self, passed_over: &[PathBuf], saved: u64) -> Result<()> {
         let own = self.path(saved);
         for path in passed_over.iter().filter(|path| **path != own) {
             match std::fs::remove_file(path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    let path = path.display();
-                    tracing::warn!(tenant = self.tenant, %path, %error, "a state file that is of no use stays; delete it");
+                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::StaleState { path: path.clone(), source });
                 }
                 _ => {}
             }
         }
+        Ok(())
     }
 
     fn load(&self, path: &Path, log: &LogSnapshot, setup: &Setup) -> Result<Result<Fold, String>> {
@@ -111,7 +115,7 @@ impl StateFiles {
         bytes.extend_from_slice(&fold.engine.snapshot());
         std::fs::write(self.path(head.next_index), &bytes)?;
         let mut is_before_kept = false;
-        for (index, path) in self.list() {
+        for (index, path) in self.list()? {
             let is_kept = index == head.next_index
                 || index < head.next_index && !std::mem::replace(&mut is_before_kept, true);
             if !is_kept {
@@ -121,18 +125,22 @@ impl StateFiles {
         Ok(bytes.len() as u64)
     }
 
-    /// Index and path of each, newest first. A directory that cannot be read has none.
-    fn list(&self) -> Vec<(u64, PathBuf)> {
-        let Ok(files) = std::fs::read_dir(&self.dir) else { return Vec::new() };
-        let mut found: Vec<(u64, PathBuf)> = files
-            .filter_map(|file| {
-                let file = file.ok()?;
-                Some((self.index_in(file.file_name().to_str()?)?, file.path()))
-            })
-            .collect();
+    /// Index and path of each, newest first. A directory that is not there has none, one that cannot be read may have some.
+    fn list(&self) -> std::io::Result<Vec<(u64, PathBuf)>> {
+        let files = match std::fs::read_dir(&self.dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            files => files?,
+        };
+        let mut found = Vec::new();
+        for file in files {
+            let file = file?;
+            if let Some(index) = file.file_name().to_str().and_then(|name| self.index_in(name)) {
+                found.push((index, file.path()));
+            }
+        }
         found.sort_unstable();
         found.reverse();
-        found
+        Ok(found)
     }
 
     /// The index in a file name of this tenant; tenants may end in digits, so only the canonical spelling counts.
@@ -206,6 +214,14 @@ mod tests {
             assert_eq!(files(tenant).index_in(name), None, "{tenant} {name}");
         }
         assert_eq!(files("a-1").index_in("a-1-5.state"), Some(5));
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_read_is_not_an_empty_one() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert!(StateFiles::new(file.path(), "acme").list().is_err());
+        let gone = StateFiles::new(&file.path().with_extension("gone"), "acme");
+        assert!(gone.list().unwrap().is_empty());
     }
 
     proptest! {

@@ -19,7 +19,7 @@ use crate::fold::{Fold, Found, Limits};
 use crate::measure;
 use crate::options::Options;
 use crate::state_file::StateFiles;
-use crate::takeover::{self, Last};
+use crate::takeover::{self, Last, Told};
 
 /// Bytes of a state file that may be written for each record folded.
 const STATE_BYTES_OF_RECORD: u64 = 100;
@@ -101,11 +101,7 @@ impl Tenant {
             }
             if !work.found.is_empty() && !work.passed_over.is_empty() {
                 let (files, passed_over) = (files.clone(), std::mem::take(&mut work.passed_over));
-                blocking(move || {
-                    files.forget(&passed_over, saved);
-                    Ok(())
-                })
-                .await?;
+                blocking(move || files.forget(&passed_over, saved)).await?;
             }
             silence.since_us = work.fold.received_us.unwrap_or(silence.since_us);
             silence.since_monotonic_us = clock.monotonic_us();
@@ -177,7 +173,7 @@ impl Tenant {
         })
         .await?;
         let from = fold.next_index();
-        let takeover = emitted.map(|emitted| Last { end, position: emitted.position });
+        let takeover = emitted.map(|Emitted { position, ordinal }| Last { end, position, ordinal });
         let takeover = takeover.filter(|last| fold.engine.next_index() <= last.position);
         if let Some(Emitted { position, ordinal }) = emitted {
             if u64::try_from(position).is_ok_and(|position| position >= durable) {
@@ -212,7 +208,12 @@ impl Tenant {
             work.found.clear();
             work.observed = work.fold.chunk(limits, &mut work.found)?;
             let emitted = work.emitted;
-            work.found.retain(|found| emitted.is_none_or(|emitted| place(found) > emitted));
+            // At the event of a takeover ordinals are of other rules: what is there already is found by what it says.
+            let takeover = work.takeover;
+            work.found.retain(|found| match takeover {
+                Some(last) => found.alert.position >= last.position,
+                None => emitted.is_none_or(|emitted| place(found) > emitted),
+            });
             Ok(work)
         })
         .await
@@ -223,10 +224,11 @@ impl Tenant {
         let (tenant, setup) = (self.name.clone(), self.options.setup());
         let (alerts, evidence_log) = (alerts.snapshot(), events.origin().to_string());
         blocking(move || {
-            let Work { fold, found, emitted, .. } = &mut work;
-            let mut told = takeover::told(&alerts, last, &evidence_log, &mut fold.engine, &setup, found)?;
-            let ordinal = found.last().map(place).max(*emitted).map_or(0, |last| last.ordinal.saturating_add(1));
-            takeover::numbered(&mut told, ordinal);
+            let Work { fold, found, .. } = &mut work;
+            let all = std::mem::take(found);
+            let Told { fresh, mut told, .. } =
+                takeover::told(&alerts, last, &evidence_log, &mut fold.engine, &setup, all)?;
+            *found = fresh;
             if !told.is_empty() {
                 let closed = told.iter().filter(|found| found.alert.state == State::Closed).count();
                 let opened = told.len().saturating_sub(closed);

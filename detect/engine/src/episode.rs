@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::MODEL_VERSION;
 use crate::alert::{Alert, Confidence, Severity, State};
-use crate::bounded::{Rank, lowest};
+use crate::bounded::{Bounded, Rank, lowest};
 use crate::detector::{Effect, Signal, Telling};
 use crate::entity::{Entity, Part, bounded, printable};
 use crate::keyed::Keyed;
@@ -64,6 +64,8 @@ pub(crate) struct Episodes {
     closed_early: u64,
     /// Alert ids that were closed lately and their entities' keys, the oldest first: what a verdict may still be about.
     closed: VecDeque<(String, String)>,
+    /// Last numbers of those that others closed, by alert id: what is named by a bucket can open again.
+    numbers: Bounded<i64>,
     /// By the key of the entity.
     mutes: BTreeMap<String, Mute>,
     /// (`scheduled_us`, key) of every open episode; rebuilt after a restore.
@@ -90,6 +92,7 @@ impl Episodes {
             open: Keyed::default(),
             closed_early: 0,
             closed: VecDeque::new(),
+            numbers: Bounded::new(),
             mutes: BTreeMap::new(),
             deadlines: BTreeSet::new(),
         }
@@ -170,7 +173,8 @@ impl Episodes {
             }
         } else if signal.effect != Effect::Follow {
             self.make_room(told, emission);
-            let episode = Episode::new(signal, event, told, emission);
+            let mut episode = Episode::new(signal, event, told, emission);
+            episode.sequence = self.numbers.get(&episode.alert_id).map_or(0, |last| last.saturating_add(1));
             emission.emit(&episode, &self.mutes, State::Open, None, told);
             self.deadlines.insert((episode.scheduled_us, episode.entity.key.clone()));
             let key = episode.entity.key.clone();
@@ -224,11 +228,15 @@ impl Episodes {
         }
     }
 
-    /// Open episodes go on from these numbers, by alert id, where they are not beyond.
+    /// Episodes go on from these numbers, by alert id, where they are not beyond; those that are closed, should they open again.
     pub fn number_on(&mut self, told: &BTreeMap<String, i64>) {
         for (_, episode) in self.open.unordered_mut() {
             let told = told.get(&episode.alert_id).copied().unwrap_or(episode.sequence);
             episode.sequence = episode.sequence.max(told);
+        }
+        for (id, number) in told {
+            let last = self.numbers.entry(id, CLOSED_MAX, |_, at| (false, at.unsigned_abs(), 0), || *number);
+            *last = (*last).max(*number);
         }
     }
 
@@ -250,6 +258,7 @@ impl Episodes {
             self.deadlines.remove(&(episode.scheduled_us, key.to_owned()));
             episode.sequence = episode.sequence.saturating_add(1);
             emission.emit(&episode, &self.mutes, State::Closed, Some(why), told);
+            self.numbers.get_mut(&episode.alert_id).into_iter().for_each(|last| *last = episode.sequence);
             if self.closed.len() >= CLOSED_MAX {
                 self.closed.pop_front();
             }

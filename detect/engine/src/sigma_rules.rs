@@ -219,8 +219,8 @@ fn single(rule: &Rule, about: About, event: &Event<'_>) -> Entity {
             Level::PrincipalTool
         }
     };
-    // Those without a name stay one: anybody can fail a login, from as many places as there are.
-    let is_placed = |is_asked: bool| is_asked && principal.is_some();
+    // Those without a name stay one, and so does a name that was not let in: anybody can fail in it, from as many places as there are.
+    let is_placed = |is_asked: bool| is_asked && principal.is_some() && event.is_admitted();
     let network = record.source_ip.filter(|_| is_placed(about.network)).map(network);
     let country = record.country.filter(|_| is_placed(about.country)).map(country);
     for (column, place) in [("network", &network), ("country", &country)] {

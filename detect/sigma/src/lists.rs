@@ -96,23 +96,33 @@ pub(crate) fn files(directory: &Path, endings: &[&str]) -> Result<Vec<std::path:
         path: directory.display().to_string(),
         what: error.to_string(),
     };
-    let mut found = Vec::new();
+    let (mut found, mut wrong) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(directory).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
         let fits = path
             .extension()
             .and_then(|ending| ending.to_str())
             .is_some_and(|ending| endings.contains(&ending));
-        if fits && path.is_file() {
-            found.push(path);
+        if !fits {
+            continue;
         }
-        if found.len() > SIGMA_FILES_MAX {
+        // A file that cannot be looked at is one that is missing from the set, not one that was never there.
+        match std::fs::metadata(&path) {
+            Ok(metadata) if metadata.is_dir() => {}
+            Ok(_) => found.push(path),
+            Err(error) => wrong.push(format!(
+                "cannot read {}: {error}: give it back what it links to or its permissions, or remove it",
+                path.display()
+            )),
+        }
+        if found.len().saturating_add(wrong.len()) > SIGMA_FILES_MAX {
             let what = format!("more than {SIGMA_FILES_MAX} files");
             return Err(Error::Read { path: directory.display().to_string(), what });
         }
     }
     found.sort();
-    Ok(found)
+    wrong.sort();
+    if wrong.is_empty() { Ok(found) } else { Err(Error::Rules(wrong)) }
 }
 
 /// The text of a file of at most `bytes_max`.

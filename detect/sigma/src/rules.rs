@@ -18,7 +18,7 @@ use crate::rule::{Level, Rule, What};
 use crate::{digest, shipped};
 
 /// What goes into a digest beside rules and lists. Raise it whenever the same rule could match other events, or be told of another entity.
-const EVALUATOR_VERSION: &str = "3";
+const EVALUATOR_VERSION: &str = "4";
 
 /// Where rules come from.
 #[derive(Debug, Clone, Default)]

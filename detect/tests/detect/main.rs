@@ -10,3 +10,4 @@ mod once;
 mod other_rules;
 mod restart;
 mod silence;
+mod takeovers;

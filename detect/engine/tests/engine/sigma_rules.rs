@@ -145,6 +145,38 @@ fn a_mute_of_one_place_is_none_of_another() {
     assert_eq!(log.push(SECOND_US, abroad("IR"), UNKNOWN_COUNTRY)[0].state, State::Open);
 }
 
+/// Anybody can fail in somebody's name, from as many places as there are: only who was let in was somewhere.
+#[test]
+fn whoever_only_fails_makes_no_episode_a_network() {
+    let mut log = Log::new(pack(true));
+    let mut told = Vec::new();
+    for third in 0..40 {
+        let address = format!("198.18.{third}.1");
+        let refused = Record { decision: "deny", status: "denied", source_ip: Some(&address), ..call() };
+        told.extend(log.push(SECOND_US, refused, UNKNOWN_NETWORK));
+    }
+    let opened: Vec<_> = told.iter().filter(|alert| alert.state == State::Open).collect();
+    let [alert] = opened.as_slice() else { panic!("{} episodes", opened.len()) };
+    assert_eq!((alert.entity_type.as_str(), alert.entity.as_str()), ("principal", "a-1"));
+    let let_in = Record { source_ip: Some("198.18.7.1"), ..call() };
+    let told = log.push(SECOND_US, let_in, UNKNOWN_NETWORK);
+    assert_eq!((told[0].state, told[0].entity.as_str()), (State::Open, "a-1/198.18.7.0/24"));
+}
+
+/// An episode named by its bucket can open again after it was closed from outside: its numbers go on, also behind a snapshot and its own closing.
+#[test]
+fn an_id_that_is_on_record_goes_on_from_its_number() {
+    let mut log = Log::new(pack(false));
+    let id = log.push(SECOND_US, anonymous(), ANONYMOUS_WRITE)[0].alert_id.clone();
+    let mut log = Log::new(pack(false));
+    log.engine.number_on(&[(id.clone(), 5)].into());
+    log.engine = Engine::restore(&log.engine.snapshot(), setup(pack(false))).unwrap();
+    let told = log.push(SECOND_US, anonymous(), ANONYMOUS_WRITE);
+    assert_eq!((told[0].alert_id.as_str(), told[0].state, told[0].sequence), (id.as_str(), State::Open, 6));
+    let closed = log.push(60 * MINUTE_US, call(), ANONYMOUS_WRITE);
+    assert_eq!((closed[0].state, closed[0].sequence), (State::Closed, 7));
+}
+
 #[test]
 fn open_episodes_are_told_as_they_stand_and_nothing_changes() {
     let mut log = Log::new(pack(false));

@@ -289,6 +289,30 @@ fn a_directory_without_a_rule_is_an_error_that_says_what_to_do() {
     assert!(Rules::load(&options).unwrap_err().to_string().contains("no rule is in it"));
 }
 
+/// A set with a file that is not there is not the set that its owner means.
+#[cfg(unix)]
+#[test]
+fn a_file_that_leads_nowhere_is_an_error_with_its_path() {
+    let text = rule(1, "a:\n    server: x", "a");
+    let files = Files::new();
+    files.rule("mine.yml", &text).rule("deeper.yml/mine.yml", "no rule").list("mine.txt", "x");
+    assert_eq!(files.load().unwrap().rules().len(), 1, "a directory is passed over");
+    let (rule, other) = (files.rules.join("gone.yml"), files.rules.join("round.yaml"));
+    std::os::unix::fs::symlink("nowhere", &rule).unwrap();
+    std::os::unix::fs::symlink("round.yaml", &other).unwrap();
+    let said = files.refusal();
+    for path in [&rule, &other] {
+        assert!(said.contains(&format!("cannot read {}", path.display())), "{said}");
+    }
+    assert!(said.contains("remove it"), "{said}");
+    std::fs::remove_file(rule).unwrap();
+    std::fs::remove_file(other).unwrap();
+    let list = files.lists.join("gone.cidr");
+    std::os::unix::fs::symlink("nowhere", &list).unwrap();
+    let said = files.refusal();
+    assert!(said.contains(&list.display().to_string()), "{said}");
+}
+
 #[test]
 fn no_document_is_lost_between_separators() {
     let (one, two) = (rule(1, "a:\n    server: x", "a"), rule(2, "a:\n    server: y", "a"));
