@@ -155,7 +155,7 @@ async fn what_the_last_event_on_record_causes_anew_is_told_once() {
     let early = rule("00000000-0000-4000-8000-000000000001", "x/both", "high");
     let late = rule(ROGUE, "both", "high");
     place.append("acme", &[to(0, "x/both", "a-1"), to(1, "x/both", "a-1")]).await;
-    let before = ran(&place, &[late.clone()]).await;
+    let before = ran(&place, std::slice::from_ref(&late)).await;
     let both = [early, late];
     let after = ran(&place, &both).await;
     assert_eq!(after[..before.len()], before[..]);
