@@ -16,7 +16,7 @@
 //! - **Forgetting**: an entity without a record for 28 days, or with fewer than [`FEW_RECORDS`] and none for a day. Only those with records on
 //!   seven days speak for others.
 //!
-//! State: 3 kB an entity (its baseline), 10 kB of it in a snapshot, up to 60 kB more for each of `OWN_POOLS` that have a pool of their own. Beyond
+//! State: 3 kB an entity (its baseline), at most 5 kB in a snapshot, up to 60 kB more for each of `OWN_POOLS` that have a pool of their own. Beyond
 //! `entities_max` those with the fewest records go first, so that a flood of new identities pushes out itself.
 //!
 //! It cannot see: what grows by less than what is unusual from hour to hour (the baseline follows within its bounds), what stays below

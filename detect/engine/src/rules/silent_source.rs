@@ -10,7 +10,7 @@
 //!   size, and a tail fitted to those would find a slightly longer one impossible.
 //! - While an episode is open its zeros are not learnt, for 72 h: after that silence is what is usual.
 //!
-//! State: about 3 kB a source, 10 kB of it in a snapshot, and as much again for its own pool of gaps. It cannot see: the silence of the only source, or of all at once (nothing moves
+//! State: about 3 kB a source, at most 5 kB in a snapshot, and as much again for its own pool of gaps. It cannot see: the silence of the only source, or of all at once (nothing moves
 //! the clock; watch the door's own metrics), a source in its first week, one that sends a little to be taken for alive, the loss of some
 //! of its records (`sequence_gap` where it numbers them).
 
