@@ -31,10 +31,10 @@ use std::marker::PhantomData;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Confidence, Severity};
+use crate::alert::{BudgetVerdict, Confidence, Severity};
 use crate::baseline::{CountBaseline, Parent, Prediction};
 use crate::bounded::Bounded;
-use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
+use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability, used_up};
 use crate::entity::{Entity, Level, entity_key};
 use crate::keyed::Keyed;
 use crate::opening::{LN_ALPHA_TOP, Opening, TEST_DAYS};
@@ -440,6 +440,8 @@ impl Counts {
             opening_count: 0,
             opening_us: tally.first_us,
             bucket: None,
+            ln_p: None,
+            budget_verdict: None,
         })
     }
 
@@ -455,10 +457,8 @@ impl Counts {
         let entity = self.known.get(key)?.entity.clone();
         let Prediction { mean, is_parent, .. } = verdict.prediction;
         let times = tally.count as f64 / mean;
-        let mut over = "";
-        if telling == Telling::Opens && self.opening.is_over(rule.budget_milli) {
-            over = ", and that is used up";
-        }
+        let is_over = (telling == Telling::Opens).then(|| self.opening.is_over(rule.budget_milli));
+        let over = used_up(is_over);
         let late =
             if tally.late > 0 { format!(" ({} of them dated earlier)", tally.late) } else { String::new() };
         let severity = if times >= SEVERE_TIMES { rule.wording.severe } else { rule.wording.severity };
@@ -488,6 +488,8 @@ impl Counts {
                 environment: tally.environment.clone(),
                 baseline: if is_parent { "peer" } else { "entity" },
             }),
+            ln_p: Some(verdict.ln_p),
+            budget_verdict: is_over.map(BudgetVerdict::new),
         })
     }
 }

@@ -1,6 +1,6 @@
 //! What every detector is: records in, signals out. Episodes, ids and wording are made elsewhere, once.
 
-use crate::alert::{Confidence, Severity};
+use crate::alert::{BudgetVerdict, Confidence, Severity};
 use crate::entity::Entity;
 use crate::episode::Episodes;
 use crate::record::Event;
@@ -71,6 +71,10 @@ pub(crate) struct Signal {
     pub opening_us: i64,
     /// For signals about a bucket and not about the record.
     pub bucket: Option<Bucket>,
+    /// Where it is held against a past: the logarithm of its p, recalibrated where there are scores.
+    pub ln_p: Option<f64>,
+    /// Where it opens an episode that a budget counts.
+    pub budget_verdict: Option<BudgetVerdict>,
 }
 
 /// What a signal about a bucket says beside what one about a record does.
@@ -198,4 +202,9 @@ pub(crate) fn probability(ln_p: f64) -> String {
     let power = libm::floor(ln_p / std::f64::consts::LN_10);
     let digits = libm::exp(ln_p - power * std::f64::consts::LN_10);
     format!("{digits:.1}e{power:.0}")
+}
+
+/// Ends the clause on a budget.
+pub(crate) fn used_up(is_over: Option<bool>) -> &'static str {
+    if is_over == Some(true) { ", and that is used up" } else { "" }
 }

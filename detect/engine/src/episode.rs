@@ -1,17 +1,20 @@
 //! Episodes: from many signals about an entity to few alerts.
 
+mod evidence;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
 use crate::MODEL_VERSION;
-use crate::alert::{Alert, Confidence, Severity, State};
+use crate::alert::{Alert, BudgetVerdict, Confidence, Severity, State};
 use crate::bounded::{Bounded, Rank, lowest};
 use crate::detector::{Effect, Signal, Telling};
-use crate::entity::{Entity, Part, bounded, printable};
+use crate::entity::{Entity, bounded, printable};
 use crate::keyed::Keyed;
 use crate::record::{Event, Verdict};
 use crate::settings::Settings;
+use evidence::evidence_query;
 
 /// Log indices kept from the beginning and from the end of an episode, each.
 const EVIDENCE_MAX: usize = schemas::limits::ENGINE_EVIDENCE_MAX;
@@ -40,6 +43,10 @@ struct Episode {
     confidence: Confidence,
     observed: Option<i64>,
     expected: Option<i64>,
+    /// Of its opening.
+    budget_verdict: Option<BudgetVerdict>,
+    /// Of what opened it, or moved `observed` last.
+    log10_p_milli: Option<i64>,
     detail: String,
     evidence_first: Vec<i64>,
     evidence_last: VecDeque<i64>,
@@ -303,6 +310,8 @@ impl Episode {
             confidence: signal.confidence,
             observed: signal.observed,
             expected: signal.expected,
+            budget_verdict: signal.budget_verdict,
+            log10_p_milli: signal.ln_p.map(log10_milli),
             detail: signal.detail,
             evidence_first: Vec::new(),
             evidence_last: VecDeque::new(),
@@ -321,13 +330,13 @@ impl Episode {
         if signal.effect == Effect::Open {
             self.active_us = watermark_us;
             self.confidence = self.confidence.max(signal.confidence);
+        }
+        if signal.effect == Effect::Open || (signal.bucket.is_some() && !signal.detail.is_empty()) {
             (self.observed, self.expected) = (signal.observed, signal.expected);
+            self.log10_p_milli = signal.ln_p.map(log10_milli).or(self.log10_p_milli);
         }
         if !signal.detail.is_empty() {
             self.detail = signal.detail;
-            if signal.bucket.is_some() {
-                (self.observed, self.expected) = (signal.observed, signal.expected);
-            }
         }
         if let Some(event) = event.filter(|_| signal.offending) {
             self.count = self.count.saturating_add(1);
@@ -394,6 +403,8 @@ impl Emission<'_> {
             statistic: rule.statistic.to_owned(),
             expected: episode.expected,
             observed: episode.observed,
+            budget_verdict: episode.budget_verdict,
+            log10_p_milli: episode.log10_p_milli,
             unit: rule.unit.to_owned(),
             baseline: episode.baseline.clone(),
             window_us: told.told_window_us(key, self.settings),
@@ -422,6 +433,11 @@ fn explanation(meaning: &str, episode: &Episode, why: Option<&str>, mute: Option
     format!("{level} {name}: {}. {meaning}.{ending}{muted}", printable(&episode.detail))
 }
 
+/// Thousandths of the logarithm to base 10.
+fn log10_milli(ln_p: f64) -> i64 {
+    libm::round(ln_p * 1_000.0 / std::f64::consts::LN_10) as i64
+}
+
 fn power_of_two_above(count: i64) -> i64 {
     let above = count.unsigned_abs().saturating_add(1).checked_next_power_of_two();
     above.and_then(|power| i64::try_from(power).ok()).unwrap_or(i64::MAX)
@@ -437,32 +453,6 @@ fn alert_id(rule_id: &str, tenant: &str, entity_key: &str, opening_index: i64) -
     hasher.finalize().to_hex().as_str()[..32].to_owned()
 }
 
-/// SQL that shows the evidence and what lies around it: the scope of the rule, the entity, the range of log
-/// indices. An identifier too long to be kept cannot be compared with, and not every rule can be said in SQL: then the indices are
-/// listed instead.
-fn evidence_query(scope: Option<&str>, parts: &[Part], evidence: &[i64]) -> String {
-    let (first, last) = (evidence.first().copied().unwrap_or(0), evidence.last().copied().unwrap_or(0));
-    let Some(scope) = scope.filter(|_| !parts.iter().any(|part| part.hashed)) else {
-        let indices: Vec<String> = evidence.iter().map(i64::to_string).collect();
-        return format!(
-            "SELECT * FROM events WHERE log_index IN ({}) ORDER BY log_index",
-            indices.join(", ")
-        );
-    };
-    let mut conditions = vec![scope.to_owned()];
-    conditions.extend(parts.iter().map(|part| match &part.value {
-        Some(value) => format!("{} = {}", part.column, quoted(value)),
-        None => format!("{} IS NULL", part.column),
-    }));
-    conditions.push(format!("log_index BETWEEN {first} AND {last}"));
-    format!("SELECT * FROM events WHERE {} ORDER BY log_index", conditions.join(" AND "))
-}
-
-/// A SQL string literal: standard quoting, single quotes doubled.
-fn quoted(value: &str) -> String {
-    format!("'{}'", value.replace('\'', "''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -471,24 +461,6 @@ mod tests {
     fn updates_come_at_powers_of_two() {
         assert_eq!([0, 1, 2, 3, 4, 10, 16].map(power_of_two_above), [1, 2, 4, 4, 8, 16, 32]);
         assert_eq!(power_of_two_above(i64::MAX), i64::MAX);
-    }
-
-    #[test]
-    fn values_cannot_leave_their_literal() {
-        let part = |value: Option<&str>| Part {
-            column: "agent_id".to_owned(),
-            value: value.map(str::to_owned),
-            hashed: false,
-        };
-        let query = evidence_query(Some("kind = 'call'"), &[part(Some("x' OR '1'='1"))], &[3, 9]);
-        assert_eq!(
-            query,
-            "SELECT * FROM events WHERE kind = 'call' AND agent_id = 'x'' OR ''1''=''1' AND log_index BETWEEN 3 AND 9 ORDER BY log_index"
-        );
-        assert!(evidence_query(Some("true"), &[part(None)], &[1]).contains("agent_id IS NULL"));
-        let hashed = Part { hashed: true, ..part(Some("long")) };
-        assert!(evidence_query(Some("true"), &[hashed], &[1, 4]).contains("log_index IN (1, 4)"));
-        assert!(evidence_query(None, &[], &[2]).contains("log_index IN (2)"));
     }
 
     #[test]

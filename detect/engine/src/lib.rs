@@ -52,7 +52,7 @@ mod sketch;
 mod snapshot;
 mod window;
 
-pub use alert::{Alert, Confidence, Severity, State};
+pub use alert::{Alert, BudgetVerdict, Confidence, Severity, State};
 pub use engine::Engine;
 pub use error::Error;
 pub use record::{Record, Verdict};
@@ -68,4 +68,4 @@ pub use setup::Setup;
 
 /// Version of what the engine computes. It is part of every alert id and of every snapshot; raise it
 /// whenever the same log could give other alerts or the state has another shape.
-pub const MODEL_VERSION: u32 = 5;
+pub const MODEL_VERSION: u32 = 6;

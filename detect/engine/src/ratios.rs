@@ -25,9 +25,9 @@ use std::marker::PhantomData;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Confidence, Severity};
+use crate::alert::{BudgetVerdict, Confidence, Severity};
 use crate::bounded::Bounded;
-use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
+use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability, used_up};
 use crate::entity::{Entity, Level, entity_key};
 use crate::judge::Judge;
 use crate::kernel::ln_betabin_mid;
@@ -302,6 +302,8 @@ impl<R: Rated> RatioRule<R> {
             opening_count: 0,
             opening_us: event.event_us,
             bucket: None,
+            ln_p: None,
+            budget_verdict: None,
         })
     }
 
@@ -312,7 +314,7 @@ impl<R: Rated> RatioRule<R> {
         let is_open = context.episodes.is_open(&verdict.key);
         let opens =
             verdict.opens && (!is_open || context.episodes.is_old(&verdict.key, context.watermark_us));
-        let is_over = opens && self.judge.is_over(verdict.is_known, budget_milli);
+        let is_over = opens.then(|| self.judge.is_over(verdict.is_known, budget_milli));
         let unit = R::RULE.unit;
         Some(Signal {
             entity,
@@ -333,7 +335,7 @@ impl<R: Rated> RatioRule<R> {
                 if prediction.is_peer { "its peers" } else { "its own past" },
                 probability(verdict.ln_p),
                 budget_milli as f64 / 1_000.0,
-                if is_over { ", and that is used up" } else { "" },
+                used_up(is_over),
             ),
             opening_evidence: tally.evidence.clone(),
             opening_count: i64::try_from(tally.hits).unwrap_or(i64::MAX),
@@ -344,6 +346,8 @@ impl<R: Rated> RatioRule<R> {
                 environment: tally.environment.clone(),
                 baseline: if prediction.is_peer { "peer" } else { "entity" },
             }),
+            ln_p: Some(verdict.ln_p),
+            budget_verdict: is_over.map(BudgetVerdict::new),
         })
     }
 }

@@ -20,9 +20,9 @@ use serde::{Deserialize, Serialize};
 
 use super::known::{AllPeers, DAYS, Known, SCALES, WINDOWS};
 use super::{DAY_MINUTES, Expected, MINUTES_KEPT, Peers, minute, start_us};
-use crate::alert::{Confidence, Severity};
+use crate::alert::{BudgetVerdict, Confidence, Severity};
 use crate::bounded::Bounded;
-use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
+use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability, used_up};
 use crate::entity::{Entity, Level as Of, entity_key};
 use crate::opening::{LN_ALPHA_DAY, LN_ALPHA_TOP, Opening};
 use crate::recalibration::Recalibration;
@@ -275,7 +275,7 @@ impl<C: Lasting> LastingRule<C> {
         if !is_open && !opens {
             return None;
         }
-        let is_over = opens && opening.is_over(of_budget_milli);
+        let is_over = opens.then(|| opening.is_over(of_budget_milli));
         let known = state.known.get_mut(key)?;
         if opens {
             known.tell(today);
@@ -343,7 +343,7 @@ fn signal<C: Lasting>(
     effect: Effect,
     offending: bool,
     budget_milli: i64,
-    is_over: bool,
+    is_over: Option<bool>,
 ) -> Signal {
     let Verdict { scale, active, score, expected, ln_p } = *verdict;
     let times = f64::from(active) / expected.figure().max(1.0);
@@ -376,7 +376,7 @@ fn signal<C: Lasting>(
             "{what}, p = {}; {} a day may open by chance{}",
             probability(ln_p),
             budget_milli as f64 / 1_000.0,
-            if is_over { ", and that is used up" } else { "" },
+            used_up(is_over),
         ),
         // No older than the window.
         opening_evidence: known.evidence.iter().rev().take(active as usize).rev().copied().collect(),
@@ -388,6 +388,8 @@ fn signal<C: Lasting>(
             environment: known.environment.clone(),
             baseline: if expected.is_peer { "peer" } else { "entity" },
         }),
+        ln_p: Some(ln_p),
+        budget_verdict: is_over.map(BudgetVerdict::new),
     }
 }
 

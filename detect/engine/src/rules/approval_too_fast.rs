@@ -92,6 +92,8 @@ impl Detector for State {
             opening_count: number(totals.offending),
             opening_us: window.recent().map(|offence| offence.event_us).min().unwrap_or(event.event_us),
             bucket: None,
+            ln_p: None,
+            budget_verdict: None,
         });
     }
 

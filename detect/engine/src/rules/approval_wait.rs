@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Confidence, Severity};
+use crate::alert::{BudgetVerdict, Confidence, Severity};
 use crate::approvals::{Pending, Waits};
 use crate::bounded::Bounded;
-use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
+use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability, used_up};
 use crate::entity::{Entity, Level, entity_key};
 use crate::judge::{Judge, ln_extends};
 use crate::record::Event;
@@ -109,7 +109,7 @@ impl State {
         }
         // A clock that jumps can close an episode whose approval waits on: what opens then is another one.
         self.openings = self.openings.saturating_add(u32::from(opens));
-        let is_over = opens && self.judge.is_over(is_known, settings.budget_milli);
+        let is_over = opens.then(|| self.judge.is_over(is_known, settings.budget_milli));
         let usual_us = i64::try_from(tail.threshold).unwrap_or(i64::MAX).saturating_mul(1_000);
         Some(Signal {
             entity: Entity::new(Level::Tool, &[("server", wait.server)]),
@@ -129,7 +129,7 @@ impl State {
                 usual_us / 1_000_000,
                 probability(ln_p),
                 settings.budget_milli as f64 / 1_000.0,
-                if is_over { ", and that is used up" } else { "" },
+                used_up(is_over),
             ),
             opening_evidence: vec![wait.index],
             opening_count: 1,
@@ -141,6 +141,8 @@ impl State {
                 environment: wait.environment.clone(),
                 baseline: if is_peer { "peer" } else { "entity" },
             }),
+            ln_p: Some(ln_p),
+            budget_verdict: is_over.map(BudgetVerdict::new),
         })
     }
 }

@@ -25,9 +25,9 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Confidence, Severity};
+use crate::alert::{BudgetVerdict, Confidence, Severity};
 use crate::bounded::Bounded;
-use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
+use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability, used_up};
 use crate::entity::{Entity, Level, bounded};
 use crate::judge::ln_extends;
 use crate::novelty::FirstSeen;
@@ -149,7 +149,8 @@ impl State {
             self.told.remove(key);
         }
         let spends = opens && is_admitted;
-        let over = if spends && self.opening.is_over(budget_milli) { ", and that is used up" } else { "" };
+        let is_over = spends.then(|| self.opening.is_over(budget_milli));
+        let over = used_up(is_over);
         let effect = match is_admitted {
             true if opens && is_told => Effect::Renew,
             false if is_told => Effect::Follow,
@@ -197,6 +198,8 @@ impl State {
                 environment: event.record.environment.map(|name| bounded(name).into_owned()),
                 baseline: "entity",
             }),
+            ln_p: Some(ln_p),
+            budget_verdict: is_over.map(BudgetVerdict::new),
         })
     }
 

@@ -23,10 +23,10 @@ mod profile;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Confidence, Severity};
+use crate::alert::{BudgetVerdict, Confidence, Severity};
 use crate::bits;
 use crate::bounded::Bounded;
-use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
+use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability, used_up};
 use crate::entity::{Entity, Level, bounded};
 use crate::judge::ln_extends;
 use crate::opening::Opening;
@@ -115,7 +115,8 @@ impl State {
         if !opens && !extends {
             return None;
         }
-        let over = if opens && self.opening.is_over(budget_milli) { ", and that is used up" } else { "" };
+        let is_over = opens.then(|| self.opening.is_over(budget_milli));
+        let over = used_up(is_over);
         let (ln_tail, ln_p) = (ln_tail?, ln_p?);
         let weekday = WEEKDAYS.get(hour / 24).copied().unwrap_or_default();
         Some(Signal {
@@ -146,6 +147,8 @@ impl State {
                 environment: event.record.environment.map(|name| bounded(name).into_owned()),
                 baseline: "entity",
             }),
+            ln_p: Some(ln_p),
+            budget_verdict: is_over.map(BudgetVerdict::new),
         })
     }
 

@@ -8,9 +8,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Confidence, Severity};
+use crate::alert::{BudgetVerdict, Confidence, Severity};
 use crate::bounded::Bounded;
-use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
+use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability, used_up};
 use crate::entity::{Entity, Level, bounded};
 use crate::judge::{Judge, ln_extends};
 use crate::record::Event;
@@ -124,11 +124,8 @@ impl Detector for State {
         if !opens && !extends {
             return;
         }
-        let over = if opens && self.judge.is_over(is_known, settings.budget_milli) {
-            ", and that is used up"
-        } else {
-            ""
-        };
+        let is_over = opens.then(|| self.judge.is_over(is_known, settings.budget_milli));
+        let over = used_up(is_over);
         let is_severe = bytes / SEVERE_TIMES >= tail.threshold;
         let number = |value: u64| Some(i64::try_from(value).unwrap_or(i64::MAX));
         signals.push(Signal {
@@ -158,6 +155,8 @@ impl Detector for State {
                 environment: event.record.environment.map(|name| bounded(name).into_owned()),
                 baseline: if is_peer { "peer" } else { "entity" },
             }),
+            ln_p: Some(ln_p),
+            budget_verdict: is_over.map(BudgetVerdict::new),
         });
     }
 

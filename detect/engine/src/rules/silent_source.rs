@@ -19,11 +19,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Confidence, Severity};
+use crate::alert::{BudgetVerdict, Confidence, Severity};
 use crate::baseline::{CountBaseline, Parent};
 use crate::bits;
 use crate::bounded::Bounded;
-use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
+use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability, used_up};
 use crate::entity::{Entity, Level, bounded};
 use crate::judge::{Filed, Judge};
 use crate::recalibration::Recalibration;
@@ -328,7 +328,6 @@ impl Source {
     /// `over`: whether it opens beyond the day's budget; none where it is open already.
     fn signal(&self, ln_p: f64, settings: &SilentSource, over: Option<bool>) -> Signal {
         let silent_since = self.silent_since.unwrap_or(self.last);
-        let over = if over == Some(true) { ", and that is used up" } else { "" };
         let worth = if ln_p < 0.0 { format!(", p = {}", probability(ln_p)) } else { String::new() };
         Signal {
             entity: self.entity.clone(),
@@ -341,10 +340,11 @@ impl Source {
             expected: Some(libm::round(self.missing.min(1e15)) as i64),
             seen_us: self.last_us,
             detail: format!(
-                "no record since log index {}, about {:.0} expected by its own past while others spoke{worth}; {} a day may open by chance{over}",
+                "no record since log index {}, about {:.0} expected by its own past while others spoke{worth}; {} a day may open by chance{}",
                 self.last_index,
                 self.missing,
                 settings.budget_milli as f64 / 1_000.0,
+                used_up(over),
             ),
             opening_evidence: vec![self.last_index],
             opening_count: 1,
@@ -355,6 +355,8 @@ impl Source {
                 environment: self.environment.clone(),
                 baseline: "entity",
             }),
+            ln_p: (ln_p < 0.0).then_some(ln_p),
+            budget_verdict: over.map(BudgetVerdict::new),
         }
     }
 }

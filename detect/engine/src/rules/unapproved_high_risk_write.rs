@@ -273,6 +273,8 @@ impl Detector for State {
             opening_count: 1,
             opening_us: event.event_us,
             bucket: None,
+            ln_p: None,
+            budget_verdict: None,
         });
     }
 

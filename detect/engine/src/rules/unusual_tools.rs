@@ -28,8 +28,8 @@ mod waiting;
 use schemas::limits::ENGINE_SESSIONS_COUNTED_MAX;
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Confidence, Severity};
-use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
+use crate::alert::{BudgetVerdict, Confidence, Severity};
+use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability, used_up};
 use crate::entity::push_part;
 use crate::judge::ln_extends;
 use crate::novelty::{FirstSeen, Novelty, Verdict};
@@ -161,13 +161,13 @@ impl State {
                 return None;
             }
             let is_over = self.opening.is_over(context.settings.unusual_tools.budget_milli);
-            let mut signal = signal(collected, judged.as_ref(), is_over, context);
+            let mut signal = signal(collected, judged.as_ref(), Some(is_over), context);
             signal.effect = if is_open { Effect::Renew } else { Effect::Open };
             self.sessions.get_mut(key)?.of.tell();
             return Some(signal);
         }
         let extends = is_unusual || self.extends(judged.as_ref(), context);
-        let mut signal = signal(collected, judged.as_ref(), false, context);
+        let mut signal = signal(collected, judged.as_ref(), None, context);
         signal.effect = if extends { Effect::Open } else { Effect::Follow };
         signal.offending = true;
         signal.seen_us = event.event_us;
@@ -195,7 +195,7 @@ impl State {
         let extends = is_open && self.extends(judged.as_ref(), context);
         if is_new || extends {
             let budget_milli = context.settings.unusual_tools.budget_milli;
-            let is_over = is_new && self.opening.is_over(budget_milli);
+            let is_over = is_new.then(|| self.opening.is_over(budget_milli));
             let mut signal = signal(&collected, judged.as_ref(), is_over, context);
             signal.effect = if is_new && is_open { Effect::Renew } else { Effect::Open };
             signals.push(signal);
@@ -387,7 +387,12 @@ impl Detector for State {
 }
 
 /// A signal that opens an episode, or keeps it open.
-fn signal(collected: &Collected, judged: Option<&Judged>, is_over: bool, context: &Context<'_>) -> Signal {
+fn signal(
+    collected: &Collected,
+    judged: Option<&Judged>,
+    is_over: Option<bool>,
+    context: &Context<'_>,
+) -> Signal {
     let (opening_us, seen_us) = collected.notable_us.unwrap_or(collected.records_us);
     let evidence =
         if collected.evidence.is_empty() { vec![collected.last_index] } else { collected.evidence.clone() };
@@ -412,6 +417,8 @@ fn signal(collected: &Collected, judged: Option<&Judged>, is_over: bool, context
             environment: collected.environment.clone(),
             baseline: "peer",
         }),
+        ln_p: judged.map(|judged| judged.ln_p),
+        budget_verdict: is_over.map(BudgetVerdict::new),
     }
 }
 
@@ -439,8 +446,13 @@ fn notable(verdict: &Verdict) -> i64 {
     i64::try_from(notable.count()).unwrap_or(i64::MAX)
 }
 
-fn detail(collected: &Collected, judged: Option<&Judged>, budget_milli: i64, is_over: bool) -> String {
-    let over = if is_over { ", and that is used up" } else { "" };
+fn detail(
+    collected: &Collected,
+    judged: Option<&Judged>,
+    budget_milli: i64,
+    is_over: Option<bool>,
+) -> String {
+    let over = used_up(is_over);
     let mut clauses = Vec::new();
     if let Some(tool) = &collected.first_destructive {
         clauses.push(format!("first use of the destructive {tool}"));

@@ -10,6 +10,7 @@ mod kernel;
 mod latency;
 mod laws;
 mod new_network;
+mod numbers;
 mod off_hours;
 mod quarantine;
 mod rows;
