@@ -3,6 +3,7 @@
 use crate::alert::{BudgetVerdict, Confidence, Severity};
 use crate::entity::Entity;
 use crate::episode::Episodes;
+use crate::filings::Confirmed;
 use crate::record::Event;
 use crate::settings::{Settings, microseconds};
 
@@ -176,6 +177,9 @@ pub(crate) trait Detector: Telling {
 
     /// A person closed the episode of this entity. What goes on after that is to be told, where the detector tells a thing once.
     fn called_benign(&mut self, _key: &str) {}
+
+    /// A person called an episode true: its scores are taken out of what later ones are held against, as far as they wait.
+    fn called_true(&mut self, _episode: &Confirmed<'_>) {}
 
     /// Makes what is not in a snapshot, because it follows from the rest.
     fn restored(&mut self) {}

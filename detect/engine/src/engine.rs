@@ -9,8 +9,9 @@ use crate::alert::Alert;
 use crate::clock::Clock;
 use crate::detector::{Context, Signal};
 use crate::entity::bounded;
-use crate::episode::Emission;
+use crate::episode::{Emission, Judged};
 use crate::error::Error;
+use crate::filings::Confirmed;
 use crate::record::{Event, Record};
 use crate::rules::{Lanes, RULE_IDS};
 use crate::settings::{Settings, microseconds};
@@ -107,8 +108,12 @@ impl Engine {
         if record.control {
             if let Some(verdict) = record.verdict {
                 for (detector, episodes) in memory.lanes.each() {
-                    if let Some(key) = episodes.judge(&verdict, detector, &mut emission) {
-                        detector.called_benign(&key);
+                    match episodes.judge(&verdict, detector, &mut emission) {
+                        Some(Judged::Benign { key }) => detector.called_benign(&key),
+                        Some(Judged::True { key, since_us, until_us }) => {
+                            detector.called_true(&Confirmed { key: &key, since_us, until_us });
+                        }
+                        None => {}
                     }
                 }
                 if let Some((state, pack)) = sigma {

@@ -1,12 +1,12 @@
 //! Episodes: from many signals about an entity to few alerts.
 
 mod evidence;
+mod identity;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use crate::MODEL_VERSION;
 use crate::alert::{Alert, BudgetVerdict, Confidence, Severity, State};
 use crate::bounded::{Bounded, Rank, lowest};
 use crate::detector::{Effect, Signal, Telling};
@@ -15,6 +15,7 @@ use crate::keyed::Keyed;
 use crate::record::{Event, Verdict};
 use crate::settings::Settings;
 use evidence::evidence_query;
+use identity::alert_id;
 
 /// Log indices kept from the beginning and from the end of an episode, each.
 const EVIDENCE_MAX: usize = schemas::limits::ENGINE_EVIDENCE_MAX;
@@ -53,6 +54,8 @@ struct Episode {
     /// Watermark when it opened, and at the last signal that kept it open.
     opened_us: i64,
     active_us: i64,
+    /// Whether a person called it true.
+    is_confirmed: bool,
     /// Its place in the order of deadlines; never later than the true deadline.
     scheduled_us: i64,
 }
@@ -64,13 +67,31 @@ struct Mute {
     by: String,
 }
 
+/// An episode that is over: from when to when it was open, by the watermark.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Closed {
+    alert_id: String,
+    key: String,
+    opened_us: i64,
+    closed_us: i64,
+}
+
+/// What became of a verdict, for the detector of the episode that it was about.
+#[derive(Debug)]
+pub(crate) enum Judged {
+    /// The open episode of that entity was closed.
+    Benign { key: String },
+    /// One of that entity was called true, which was open from then to then.
+    True { key: String, since_us: i64, until_us: i64 },
+}
+
 /// The open episodes of one rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Episodes {
     open: Keyed<Episode>,
     closed_early: u64,
-    /// Alert ids that were closed lately and their entities' keys, the oldest first: what a verdict may still be about.
-    closed: VecDeque<(String, String)>,
+    /// What was closed lately, the oldest first: what a verdict may still be about.
+    closed: VecDeque<Closed>,
     /// Last numbers of those that others closed, by alert id: what is named by a bucket can open again.
     numbers: Bounded<i64>,
     /// By the key of the entity.
@@ -112,6 +133,11 @@ impl Episodes {
     /// Whether an episode is open and has been for a day: what would open one by itself is told as another ([`Effect::Renew`]).
     pub fn is_old(&self, key: &str, watermark_us: i64) -> bool {
         self.open.get(key).is_some_and(|episode| watermark_us.saturating_sub(episode.opened_us) >= OLD_US)
+    }
+
+    /// Whether an episode is open and a person called it true.
+    pub fn is_confirmed(&self, key: &str) -> bool {
+        self.open.get(key).is_some_and(|episode| episode.is_confirmed)
     }
 
     pub fn open_count(&self) -> usize {
@@ -190,21 +216,20 @@ impl Episodes {
     }
 
     /// Takes what a person says, if it is about an episode of this rule that is open or was closed lately.
-    /// The key of the entity of an episode that was closed by it.
     pub fn judge(
         &mut self,
         verdict: &Verdict<'_>,
         told: &dyn Telling,
         emission: &mut Emission<'_>,
-    ) -> Option<String> {
+    ) -> Option<Judged> {
         let is_open = self.open.unordered().find(|(_, episode)| episode.alert_id == verdict.alert_id);
-        let was_closed = || self.closed.iter().rev().find(|(alert_id, _)| alert_id == verdict.alert_id);
-        let (is_open, key) = match is_open {
-            Some((key, _)) => (true, key.clone()),
-            None => match was_closed() {
-                Some((_, key)) => (false, key.clone()),
-                None => return None,
-            },
+        let was_closed = || self.closed.iter().rev().find(|closed| closed.alert_id == verdict.alert_id);
+        let (is_open, key, since_us, until_us) = match is_open {
+            Some((key, episode)) => (true, key.clone(), episode.opened_us, emission.watermark_us),
+            None => {
+                let Closed { key, opened_us, closed_us, .. } = was_closed()?;
+                (false, key.clone(), *opened_us, *closed_us)
+            }
         };
         self.mutes.remove(&key);
         self.mutes.retain(|_, mute| mute.until_us > emission.received_us);
@@ -212,20 +237,20 @@ impl Episodes {
             let by = bounded(verdict.by).into_owned();
             self.mutes.insert(key.clone(), Mute { until_us: verdict.muted_until_us, by });
         }
-        if !is_open {
-            return None;
-        }
         let by = bounded(verdict.by);
         if verdict.is_true {
-            if let Some(episode) = self.open.get_mut(&key) {
+            if let Some(episode) = self.open.get_mut(&key).filter(|_| is_open) {
                 episode.sequence = episode.sequence.saturating_add(1);
+                episode.is_confirmed = true;
                 let why = format!("confirmed by {by}");
                 emission.emit(episode, &self.mutes, State::Updated, Some(&why), told);
             }
-            return None;
+            return Some(Judged::True { key, since_us, until_us });
         }
-        self.close(&key, &format!("closed as benign by {by}"), told, emission);
-        Some(key)
+        is_open.then(|| {
+            self.close(&key, &format!("closed as benign by {by}"), told, emission);
+            Judged::Benign { key }
+        })
     }
 
     /// Every open episode as it would be told now, by its key; changes nothing.
@@ -269,7 +294,12 @@ impl Episodes {
             if self.closed.len() >= CLOSED_MAX {
                 self.closed.pop_front();
             }
-            self.closed.push_back((episode.alert_id, key.to_owned()));
+            self.closed.push_back(Closed {
+                alert_id: episode.alert_id,
+                key: key.to_owned(),
+                opened_us: episode.opened_us,
+                closed_us: emission.watermark_us,
+            });
         }
     }
 }
@@ -317,6 +347,7 @@ impl Episode {
             evidence_last: VecDeque::new(),
             opened_us: watermark_us,
             active_us: watermark_us,
+            is_confirmed: false,
             scheduled_us: watermark_us
                 .saturating_add(told.stays_open_us(&signal.entity.key, emission.settings)),
             entity: signal.entity,
@@ -443,16 +474,6 @@ fn power_of_two_above(count: i64) -> i64 {
     above.and_then(|power| i64::try_from(power).ok()).unwrap_or(i64::MAX)
 }
 
-/// 32 hex digits. Each field is preceded by its length, so that no two lists of fields hash the same bytes.
-fn alert_id(rule_id: &str, tenant: &str, entity_key: &str, opening_index: i64) -> String {
-    let mut hasher = blake3::Hasher::new_derive_key("tachograph engine alert id v1");
-    for field in [rule_id, tenant, entity_key] {
-        hasher.update(&(field.len() as u64).to_le_bytes()).update(field.as_bytes());
-    }
-    hasher.update(&opening_index.to_le_bytes()).update(&MODEL_VERSION.to_le_bytes());
-    hasher.finalize().to_hex().as_str()[..32].to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -461,11 +482,5 @@ mod tests {
     fn updates_come_at_powers_of_two() {
         assert_eq!([0, 1, 2, 3, 4, 10, 16].map(power_of_two_above), [1, 2, 4, 4, 8, 16, 32]);
         assert_eq!(power_of_two_above(i64::MAX), i64::MAX);
-    }
-
-    #[test]
-    fn alert_ids_separate_their_fields() {
-        assert_ne!(alert_id("ab", "c", "", 1), alert_id("a", "bc", "", 1));
-        assert_eq!(alert_id("a", "b", "c", 1).len(), 32);
     }
 }

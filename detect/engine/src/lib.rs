@@ -35,6 +35,7 @@ mod entity;
 mod episode;
 mod error;
 mod fields;
+mod filings;
 mod judge;
 pub mod kernel;
 mod keyed;

@@ -29,6 +29,7 @@ use crate::alert::{BudgetVerdict, Confidence, Severity};
 use crate::bounded::Bounded;
 use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability, used_up};
 use crate::entity::{Entity, Level, entity_key};
+use crate::filings::Confirmed;
 use crate::judge::Judge;
 use crate::kernel::ln_betabin_mid;
 use crate::keyed::Keyed;
@@ -193,6 +194,8 @@ struct Verdict<P: Past> {
     ln_p: f64,
     is_known: bool,
     opens: bool,
+    /// Its score, where that was filed.
+    filed: Option<f64>,
 }
 
 /// When a window closes, on the engine's clock; one that ends after the last moment that has a number never does.
@@ -257,14 +260,14 @@ impl<R: Rated> RatioRule<R> {
         let (is_known, is_open) = (known.is_established(), context.episodes.is_open(&key));
         let closed = Window { number: window, hits: tally.hits, total: tally.total, kept: &tally.kept };
         let prediction = known.past.predict(window, &self.peers);
-        let mut verdict = None;
+        let (mut verdict, mut filed) = (None, None);
         if let Some(prediction) = prediction.filter(|_| tally.total >= limits.total_min) {
             // None at all is the least surprising; what exactly it is worth nobody asks.
             let ln_raw = if tally.hits == 0 { 0.0 } else { prediction.ln_p(tally.hits, tally.total) };
             let effects = known.past.effects(&closed, &prediction, context.settings);
             // What comes while an episode is open cannot open one, and an incident must not be the yardstick of the next.
             if !is_open {
-                self.judge.judged(-ln_raw, is_known, &mut known.filed);
+                filed = self.judge.judged(-ln_raw, is_known, &mut known.filed);
             }
             if tally.hits > 0
                 && let Some(ln_p) = Self::worth(&self.judge, -ln_raw)
@@ -278,7 +281,7 @@ impl<R: Rated> RatioRule<R> {
         }
         known.past.learn(&closed, prediction.as_ref(), is_open);
         let (effects, ln_p, opens) = verdict?;
-        Some(Verdict { key, tally, prediction: prediction?, effects, ln_p, is_known, opens })
+        Some(Verdict { key, tally, prediction: prediction?, effects, ln_p, is_known, opens, filed })
     }
 
     /// ln p of a score.
@@ -315,6 +318,9 @@ impl<R: Rated> RatioRule<R> {
         let opens =
             verdict.opens && (!is_open || context.episodes.is_old(&verdict.key, context.watermark_us));
         let is_over = opens.then(|| self.judge.is_over(verdict.is_known, budget_milli));
+        if opens {
+            self.judge.tell(&verdict.key, verdict.filed, context);
+        }
         let unit = R::RULE.unit;
         Some(Signal {
             entity,
@@ -393,6 +399,10 @@ impl<R: Rated + 'static> Detector for RatioRule<R> {
         for verdict in found {
             signals.extend(self.signal(window, &verdict, context));
         }
+    }
+
+    fn called_true(&mut self, episode: &Confirmed<'_>) {
+        self.judge.called_true(episode);
     }
 
     fn restored(&mut self) {

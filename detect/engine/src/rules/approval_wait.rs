@@ -15,6 +15,7 @@ use crate::approvals::{Pending, Waits};
 use crate::bounded::Bounded;
 use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability, used_up};
 use crate::entity::{Entity, Level, entity_key};
+use crate::filings::Confirmed;
 use crate::judge::{Judge, ln_extends};
 use crate::record::Event;
 use crate::settings::{Settings, microseconds};
@@ -202,6 +203,10 @@ impl Detector for State {
         }
     }
 
+    fn called_true(&mut self, episode: &Confirmed<'_>) {
+        self.judge.called_true(episode);
+    }
+
     fn restored(&mut self) {
         self.judge.restored();
         self.all.restored();
@@ -224,7 +229,9 @@ impl Detector for State {
             seen_us: event.event_us,
             environment: event.record.environment.map(|name| crate::entity::bounded(name).into_owned()),
         };
-        signals.extend(self.asked(&wait, context));
+        let told = self.asked(&wait, context);
+        let is_told = told.is_some();
+        signals.extend(told);
         let (key, waited) = (entity_key(&[("server", wait.server)]), milliseconds(ended.longest_us));
         let is_open = context.episodes.is_open(&key);
         let score = self.tail(&key).map(|(tail, _)| -tail.ln_p(waited));
@@ -233,7 +240,10 @@ impl Detector for State {
         let queue = self.queues.entry(&key, context.settings.entities_max, rank, Learnt::new);
         let is_known = queue.is_established();
         if let Some(score) = score.filter(|_| !is_open) {
-            self.judge.judged(score, is_known, &mut queue.filed);
+            let filed = self.judge.judged(score, is_known, &mut queue.filed);
+            if is_told {
+                self.judge.tell(&key, filed, context);
+            }
         }
         queue.learn(now, day, waited);
         self.all.learn(now, day, waited);

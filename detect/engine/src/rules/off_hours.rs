@@ -28,6 +28,7 @@ use crate::bits;
 use crate::bounded::Bounded;
 use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability, used_up};
 use crate::entity::{Entity, Level, bounded};
+use crate::filings::{Confirmed, Filings, Told};
 use crate::judge::ln_extends;
 use crate::opening::Opening;
 use crate::recalibration::Recalibration;
@@ -64,6 +65,8 @@ pub(crate) struct State {
     #[serde(with = "bits::array")]
     peers: Hours,
     scores: Recalibration,
+    /// Those of told starts, while they wait.
+    told: Filings<()>,
     /// Its day is the clock's; a judged start is a test.
     opening: Opening,
 }
@@ -75,6 +78,7 @@ impl State {
             profiles: Bounded::new(),
             peers: uniform(),
             scores: Recalibration::new(),
+            told: Filings::new(),
             opening: Opening::new(),
         }
     }
@@ -100,7 +104,6 @@ impl State {
         let is_open = context.episodes.is_open(key);
         let ln_p = ln_tail.map(|ln_tail| {
             self.opening.tested(1);
-            self.scores.observe(day, -ln_tail);
             self.scores.ln_p(-ln_tail).unwrap_or(ln_tail)
         });
         let budget_milli = context.settings.off_hours.budget_milli;
@@ -111,6 +114,14 @@ impl State {
         let delay = if is_open || is_unusual { DELAYS.1 } else { DELAYS.0 };
         if let Some(profile) = self.profiles.get_mut(key) {
             profile.wait(day.saturating_add(delay), hour);
+        }
+        let mut told = Told::default();
+        if opens || extends {
+            told.tell(key, opens, context);
+        }
+        if let Some(score) = ln_tail.map(|ln_tail| -ln_tail).filter(|_| !told.is_true()) {
+            self.scores.observe(day, score);
+            self.told.file(key, told, day, score, ());
         }
         if !opens && !extends {
             return None;
@@ -158,6 +169,7 @@ impl State {
             return;
         }
         self.scores.turn(day);
+        self.told.turn(day);
         let (mut sum, mut settled) = ([0.0; HOURS], 0.0);
         for (_, profile) in self.profiles.each() {
             profile.turn(day);
@@ -195,6 +207,12 @@ impl Detector for State {
     fn close(&mut self, _now_us: i64, context: &Context<'_>, _signals: &mut Vec<Signal>) {
         self.turn(context.watermark_us);
         self.sessions.close(context);
+    }
+
+    fn called_true(&mut self, episode: &Confirmed<'_>) {
+        for filing in self.told.take(episode) {
+            self.scores.take_out(filing.day, filing.score);
+        }
     }
 
     fn restored(&mut self) {

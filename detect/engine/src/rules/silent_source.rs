@@ -25,6 +25,7 @@ use crate::bits;
 use crate::bounded::Bounded;
 use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability, used_up};
 use crate::entity::{Entity, Level, bounded};
+use crate::filings::Confirmed;
 use crate::judge::{Filed, Judge};
 use crate::recalibration::Recalibration;
 use crate::record::Event;
@@ -264,9 +265,17 @@ impl Detector for State {
             if count > 0 {
                 if is_established {
                     let score = source.score(usual.shape);
-                    judge.judged(score, true, &mut source.filed);
-                    if let Some(own) = &mut source.own {
-                        own.observe(judge.day(), score);
+                    let is_told = is_open && source.silent_since.is_some();
+                    if is_told && context.episodes.is_confirmed(&source.entity.key) {
+                        judge.asked(true, &mut source.filed);
+                    } else {
+                        let filed = judge.judged(score, true, &mut source.filed);
+                        if let Some(own) = &mut source.own {
+                            own.observe(judge.day(), score);
+                        }
+                        if is_told {
+                            judge.tell(&source.entity.key, filed, context);
+                        }
                     }
                 }
                 source.end_gap(judge.day());
@@ -297,6 +306,14 @@ impl Detector for State {
             }
         }
         signals.extend(found);
+    }
+
+    fn called_true(&mut self, episode: &Confirmed<'_>) {
+        let taken = self.judge.called_true(episode);
+        for (_, source) in self.sources.each().filter(|(_, source)| source.entity.key == episode.key) {
+            let own = source.own.iter_mut();
+            own.for_each(|own| taken.iter().for_each(|filing| own.take_out(filing.day, filing.score)));
+        }
     }
 
     fn restored(&mut self) {

@@ -10,7 +10,7 @@ use crate::days::fold;
 use crate::rows::month;
 
 /// Rules that hold what comes against a past.
-const STATISTICAL: [&str; 14] = [
+pub const STATISTICAL: [&str; 14] = [
     "denial_rate",
     "auth_failure_rate",
     "call_rate",
@@ -27,7 +27,7 @@ const STATISTICAL: [&str; 14] = [
     "off_hours",
 ];
 /// The same, but nobody counts who was not let in.
-const NETWORK: &str = "new_network";
+pub const NETWORK: &str = "new_network";
 
 /// The p that an explanation ends its clause with, in thousandths of log10; two digits are given.
 fn told_milli(explanation: &str) -> Option<f64> {

@@ -62,7 +62,7 @@ fn weeks() -> Vec<Record<'static>> {
 
 /// Those weeks, and a day on which 24 requests at a time wait for nine, for twelve and for 25 minutes; on which two people approve within a
 /// second, one of them five times and the other four, and a third within three seconds; and on which twelve requests expire.
-pub(super) fn queues() -> Vec<Record<'static>> {
+pub fn queues() -> Vec<Record<'static>> {
     let at_hour = |hour: i64| DAY_22_US + hour * HOUR_US;
     let some = (12, 10 * SECOND_US);
     let slow = [(9, 9), (12, 12), (16, 25)].into_iter().flat_map(|(hour, minutes)| {
