@@ -85,7 +85,7 @@ pub struct Alert {
     pub unit: String,
     /// Whose past the expectation came from: `entity`, `peer`; `none` for rules and ceilings.
     pub baseline: String,
-    /// Length of the window that `observed` covers; none for rules that judge one record.
+    /// Length of the window that `observed` covers; none for rules that judge one record, and where the explanation says which.
     pub window_us: Option<i64>,
     /// Log indices: the first 16 and the last 16 offending records, ascending.
     pub evidence: Vec<i64>,

@@ -47,6 +47,9 @@ pub(crate) enum Effect {
     /// The condition holds by itself, and the entity's episode is a day old: that one is closed and another opens, or whoever keeps an
     /// episode open with little would have nobody told of much.
     Renew,
+    /// The record of the episode that [`Signal::opening_evidence`] names turns out to be in order: told, and where the episode has nothing else it is
+    /// closed.
+    Explain,
 }
 
 /// What a detector saw in one record about one entity.

@@ -1,5 +1,6 @@
 //! Episodes: from many signals about an entity to few alerts.
 
+mod emission;
 mod evidence;
 mod identity;
 
@@ -7,14 +8,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Alert, BudgetVerdict, Confidence, Severity, State};
+use crate::alert::{BudgetVerdict, Confidence, Severity, State};
 use crate::bounded::{Bounded, Rank, lowest};
 use crate::detector::{Effect, Signal, Telling};
-use crate::entity::{Entity, bounded, printable};
+use crate::entity::{Entity, bounded};
 use crate::keyed::Keyed;
 use crate::record::{Event, Verdict};
-use crate::settings::Settings;
-use evidence::evidence_query;
+pub(crate) use emission::Emission;
 use identity::alert_id;
 
 /// Log indices kept from the beginning and from the end of an episode, each.
@@ -54,6 +54,8 @@ struct Episode {
     /// Watermark when it opened, and at the last signal that kept it open.
     opened_us: i64,
     active_us: i64,
+    /// How many of its records turned out to be in order.
+    explained: i64,
     /// Whether a person called it true.
     is_confirmed: bool,
     /// Its place in the order of deadlines; never later than the true deadline.
@@ -99,19 +101,6 @@ pub(crate) struct Episodes {
     /// (`scheduled_us`, key) of every open episode; rebuilt after a restore.
     #[serde(skip)]
     deadlines: BTreeSet<(i64, String)>,
-}
-
-/// Where alerts of one record go, and what they share.
-#[derive(Debug)]
-pub(crate) struct Emission<'a> {
-    pub settings: &'a Settings,
-    pub tenant: &'a str,
-    pub watermark_us: i64,
-    /// Greatest time of receipt so far.
-    pub received_us: i64,
-    pub position: i64,
-    pub ordinal: i64,
-    pub out: &'a mut Vec<Alert>,
 }
 
 impl Episodes {
@@ -196,6 +185,10 @@ impl Episodes {
         told: &dyn Telling,
         emission: &mut Emission<'_>,
     ) {
+        if signal.effect == Effect::Explain {
+            self.explain(&signal, told, emission);
+            return;
+        }
         if signal.effect == Effect::Renew {
             self.close(&signal.entity.key, "closed after a day, what goes on is another", told, emission);
         }
@@ -213,6 +206,25 @@ impl Episodes {
             let key = episode.entity.key.clone();
             self.open.insert(&key, episode);
         }
+    }
+
+    /// A record of an open episode turned out to be in order. An episode of nothing else is over; any other says so.
+    fn explain(&mut self, signal: &Signal, told: &dyn Telling, emission: &mut Emission<'_>) {
+        let key = signal.entity.key.as_str();
+        let Some(episode) = self.open.get_mut(key) else { return };
+        // One of an earlier episode is over already.
+        let named = signal.opening_evidence.first().zip(episode.evidence_first.first());
+        if named.is_none_or(|(index, first)| index < first) {
+            return;
+        }
+        episode.explained = episode.explained.saturating_add(1);
+        if episode.explained >= episode.count {
+            self.close(key, &format!("closed as explained, {}", signal.detail), told, emission);
+            return;
+        }
+        episode.sequence = episode.sequence.saturating_add(1);
+        let why = format!("explained in part, {}", signal.detail);
+        emission.emit(episode, &self.mutes, State::Updated, Some(&why), told);
     }
 
     /// Takes what a person says, if it is about an episode of this rule that is open or was closed lately.
@@ -347,6 +359,7 @@ impl Episode {
             evidence_last: VecDeque::new(),
             opened_us: watermark_us,
             active_us: watermark_us,
+            explained: 0,
             is_confirmed: false,
             scheduled_us: watermark_us
                 .saturating_add(told.stays_open_us(&signal.entity.key, emission.settings)),
@@ -399,69 +412,6 @@ impl Episode {
     fn rank(&self) -> Rank {
         (self.severity >= Severity::Critical, self.count.unsigned_abs(), self.active_us)
     }
-}
-
-impl Emission<'_> {
-    /// Muted is not unseen: it is on record, as something that nobody is to be woken for. The episode keeps its own severity for when the
-    /// mute is over.
-    fn emit(
-        &mut self,
-        episode: &Episode,
-        mutes: &BTreeMap<String, Mute>,
-        state: State,
-        why: Option<&str>,
-        told: &dyn Telling,
-    ) {
-        let key = episode.entity.key.as_str();
-        let rule = told.facts(key);
-        let mute = mutes.get(key).filter(|mute| mute.until_us > self.received_us);
-        let evidence: Vec<i64> =
-            episode.evidence_first.iter().chain(&episode.evidence_last).copied().collect();
-        let alert = Alert {
-            alert_id: episode.alert_id.clone(),
-            state,
-            sequence: episode.sequence,
-            rule_id: rule.id.to_owned(),
-            title: rule.title.to_owned(),
-            severity: if mute.is_some() { Severity::Informational } else { episode.severity },
-            confidence: episode.confidence,
-            entity_type: episode.entity.level.name().to_owned(),
-            entity: episode.entity.name.clone(),
-            environment: episode.environment.clone(),
-            first_seen_us: episode.first_seen_us,
-            last_seen_us: episode.last_seen_us,
-            count: episode.count,
-            statistic: rule.statistic.to_owned(),
-            expected: episode.expected,
-            observed: episode.observed,
-            budget_verdict: episode.budget_verdict,
-            log10_p_milli: episode.log10_p_milli,
-            unit: rule.unit.to_owned(),
-            baseline: episode.baseline.clone(),
-            window_us: told.told_window_us(key, self.settings),
-            query: evidence_query(
-                told.told_scope(key, self.settings).as_deref(),
-                &episode.entity.parts,
-                &evidence,
-            ),
-            evidence,
-            observables: episode.entity.observables(),
-            explanation: explanation(rule.meaning, episode, why, mute),
-            runbook: format!("docs/runbooks/{}.md", rule.runbook),
-            references: told.references(key),
-            position: self.position,
-            ordinal: self.ordinal,
-        };
-        self.ordinal = self.ordinal.saturating_add(1);
-        self.out.push(alert);
-    }
-}
-
-fn explanation(meaning: &str, episode: &Episode, why: Option<&str>, mute: Option<&Mute>) -> String {
-    let (level, name) = (episode.entity.level.name(), printable(&episode.entity.name));
-    let ending = why.map(|why| format!(" Episode {}.", printable(why))).unwrap_or_default();
-    let muted = mute.map(|mute| format!(" Muted by {}.", printable(&mute.by))).unwrap_or_default();
-    format!("{level} {name}: {}. {meaning}.{ending}{muted}", printable(&episode.detail))
 }
 
 /// Thousandths of the logarithm to base 10.

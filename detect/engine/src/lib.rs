@@ -63,7 +63,7 @@ pub use settings::{
     AuthFailureRateCeiling, CallRate, CallRateSustained, DenialRatioCeiling, FailureRate,
     FailureRateSustained, NewNetwork, OffHours, OversizedOutput, P95Latency, P95LatencyCeiling,
     QuarantineRate, QuarantineRatioCeiling, RevokedCredentialUse, SequenceGap, Settings, SilentSource,
-    UnapprovedHighRiskWrite, UnusualTools,
+    ToolErrorBudget, UnapprovedHighRiskWrite, UnusualTools,
 };
 pub use setup::Setup;
 

@@ -12,6 +12,8 @@ pub const ENGINE_EPISODE_S_MAX: i64 = 86_400;
 pub const ENGINE_CLOSED_MAX: usize = 4_096;
 /// Scores of told things of a rule that a verdict may still take out of their pools; beyond, the oldest stay in.
 pub const ENGINE_FILINGS_MAX: usize = 16_384;
+/// Calls told of as unapproved whose approval may yet come; beyond, the oldest stay told.
+pub const ENGINE_UNPROVEN_MAX: usize = 1_024;
 /// Entities muted under one rule at a time; beyond, no further mute is taken.
 pub const ENGINE_MUTES_MAX: usize = 1_024;
 /// A verdict over HTTP, in bytes.

@@ -1,8 +1,8 @@
 //! D8: an approval that waits far longer than those of its queue do; a queue is the server that the call is for.
 //!
 //! Statistic: P(T > t) of the wait by a sketch of the queue's waits of the last weeks with a generalised Pareto law of their logarithms above the 98th percentile; that of the
-//! tenant for a queue with fewer than 200. An approval that is pending has waited at least as long as it is old, so that every five minutes the oldest of each queue
-//! is asked the same. Held against past scores where there are 4,000, else taken as ten times as likely (`judge.rs`). Waits have two heaps, minutes and
+//! tenant for a queue with fewer than 200. An approval that is pending has waited at least as long as it is old, less what late records are waited for (its
+//! decision may be on its way), so that every five minutes the oldest of each queue is asked the same. Held against past scores where there are 4,000, else taken as ten times as likely (`judge.rs`). Waits have two heaps, minutes and
 //! nights, for which the lognormal of the first design is too narrow. State: 5 kB a queue in use, 150 bytes an approval that waits. It cannot see: queues in their
 //! first days, whose approver is slow (nobody is named while it waits), approvals that are forgotten at the cap or after a week.
 
@@ -190,10 +190,12 @@ impl Detector for State {
             }
         }
         let oldest: Vec<Pending> = oldest.into_values().cloned().collect();
+        // What was decided since may yet come.
+        let known_us = now_us.saturating_sub(microseconds(context.settings.lateness_s));
         for pending in &oldest {
             let wait = Wait {
                 server: pending.server.as_deref(),
-                wait_us: now_us.saturating_sub(pending.asked_us).max(0),
+                wait_us: known_us.saturating_sub(pending.asked_us).max(0),
                 is_pending: true,
                 index: pending.index,
                 seen_us: pending.asked_us,
@@ -225,9 +227,9 @@ impl Detector for State {
             server: ended.server.as_deref(),
             wait_us: ended.longest_us,
             is_pending: false,
-            index: event.record.index,
-            seen_us: event.event_us,
-            environment: event.record.environment.map(|name| crate::entity::bounded(name).into_owned()),
+            index: ended.index,
+            seen_us: ended.ended_us,
+            environment: ended.environment.clone(),
         };
         let told = self.asked(&wait, context);
         let is_told = told.is_some();

@@ -15,6 +15,11 @@
 //! - **Severity** is low, always: people work late.
 //! - **A start is judged when it comes**, so that the end of a session tells nothing and a silent tenant has none to wait for.
 //!
+//! - **Hours of its peers that it never has** are together as probable as Good's share of what is unseen (starts alone in their hour over all, at least
+//!   4 of n + 4): of one with 120 starts about one in twenty, and the tail at any of them has most of that. So a night worker who begins by day is told
+//!   only with many hundreds of starts, and one in hours that nobody has (0.05 of that share) after a month. Without the peers a principal's first
+//!   early meeting would be told.
+//!
 //! It cannot see: what begins by day and is kept going for less than eight hours; principals without a week of their own; daylight saving time (an
 //! offset is fixed: for some weeks of the year a start an hour early or late is a little less usual). Who can begin sessions as the principal at all hours,
 //! or by a clock, for weeks, switches it off for that principal; the first of those are told.

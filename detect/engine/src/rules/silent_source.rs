@@ -70,7 +70,7 @@ struct Source {
     filed: Filed,
     own: Option<Recalibration>,
     /// Records in buckets that are open.
-    counts: BTreeMap<i64, u64>,
+    spoken: BTreeMap<i64, Spoken>,
     /// The first bucket of the silence, and how many records were expected in it.
     silent_since: Option<i64>,
     /// How many episodes were opened of this silence: no two may share an id.
@@ -82,10 +82,20 @@ struct Source {
     records: u64,
     last: i64,
     days_active: u32,
-    /// Of the last record.
+    /// Of the last record in buckets that are closed: what came since may be what ended a silence.
     last_index: i64,
     last_us: i64,
+    /// Of the last record of all.
     environment: Option<String>,
+}
+
+/// Records in a bucket: how many, and the last of them by event time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Spoken {
+    count: u64,
+    last_us: i64,
+    last_index: i64,
 }
 
 /// Sources by name.
@@ -107,7 +117,7 @@ impl Source {
             baseline: CountBaseline::new(BUCKET),
             filed: Filed::default(),
             own: None,
-            counts: BTreeMap::new(),
+            spoken: BTreeMap::new(),
             silent_since: None,
             openings: 0,
             missing: 0.0,
@@ -127,13 +137,21 @@ impl Source {
             self.days_active = self.days_active.saturating_add(1);
         }
         self.last = self.last.max(bucket);
-        self.last_index = event.record.index;
-        self.last_us = event.event_us;
         if self.environment.as_deref() != event.record.environment.map(bounded).as_deref() {
             self.environment = event.record.environment.map(|name| bounded(name).into_owned());
         }
-        let count = self.counts.entry(bucket).or_default();
-        *count = count.saturating_add(1);
+        let none = Spoken { count: 0, last_us: i64::MIN, last_index: 0 };
+        let spoken = self.spoken.entry(bucket).or_insert(none);
+        spoken.count = spoken.count.saturating_add(1);
+        (spoken.last_us, spoken.last_index) =
+            (spoken.last_us, spoken.last_index).max((event.event_us, event.record.index));
+    }
+
+    /// How many records a bucket that closes had.
+    fn close(&mut self, bucket: i64) -> u64 {
+        let Some(spoken) = self.spoken.remove(&bucket) else { return 0 };
+        (self.last_us, self.last_index) = (spoken.last_us, spoken.last_index);
+        spoken.count
     }
 
     fn is_established(&self) -> bool {
@@ -251,7 +269,7 @@ impl Detector for State {
         let State { sources, judge, .. } = self;
         let mut found = Vec::new();
         for (_, source) in sources.each() {
-            let count = source.counts.remove(&bucket).unwrap_or(0);
+            let count = source.close(bucket);
             let is_open = context.episodes.is_open(&source.entity.key);
             if !is_alive {
                 // Nobody spoke, which says nothing of anybody; what was told stays told.

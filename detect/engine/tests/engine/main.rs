@@ -7,6 +7,7 @@ mod ceilings;
 mod confirmed;
 mod counts;
 mod days;
+mod error_budget;
 mod kernel;
 mod latency;
 mod laws;

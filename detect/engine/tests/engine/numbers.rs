@@ -73,8 +73,9 @@ fn the_second_burst_of_a_day_is_over_the_budget_and_an_update_has_the_p_of_its_o
     let of = |who: &str| -> Vec<&Alert> {
         alerts.iter().filter(|alert| alert.rule_id == "denial_rate" && alert.entity == who).collect()
     };
-    let mut verdicts = [of("bob"), of("cyd")].map(|of| of[0].budget_verdict);
-    verdicts.sort_unstable();
+    let mut first = [of("bob")[0], of("cyd")[0]];
+    first.sort_unstable_by_key(|alert| (alert.position, alert.ordinal));
+    let verdicts = first.map(|alert| alert.budget_verdict);
     assert_eq!(verdicts, [Some(BudgetVerdict::Within), Some(BudgetVerdict::Over)]);
     for of in [of("bob"), of("cyd")] {
         assert!(of.iter().all(|alert| alert.budget_verdict == of[0].budget_verdict), "{of:#?}");

@@ -175,7 +175,8 @@ fn an_approval_is_for_one_run() {
 fn folding_and_restoring_commute_where_order_is_another() {
     let late = shuffled(&queues(), 9 * MINUTE_US, 3);
     let day = late.iter().position(|record| record.time_us >= START_US + 22 * DAY_US).unwrap();
-    let noon = late.iter().position(|record| record.time_us >= START_US + 22 * DAY_US + 19 * HOUR_US).unwrap();
+    let noon =
+        late.iter().position(|record| record.time_us >= START_US + 22 * DAY_US + 19 * HOUR_US).unwrap();
     crate::days::commutes(&late, &Settings::default(), &[day, noon + 7, noon + 8]);
     let mut log = Stream::new(Settings::default());
     let ran_us = log.now_us;
