@@ -45,7 +45,7 @@ mod measure;
 mod tenant;
 
 pub use backtest::{Backtest, Counts, Difference, Entry, backtest};
-pub use detector::{Detector, Handle, Progress};
+pub use detector::{Detector, Handle, Progress, Reloaded};
 pub use drill::{Drill, Outcome, drill};
 pub use error::{Error, Result};
 pub use fold::fold;
