@@ -31,7 +31,7 @@ pub fn run(cli: Cli, configuration: Configuration) -> Result<u8> {
         Command::Config(Config::Show) => config::show(&configuration),
         Command::Config(Config::Check) => config::check(&configuration),
         Command::Mapping(command) => mapping::run(&command, &configuration),
-        Command::Rules(command) => rules::run(&command, &configuration),
+        Command::Rules(command) => block_on(rules::run(command, configuration)),
         Command::Alerts(command) => block_on(alerts::run(command, configuration)),
         Command::Backtest(command) => block_on(backtest::run(&command, &configuration)),
         Command::Drill(command) => drill::run(&command, &configuration),

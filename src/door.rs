@@ -24,6 +24,7 @@ mod guard;
 mod login;
 mod openapi;
 mod redaction;
+mod rules;
 mod tokens;
 
 /// How a request came in, set by the listener that took it.
@@ -53,6 +54,7 @@ pub fn router(node: &Node) -> Router {
         .route("/metrics", get(metrics))
         .merge(tokens::router())
         .merge(redaction::router())
+        .merge(rules::router())
         .merge(alerts::router());
     let mut guarded = guarded.with_state(node.clone());
     if let Some(ingest) = &node.ingest {

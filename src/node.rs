@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::configuration::Configuration;
 use crate::identity::{Identity, Journal, TokenRecord, Tokens};
+use crate::rules::Reloader;
 
 /// The parts; cheap to clone.
 #[derive(Debug, Clone)]
@@ -34,6 +35,7 @@ pub struct Node {
     access: AccessLog,
     metrics: Option<PrometheusHandle>,
     detector: Option<Arc<detect::Handle>>,
+    rules: Option<Arc<Reloader>>,
     /// Changes that are under way, whoever still waits for them.
     changes: TaskTracker,
 }
@@ -93,7 +95,8 @@ impl Node {
         let journal = Journal::start(access.clone(), Arc::clone(&clock));
         let identity = Identity::new(&settings, tokens, journal, Arc::clone(&clock))?;
         let changes = TaskTracker::new();
-        let node = Node { store, ingest, query, identity, clock, access, metrics, detector, changes };
+        let rules = detector.clone().map(|detector| Arc::new(Reloader::new(configuration, detector)));
+        let node = Node { store, ingest, query, identity, clock, access, metrics, detector, rules, changes };
         // A store that takes nothing new is served all the same.
         if duty == Duty::Service
             && node.store.status().ready
@@ -117,6 +120,11 @@ impl Node {
     /// The detector, where this process has one.
     pub fn detector(&self) -> Option<&detect::Handle> {
         self.detector.as_deref()
+    }
+
+    /// What reads the rules in Sigma again, where this process has a detector.
+    pub fn rules(&self) -> Option<&Reloader> {
+        self.rules.as_deref()
     }
 
     /// Runs a change to its end, though whoever asked for it goes away meanwhile: half of one would be a change that is on no
@@ -214,7 +222,7 @@ impl Node {
 }
 
 /// Who does what no principal asked for.
-const RECORDER: &str = "recorder";
+pub const RECORDER: &str = "recorder";
 
 /// A token's change, for the record.
 pub fn change_of(record: &TokenRecord, by: &str) -> TokenChange {

@@ -1,19 +1,22 @@
-//! `tacho rules`. It needs no store: rules are files, and so are the events that they are tried on.
+//! `tacho rules`. But for a reload it needs no store: rules are files, and so are the events that they are tried on.
 
 use std::io::BufReader;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{findings, print};
-use crate::arguments::{OwnRules, Rules as Arguments};
+use crate::arguments::{OwnRules, Rules as Arguments, Target};
 use crate::configuration::Configuration;
 use crate::exit;
+use crate::service::Service;
 
 /// Runs the command.
-pub fn run(command: &Arguments, configuration: &Configuration) -> Result<u8> {
-    match command {
+pub async fn run(command: Arguments, configuration: Configuration) -> Result<u8> {
+    let configuration = &configuration;
+    match &command {
+        Arguments::Reload { json, target } => reload(*json, target, configuration).await,
         Arguments::List { own, json } => list(&options(own, configuration), *json),
         Arguments::Test { own, file: None } => {
             // What is switched off is tried as well: it may be switched on again.
@@ -59,6 +62,30 @@ fn list(options: &sigma::Options, json: bool) -> Result<u8> {
     });
     let object = json!({ "digest": rules.digest(), "rules": each.collect::<Vec<_>>() });
     print(format!("{object}\n").as_bytes())?;
+    Ok(exit::CLEAN)
+}
+
+async fn reload(json: bool, target: &Target, configuration: &Configuration) -> Result<u8> {
+    let service = Service::running(target, configuration)?;
+    let answer = service.post("/api/v1/rules/reload", &json!({})).await?;
+    service.close().await?;
+    let loaded: Value = serde_json::from_slice(&answer).context("the answer is not that of a Tachograph")?;
+    let text = match json {
+        true => format!("{loaded}\n"),
+        false => {
+            let changed = match loaded["changed"].as_bool() {
+                Some(true) => format!("in place of {}", loaded["digest_before"].as_str().unwrap_or("none")),
+                _ => "as before".to_owned(),
+            };
+            let [digest, rules, alerting, waiting] =
+                ["digest", "rules", "alerting", "waiting"].map(|name| loaded[name].to_string());
+            let digest = digest.trim_matches('"');
+            format!(
+                "in force: {digest}, {changed}; {rules} rules, {alerting} alert, {waiting} wait for a list\n"
+            )
+        }
+    };
+    print(text.as_bytes())?;
     Ok(exit::CLEAN)
 }
 
