@@ -79,6 +79,11 @@ fn known() -> Vec<(&'static str, Value, &'static str)> {
         ("ingest.admission_bytes", integer(limits::ADMISSION_BYTES as u64), "bytes of bodies in flight"),
         ("ingest.mappings", text(""), "directory of mapping files of your own; empty for none"),
         (
+            "ingest.country_database",
+            text(""),
+            "file in MaxMind's format in which countries of addresses are looked up; empty for none",
+        ),
+        (
             "ingest.admission_tenant_bytes",
             integer(limits::ADMISSION_TENANT_BYTES as u64),
             "and of one tenant",

@@ -327,6 +327,7 @@ fn open_ingest(
         rate_bytes_s: configuration.number("ingest.rate_bytes_s")?,
         clock: Arc::clone(clock),
         mappings: Arc::new(crate::mappings::load(configuration)?),
+        countries: crate::countries::load(configuration)?.map(Arc::new),
         ..ingest::Options::new(fingerprints)
     };
     Ok(ingest::Ingest::new(store.clone(), options))

@@ -22,6 +22,8 @@ mod suites {
     mod conformance;
     /// A real gateway that tells by its own exporters.
     mod contextforge;
+    /// Countries of addresses, from a database of the operator's.
+    mod countries;
     /// Recorded HTTP exchanges, event streams and archives.
     mod exchanges;
     /// Torn bodies, tiny ones, a full disk, odd lines in a file: one account at the end of each.
