@@ -34,30 +34,37 @@ impl Countries {
     /// # Errors
     /// [`Error::CountryDatabase`] for a file that cannot be read, is damaged, or is no database of countries or cities.
     pub fn open(path: &Path) -> Result<Countries, Error> {
-        let wrong = |reason: String| Error::CountryDatabase { file: path.display().to_string(), reason };
         let unreadable =
-            |error: std::io::Error| wrong(format!("{error}; check the path and its permissions"));
-        let damaged = |error: maxminddb::MaxMindDbError| wrong(format!("{error}; fetch the file again"));
+            |error: std::io::Error| wrong(path, format!("{error}; check the path and its permissions"));
         let (mut bytes, bytes_max) = (Vec::new(), INGEST_COUNTRY_DATABASE_BYTES_MAX);
         let file = File::open(path).map_err(unreadable)?;
         file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
         if bytes.len() as u64 > bytes_max {
-            return Err(wrong(format!("it is over {bytes_max} bytes; give a database of countries alone")));
+            return Err(wrong(
+                path,
+                format!("it is over {bytes_max} bytes; give a database of countries alone"),
+            ));
         }
+        Countries::of_file(bytes, path)
+    }
+
+    /// Looks through what a file has.
+    fn of_file(bytes: Vec<u8>, path: &Path) -> Result<Countries, Error> {
+        let damaged =
+            |error: maxminddb::MaxMindDbError| wrong(path, format!("{error}; fetch the file again"));
         let digest = blake3::hash(&bytes).to_hex().to_string();
         let reader = Reader::from_source(bytes).map_err(damaged)?;
         let kind = &reader.metadata().database_type;
         if !TYPES.iter().any(|known| kind.contains(known)) {
-            return Err(wrong(format!("its type is {kind:?}; give one of countries or cities")));
+            return Err(wrong(path, format!("its type is {kind:?}; give one of countries or cities")));
         }
         reader.verify().map_err(damaged)?;
         let countries = Countries { reader, digest };
-        match countries.has_any().map_err(damaged)? {
-            true => Ok(countries),
-            false => {
-                Err(wrong("no record in it has country.iso_code of two letters; give another".to_owned()))
-            }
+        if !countries.has_any().map_err(damaged)? {
+            let reason = "no record in it has country.iso_code of two letters; give another";
+            return Err(wrong(path, reason.to_owned()));
         }
+        Ok(countries)
     }
 
     /// What it is: its type, when it was built (seconds since 1970) and a digest of the file.
@@ -89,6 +96,10 @@ impl Countries {
         }
         Ok(false)
     }
+}
+
+fn wrong(path: &Path, reason: String) -> Error {
+    Error::CountryDatabase { file: path.display().to_string(), reason }
 }
 
 fn is_code(code: &str) -> bool {
