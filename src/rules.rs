@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use query::{Access, Status};
 use schemas::principal::{Principal, Role};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sigma::{Options, Rules};
 use tokio::signal::unix::Signal;
 use tokio::sync::{Mutex, watch};
@@ -55,7 +55,7 @@ pub struct Reloader {
 }
 
 /// Which rules detection goes on under.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = RulesReloaded)]
 pub struct Loaded {
     /// Digest of the set that was in force, hexadecimal; null without one.
@@ -70,6 +70,18 @@ pub struct Loaded {
     alerting: usize,
     /// How many of them wait for a list.
     waiting: usize,
+}
+
+impl fmt::Display for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Loaded { digest_before, digest, changed, rules, alerting, waiting } = self;
+        let how = match (changed, digest_before) {
+            (false, _) => "as before".to_owned(),
+            (true, None) => "where there were none".to_owned(),
+            (true, Some(before)) => format!("in place of {before}"),
+        };
+        write!(f, "in force: {digest}, {how}; {rules} rules, {alerting} alert, {waiting} wait for a list")
+    }
 }
 
 /// Why the rules were not read again. But for the last, those that were in force still are.

@@ -1,6 +1,6 @@
 //! How fast a body becomes a draft: `cargo run --release -p tachograph-ingest --example parse_speed FILE.ndjson [MIB [DATABASE.mmdb]]`.
 //!
-//! Prints events a second on one core for the redaction check alone and for the whole path, the best of several passes,
+//! Prints events a second of processor time for the redaction check alone and for the whole path, the best of several passes,
 //! with the file cut into bodies of MIB mebibytes (4 unless told). With a database of countries also how long that takes to open, lookups of
 //! random addresses a second, and the whole path with it, over the same file with its `source_ip` of 10.0.0.0/8 in 81.0.0.0/8, and without.
 
@@ -140,14 +140,22 @@ fn bodies(file: &[u8], bytes: usize) -> Vec<&[u8]> {
     bodies
 }
 
-/// The shortest of several runs.
+/// Processor time that this program has had; since `begun` where the kernel does not tell.
+fn spent(begun: Instant) -> Duration {
+    let told = std::fs::read_to_string("/proc/self/schedstat").ok();
+    let ns = told.and_then(|told| told.split_whitespace().next()?.parse::<u64>().ok());
+    ns.map_or_else(|| begun.elapsed(), Duration::from_nanos)
+}
+
+/// The shortest of several runs, in processor time.
 #[expect(clippy::disallowed_methods, reason = "a benchmark at the rim")]
 fn best(mut run: impl FnMut() -> Result<(), Box<dyn Error>>) -> Result<Duration, Box<dyn Error>> {
     let mut best = Duration::MAX;
     for _ in 0..7 {
-        let start = Instant::now();
+        let begun = Instant::now();
+        let before = spent(begun);
         run()?;
-        best = best.min(start.elapsed());
+        best = best.min(spent(begun).saturating_sub(before));
     }
     Ok(best)
 }

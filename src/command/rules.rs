@@ -4,12 +4,13 @@ use std::io::BufReader;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{findings, print};
 use crate::arguments::{OwnRules, Rules as Arguments, Target};
 use crate::configuration::Configuration;
 use crate::exit;
+use crate::rules::Loaded;
 use crate::service::Service;
 
 /// Runs the command.
@@ -69,21 +70,10 @@ async fn reload(json: bool, target: &Target, configuration: &Configuration) -> R
     let service = Service::running(target, configuration)?;
     let answer = service.post("/api/v1/rules/reload", &json!({})).await?;
     service.close().await?;
-    let loaded: Value = serde_json::from_slice(&answer).context("the answer is not that of a Tachograph")?;
+    let loaded: Loaded = serde_json::from_slice(&answer).context("the answer is not that of a Tachograph")?;
     let text = match json {
-        true => format!("{loaded}\n"),
-        false => {
-            let changed = match loaded["changed"].as_bool() {
-                Some(true) => format!("in place of {}", loaded["digest_before"].as_str().unwrap_or("none")),
-                _ => "as before".to_owned(),
-            };
-            let [digest, rules, alerting, waiting] =
-                ["digest", "rules", "alerting", "waiting"].map(|name| loaded[name].to_string());
-            let digest = digest.trim_matches('"');
-            format!(
-                "in force: {digest}, {changed}; {rules} rules, {alerting} alert, {waiting} wait for a list\n"
-            )
-        }
+        true => format!("{}\n", serde_json::to_string(&loaded)?),
+        false => format!("{loaded}\n"),
     };
     print(text.as_bytes())?;
     Ok(exit::CLEAN)

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int64Type;
 use schemas::rows::{Row, RowsBuilder};
-use schemas::stream::{EVENT_ID, SESSION_ID, SOURCE, TAGS, TENANT, TIME, payload_ids};
+use schemas::stream::{
+    COUNTRY, COUNTRY_BY_ADDRESS, EVENT_ID, SESSION_ID, SOURCE, TAGS, TENANT, TIME, payload_ids,
+};
 use schemas::{CursorName, Stream};
 use store::clock::SystemClock;
 use store::{Cursor, Draft, Error, Keys, LogSnapshot, Options, Store};
