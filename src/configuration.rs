@@ -10,7 +10,7 @@ use query::{Gate, GateSettings, Policies, PolicySettings, Thresholds, Window};
 use schemas::limits;
 use toml::Value;
 
-use crate::arguments::{Alerts, Cli, Command, Cursor, Keys, Place, Redaction, Token};
+use crate::arguments::{Alerts, Cli, Command, Cursor, Keys, Place, Redaction, Rules, Token};
 use crate::{collectors, identity};
 
 mod gates;
@@ -264,6 +264,7 @@ impl Configuration {
             ) => target.place.clone(),
             Command::Backtest(backtest) => backtest.place.clone(),
             Command::Gate(gate) => gate.target.place.clone(),
+            Command::Rules(Rules::Reload { target, .. }) => target.place.clone(),
             Command::Verify(verify) => Place { data: verify.data.clone(), keys: None },
             Command::Token(
                 Token::Create { target, .. } | Token::List { target } | Token::Revoke { target, .. },
@@ -276,7 +277,7 @@ impl Configuration {
             Command::Demo(_)
             | Command::Drill(_)
             | Command::Mapping(_)
-            | Command::Rules(_)
+            | Command::Rules(Rules::List { .. } | Rules::Test { .. })
             | Command::Config(_)
             | Command::Redaction(Redaction::Test { .. }) => Place::default(),
         };

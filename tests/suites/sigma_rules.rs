@@ -410,6 +410,10 @@ fn rules_are_reloaded_by_signal_and_by_request_while_events_are_taken() {
     let done = run(&[&["rules", "reload", "--json"], &target[..]].concat());
     let done: Value = serde_json::from_slice(&done.stdout).unwrap();
     assert!(done["changed"] == true && done["digest"].as_str().unwrap().starts_with(&digest), "{done}");
+    let data = home.path().join("data").display().to_string();
+    let by_socket = run(&["rules", "reload", "--data", &data]);
+    let said = String::from_utf8(by_socket.stdout).unwrap();
+    assert!(said.starts_with(&format!("in force: {digest}")) && said.contains(", as before; "), "{said}");
     eventually("the first rule tells again", || told(&service, OWN).len() == 3);
     assert_eq!(service.stop(), Some(0));
     let (code, text) = verify(home.path());
