@@ -26,7 +26,6 @@ mod error;
 mod options;
 
 mod columns;
-mod entries;
 
 mod fold;
 mod state_file;
