@@ -1,0 +1,27 @@
+//! Delivery: what a log holds, in another's format, to where it is read.
+//!
+//! ```text
+//! alerts log ─► entries ─► Alert ─► filter ─► format (pure) ─► Message ─► transport ─► SIEM
+//!      ▲                                                          │ a fate for each message
+//!      └──────────────── cursor: everything below it is settled ◄─┘
+//! ```
+//! Invariants
+//! - **A sink is a cursor over a log**: there is no queue beside it. The cursor passes an entry only when it was taken, filtered out, or is
+//!   on the sink's list of dead letters; a crash at any point sends again what was not settled, under the same id.
+//! - **In order**: within a tenant's log a sink sees entries in the log's order. What comes behind a message that must wait, waits.
+//! - **Sinks are apart**: one that is down, slow or refusing holds up no other, and neither ingest nor detection.
+//! - **Formats are pure**: an item and the context give bytes. No value of an event can break a frame or forge a field.
+//! - **No secret leaves by accident**: credentials come from files or the environment, and appear in no message, log, error or metric.
+//!
+//! This crate must not know: how alerts are made, SQL, how events came in, the program's command line.
+
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
+
+mod error;
+mod message;
+mod transport;
+
+pub use error::{Error, Result};
+pub use message::{Importance, Message};
+pub use transport::{Fate, Transport};
