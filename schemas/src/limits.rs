@@ -6,6 +6,7 @@
 mod cursor;
 mod detect;
 mod format;
+mod formats;
 mod gate;
 mod identity;
 mod ingest;
@@ -25,6 +26,7 @@ mod verify;
 pub use cursor::*;
 pub use detect::*;
 pub use format::*;
+pub use formats::*;
 pub use gate::*;
 pub use identity::*;
 pub use ingest::*;

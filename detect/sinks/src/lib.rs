@@ -18,10 +18,19 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+mod alert;
+mod digest;
 mod error;
+mod event;
+mod format;
 mod message;
+mod rows;
 mod transport;
 
+pub use alert::{Alert, Analytic, BudgetVerdict, COLUMNS as ALERT_COLUMNS, Confidence, Severity, State, TAG_TEST};
+pub use digest::{Digest, DigestCount};
 pub use error::{Error, Result};
+pub use event::{COLUMNS as EVENT_COLUMNS, Event, Value};
+pub use format::{Context, Format, Item, KillSwitch, kill_switch, render};
 pub use message::{Importance, Message};
 pub use transport::{Fate, Transport};
