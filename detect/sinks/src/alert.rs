@@ -313,11 +313,11 @@ impl Alert {
         }
     }
 
-    /// Who muted the entity under this rule, where somebody has. The stream has no column of it: it is the last sentence of an explanation,
-    /// behind everything that a record could have put there, and the severity is informational for it.
+    /// Who muted the entity under this rule, where somebody has. The stream has no column of it: it is the last sentence of an explanation, and the
+    /// severity is informational for it. What a record can put into an explanation has at least one sentence of the rule's behind it.
     pub fn muted_by(&self) -> Option<&str> {
         let (_, name) = self.explanation.strip_suffix('.')?.rsplit_once(MUTED_BY)?;
-        (self.severity == Severity::Informational).then_some(name)
+        (self.severity == Severity::Informational && !name.contains(". ")).then_some(name)
     }
 
     /// The columns of `events` that the entity consists of, with their values there.

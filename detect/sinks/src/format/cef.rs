@@ -30,22 +30,21 @@ type Line = line::Line<Extension>;
 impl Spelling for Extension {
     const SEPARATOR: char = ' ';
     const ESCAPED: &'static [char] = &['\n', '\r'];
+    const TRIMMED: bool = true;
     const REMARK: &'static [(&'static str, Option<&'static str>)] =
         &[("cs6Label", Some("cut")), ("cs6", None)];
 
     fn escaped(shown: &str) -> Cow<'_, str> {
-        if !shown.contains(['\\', '=', '\n', '\r']) && !shown.starts_with(' ') && !shown.ends_with(' ') {
+        if !shown.contains(['\\', '=', '\n', '\r']) {
             return Cow::Borrowed(shown);
         }
-        let last = shown.len() - 1;
         let mut out = String::with_capacity(shown.len() + 16);
-        for (at, character) in shown.char_indices() {
+        for character in shown.chars() {
             match character {
                 '\\' => out.push_str("\\\\"),
                 '=' => out.push_str("\\="),
                 '\n' => out.push_str("\\n"),
                 '\r' => out.push_str("\\r"),
-                ' ' if at == 0 || at == last => out.push_str("\\\\u0020"),
                 _ => out.push(character),
             }
         }

@@ -26,6 +26,7 @@ type Line = line::Line<Attributes>;
 impl Spelling for Attributes {
     const SEPARATOR: char = '\t';
     const ESCAPED: &'static [char] = &[];
+    const TRIMMED: bool = false;
     const REMARK: &'static [(&'static str, Option<&'static str>)] = &[("cut", None)];
 
     fn escaped(shown: &str) -> Cow<'_, str> {

@@ -15,6 +15,8 @@ pub(super) trait Spelling {
     const SEPARATOR: char;
     /// Control characters that a value may hold, since the format has an escape for them.
     const ESCAPED: &'static [char];
+    /// Whether a reader may trim a value, so that a space at either end of it is shown.
+    const TRIMMED: bool;
     /// The keys that say which others were cut, with what they are set to beside the names of those.
     const REMARK: &'static [(&'static str, Option<&'static str>)];
 
@@ -108,9 +110,22 @@ impl<S: Spelling> Line<S> {
 }
 
 /// A text as the format spells it, and whether it was cut.
-pub(super) fn spelt<S: Spelling>(text: &str, bytes_max: usize) -> (String, bool) {
-    let (shown, is_cut) = shown_clipped(text, bytes_max, |character| {
+fn spelt<S: Spelling>(text: &str, bytes_max: usize) -> (String, bool) {
+    let text = if S::TRIMMED { untrimmed(text) } else { Cow::Borrowed(text) };
+    let (shown, is_cut) = shown_clipped(&text, bytes_max, |character| {
         is_hidden(character) && !S::ESCAPED.contains(&character)
     });
     (S::escaped(&shown).into_owned(), is_cut)
+}
+
+/// `text` with a space at its beginning and one at its end shown.
+fn untrimmed(text: &str) -> Cow<'_, str> {
+    let (front, back) = (text.starts_with(' '), text.len() > 1 && text.ends_with(' '));
+    if !front && !back {
+        return Cow::Borrowed(text);
+    }
+    let inner = if front { text.get(1..).unwrap_or_default() } else { text };
+    let inner = if back { inner.strip_suffix(' ').unwrap_or(inner) } else { inner };
+    let space = |is: bool| if is { "\\u0020" } else { "" };
+    Cow::Owned(format!("{}{inner}{}", space(front), space(back)))
 }

@@ -11,9 +11,9 @@ pub(crate) fn epoch_ms(us: i64) -> i64 {
 /// RFC 3339 in UTC with six decimals. A year of more than four digits, which no recorder writes, has a sign as in ISO 8601.
 pub(crate) fn rfc3339(us: i64) -> String {
     let (seconds, micros) = (us.div_euclid(US_PER_SECOND), us.rem_euclid(US_PER_SECOND));
-    let (hours, minutes, seconds) =
-        (seconds.rem_euclid(SECONDS_PER_DAY) / 3600, seconds / 60, seconds.rem_euclid(60));
-    format!("{}T{hours:02}:{:02}:{seconds:02}.{micros:06}Z", date(us), minutes.rem_euclid(60))
+    let of_day = seconds.rem_euclid(SECONDS_PER_DAY);
+    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    format!("{}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z", date(us))
 }
 
 /// `YYYY-MM-DD`, the day in UTC. After Howard Hinnant's `civil_from_days`.
