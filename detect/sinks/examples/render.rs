@@ -34,7 +34,8 @@ impl Numbers {
 
     /// Mostly short, at times longer than any bound of a line.
     fn text(&mut self) -> String {
-        let any = |numbers: &mut Numbers| pieces::PIECES[(numbers.next() % pieces::PIECES.len() as u64) as usize];
+        let any =
+            |numbers: &mut Numbers| pieces::PIECES[(numbers.next() % pieces::PIECES.len() as u64) as usize];
         if self.next().is_multiple_of(40) {
             let times = 300 + self.next() % 3_000;
             return any(self).repeat(times as usize);

@@ -350,4 +350,3 @@ fn unknown<'a>(cells: &Cells<'_>, name: &str, text: &str, words: impl Iterator<I
     let words: Vec<&str> = words.collect();
     cells.error(format!("column {name} is {text:?}, and may be {}", words.join(", ")))
 }
-

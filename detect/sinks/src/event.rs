@@ -145,4 +145,3 @@ fn value(cells: &Cells<'_>, column: &Column) -> Result<Option<Value>> {
         }
     })
 }
-

@@ -177,6 +177,8 @@ fn message(item: Item<'_>, content_type: &'static str, body: String) -> Message 
 fn id(item: Item<'_>) -> String {
     match item {
         Item::Alert(alert) => bounded(&alert.message_id()),
+        // No reader takes an empty id. A source can send one, and the entry has another name.
+        Item::Event(event) if event.event_id.is_empty() => format!("{}#{}", event.log, event.log_index),
         Item::Event(event) => bounded(&event.event_id),
         Item::Digest(digest) => {
             bounded(&format!("digest-{}-{}", digest.tenant, time::date(digest.day_start_us)))
@@ -194,4 +196,3 @@ fn bounded(id: &str) -> String {
     let kept = id.floor_char_boundary(SINK_MESSAGE_ID_BYTES_MAX - hash.len());
     format!("{}{hash}", id.get(..kept).unwrap_or_default())
 }
-

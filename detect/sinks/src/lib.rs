@@ -27,7 +27,9 @@ mod message;
 mod rows;
 mod transport;
 
-pub use alert::{Alert, Analytic, BudgetVerdict, COLUMNS as ALERT_COLUMNS, Confidence, Severity, State, TAG_TEST};
+pub use alert::{
+    Alert, Analytic, BudgetVerdict, COLUMNS as ALERT_COLUMNS, Confidence, Severity, State, TAG_TEST,
+};
 pub use digest::{Digest, DigestCount};
 pub use error::{Error, Result};
 pub use event::{COLUMNS as EVENT_COLUMNS, Event, Value};

@@ -94,8 +94,8 @@ fn of_alert(alert: &Alert, context: &Context) -> String {
     line.int("rt", epoch_ms(alert.ingest_time_us));
     line.int("start", epoch_ms(alert.first_seen_us));
     line.int("end", epoch_ms(alert.last_seen_us));
-    line.int("cnt", alert.count.min(SINK_COUNT_MAX));
-    if alert.count > SINK_COUNT_MAX {
+    line.int("cnt", alert.count.clamp(-SINK_COUNT_MAX, SINK_COUNT_MAX));
+    if !(-SINK_COUNT_MAX..=SINK_COUNT_MAX).contains(&alert.count) {
         line.note_cut("cnt");
     }
     line.text("deviceFacility", &alert.tenant, SINK_TEXT_BYTES_MAX);

@@ -33,7 +33,12 @@ fn of_alert(alert: &Alert, context: &Context) -> String {
     let severity = alert.severity.word().to_uppercase();
     let mut lines = vec![
         format!("{test}{severity} alert {state}: {}", quoted(&alert.title)),
-        format!("{} {} of tenant {}", quoted(&alert.entity_type), quoted(&alert.entity), quoted(&alert.tenant)),
+        format!(
+            "{} {} of tenant {}",
+            quoted(&alert.entity_type),
+            quoted(&alert.entity),
+            quoted(&alert.tenant)
+        ),
         quoted(&alert.explanation),
         format!(
             "rule {}, confidence {}, {} events, {} to {}",
@@ -110,7 +115,10 @@ mod tests {
 
     #[test]
     fn no_value_says_anything_to_the_chat() {
-        assert_eq!(quoted("<!channel> `x` @here a@b.c @@all"), "`&lt;!channel&gt; 'x' (at)here a@b.c (at)(at)all`");
+        assert_eq!(
+            quoted("<!channel> `x` @here a@b.c @@all"),
+            "`&lt;!channel&gt; 'x' (at)here a@b.c (at)(at)all`"
+        );
         assert_eq!(quoted("a\n# b\u{202e}"), "`a\\u000a# b\\u202e`");
         assert_eq!(quoted(""), "`-`");
         assert_eq!(quoted("&amp;"), "`&amp;amp;`");

@@ -28,8 +28,7 @@ pub(super) fn body(item: Item<'_>, context: &Context) -> String {
     object(|out| {
         out.text("specversion", "1.0");
         out.text("id", &attribute(&super::id(item)));
-        let source =
-            format!("/{}/{}", percent_encoded(&context.installation), percent_encoded(tenant));
+        let source = format!("/{}/{}", percent_encoded(&context.installation), percent_encoded(tenant));
         out.text("source", &source);
         out.text("type", kind);
         let subject = Some(attribute(subject)).filter(|subject| !subject.is_empty());

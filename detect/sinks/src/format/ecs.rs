@@ -343,4 +343,3 @@ fn category(event: &Event) -> Option<(&'static str, &'static [&'static str])> {
         _ => return None,
     })
 }
-

@@ -33,7 +33,8 @@ pub struct KillSwitch {
 
 /// The request to stop the entity of `alert`.
 pub fn kill_switch(alert: &Alert, context: &Context, switch: KillSwitch) -> Message {
-    let expires_us = alert.ingest_time_us.saturating_add(i64::from(switch.holds_s).saturating_mul(US_PER_SECOND));
+    let expires_us =
+        alert.ingest_time_us.saturating_add(i64::from(switch.holds_s).saturating_mul(US_PER_SECOND));
     let is_complete = !alert.cut.iter().any(|column| column == "observables")
         && alert.parts().count() == alert.observables.len();
     let body = object(|json| {

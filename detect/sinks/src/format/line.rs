@@ -112,9 +112,8 @@ impl<S: Spelling> Line<S> {
 /// A text as the format spells it, and whether it was cut.
 fn spelt<S: Spelling>(text: &str, bytes_max: usize) -> (String, bool) {
     let text = if S::TRIMMED { untrimmed(text) } else { Cow::Borrowed(text) };
-    let (shown, is_cut) = shown_clipped(&text, bytes_max, |character| {
-        is_hidden(character) && !S::ESCAPED.contains(&character)
-    });
+    let (shown, is_cut) =
+        shown_clipped(&text, bytes_max, |character| is_hidden(character) && !S::ESCAPED.contains(&character));
     (S::escaped(&shown).into_owned(), is_cut)
 }
 

@@ -143,12 +143,8 @@ fn write_metadata(json: &mut Json, metadata: &Metadata<'_>, context: &Context) {
         if metadata.is_cut {
             json.bool("is_truncated", true);
         }
-        json.list("loggers", |json| {
-            json.object_item(|json| {
-                json.text("name", &context.host);
-                json.text("log_name", metadata.log);
-            });
-        });
+        json.text("log_provider", "Tachograph");
+        json.text("log_source", &context.host);
     });
 }
 
@@ -224,4 +220,3 @@ fn write_resources(json: &mut Json, server: Option<&str>, capability: Option<&st
 fn sha256(bytes: &[u8]) -> String {
     crate::rows::hex(&Sha256::digest(bytes))
 }
-

@@ -202,7 +202,8 @@ mod tests {
             json.end();
             json.ints("ints", &[1, 2]);
         });
-        let expected = r#"{"int":-1,"list":[{"is":true},"a\nb"],"open":{"texts":["{","[",":"]},"ints":[1,2]}"#;
+        let expected =
+            r#"{"int":-1,"list":[{"is":true},"a\nb"],"open":{"texts":["{","[",":"]},"ints":[1,2]}"#;
         assert_eq!(text, expected);
     }
 

@@ -365,13 +365,9 @@ pub fn digest() -> Digest {
 pub fn hostile_alert(text: &mut dyn FnMut() -> String, number: &mut dyn FnMut() -> i64) -> Alert {
     let pick = number().unsigned_abs();
     let state = [State::Open, State::Updated, State::Closed][(pick % 3) as usize];
-    let severity = [
-        Severity::Informational,
-        Severity::Low,
-        Severity::Medium,
-        Severity::High,
-        Severity::Critical,
-    ][(pick / 3 % 5) as usize];
+    let severity =
+        [Severity::Informational, Severity::Low, Severity::Medium, Severity::High, Severity::Critical]
+            [(pick / 3 % 5) as usize];
     let confidence = [Confidence::Low, Confidence::Medium, Confidence::High][(pick / 15 % 3) as usize];
     let baseline = ["none", "entity", "peer"][(pick / 45 % 3) as usize];
     Alert {
@@ -386,8 +382,8 @@ pub fn hostile_alert(text: &mut dyn FnMut() -> String, number: &mut dyn FnMut() 
         session_id: text(),
         decision: "none".to_owned(),
         status: "ok".to_owned(),
-        cut: if pick % 7 == 0 { texts(&["title", "observables"]) } else { Vec::new() },
-        tags: if pick % 11 == 0 { texts(&["test"]) } else { vec![text()] },
+        cut: if pick.is_multiple_of(7) { texts(&["title", "observables"]) } else { Vec::new() },
+        tags: if pick.is_multiple_of(11) { texts(&["test"]) } else { vec![text()] },
         redactions: vec![text()],
         payload_commitment: None,
         alert_id: text(),
@@ -399,16 +395,16 @@ pub fn hostile_alert(text: &mut dyn FnMut() -> String, number: &mut dyn FnMut() 
         confidence,
         entity_type: text(),
         entity: text(),
-        environment: (pick % 2 == 0).then(&mut *text),
+        environment: (pick.is_multiple_of(2)).then(&mut *text),
         first_seen_us: number() / 1_000,
         last_seen_us: number() / 1_000,
         count: number(),
         statistic: text(),
-        expected: (pick % 3 > 0).then(&mut *number),
-        observed: (pick % 5 > 0).then(&mut *number),
+        expected: (!pick.is_multiple_of(3)).then(&mut *number),
+        observed: (!pick.is_multiple_of(5)).then(&mut *number),
         unit: text(),
         baseline: baseline.to_owned(),
-        window_us: (pick % 4 > 0).then(&mut *number),
+        window_us: (!pick.is_multiple_of(4)).then(&mut *number),
         evidence: vec![number(), number()],
         evidence_log: text(),
         observables: vec![
@@ -427,8 +423,8 @@ pub fn hostile_alert(text: &mut dyn FnMut() -> String, number: &mut dyn FnMut() 
         position: number(),
         ordinal: number(),
         budget_verdict: [None, Some(BudgetVerdict::Within), Some(BudgetVerdict::Over)][(pick % 3) as usize],
-        log10_p_milli: (pick % 2 == 0).then(&mut *number),
-        is_test: pick % 11 == 0,
+        log10_p_milli: (pick.is_multiple_of(2)).then(&mut *number),
+        is_test: pick.is_multiple_of(11),
     }
 }
 

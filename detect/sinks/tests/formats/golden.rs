@@ -37,7 +37,10 @@ fn files() -> Vec<(String, String)> {
     }
     let attested = Context { record_integrity: true, ..context.clone() };
     let (alert_name, alert) = &alerts[0];
-    add(format!("alert_{alert_name}.ocsf-1.9.json"), &render(Format::Ocsf, Item::Alert(alert), &attested).body);
+    add(
+        format!("alert_{alert_name}.ocsf-1.9.json"),
+        &render(Format::Ocsf, Item::Alert(alert), &attested).body,
+    );
     let switch = KillSwitch { holds_s: 900, is_dry_run: false };
     for (alert_name, alert) in &alerts {
         add(format!("alert_{alert_name}.kill_switch.json"), &kill_switch(alert, &context, switch).body);

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use schemas::limits::{
-    SINK_CUT_MARK, SINK_EXTERNAL_ID_BYTES_MAX, SINK_HEADER_BYTES_MAX, SINK_LINE_BYTES_MAX, SINK_TEXT_BYTES_MAX,
+    SINK_CUT_MARK, SINK_EXTERNAL_ID_BYTES_MAX, SINK_HEADER_BYTES_MAX, SINK_LINE_BYTES_MAX,
+    SINK_TEXT_BYTES_MAX,
 };
 use serde_json::Value;
 use sinks::{Alert, Context, Event, Format, Item, KillSwitch, State, kill_switch, render};
@@ -16,10 +17,44 @@ use crate::pieces::{PIECES, is_hidden, shown};
 
 /// Keys of CEF's dictionary that we use, and ours.
 const CEF_KEYS: [&str; 38] = [
-    "act", "c6a2", "c6a2Label", "cat", "cn1", "cn1Label", "cn2", "cn2Label", "cn3", "cn3Label", "cnt", "cs1",
-    "cs1Label", "cs2", "cs2Label", "cs3", "cs3Label", "cs4", "cs4Label", "cs5", "cs5Label", "cs6", "cs6Label",
-    "destinationServiceName", "deviceExternalId", "deviceFacility", "dproc", "dvchost", "end", "externalId", "msg",
-    "outcome", "request", "rt", "shost", "src", "start", "suid",
+    "act",
+    "c6a2",
+    "c6a2Label",
+    "cat",
+    "cn1",
+    "cn1Label",
+    "cn2",
+    "cn2Label",
+    "cn3",
+    "cn3Label",
+    "cnt",
+    "cs1",
+    "cs1Label",
+    "cs2",
+    "cs2Label",
+    "cs3",
+    "cs3Label",
+    "cs4",
+    "cs4Label",
+    "cs5",
+    "cs5Label",
+    "cs6",
+    "cs6Label",
+    "destinationServiceName",
+    "deviceExternalId",
+    "deviceFacility",
+    "dproc",
+    "dvchost",
+    "end",
+    "externalId",
+    "msg",
+    "outcome",
+    "request",
+    "rt",
+    "shost",
+    "src",
+    "start",
+    "suid",
 ];
 
 fn hostile_text() -> impl Strategy<Value = String> {
@@ -56,7 +91,13 @@ fn json(format: Format, item: Item<'_>) -> Value {
 }
 
 /// What stands under a key is `text`, all of it or its beginning with a mark, and then the key is among those that were cut.
-fn check(key: &str, found: Option<&String>, text: &str, bytes_max: usize, cut: &str) -> Result<(), TestCaseError> {
+fn check(
+    key: &str,
+    found: Option<&String>,
+    text: &str,
+    bytes_max: usize,
+    cut: &str,
+) -> Result<(), TestCaseError> {
     let is_cut = cut.split(',').any(|name| name == key) || cut.ends_with(SINK_CUT_MARK);
     match found {
         None => prop_assert!(text.is_empty() || is_cut, "{key} is missing in silence"),
@@ -240,11 +281,18 @@ proptest! {
 #[test]
 fn what_is_inexact_says_so() {
     let cut = format!("agent_id=abc...blake3:{}", "0a".repeat(16));
-    let alert = Alert { observables: vec![cut, "agent_id=a".to_owned(), "colour=red".to_owned()], ..fixture::sigma() };
+    let alert = Alert {
+        observables: vec![cut, "agent_id=a".to_owned(), "colour=red".to_owned()],
+        ..fixture::sigma()
+    };
     let switch = KillSwitch { holds_s: 60, is_dry_run: false };
     let read: Value = serde_json::from_slice(&kill_switch(&alert, &fixture::context(), switch).body).unwrap();
-    let exact: Vec<bool> =
-        read["entity"]["parts"].as_array().unwrap().iter().map(|part| part["exact"].as_bool().unwrap()).collect();
+    let exact: Vec<bool> = read["entity"]["parts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|part| part["exact"].as_bool().unwrap())
+        .collect();
     assert_eq!(exact, [false, true, false]);
     assert_eq!(read["expires_at"], "2026-11-20T19:52:53.120000Z");
     assert_eq!(read["dry_run"], false);
@@ -265,7 +313,9 @@ fn a_text_of_a_megabyte_breaks_nothing() {
         assert!(line.len() <= SINK_LINE_BYTES_MAX && read.pairs["cs6"].contains("msg"), "{piece:?}");
         assert_eq!(read.pairs["cs6Label"], "cut");
         let line = text(Format::Leef, Item::Alert(&alert), &context);
-        assert!(line.len() <= SINK_LINE_BYTES_MAX && guides::leef(&line).unwrap().pairs["cut"].contains("title"));
+        assert!(
+            line.len() <= SINK_LINE_BYTES_MAX && guides::leef(&line).unwrap().pairs["cut"].contains("title")
+        );
         let chat = text(Format::Chat, Item::Alert(&alert), &Context { external_url: None, ..context });
         assert!(chat.len() < 64 << 10, "{piece:?}: {}", chat.len());
     }
@@ -273,7 +323,8 @@ fn a_text_of_a_megabyte_breaks_nothing() {
 
 #[test]
 fn a_link_says_nothing_but_its_ids() {
-    let alert = Alert { alert_id: "a/../&x=\n#".to_owned(), tenant: "{alert_id}".to_owned(), ..fixture::statistic() };
+    let alert =
+        Alert { alert_id: "a/../&x=\n#".to_owned(), tenant: "{alert_id}".to_owned(), ..fixture::statistic() };
     let read = json(Format::Json, Item::Alert(&alert));
     assert_eq!(read["url"], "https://soc.example.net/alerts?tenant=%7Balert_id%7D&id=a%2F..%2F%26x%3D%0A%23");
     let without = Context { external_url: None, ..fixture::context() };
@@ -283,7 +334,8 @@ fn a_link_says_nothing_but_its_ids() {
 #[test]
 fn an_id_is_the_same_in_every_format_and_another_for_every_emission() {
     let (alert, context) = (fixture::statistic(), fixture::context());
-    let ids: Vec<String> = Format::ALL.iter().map(|format| render(*format, Item::Alert(&alert), &context).id).collect();
+    let ids: Vec<String> =
+        Format::ALL.iter().map(|format| render(*format, Item::Alert(&alert), &context).id).collect();
     assert!(ids.iter().all(|id| id == "0f3c2a6b9d1e4f508192a3b4c5d6e7f8-0"));
     let next = Alert { sequence: 1, state: State::Updated, ..alert.clone() };
     assert_ne!(render(Format::Json, Item::Alert(&next), &context).id, ids[0]);

@@ -45,8 +45,7 @@ fn cells(alert: &Alert) -> Vec<(&'static str, Cell)> {
         ("position", Cell::Int(alert.position)),
         ("ordinal", Cell::Int(alert.ordinal)),
     ];
-    let ints =
-        [("expected", alert.expected), ("observed", alert.observed), ("window_us", alert.window_us)];
+    let ints = [("expected", alert.expected), ("observed", alert.observed), ("window_us", alert.window_us)];
     cells.extend(ints.into_iter().filter_map(|(name, int)| int.map(|int| (name, Cell::Int(int)))));
     cells.extend(alert.environment.as_deref().map(|environment| ("environment", text(environment))));
     cells
@@ -111,7 +110,10 @@ fn a_word_that_nobody_knows_is_an_error_and_never_another_word() {
         let batch = batch(Stream::Alerts, &with(&good, name, Cell::Text("Severe".to_owned())));
         match Alert::read("acme/alerts", &batch) {
             Err(Error::Row { log, index: 41, detail }) => {
-                assert!(log == "acme/alerts" && detail.contains(name) && detail.contains("Severe"), "{detail}");
+                assert!(
+                    log == "acme/alerts" && detail.contains(name) && detail.contains("Severe"),
+                    "{detail}"
+                );
             }
             other => panic!("{name}: {other:?}"),
         }
@@ -130,7 +132,8 @@ fn a_word_that_nobody_knows_is_an_error_and_never_another_word() {
 #[test]
 fn an_entry_of_the_recorder_is_none_and_is_passed() {
     let control = r#"{"control":"heartbeat"}"#.to_owned();
-    let alert = batch(Stream::Alerts, &with(&cells(&fixture::sigma()), "control", Cell::Text(control.clone())));
+    let alert =
+        batch(Stream::Alerts, &with(&cells(&fixture::sigma()), "control", Cell::Text(control.clone())));
     assert_eq!(Alert::read("l", &alert).unwrap(), [None]);
     let mut event = vec![("control", Cell::Text(control)), ("log_index", Cell::Int(7))];
     for name in ["ingest_time", "time"] {

@@ -198,15 +198,15 @@ fn write_authentication(json: &mut Json, event: &Event) {
     let server = event.text("server").unwrap_or(&event.source);
     write_service(json, Some(server), event.text("server_version"));
     if let Some(method) = event.text("auth_method") {
-        let id = match method {
-            "oauth" | "oauth2" => 6,
-            "openid" | "oidc" => 4,
-            "saml" => 5,
-            "basic" => 11,
-            _ => 99,
+        let (id, protocol) = match method {
+            "oauth" | "oauth2" => (6, "OAUTH 2.0"),
+            "openid" | "oidc" => (4, "OpenID"),
+            "saml" => (5, "SAML"),
+            "basic" => (11, "Basic Authentication"),
+            other => (99, other),
         };
         json.int("auth_protocol_id", id);
-        json.text("auth_protocol", method);
+        json.text("auth_protocol", protocol);
     }
 }
 

@@ -5,7 +5,6 @@ use super::super::time::epoch_ms;
 use super::super::writer::Json;
 use super::{
     Context, FINDING, Metadata, Session, address, write_actor, write_class, write_metadata, write_resources,
-    write_service,
 };
 use crate::alert::{Alert, Analytic, Confidence, Severity, State};
 
@@ -159,6 +158,8 @@ fn write_attack(json: &mut Json, technique: Technique<'_>, version: Option<&str>
 
 fn write_technique(json: &mut Json, id: &str, is_atlas: bool) {
     json.text("uid", id);
+    // Readers want a name. The catalogue's own change from release to release, and the id does not.
+    json.text("name", id);
     let url = if is_atlas {
         format!("https://atlas.mitre.org/techniques/{id}")
     } else {
@@ -170,18 +171,14 @@ fn write_technique(json: &mut Json, id: &str, is_atlas: bool) {
 /// The evidence as a whole: where its events are, and the parts of the entity in the places that the schema has for them.
 fn write_evidence(json: &mut Json, alert: &Alert) {
     json.text("uid", &alert.evidence_log);
-    let session = Session { uid: alert.session(), credential: alert.part("credential_id"), ..Session::default() };
+    let session =
+        Session { uid: alert.session(), credential: alert.part("credential_id"), ..Session::default() };
     write_actor(json, alert.part("user_id"), alert.part("agent_id"), Some(session));
     json.object("src_endpoint", |json| {
         json.text_option("ip", alert.part("source_ip").and_then(address).as_deref());
         json.text_option("name", alert.part("client"));
     });
-    if let Some(server) = alert.part("server") {
-        json.object("api", |json| {
-            json.text("operation", alert.part("method").or(alert.part("capability")).unwrap_or("unknown"));
-            write_service(json, Some(server), None);
-        });
-    }
+    json.object("dst_endpoint", |json| json.text_option("svc_name", alert.part("server")));
     json.object("data", |json| {
         json.text("log", &alert.evidence_log);
         json.ints("indices", &alert.evidence);
@@ -200,7 +197,7 @@ fn write_observable(json: &mut Json, column: &str, value: &str) {
         "user_agent" => ("unmapped.observables", 16, "HTTP User-Agent"),
         "capability" => ("resources[].name", 38, "Resource Details Object: name"),
         "agent_id" => ("evidences[].actor.app_uid", 99, column),
-        "server" => ("evidences[].api.service.uid", 99, column),
+        "server" => ("evidences[].dst_endpoint.svc_name", 99, column),
         "client" => ("evidences[].src_endpoint.name", 99, column),
         _ => ("unmapped.observables", 99, column),
     };
