@@ -9,7 +9,10 @@ use schemas::limits::SINK_CUT_MARK;
 /// lines and paragraphs, and Unicode's `Default_Ignorable_Code_Point` (17.0) with the interlinear marks, which holds everything that
 /// turns the direction of text.
 pub(crate) fn is_hidden(character: char) -> bool {
-    matches!(character,
+    // Nearly every character is one of these.
+    let is_plain = matches!(character, ' '..='~');
+    !is_plain
+        && matches!(character,
         '\0'..='\u{1f}'
         | '\u{7f}'..='\u{9f}'
         | '\u{ad}'

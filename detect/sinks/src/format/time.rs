@@ -13,11 +13,24 @@ pub(crate) fn rfc3339(us: i64) -> String {
     let (seconds, micros) = (us.div_euclid(US_PER_SECOND), us.rem_euclid(US_PER_SECOND));
     let of_day = seconds.rem_euclid(SECONDS_PER_DAY);
     let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-    format!("{}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z", date(us))
+    let (year, month, day) = civil(us);
+    match year {
+        0..=9999 => format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z"),
+        _ => format!("{year:+05}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z"),
+    }
 }
 
-/// `YYYY-MM-DD`, the day in UTC. After Howard Hinnant's `civil_from_days`.
+/// `YYYY-MM-DD`, the day in UTC.
 pub(crate) fn date(us: i64) -> String {
+    let (year, month, day) = civil(us);
+    match year {
+        0..=9999 => format!("{year:04}-{month:02}-{day:02}"),
+        _ => format!("{year:+05}-{month:02}-{day:02}"),
+    }
+}
+
+/// Year, month and day in UTC. After Howard Hinnant's `civil_from_days`.
+fn civil(us: i64) -> (i64, i64, i64) {
     let days = us.div_euclid(US_PER_SECOND).div_euclid(SECONDS_PER_DAY) + 719_468;
     let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
@@ -25,11 +38,7 @@ pub(crate) fn date(us: i64) -> String {
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
     let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    match year {
-        0..=9999 => format!("{year:04}-{month:02}-{day:02}"),
-        _ => format!("{year:+05}-{month:02}-{day:02}"),
-    }
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]

@@ -38,6 +38,12 @@ impl Json {
 
     fn quote(&mut self, text: &str) {
         self.out.push('"');
+        // Nearly every text is plain, and this is most of what a format does.
+        if text.bytes().all(is_plain) {
+            self.out.push_str(text);
+            self.out.push('"');
+            return;
+        }
         let mut rest = text;
         while let Some(at) = rest.find(is_escaped) {
             let (plain, tail) = rest.split_at(at);
@@ -158,6 +164,10 @@ impl Json {
             self.out.push(close);
         }
     }
+}
+
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
 }
 
 fn is_escaped(character: char) -> bool {

@@ -59,10 +59,19 @@ fn formats_say_what_they_said() {
         }
         let golden = std::fs::read_to_string(&path).unwrap_or_default();
         if &golden != body {
-            writeln!(wrong, "{name}:\n- {golden}+ {body}").unwrap();
+            let at = golden.bytes().zip(body.bytes()).take_while(|(a, b)| a == b).count();
+            let around = |text: &str| {
+                let (from, to) =
+                    (text.floor_char_boundary(at.saturating_sub(40)), text.ceil_char_boundary(at + 80));
+                text[from..to].to_owned()
+            };
+            writeln!(wrong, "{name}, at {at}:\n- {}\n+ {}", around(&golden), around(body)).unwrap();
         }
     }
-    assert!(wrong.is_empty(), "{wrong}");
+    assert!(
+        wrong.is_empty(),
+        "{wrong}if that is meant, run with TACHO_GOLDEN=write and commit the difference"
+    );
     let known: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
     for entry in std::fs::read_dir(directory()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
