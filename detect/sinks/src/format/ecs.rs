@@ -15,7 +15,7 @@ use crate::message::Importance;
 
 /// The release whose names these are.
 const VERSION: &str = "9.4.0";
-const NANOSECONDS_PER_US: i64 = 1_000;
+const NANOSECONDS_IN_MICROSECOND: i64 = 1_000;
 
 /// A document: fields by their dotted names.
 #[derive(Debug, Default)]
@@ -104,7 +104,7 @@ impl<'a> Document<'a> {
         self.text("event.start", rfc3339(alert.first_seen_us));
         self.text("event.end", rfc3339(alert.last_seen_us));
         let length_us = alert.last_seen_us.saturating_sub(alert.first_seen_us);
-        self.int("event.duration", length_us.saturating_mul(NANOSECONDS_PER_US));
+        self.int("event.duration", length_us.saturating_mul(NANOSECONDS_IN_MICROSECOND));
         self.text("event.reason", alert.explanation.as_str());
         if let Some(url) = context.url(alert) {
             self.text("event.url", url);
@@ -251,7 +251,7 @@ impl<'a> Document<'a> {
             ("policy_id", Value::Text(text)) => self.text("rule.ruleset", text.as_str()),
             ("policy_version", Value::Text(text)) => self.text("rule.version", text.as_str()),
             ("latency_us", Value::Int(us)) => {
-                self.int("event.duration", us.saturating_mul(NANOSECONDS_PER_US));
+                self.int("event.duration", us.saturating_mul(NANOSECONDS_IN_MICROSECOND));
             }
             ("tags", Value::Texts(texts)) => self.texts("tags", texts.iter().map(String::as_str)),
             (_, Value::Int(int)) => self.label(column, int.to_string()),

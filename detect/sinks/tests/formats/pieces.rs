@@ -34,7 +34,7 @@ pub const PIECES: [&str; 34] = [
     "\tsev=10",
     "CEF:0|a|b|c|d|e|1|x=",
     "\",\"severity\":\"low\",\"x\":\"",
-    "<!channel> @here `x` [y](z)",
+    "<!channel> @here `x [y](z)",
     "192.0.2.1",
 ];
 
