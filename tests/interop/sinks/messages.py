@@ -53,7 +53,11 @@ def run(label: str, directory: str, name: str, check: Callable[[dict, str], list
     count, wrong = 0, []
     for expected, line in pairs(directory, name):
         count += 1
-        wrong.extend(f"{expected['id']!r}: {error}" for error in check(expected, line))
+        try:
+            errors = check(expected, line)
+        except Exception as error:  # A reader that refuses a message is a finding, whatever it raises.
+            errors = [f"{type(error).__name__}: {error}"]
+        wrong.extend(f"{expected['id']!r}: {error}" for error in errors)
     for error in wrong[:20]:
         print(f"  {error[:600]}", file=sys.stderr)
     print(f"{label}: {count} messages, {len(wrong)} errors")
