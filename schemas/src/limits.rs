@@ -20,6 +20,7 @@ mod redact;
 mod store;
 mod tail;
 mod tap;
+mod transport;
 mod verify;
 
 pub use cursor::*;
@@ -39,6 +40,7 @@ pub use redact::*;
 pub use store::*;
 pub use tail::*;
 pub use tap::*;
+pub use transport::*;
 pub use verify::*;
 
 const _: () = assert!(TILE_WIDTH == 1 << TILE_HEIGHT);

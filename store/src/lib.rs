@@ -20,6 +20,7 @@ pub mod clock;
 pub mod disk;
 pub mod keys;
 
+mod append_file;
 mod control;
 mod crash;
 mod cursor;
@@ -47,6 +48,7 @@ mod threads;
 #[cfg(test)]
 mod power_cut;
 
+pub use append_file::AppendFile;
 pub use clock::Clock;
 pub use crash::PLACES as CRASH_PLACES;
 pub use cursor::{Cursor, Source};

@@ -20,8 +20,12 @@
 
 mod error;
 mod message;
+mod secret;
+mod tls;
 mod transport;
 
 pub use error::{Error, Result};
 pub use message::{Importance, Message};
-pub use transport::{Fate, Transport};
+pub use secret::Secret;
+pub use tls::Tls;
+pub use transport::{Fate, TYPES, Transport, TransportSettings, open};

@@ -6,6 +6,19 @@ use async_trait::async_trait;
 
 use crate::message::Message;
 
+mod bulk;
+mod file;
+mod hec;
+mod http;
+#[cfg(feature = "kafka")]
+mod kafka;
+mod settings;
+mod stdout;
+mod syslog;
+mod webhook;
+
+pub use settings::{TYPES, TransportSettings, open};
+
 /// What became of one message. The outbox settles the messages before the first that is [`Fate::Later`], and sends the rest again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
@@ -46,4 +59,19 @@ pub trait Transport: Send + std::fmt::Debug {
 
     /// Where it leads, for people: no credential.
     fn target(&self) -> String;
+}
+
+/// A duration in microseconds, as clocks count.
+fn us(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// How many messages at the front fit into one request of `bytes_max`; one always does.
+fn fitting(batch: &[Message], count_max: usize, bytes_max: usize) -> usize {
+    let mut bytes = 0;
+    let fits = |message: &&Message| {
+        bytes += message.body.len();
+        bytes <= bytes_max
+    };
+    batch.iter().take(count_max).take_while(fits).count().max(batch.len().min(1))
 }
