@@ -64,6 +64,10 @@ pub const SYSLOG_PEER_BYTES_MAX: usize = 64 << 10;
 pub const SYSLOG_ACKNOWLEDGED_POLL_FIRST_MS: u64 = 1;
 /// See above.
 pub const SYSLOG_ACKNOWLEDGED_POLL_LONGEST_MS: u64 = 100;
+/// Milliseconds for which what a receiver has said is waited to be whole.
+pub const SYSLOG_READ_WAIT_MS: u64 = 10;
+/// Milliseconds for which a receiver may take to say behind the handshake of TLS 1.3 that it lets us in, or does not.
+pub const SYSLOG_TICKET_WAIT_MS: u64 = 500;
 /// Sockets that are looked through for the one that is asked about.
 pub const SYSLOG_SOCKETS_MAX: usize = 200_000;
 

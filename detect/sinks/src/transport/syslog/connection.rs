@@ -1,18 +1,20 @@
 //! One connection to a receiver: what is written to it, whether it has arrived, and whether it is still open.
 
+use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use rustls::ClientConfig;
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ProtocolVersion};
 use schemas::limits::{
     SINK_CONNECT_TIMEOUT_MS, SINK_IDLE_MS, SYSLOG_ACKNOWLEDGED_POLL_FIRST_MS,
-    SYSLOG_ACKNOWLEDGED_POLL_LONGEST_MS, SYSLOG_PEER_BYTES_MAX,
+    SYSLOG_ACKNOWLEDGED_POLL_LONGEST_MS, SYSLOG_PEER_BYTES_MAX, SYSLOG_READ_WAIT_MS, SYSLOG_TICKET_WAIT_MS,
 };
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -46,15 +48,19 @@ impl Peer {
     }
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for S {}
 
 /// An open connection.
 pub(super) struct Connection {
     stream: Box<dyn Stream>,
+    /// The same socket, to ask the kernel itself: what the runtime knows of it is as old as its last look.
+    socket: OwnedFd,
     local: SocketAddr,
     remote: SocketAddr,
+    /// Whether the kernel's list of sockets has it, so that it is closed when that has it no more.
+    is_listed: bool,
     /// What the receiver has said so far, bytes.
     heard: usize,
 }
@@ -75,42 +81,84 @@ impl Connection {
         config: Option<&Arc<ClientConfig>>,
         timeout: Duration,
     ) -> Result<Connection, String> {
-        let because = |error: std::io::Error| format!("no connection: {error}");
+        let because = |error: io::Error| format!("no connection: {error}");
         let open = async {
             let stream = TcpStream::connect(&peer.address).await.map_err(because)?;
             watch(&stream, timeout).map_err(because)?;
+            let socket = stream.as_fd().try_clone_to_owned().map_err(because)?;
             let (local, remote) =
                 (stream.local_addr().map_err(because)?, stream.peer_addr().map_err(because)?);
+            let mut may_refuse = false;
             let stream: Box<dyn Stream> = match (&peer.name, config) {
                 (Some(name), Some(config)) => {
                     let connector = TlsConnector::from(Arc::clone(config));
-                    Box::new(connector.connect(name.clone(), stream).await.map_err(because)?)
+                    let stream = connector.connect(name.clone(), stream).await.map_err(because)?;
+                    may_refuse = stream.get_ref().1.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+                    Box::new(stream)
                 }
                 _ => Box::new(stream),
             };
-            Ok(Connection { stream, local, remote, heard: 0 })
+            let mut connection = Connection { stream, socket, local, remote, is_listed: false, heard: 0 };
+            if may_refuse {
+                connection.let_in().await?;
+            }
+            let known = connection.unacknowledged().await?;
+            connection.is_listed = matches!(known, Unacknowledged::Nothing | Unacknowledged::Some);
+            if !connection.is_listed {
+                tracing::debug!(?known, "what a receiver of syslog acknowledges is not known");
+            }
+            Ok(connection)
         };
         let opened = tokio::time::timeout(Duration::from_millis(SINK_CONNECT_TIMEOUT_MS), open).await;
         opened.unwrap_or_else(|_| Err(format!("no connection in {SINK_CONNECT_TIMEOUT_MS} ms")))
     }
 
-    /// Whether it is open, as far as is known on this side. What the receiver says is read and passed over.
+    /// With TLS 1.3 a client has agreed before the server has looked at its certificate, and could write into a connection that is about to
+    /// be refused. What a server sends behind that is a ticket, or why it refuses: for that is waited, though not for long, since some
+    /// send no ticket.
+    ///
+    /// # Errors
+    /// Why it is not let in.
+    async fn let_in(&mut self) -> Result<(), String> {
+        let mut waited_ms = 0;
+        while waited_ms < SYSLOG_TICKET_WAIT_MS && self.peek() == Peeked::Nothing {
+            tokio::time::sleep(Duration::from_millis(SYSLOG_ACKNOWLEDGED_POLL_FIRST_MS)).await;
+            waited_ms += SYSLOG_ACKNOWLEDGED_POLL_FIRST_MS;
+        }
+        self.check().await
+    }
+
+    /// What the kernel has of the receiver's.
+    fn peek(&self) -> Peeked {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        match rustix::net::recv(&self.socket, &mut [0_u8; 1], flags) {
+            Ok((_, 0)) => Peeked::End,
+            Ok(_) => Peeked::Something,
+            Err(Errno::WOULDBLOCK | Errno::INTR) => Peeked::Nothing,
+            Err(error) => Peeked::Broken(io::Error::from(error).to_string()),
+        }
+    }
+
+    /// Whether it is open, as far as this machine knows. What the receiver says is read and passed over.
     ///
     /// # Errors
     /// Why not.
-    pub(super) fn check(&mut self) -> Result<(), String> {
+    pub(super) async fn check(&mut self) -> Result<(), String> {
         let mut bytes = [0; 4096];
-        // Nobody is to be woken: it is looked at again when there is something to send.
-        let mut context = Context::from_waker(Waker::noop());
         loop {
-            let mut buffer = ReadBuf::new(&mut bytes);
-            match Pin::new(&mut self.stream).poll_read(&mut context, &mut buffer) {
-                Poll::Pending => return Ok(()),
-                Poll::Ready(Err(error)) => return Err(format!("the connection broke: {error}")),
-                Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
-                    return Err("it closed the connection".to_string());
-                }
-                Poll::Ready(Ok(())) => self.heard += buffer.filled().len(),
+            match self.peek() {
+                Peeked::Nothing => return Ok(()),
+                Peeked::End => return Err("it closed the connection".to_string()),
+                Peeked::Broken(error) => return Err(format!("the connection broke: {error}")),
+                Peeked::Something => {}
+            }
+            let read = self.stream.read(&mut bytes);
+            match tokio::time::timeout(Duration::from_millis(SYSLOG_READ_WAIT_MS), read).await {
+                Ok(Ok(0)) => return Err("it closed the connection".to_string()),
+                Ok(Ok(read)) => self.heard += read,
+                Ok(Err(error)) => return Err(format!("the connection broke: {error}")),
+                // It was TLS's own, or is not whole yet.
+                Err(_) => return Ok(()),
             }
             if self.heard > SYSLOG_PEER_BYTES_MAX {
                 return Err("it talks, which no receiver of syslog does".to_string());
@@ -118,37 +166,50 @@ impl Connection {
         }
     }
 
+    async fn unacknowledged(&self) -> Result<Unacknowledged, String> {
+        let (local, remote) = (self.local, self.remote);
+        let asked = tokio::task::spawn_blocking(move || unacknowledged(local, remote)).await;
+        asked.map_err(|error| error.to_string())
+    }
+
     /// Writes, and waits until the receiver's machine has acknowledged all of it and the connection is open behind that.
     ///
     /// # Errors
     /// Why not; all of it is then to be sent again, on another connection.
     pub(super) async fn send(&mut self, bytes: &[u8]) -> Result<(), String> {
-        let because = |error: std::io::Error| format!("the connection broke: {error}");
+        let because = |error: io::Error| format!("the connection broke: {error}");
         self.stream.write_all(bytes).await.map_err(because)?;
         self.stream.flush().await.map_err(because)?;
         let mut pause_ms = SYSLOG_ACKNOWLEDGED_POLL_FIRST_MS;
         loop {
-            self.check()?;
-            let (local, remote) = (self.local, self.remote);
-            let asked = tokio::task::spawn_blocking(move || unacknowledged(local, remote)).await;
-            match asked.map_err(|error| error.to_string())? {
-                Unacknowledged::Nothing => break,
+            self.check().await?;
+            if !self.is_listed {
+                return Ok(());
+            }
+            match self.unacknowledged().await? {
+                Unacknowledged::Nothing => return self.check().await,
                 Unacknowledged::Some => {}
-                Unacknowledged::Closed => return Err("it closed the connection".to_string()),
-                Unacknowledged::Unknown(why) => {
-                    tracing::debug!(why, "what a receiver of syslog has acknowledged is not known");
-                    break;
+                Unacknowledged::Closed | Unacknowledged::Unlisted => {
+                    return Err("the connection broke".to_string());
                 }
+                Unacknowledged::Unknown(why) => return Err(why),
             }
             tokio::time::sleep(Duration::from_millis(pause_ms)).await;
             pause_ms = (pause_ms * 2).min(SYSLOG_ACKNOWLEDGED_POLL_LONGEST_MS);
         }
-        self.check()
     }
 }
 
+#[derive(Debug, PartialEq, Eq)]
+enum Peeked {
+    Nothing,
+    Something,
+    End,
+    Broken(String),
+}
+
 /// Has the kernel give up a connection over which nothing is acknowledged, and look after one over which nothing goes.
-fn watch(stream: &TcpStream, timeout: Duration) -> std::io::Result<()> {
+fn watch(stream: &TcpStream, timeout: Duration) -> io::Result<()> {
     use rustix::net::sockopt;
     stream.set_nodelay(true)?;
     sockopt::set_tcp_user_timeout(stream, u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX))?;
@@ -167,9 +228,8 @@ mod tests {
         for wrong in ["", "soc.example", ":514", "soc.example:", "soc.example:0", "soc.example:70000"] {
             assert!(Peer::new(wrong, None).is_err(), "{wrong}");
         }
-        let of = |address: &str, name| {
-            Peer::new(address, Some(name)).unwrap().name.unwrap().to_str().into_owned()
-        };
+        let of =
+            |address: &str, name| Peer::new(address, Some(name)).unwrap().name.unwrap().to_str().into_owned();
         assert!(of("soc.example:6514", None).contains("soc.example"));
         assert!(of("[::1]:6514", None).contains("::1"));
         assert!(of("10.0.0.1:6514", Some("soc.example")).contains("soc.example"));
