@@ -329,3 +329,71 @@ async fn tls_with_certificates_of_both_sides() {
     }
     assert_eq!(received.records().len(), 9);
 }
+
+#[tokio::test]
+async fn a_connection_that_died_is_known_before_the_runtime_has_looked() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (sender, receiver) = std::sync::mpsc::sync_channel::<Vec<u8>>(1);
+    let (close, closes) = std::sync::mpsc::sync_channel::<()>(0);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            use std::io::Read as _;
+            let mut bytes = vec![0; 65_536];
+            let mut stream = stream.unwrap();
+            let read = stream.read(&mut bytes).unwrap();
+            sender.send(bytes[..read].to_vec()).unwrap();
+            closes.recv().ok();
+        }
+    });
+    let mut sink = tcp(&address, "");
+    for number in 0..5 {
+        assert_eq!(told(&sink.deliver(&messages(number..number + 1)).await), "T");
+        let bytes = receiver.recv_timeout(Duration::from_secs(5)).unwrap();
+        let record = parse(frames(&bytes).0[0]);
+        assert_eq!(ids(&[record]), [format!("alert-{number}-1")]);
+        close.send(()).unwrap();
+        // The runtime of this test does nothing meanwhile.
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Everything that a client says comes this much later to where it goes; its own machine has acknowledged it long before.
+async fn slowly(listener: TcpListener, to: String, delay: Duration) {
+    loop {
+        let (client, _) = listener.accept().await.unwrap();
+        let server = TcpStream::connect(&to).await.unwrap();
+        let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
+            (client.into_split(), server.into_split());
+        tokio::spawn(async move {
+            tokio::io::copy(&mut from_server, &mut to_client).await.ok();
+        });
+        tokio::spawn(async move {
+            let mut bytes = vec![0; 65_536];
+            while let Ok(read @ 1..) = from_client.read(&mut bytes).await {
+                tokio::time::sleep(delay).await;
+                if to_server.write_all(&bytes[..read]).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+#[tokio::test]
+async fn who_is_refused_late_is_not_believed_to_be_let_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let certificates = Certificates::new(dir.path());
+    let (listener, behind) = listen().await;
+    let received = Received::default();
+    tokio::spawn(serve_tls(listener, TlsAcceptor::from(certificates.server()), received.clone()));
+    let (listener, address) = listen().await;
+    tokio::spawn(slowly(listener, behind, Duration::from_millis(100)));
+    let ca = certificates.path("ca.pem");
+    let fates =
+        open("syslog", &format!("address = {address:?}\ntls.ca = {ca:?}")).deliver(&messages(0..1)).await;
+    assert!(told(&fates) == "a" && reason(&fates).contains("CertificateRequired"), "{fates:?}");
+    let mut sink = open("syslog", &format!("address = {address:?}\n{}", certificates.table()));
+    assert_eq!(told(&sink.deliver(&messages(1..2)).await), "T");
+    assert_eq!(ids(&received.at_least(1).await), ["alert-1-1"]);
+}
