@@ -4,7 +4,7 @@ It verifies the signature, passes over what has expired or was done, and keeps w
 front of it, and where stop() is, what stops somebody in your gateway. Ids are kept in a file: nobody is stopped twice by one alert.
 """
 
-import json, os, sys
+import os, sys
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError

@@ -299,14 +299,12 @@ async fn body(response: &mut reqwest::Response, answer: &mut Answer, bytes_max: 
 impl Answer {
     /// Answered, in a way that says nothing of what was sent.
     pub(super) fn away(&self, how: &str) -> Fate {
-        let reason = format!("{} answered {} {how}", self.target, self.status.as_u16());
-        Fate::Later { reason: reason.trim_end().to_string(), answered: false, wait: self.retry_after }
+        Fate::Later { reason: self.told(how), answered: false, wait: self.retry_after }
     }
 
     /// Answered to what was sent, and not for good.
     pub(super) fn failed(&self, how: &str) -> Fate {
-        let reason = format!("{} answered {} {how}", self.target, self.status.as_u16());
-        Fate::Later { reason: reason.trim_end().to_string(), answered: true, wait: self.retry_after }
+        Fate::Later { reason: self.told(how), answered: true, wait: self.retry_after }
     }
 
     /// Not what was sent is wrong, but what this sink is told, or the other side is away or overloaded, or broken.
@@ -326,11 +324,15 @@ impl Answer {
         self.status.is_redirection()
     }
 
-    /// Why something is refused.
+    /// Refused for good.
     pub(super) fn refused(&self, how: &str) -> Fate {
-        Fate::Refused(
-            format!("{} answered {} {how}", self.target, self.status.as_u16()).trim_end().to_string(),
-        )
+        Fate::Refused(self.told(how))
+    }
+
+    /// Who answered what, and `how`: a text of its own behind a colon, or the rest of the sentence.
+    fn told(&self, how: &str) -> String {
+        let space = if how.is_empty() || how.starts_with(':') { "" } else { " " };
+        format!("{} answered {}{space}{how}", self.target, self.status.as_u16())
     }
 }
 

@@ -14,6 +14,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::util::Timeout;
 use schemas::limits::{
     SINK_BATCH_MAX, SINK_LINE_BYTES_MAX, SINK_REQUEST_BYTES, SINK_TIMEOUT_MS, SINK_TIMEOUT_MS_MAX,
     SINK_TIMEOUT_MS_MIN,
@@ -83,12 +84,34 @@ impl ClientContext for Context {
     }
 }
 
+/// A producer. Its end drops what has not been sent and waits for the client's threads, which no task is to wait for.
+struct Held(Option<FutureProducer<Context>>);
+
+impl Held {
+    /// Returns once it has ended: what is in flight would come behind what is sent again.
+    async fn end(mut self) {
+        let Some(producer) = self.0.take() else { return };
+        if let Err(error) = tokio::task::spawn_blocking(move || drop(producer)).await {
+            tracing::debug!(%error, "a producer did not end well");
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let (producer, runtime) = (self.0.take(), tokio::runtime::Handle::try_current());
+        if let (Some(producer), Ok(runtime)) = (producer, runtime) {
+            runtime.spawn_blocking(move || drop(producer));
+        }
+    }
+}
+
 /// Sends to one topic.
 pub struct Kafka {
     sink: String,
     settings: Settings,
     password: Option<Credential>,
-    producer: Option<FutureProducer<Context>>,
+    producer: Option<Held>,
 }
 
 impl std::fmt::Debug for Kafka {
@@ -202,17 +225,28 @@ impl Kafka {
     }
 
     /// The producer that is held, or a new one.
-    fn producer(&mut self) -> Result<FutureProducer<Context>, String> {
+    fn producer(&mut self) -> Result<Held, String> {
         if let Some(producer) = self.producer.take() {
             return Ok(producer);
         }
         let config = self.config().map_err(|error| error.to_string())?;
         let made = config.create_with_context(Context(self.sink.clone()));
-        made.map_err(|error| match error {
+        made.map(|producer| Held(Some(producer))).map_err(|error| match error {
             // The error would quote the value.
             KafkaError::ClientConfig(_, _, key, _) => format!("the client refuses its setting {key}"),
             other => other.to_string(),
         })
+    }
+
+    /// Sends one message, with none beside it.
+    async fn send(&self, producer: &FutureProducer<Context>, message: &Message) -> Fate {
+        let log_index = message.log_index.to_string();
+        let record = record(&self.settings.topic, message, &log_index);
+        let patience = Duration::from_millis(self.settings.timeout_ms);
+        match producer.send(record, Timeout::After(patience)).await {
+            Ok(_) => Fate::Taken,
+            Err((error, _)) => fate(&self.target(), &error),
+        }
     }
 }
 
@@ -234,7 +268,7 @@ fn record<'a>(topic: &'a str, message: &'a Message, log_index: &'a str) -> Futur
         headers = headers.insert(Header { key, value: Some(value) });
     }
     FutureRecord::to(topic)
-        .key(&message.key)
+        .key(message.key.as_str())
         .payload(&*message.body)
         .headers(headers)
         .timestamp(message.time_us.div_euclid(1000).max(0))
@@ -260,10 +294,11 @@ impl Transport for Kafka {
         }
         let target = self.target();
         // Taken out for as long as this lasts: a call that is cancelled leaves none behind, and with it what it has in flight.
-        let producer = match self.producer() {
-            Ok(producer) => producer,
+        let held = match self.producer() {
+            Ok(held) => held,
             Err(why) => return vec![Fate::away(format!("{target}: {why}"))],
         };
+        let Some(producer) = &held.0 else { return vec![Fate::away(format!("{target}: no producer"))] };
         let mut reports = Vec::with_capacity(batch.len());
         let mut fates = Vec::with_capacity(batch.len());
         for message in batch {
@@ -297,11 +332,21 @@ impl Transport for Kafka {
         if waited.await.is_err() {
             fates.push(Fate::away(format!("{target}: no delivery report in time")));
         }
+        if batch.len() > 1 {
+            // The cluster refuses what the client had packed together for the one that is too large: each of those alone.
+            for (message, fate) in batch.iter().zip(&mut fates) {
+                if matches!(fate, Fate::Refused(_)) {
+                    *fate = self.send(producer, message).await;
+                }
+                if matches!(fate, Fate::Later { .. }) {
+                    break;
+                }
+            }
+        }
         if fates.iter().any(|fate| matches!(fate, Fate::Later { .. })) {
-            // What is in flight would come behind what is sent again.
-            end(producer).await;
+            held.end().await;
         } else {
-            self.producer = Some(producer);
+            self.producer = Some(held);
         }
         fates
     }
@@ -312,17 +357,5 @@ impl Transport for Kafka {
 
     fn target(&self) -> String {
         format!("kafka://{}/{}", self.settings.brokers.join(","), self.settings.topic)
-    }
-}
-
-/// Drops what has not been sent, and the producer; its end waits for the client's threads.
-async fn end(producer: FutureProducer<Context>) {
-    use rdkafka::producer::{Producer as _, PurgeConfig};
-    let ended = tokio::task::spawn_blocking(move || {
-        producer.purge(PurgeConfig::default().queue().inflight());
-        drop(producer);
-    });
-    if let Err(error) = ended.await {
-        tracing::debug!(%error, "a producer did not end well");
     }
 }

@@ -143,10 +143,9 @@ async fn a_fault_that_is_not_said_of_which_is_found() {
 #[tokio::test]
 async fn nothing_is_thrown_away_because_the_sink_is_set_up_wrongly() {
     let (dir, (server, state)) = (tempfile::tempdir().unwrap(), start(collector()).await);
-    for (more, wrong, says) in [
-        ("index = \"none\"", None, "look at index"),
-        ("", Some(("token", "hunter3")), "403 : our credential"),
-    ] {
+    for (more, wrong, says) in
+        [("index = \"none\"", None, "look at index"), ("", Some(("token", "hunter3")), "403: our credential")]
+    {
         let mut sink = hec(&dir, &server, more);
         if let Some((name, text)) = wrong {
             write(dir.path(), name, text);

@@ -76,3 +76,51 @@ fn time(time_us: i64) -> Box<RawValue> {
     let text = format!("{sign}{}.{:06}", us / 1_000_000, us % 1_000_000);
     RawValue::from_string(text).unwrap_or_else(|_| Box::default())
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::message::Importance;
+
+    proptest! {
+        #[test]
+        fn a_request_is_as_many_objects_as_messages(
+            ids: [String; 3], bodies: [String; 3], time_us in -4_000_000_000_000_000_i64..4_000_000_000_000_000,
+        ) {
+            let table = "url = \"https://h\"";
+            let settings: Settings = toml::from_str(table).unwrap();
+            let mut request = Vec::new();
+            for (id, body) in ids.iter().zip(&bodies) {
+                let message = Message {
+                    id: id.clone(),
+                    tenant: String::new(),
+                    log: String::new(),
+                    log_index: 0,
+                    time_us,
+                    importance: Importance::Low,
+                    kind: "alert",
+                    key: String::new(),
+                    content_type: "text/plain",
+                    body: Bytes::from(body.clone()),
+                };
+                write(&settings, &message, &mut request);
+            }
+            let events: Vec<Value> =
+                serde_json::Deserializer::from_slice(&request).into_iter().collect::<Result<_, _>>().unwrap();
+            prop_assert_eq!(events.len(), 3);
+            for ((event, id), body) in events.iter().zip(&ids).zip(&bodies) {
+                prop_assert_eq!(event["fields"]["tachograph_id"].as_str(), Some(id.as_str()));
+                let json = serde_json::from_str(body).ok().filter(|json: &Value| json.is_object() || json.is_array());
+                prop_assert_eq!(&event["event"], &json.unwrap_or_else(|| Value::from(body.as_str())));
+            }
+            let time = time(time_us);
+            let text = time.get();
+            let us: i64 = text.replace('.', "").parse().unwrap();
+            prop_assert_eq!(us, time_us);
+        }
+    }
+}

@@ -101,6 +101,7 @@ fn escaped(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -148,5 +149,47 @@ mod tests {
         assert_eq!(timestamp(i64::MAX), "-");
         assert_eq!(timestamp(-62_167_219_200_000_001), "-");
         assert_eq!(timestamp(0), "1970-01-01T00:00:00.000000Z");
+    }
+
+    /// PARAM-VALUEs and what follows the element, as a reader of the standard takes them apart.
+    fn read(record: &str) -> (Vec<String>, &str) {
+        let mut rest = record.split_once(" [tachograph@32473").unwrap().1;
+        let mut values = Vec::new();
+        while let Some(after) = rest.strip_prefix(' ') {
+            let (_, after) = after.split_once("=\"").unwrap();
+            let (mut value, mut letters) = (String::new(), after.char_indices());
+            let end = loop {
+                match letters.next().unwrap() {
+                    (at, '"') => break at,
+                    (_, '\\') => match letters.next().unwrap().1 {
+                        letter @ ('"' | '\\' | ']') => value.push(letter),
+                        other => value.extend(['\\', other]),
+                    },
+                    (_, letter) => value.push(letter),
+                }
+            };
+            values.push(value);
+            rest = &after[end + 1..];
+        }
+        (values, rest.strip_prefix("] \u{feff}").unwrap())
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_forges_a_field(id: String, tenant: String, log: String, body: String) {
+            let message = Message { id, tenant, log, body: body.clone().into(), ..message() };
+            let record = String::from_utf8(header("").record(&message)).unwrap();
+            let (values, rest) = read(&record);
+            let shown = |text: &str| -> String {
+                let letter = |letter: char| match letter.is_control() {
+                    true => format!("\\u{:04x}", u32::from(letter)),
+                    false => letter.to_string(),
+                };
+                text.chars().map(letter).collect()
+            };
+            let expected = [shown(&message.id), shown(&message.tenant), shown(&message.log), "7".to_string()];
+            prop_assert_eq!(values, expected);
+            prop_assert_eq!(rest, body);
+        }
     }
 }

@@ -122,6 +122,7 @@ pub(super) fn id(id: &str) -> String {
 #[cfg(test)]
 mod tests {
     use ed25519_dalek::Verifier as _;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -190,5 +191,28 @@ mod tests {
         assert_eq!(id("0a1b-3"), "0a1b-3");
         assert_eq!(id("a.b c\r\nü%"), "a%2Eb%20c%0D%0A%C3%BC%25");
         assert_ne!(id("a%2E"), id("a."));
+    }
+
+    /// The way back.
+    fn read(id: &str) -> Vec<u8> {
+        let (mut bytes, mut rest) = (Vec::new(), id);
+        while let Some(letter) = rest.chars().next() {
+            let (read, length) = match letter {
+                '%' => (u8::from_str_radix(&rest[1..3], 16).unwrap(), 3),
+                letter => (u8::try_from(letter).unwrap(), 1),
+            };
+            bytes.push(read);
+            rest = &rest[length..];
+        }
+        bytes
+    }
+
+    proptest! {
+        #[test]
+        fn every_id_fits_into_a_header_and_is_told_from_every_other(text: String) {
+            let id = id(&text);
+            prop_assert!(id.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'.'));
+            prop_assert_eq!(read(&id), text.as_bytes());
+        }
     }
 }
