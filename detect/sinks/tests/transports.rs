@@ -2,6 +2,7 @@
 //! every message, in bounded time and memory, and shows no credential.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]
+#![allow(clippy::disallowed_methods, reason = "tests measure, and rotate files as other programs do")]
 
 mod transports {
     /// `_bulk` against an index that is strict.

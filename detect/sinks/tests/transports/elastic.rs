@@ -63,7 +63,7 @@ impl Index {
             return wrong("The bulk request must be terminated by a newline [\\n]");
         };
         let lines: Vec<&str> = text.split('\n').collect();
-        if lines.len() % 2 != 0 {
+        if !lines.len().is_multiple_of(2) {
             return wrong("The bulk request has an action without a source");
         }
         let mut items = Vec::new();

@@ -18,7 +18,6 @@ async fn lines_go_on_behind_what_is_there_and_follow_a_rotation() {
     let line = |number: u64| String::from_utf8(message(number).body.to_vec()).unwrap();
     let expected = format!("one\ntor\n{}\n{}\n{}\n{}\n", line(0), line(1), line(2), line(4));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
-    #[expect(clippy::disallowed_methods, reason = "as a program that rotates does")]
     std::fs::rename(&path, dir.path().join("alerts.jsonl.1")).unwrap();
     assert_eq!(told(&sink.deliver(&messages(5..6)).await), "T");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{}\n", line(5)));

@@ -65,7 +65,7 @@ async fn requests_verify_with_the_libraries_of_standard_webhooks() {
             print!("{}", run(Command::new("node").arg(scripts.join("verify.mjs")).args([&modules, &file])));
         }
         Err(_) => {
-            println!("SKIPPED: TACHO_WEBHOOKS_NODE names no directory with the npm package standardwebhooks")
+            println!("SKIPPED: TACHO_WEBHOOKS_NODE names no directory with the npm package standardwebhooks");
         }
     }
 }

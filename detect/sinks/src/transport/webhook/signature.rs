@@ -194,7 +194,7 @@ mod tests {
     }
 
     /// The way back.
-    fn read(id: &str) -> Vec<u8> {
+    fn unescaped(id: &str) -> Vec<u8> {
         let (mut bytes, mut rest) = (Vec::new(), id);
         while let Some(letter) = rest.chars().next() {
             let (read, length) = match letter {
@@ -212,7 +212,7 @@ mod tests {
         fn every_id_fits_into_a_header_and_is_told_from_every_other(text: String) {
             let id = id(&text);
             prop_assert!(id.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'.'));
-            prop_assert_eq!(read(&id), text.as_bytes());
+            prop_assert_eq!(unescaped(&id), text.as_bytes());
         }
     }
 }
