@@ -165,6 +165,7 @@ mod tests {
                         letter @ ('"' | '\\' | ']') => value.push(letter),
                         other => value.extend(['\\', other]),
                     },
+                    (_, ']') => panic!("{record} has a bare ]"),
                     (_, letter) => value.push(letter),
                 }
             };
