@@ -7,10 +7,14 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod alerts;
+mod mark;
 mod rules;
+mod sinks;
 
 pub use alerts::{AlertSeverity, AlertVerdict, Alerts};
+pub use mark::Mark;
 pub use rules::{OwnRules, Rules};
+pub use sinks::Sinks;
 
 /// The sealed recorder beside AI agents.
 #[derive(Debug, Parser)]
@@ -58,6 +62,11 @@ pub enum Command {
     /// Rules in Sigma: those shipped and your own
     #[command(subcommand)]
     Rules(Rules),
+    /// Where alerts go: how each sink stands, a test, what is sent again
+    #[command(subcommand)]
+    Sinks(Sinks),
+    /// Note a deployment or a change of policy, so that alerts of what follows say so
+    Mark(Mark),
     /// How far files and topics were read
     #[command(subcommand)]
     Cursor(Cursor),

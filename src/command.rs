@@ -16,10 +16,12 @@ pub mod gate;
 pub mod ingest;
 pub mod keys;
 pub mod mapping;
+pub mod mark;
 pub mod redaction;
 pub mod replay;
 pub mod rules;
 pub mod serve;
+pub mod sinks;
 pub mod sql;
 pub mod tap;
 pub mod token;
@@ -31,10 +33,12 @@ pub fn run(cli: Cli, configuration: Configuration) -> Result<u8> {
         Command::Config(Config::Show) => config::show(&configuration),
         Command::Config(Config::Check) => config::check(&configuration),
         Command::Mapping(command) => mapping::run(&command, &configuration),
-        Command::Rules(command) => rules::run(&command, &configuration),
+        Command::Rules(command) => block_on(rules::run(command, configuration)),
         Command::Alerts(command) => block_on(alerts::run(command, configuration)),
         Command::Backtest(command) => block_on(backtest::run(&command, &configuration)),
         Command::Drill(command) => drill::run(&command, &configuration),
+        Command::Sinks(command) => block_on(sinks::run(command, configuration)),
+        Command::Mark(command) => block_on(mark::run(&command, configuration)),
         Command::Cursor(command) => block_on(cursor::run(&command, &configuration)),
         Command::Keys(command) => keys::run(&command, &configuration),
         Command::Redaction(command) => block_on(redaction::run(command, configuration)),

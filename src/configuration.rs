@@ -10,7 +10,7 @@ use query::{Gate, GateSettings, Policies, PolicySettings, Thresholds, Window};
 use schemas::limits;
 use toml::Value;
 
-use crate::arguments::{Alerts, Cli, Command, Cursor, Keys, Place, Redaction, Token};
+use crate::arguments::{Alerts, Cli, Command, Cursor, Keys, Place, Redaction, Rules, Sinks, Token};
 use crate::{collectors, identity};
 
 mod gates;
@@ -18,6 +18,9 @@ mod gates;
 use gates::GATES;
 
 mod redaction;
+mod sinks;
+
+use sinks::SINKS;
 
 pub use redaction::PersonalData;
 
@@ -79,6 +82,11 @@ fn known() -> Vec<(&'static str, Value, &'static str)> {
         ("ingest.admission_bytes", integer(limits::ADMISSION_BYTES as u64), "bytes of bodies in flight"),
         ("ingest.mappings", text(""), "directory of mapping files of your own; empty for none"),
         (
+            "ingest.country_database",
+            text(""),
+            "file in MaxMind's format in which countries of addresses are looked up; empty for none",
+        ),
+        (
             "ingest.admission_tenant_bytes",
             integer(limits::ADMISSION_TENANT_BYTES as u64),
             "and of one tenant",
@@ -87,6 +95,11 @@ fn known() -> Vec<(&'static str, Value, &'static str)> {
             "ingest.rate_bytes_s",
             integer(0),
             "bytes of bodies a second of one credential, decompressed; 0: no limit",
+        ),
+        (
+            "external_url",
+            text(""),
+            "link to an alert in what sinks send; {alert_id} and {tenant} stand for its own; empty for none",
         ),
         (
             "sigma.rules",
@@ -135,6 +148,7 @@ pub struct Configuration {
     identity: toml::Table,
     collectors: toml::Table,
     redaction: toml::Table,
+    sinks: Vec<toml::Table>,
     file: Option<PathBuf>,
 }
 
@@ -150,6 +164,7 @@ impl Configuration {
         configuration.identity_settings()?;
         configuration.collector_settings()?;
         configuration.redaction()?;
+        configuration.sinks()?;
         Ok(configuration)
     }
 
@@ -162,6 +177,7 @@ impl Configuration {
             identity: toml::Table::new(),
             collectors: toml::Table::new(),
             redaction: toml::Table::new(),
+            sinks: Vec::new(),
             file,
         };
         if let Some(path) = &configuration.file {
@@ -181,6 +197,9 @@ impl Configuration {
                     drop(self.collectors.insert(key, value));
                 }
                 value if identity::TABLES.contains(&key.as_str()) => drop(self.identity.insert(key, value)),
+                value if key == SINKS => {
+                    self.sinks = value.try_into().context("sinks is no list: write each as [[sinks]]")?;
+                }
                 Value::Table(table) if key == DETECT => self.detect = table,
                 Value::Table(table) if key == POLICY => self.policy = table,
                 Value::Table(table) if key == REDACTION => self.redaction = table,
@@ -251,14 +270,19 @@ impl Configuration {
                 serve.place.clone()
             }
             Command::Ingest(ingest) => ingest.target.place.clone(),
+            Command::Mark(mark) => mark.target.place.clone(),
             Command::Tap(tap) => tap.target.place.clone(),
             Command::Sql(sql) => sql.target.place.clone(),
             Command::Replay(replay) => replay.target.place.clone(),
             Command::Alerts(
                 Alerts::List { target, .. } | Alerts::Show { target, .. } | Alerts::Verdict { target, .. },
             ) => target.place.clone(),
+            Command::Sinks(
+                Sinks::List { target, .. } | Sinks::Replay { target, .. } | Sinks::Discard { target, .. },
+            ) => target.place.clone(),
             Command::Backtest(backtest) => backtest.place.clone(),
             Command::Gate(gate) => gate.target.place.clone(),
+            Command::Rules(Rules::Reload { target, .. }) => target.place.clone(),
             Command::Verify(verify) => Place { data: verify.data.clone(), keys: None },
             Command::Token(
                 Token::Create { target, .. } | Token::List { target } | Token::Revoke { target, .. },
@@ -271,8 +295,9 @@ impl Configuration {
             Command::Demo(_)
             | Command::Drill(_)
             | Command::Mapping(_)
-            | Command::Rules(_)
+            | Command::Rules(Rules::List { .. } | Rules::Test { .. })
             | Command::Config(_)
+            | Command::Sinks(Sinks::Test { .. })
             | Command::Redaction(Redaction::Test { .. }) => Place::default(),
         };
         flag("data", place.data.map(|path| path.display().to_string()));
@@ -461,6 +486,7 @@ impl Configuration {
         if !identity.is_empty() {
             lines.push(format!("\n# who may come in but by token, file\n{}", identity.trim_end()));
         }
+        lines.extend(self.sink_lines()?);
         let collectors = toml::to_string(&self.collector_settings()?).context("collector settings")?;
         if !collectors.is_empty() {
             lines.push(format!("\n# what is read, file\n{}", collectors.trim_end()));

@@ -24,6 +24,8 @@ mod guard;
 mod login;
 mod openapi;
 mod redaction;
+mod rules;
+mod sinks;
 mod tokens;
 
 /// How a request came in, set by the listener that took it.
@@ -53,7 +55,9 @@ pub fn router(node: &Node) -> Router {
         .route("/metrics", get(metrics))
         .merge(tokens::router())
         .merge(redaction::router())
-        .merge(alerts::router());
+        .merge(rules::router())
+        .merge(alerts::router())
+        .merge(sinks::router());
     let mut guarded = guarded.with_state(node.clone());
     if let Some(ingest) = &node.ingest {
         guarded = guarded.merge(

@@ -33,7 +33,7 @@ use certificates::Certificates;
 use oidc::{Oidc, Rejected};
 
 /// Where refusals are recorded that concern no tenant we know.
-const DEFAULT_TENANT: &str = "default";
+pub const DEFAULT_TENANT: &str = "default";
 
 /// When it makes sense to come again where the provider's keys could not be had.
 const PROVIDER_RETRY_S: u64 = schemas::limits::OIDC_REFETCH_INTERVAL_US.unsigned_abs() / 1_000_000;

@@ -10,6 +10,7 @@
 mod arguments;
 mod collectors;
 mod configuration;
+mod countries;
 mod descriptors;
 mod exit;
 mod telemetry;

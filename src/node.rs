@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::configuration::Configuration;
 use crate::identity::{Identity, Journal, TokenRecord, Tokens};
+use crate::rules::Reloader;
 
 /// The parts; cheap to clone.
 #[derive(Debug, Clone)]
@@ -34,6 +35,8 @@ pub struct Node {
     access: AccessLog,
     metrics: Option<PrometheusHandle>,
     detector: Option<Arc<detect::Handle>>,
+    sinks: Option<sinks::Handle>,
+    rules: Option<Arc<Reloader>>,
     /// Changes that are under way, whoever still waits for them.
     changes: TaskTracker,
 }
@@ -84,6 +87,10 @@ impl Node {
             }
             false => None,
         };
+        let sinks = match duty == Duty::Service && configuration.has_role("detect") {
+            true => Some(open_sinks(configuration, &store, speed)?),
+            false => None,
+        };
         let query = configuration
             .has_role("query")
             .then(|| open_query(configuration, &store, &clock, gates_blocked(&store, detector.clone())))
@@ -93,7 +100,9 @@ impl Node {
         let journal = Journal::start(access.clone(), Arc::clone(&clock));
         let identity = Identity::new(&settings, tokens, journal, Arc::clone(&clock))?;
         let changes = TaskTracker::new();
-        let node = Node { store, ingest, query, identity, clock, access, metrics, detector, changes };
+        let rules = detector.clone().map(|detector| Arc::new(Reloader::new(configuration, detector)));
+        let node =
+            Node { store, ingest, query, identity, clock, access, metrics, detector, sinks, rules, changes };
         // A store that takes nothing new is served all the same.
         if duty == Duty::Service
             && node.store.status().ready
@@ -117,6 +126,16 @@ impl Node {
     /// The detector, where this process has one.
     pub fn detector(&self) -> Option<&detect::Handle> {
         self.detector.as_deref()
+    }
+
+    /// The sinks, where this process has them.
+    pub fn sinks(&self) -> Option<&sinks::Handle> {
+        self.sinks.as_ref()
+    }
+
+    /// What reads the rules in Sigma again, where this process has a detector.
+    pub fn rules(&self) -> Option<&Reloader> {
+        self.rules.as_deref()
     }
 
     /// Runs a change to its end, though whoever asked for it goes away meanwhile: half of one would be a change that is on no
@@ -203,6 +222,9 @@ impl Node {
         if let Some(detector) = &self.detector {
             detector.shutdown().await;
         }
+        if let Some(sinks) = &self.sinks {
+            sinks.shutdown().await;
+        }
         if let Some(query) = &self.query {
             query.finished().await;
         }
@@ -214,7 +236,7 @@ impl Node {
 }
 
 /// Who does what no principal asked for.
-const RECORDER: &str = "recorder";
+pub const RECORDER: &str = "recorder";
 
 /// A token's change, for the record.
 pub fn change_of(record: &TokenRecord, by: &str) -> TokenChange {
@@ -319,6 +341,7 @@ fn open_ingest(
         rate_bytes_s: configuration.number("ingest.rate_bytes_s")?,
         clock: Arc::clone(clock),
         mappings: Arc::new(crate::mappings::load(configuration)?),
+        countries: crate::countries::load(configuration)?.map(Arc::new),
         ..ingest::Options::new(fingerprints)
     };
     Ok(ingest::Ingest::new(store.clone(), options))
@@ -360,6 +383,37 @@ fn gates_blocked(store: &Store, detector: Option<Arc<detect::Handle>>) -> query:
             }
         })
     })
+}
+
+/// Sinks, and what their receivers may see.
+fn open_sinks(configuration: &Configuration, store: &Store, speed: u32) -> Result<sinks::Handle> {
+    let tables = configuration.sinks()?;
+    let policies = configuration.policies()?;
+    let keys = store.clone();
+    let key: query::ColumnKey = Arc::new(move |tenant| keys.keys().fingerprint_key(tenant));
+    let wall = move |receiver: sinks::Receiver, stream| -> Result<sinks::Wall, String> {
+        let wall =
+            policies.wall(receiver.role(), stream, Arc::clone(&key)).map_err(|error| error.to_string())?;
+        Ok(Arc::new(move |tenant, rows| wall.apply(tenant, rows).map_err(|error| error.to_string())))
+    };
+    let options = sinks::Options {
+        directory: configuration.data().join(schemas::layout::SINKS),
+        context: sink_context(configuration, store.keys().installation()),
+        wall: Arc::new(wall),
+        speed,
+    };
+    sinks::Sinks::start(store, tables, &options).context("sinks")
+}
+
+/// What every message says of where it is from.
+pub fn sink_context(configuration: &Configuration, installation: &str) -> sinks::Context {
+    sinks::Context {
+        installation: installation.to_string(),
+        version: env!("CARGO_PKG_VERSION").to_string(),
+        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        external_url: Some(configuration.text("external_url").to_string()).filter(|url| !url.is_empty()),
+        record_integrity: false,
+    }
 }
 
 fn open_query(

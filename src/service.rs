@@ -143,6 +143,12 @@ impl Service {
         }
     }
 
+    /// Gives the body of an answer of success.
+    pub async fn get(&self, path: &str) -> Result<Bytes> {
+        let response = self.send(Request::get(path).body(Bytes::new())?).await?;
+        if response.status().is_success() { body(response).await } else { Err(failure(response).await) }
+    }
+
     /// Posts JSON; gives the body of an answer of success.
     pub async fn post(&self, path: &str, what: &serde_json::Value) -> Result<Bytes> {
         let request = Request::post(path)

@@ -22,6 +22,8 @@ mod suites {
     mod conformance;
     /// A real gateway that tells by its own exporters.
     mod contextforge;
+    /// Countries of addresses, from a database of the operator's.
+    mod countries;
     /// Recorded HTTP exchanges, event streams and archives.
     mod exchanges;
     /// Torn bodies, tiny ones, a full disk, odd lines in a file: one account at the end of each.
@@ -60,6 +62,8 @@ mod suites {
     mod shippers;
     /// Rules in Sigma in the running detector.
     mod sigma_rules;
+    /// Sinks: what arrives where, through outages, kills, refusals and roles.
+    mod sinks;
     /// Files that grow, are rotated and truncated, and a service that is killed meanwhile.
     mod tail;
     /// Every byte of a small store, flipped.

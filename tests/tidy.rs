@@ -17,7 +17,7 @@ mod tidy {
 }
 
 /// Arrows run down, and these are all: package, and what of ours it may depend on.
-const EDGES: [(&str, &[&str]); 14] = [
+const EDGES: [(&str, &[&str]); 15] = [
     (
         "tachograph",
         &[
@@ -30,6 +30,7 @@ const EDGES: [(&str, &[&str]); 14] = [
             "tachograph-engine",
             "tachograph-sigma",
             "tachograph-detect",
+            "tachograph-sinks",
             "tachograph-query",
             "tachograph-corpus",
         ],
@@ -40,6 +41,7 @@ const EDGES: [(&str, &[&str]); 14] = [
         "tachograph-detect",
         &["tachograph-schemas", "tachograph-store", "tachograph-engine", "tachograph-sigma"],
     ),
+    ("tachograph-sinks", &["tachograph-schemas", "tachograph-store"]),
     ("tachograph-engine", &["tachograph-schemas", "tachograph-sigma"]),
     ("tachograph-sigma", &["tachograph-schemas"]),
     ("tachograph-fleet", &["tachograph-engine"]),

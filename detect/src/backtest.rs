@@ -11,11 +11,10 @@ use std::collections::BTreeMap;
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::Int64Type;
 use engine::{Engine, Setup};
-use store::LogSnapshot;
+use store::{Entries, LogSnapshot};
 
 use crate::columns::{READ_COLUMNS, primitive, text};
 use crate::draft::draft;
-use crate::entries::Entries;
 use crate::error::{Error, Result};
 use crate::fold::{Fold, Found, Limits};
 use crate::recorded::COLUMNS;
@@ -89,7 +88,7 @@ pub struct Backtest {
 /// has not caught up with differs in its last entries. Reads files and takes a core: not for an async thread.
 ///
 /// # Errors
-/// [`Error::Engine`] for settings out of range; [`Error::Read`], [`Error::Damaged`].
+/// [`Error::Engine`] for settings out of range; [`Error::Entries`], [`Error::Damaged`].
 pub fn backtest(
     alerts: Option<LogSnapshot>,
     events: LogSnapshot,

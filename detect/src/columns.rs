@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use rest::{Cells, Rest};
 
 /// The columns that are fields of the engine's records; `control` only for whether it is null and what verdict it holds.
-const EVENT_COLUMNS: [&str; 40] = [
+const EVENT_COLUMNS: [&str; 44] = [
     "log_index",
     "ingest_time",
     "time",
@@ -48,6 +48,10 @@ const EVENT_COLUMNS: [&str; 40] = [
     "auth_method",
     "country",
     "user_agent",
+    "target",
+    "policy_id",
+    "policy_version",
+    "policy_hash",
     "capability_type",
     "tool_hash",
     "workflow",
@@ -117,6 +121,10 @@ pub(crate) struct Events<'a> {
     auth_method: &'a StringArray,
     country: &'a StringArray,
     user_agent: &'a StringArray,
+    target: &'a StringArray,
+    policy_id: &'a StringArray,
+    policy_version: &'a StringArray,
+    policy_hash: &'a StringArray,
     capability_type: &'a StringArray,
     tool_hash: &'a StringArray,
     workflow: &'a StringArray,
@@ -172,6 +180,10 @@ impl<'a> Events<'a> {
             auth_method: text("auth_method")?,
             country: text("country")?,
             user_agent: text("user_agent")?,
+            target: text("target")?,
+            policy_id: text("policy_id")?,
+            policy_version: text("policy_version")?,
+            policy_hash: text("policy_hash")?,
             capability_type: text("capability_type")?,
             tool_hash: text("tool_hash")?,
             workflow: text("workflow")?,
@@ -234,6 +246,10 @@ impl<'a> Events<'a> {
             auth_method: value(self.auth_method, row),
             country: value(self.country, row),
             user_agent: value(self.user_agent, row),
+            target: value(self.target, row),
+            policy_id: value(self.policy_id, row),
+            policy_version: value(self.policy_version, row),
+            policy_hash: value(self.policy_hash, row),
             capability_type: value(self.capability_type, row),
             tool_hash: value(self.tool_hash, row),
             workflow: value(self.workflow, row),

@@ -1,12 +1,17 @@
-//! The runner as a component: finds tenants, runs one task for each, tells how far they are.
+//! The runner as a component: finds tenants, runs one task for each, tells how far they are, and has other rules take effect.
+//!
+//! Other rules end every tenant's task in order and start it again under them, as a restart would; what changes is told
+//! where the new fold comes past the last alert on record (`takeover`). Handles stay good: until a tenant is folded again it is behind,
+//! not stopped.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use schemas::Stream;
+use sigma::Rules;
 use store::Store;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 use crate::error::{Error, Result};
@@ -48,8 +53,32 @@ pub struct Handle {
 struct Shared {
     stop: watch::Sender<bool>,
     standing: watch::Receiver<Standing>,
+    asked: mpsc::Sender<Asked>,
     supervisor: Mutex<Option<JoinHandle<()>>>,
     abort: AbortHandle,
+}
+
+/// Rules that are to take effect, and who waits for that.
+#[derive(Debug)]
+struct Asked {
+    rules: Option<Arc<Rules>>,
+    done: oneshot::Sender<Reloaded>,
+}
+
+/// Which rules in Sigma a reload found in force and left in force, by their digests (hexadecimal); none where there are no rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reloaded {
+    /// Those that were in force.
+    pub before: Option<String>,
+    /// Those that are.
+    pub after: Option<String>,
+}
+
+impl Reloaded {
+    /// Whether they are others; else nothing was ended and nothing is folded again.
+    pub fn is_changed(&self) -> bool {
+        self.before != self.after
+    }
 }
 
 impl Drop for Shared {
@@ -70,17 +99,21 @@ impl Detector {
             .map_err(|source| Error::SnapshotDir { path: options.snapshot_dir.clone(), source })?;
         let (stop, stopping) = watch::channel(false);
         let (tell, standing) = watch::channel(Standing::new());
+        // Who asks while another reload is under way waits for it.
+        let (asked, asks) = mpsc::channel(1);
         let supervisor = Supervisor {
             store,
             options: Arc::new(options),
             stop: stopping,
+            asks,
+            ending: watch::Sender::new(false),
             standing: Arc::new(tell),
             tasks: JoinSet::new(),
         };
         let supervisor = tokio::spawn(supervisor.run());
         let abort = supervisor.abort_handle();
         let supervisor = Mutex::new(Some(supervisor));
-        Ok(Handle { shared: Arc::new(Shared { stop, standing, supervisor, abort }) })
+        Ok(Handle { shared: Arc::new(Shared { stop, standing, asked, supervisor, abort }) })
     }
 }
 
@@ -98,8 +131,21 @@ impl Handle {
         }
     }
 
-    /// Entries of the tenant's events log that are folded with all their alerts durable; none while the tenant is
-    /// not known or its state is not yet found.
+    /// Has these rules take the place of those in force, settings as they are. Where their digest is another, every tenant's task is ended in
+    /// order and started under them; returns when all are started, which is before they have folded the past again: until then [`Handle::position`]
+    /// says how far they are. Alerts that the store cannot take now are left to the new rules. Rules that are
+    /// the same change nothing. Once begun it comes to its end, whether or not it is waited for.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] after a shutdown, or where one comes in between.
+    pub async fn reload(&self, rules: Option<Arc<Rules>>) -> Result<Reloaded> {
+        let (done, reloaded) = oneshot::channel();
+        self.shared.asked.send(Asked { rules, done }).await.map_err(|_| Error::Closed)?;
+        reloaded.await.map_err(|_| Error::Closed)
+    }
+
+    /// Entries of the tenant's events log that are folded, under the rules in force, with all their alerts durable; none while the
+    /// tenant is not known or its state is not yet found.
     pub fn position(&self, tenant: &str) -> Option<u64> {
         self.shared.standing.borrow().get(tenant)?.position
     }
@@ -137,6 +183,9 @@ struct Supervisor {
     store: Store,
     options: Arc<Options>,
     stop: watch::Receiver<bool>,
+    asks: mpsc::Receiver<Asked>,
+    /// Ends the tasks that run now; others get another.
+    ending: watch::Sender<bool>,
     standing: Arc<watch::Sender<Standing>>,
     tasks: JoinSet<()>,
 }
@@ -145,14 +194,48 @@ impl Supervisor {
     async fn run(mut self) {
         let mut tick = tokio::time::interval(self.options.discover_every.max(Duration::from_millis(1)));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        measure::rules(self.options.rules.as_deref(), true);
         while !is_stopping(&self.stop) {
             tokio::select! {
                 _ = tick.tick() => self.discover(),
+                Some(asked) = self.asks.recv() => self.reload(asked).await,
                 _ = self.stop.changed() => {}
             }
         }
+        self.end_tasks().await;
+    }
+
+    /// What is being folded is finished and remembered.
+    async fn end_tasks(&mut self) {
+        self.ending.send_replace(true);
         while let Some(ended) = self.tasks.join_next().await {
             tell_of_panic(ended);
+        }
+    }
+
+    async fn reload(&mut self, Asked { rules, done }: Asked) {
+        let digest = |rules: Option<&Rules>| rules.map(|rules| rules.digest().to_owned());
+        let before = digest(self.options.rules.as_deref());
+        let reloaded = Reloaded { before, after: digest(rules.as_deref()) };
+        if reloaded.is_changed() {
+            self.end_tasks().await;
+            if is_stopping(&self.stop) {
+                // Who waits is told by the channel that nothing took effect.
+                return;
+            }
+            measure::rules(self.options.rules.as_deref(), false);
+            measure::rules(rules.as_deref(), true);
+            self.options = Arc::new(Options { rules, ..Options::clone(&self.options) });
+            self.ending = watch::Sender::new(false);
+            let names: Vec<String> = self.standing.borrow().keys().cloned().collect();
+            for name in names {
+                self.follow(&name);
+            }
+            let Reloaded { before, after } = &reloaded;
+            tracing::info!(before, after, "other rules are in force; each log is folded under them");
+        }
+        if done.send(reloaded).is_err() {
+            tracing::debug!("nobody waits for the reload any more");
         }
     }
 
@@ -187,7 +270,7 @@ impl Supervisor {
             store: self.store.clone(),
             name: name.to_owned(),
             options: Arc::clone(&self.options),
-            stop: self.stop.clone(),
+            stop: self.ending.subscribe(),
         };
         let _abort = self.tasks.spawn(follow(tenant, Arc::clone(&self.standing)));
     }

@@ -2,7 +2,7 @@
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::Schema;
-use engine::{Alert, Confidence, MODEL_VERSION, Severity, State};
+use engine::{Alert, BudgetVerdict, Confidence, MODEL_VERSION, Severity, State};
 use schemas::rows::{Row, RowsBuilder};
 use schemas::stream::CUT;
 use schemas::{Column, Error, Result, Stream};
@@ -69,6 +69,8 @@ fn row(tenant: &str, evidence_log: &str, found: &Found) -> Result<Row> {
         references,
         position,
         ordinal,
+        budget_verdict,
+        log10_p_milli,
     } = &found.alert;
     let mut cells = Cells::default();
     cells.text("event_id", &format!("{alert_id}-{sequence}"))?;
@@ -109,6 +111,10 @@ fn row(tenant: &str, evidence_log: &str, found: &Found) -> Result<Row> {
     cells.texts("references", references)?;
     cells.int("position", *position)?;
     cells.int("ordinal", *ordinal)?;
+    if let Some(verdict) = budget_verdict {
+        cells.text("budget_verdict", budget_verdict_name(*verdict))?;
+    }
+    cells.int_option("log10_p_milli", *log10_p_milli)?;
     Ok(cells.finish())
 }
 
@@ -218,6 +224,14 @@ pub(crate) fn confidence_name(confidence: Confidence) -> &'static str {
     }
 }
 
+/// Persisted.
+pub(crate) fn budget_verdict_name(verdict: BudgetVerdict) -> &'static str {
+    match verdict {
+        BudgetVerdict::Within => "within",
+        BudgetVerdict::Over => "over",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use arrow::array::{Array, AsArray};
@@ -255,6 +269,8 @@ mod tests {
             references: Vec::new(),
             position: 8,
             ordinal: 1,
+            budget_verdict: Some(BudgetVerdict::Over),
+            log10_p_milli: Some(-5_398),
         };
         Found { alert, session_id: None }
     }
@@ -279,6 +295,7 @@ mod tests {
             ("state", "updated"),
             ("severity", "high"),
             ("confidence", "medium"),
+            ("budget_verdict", "over"),
         ] {
             assert_eq!(text(batch, name), value, "{name}");
         }
@@ -286,6 +303,8 @@ mod tests {
         assert_eq!(time.value(0), 2);
         let observed = batch.column_by_name("observed").unwrap().as_primitive::<Int64Type>();
         assert!(observed.is_null(0));
+        let log10_p = batch.column_by_name("log10_p_milli").unwrap().as_primitive::<Int64Type>();
+        assert_eq!(log10_p.value(0), -5_398);
         assert!(batch.column_by_name("environment").unwrap().is_null(0));
         assert!(batch.column_by_name("cut").unwrap().is_null(0));
         assert_eq!((draft.idempotent, draft.payloads.num_rows()), (vec![true], 1));
@@ -311,6 +330,9 @@ mod tests {
         }
         for confidence in [Confidence::Low, Confidence::Medium, Confidence::High] {
             assert_eq!(serde_json::to_value(confidence).unwrap(), confidence_name(confidence));
+        }
+        for verdict in [BudgetVerdict::Within, BudgetVerdict::Over] {
+            assert_eq!(serde_json::to_value(verdict).unwrap(), budget_verdict_name(verdict));
         }
     }
 

@@ -2,10 +2,9 @@
 
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::Int64Type;
-use store::LogSnapshot;
+use store::{LogSnapshot, open_segment};
 
 use crate::columns::{primitive, text};
-use crate::entries::open;
 use crate::error::{Error, Result};
 
 const COLUMNS: [&str; 3] = ["evidence_log", "position", "ordinal"];
@@ -20,7 +19,7 @@ pub(crate) struct Emitted {
 /// The last alert over the events log `evidence_log`, if there is any.
 ///
 /// # Errors
-/// [`Error::Read`], [`Error::Damaged`].
+/// [`Error::Entries`], [`Error::Damaged`].
 pub(crate) fn last(alerts: &LogSnapshot, evidence_log: &str) -> Result<Option<Emitted>> {
     let log = alerts.origin.to_string();
     for unsealed in alerts.unsealed.iter().rev() {
@@ -30,7 +29,7 @@ pub(crate) fn last(alerts: &LogSnapshot, evidence_log: &str) -> Result<Option<Em
     }
     for segment in alerts.segments.iter().rev() {
         let mut found = None;
-        for batch in open(&log, alerts.origin.stream(), &segment.entries, &COLUMNS, 0)? {
+        for batch in open_segment(&log, alerts.origin.stream(), &segment.entries, &COLUMNS, 0)? {
             let damaged = |error: arrow::error::ArrowError| Error::Damaged {
                 log: log.clone(),
                 detail: error.to_string(),

@@ -15,14 +15,9 @@ pub enum Error {
     /// An alert does not fit its stream.
     #[error("alert cannot be recorded: {0}")]
     Draft(#[from] schemas::Error),
-    /// A stored file could not be read; it may be readable later.
-    #[error("read {path}: {source}; check the disk")]
-    Read {
-        /// Which file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
+    /// A stored file could not be read, which may pass, or is not what the log's manifest and schema promise.
+    #[error(transparent)]
+    Entries(#[from] store::ReadError),
     /// What was read is not what the log's manifest and schema promise.
     #[error("log {log} is damaged: {detail}; verify the store before trusting its alerts")]
     Damaged {
@@ -42,6 +37,14 @@ pub enum Error {
         durable: u64,
         /// The event that the last alert names.
         position: i64,
+    },
+    /// The state files cannot be listed; they may be later.
+    #[error("read {path}: {source}; check the disk")]
+    StateDir {
+        /// The directory.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
     },
     /// The directory for state files cannot be used.
     #[error("snapshot directory {path}: {source}; give one that can be written")]
@@ -81,6 +84,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// Whether the same may go well in a while, without a new start.
     pub(crate) fn is_passing(&self) -> bool {
-        matches!(self, Error::Read { .. } | Error::StaleState { .. })
+        matches!(
+            self,
+            Error::Entries(store::ReadError::Read { .. }) | Error::StateDir { .. } | Error::StaleState { .. }
+        )
     }
 }

@@ -1,10 +1,9 @@
 //! The engine folded over a log's entries, in chunks.
 
 use engine::{Alert, Engine, Record, Setup};
-use store::LogSnapshot;
+use store::{Entries, LogSnapshot};
 
 use crate::columns::{Events, READ_COLUMNS, Room};
-use crate::entries::Entries;
 use crate::error::Result;
 
 /// An alert and what its record says beside it.
@@ -124,7 +123,7 @@ impl Found {
 /// thread.
 ///
 /// # Errors
-/// [`crate::Error::Engine`] for settings out of range; [`crate::Error::Read`], [`crate::Error::Damaged`].
+/// [`crate::Error::Engine`] for settings out of range; [`crate::Error::Entries`], [`crate::Error::Damaged`].
 pub fn fold(snapshot: LogSnapshot, setup: impl Into<Setup>) -> Result<Vec<Alert>> {
     let setup = setup.into();
     setup.validate()?;

@@ -1,10 +1,9 @@
 //! Whether an alert is on record.
 
 use arrow::array::Array;
-use store::LogSnapshot;
+use store::{Entries, LogSnapshot};
 
 use crate::columns::text;
-use crate::entries::Entries;
 use crate::error::Result;
 
 const COLUMNS: [&str; 2] = ["log_index", "alert_id"];
@@ -12,7 +11,7 @@ const COLUMNS: [&str; 2] = ["log_index", "alert_id"];
 /// Whether the alerts log holds an alert of this id. Reads one column of all of it: not for an async thread.
 ///
 /// # Errors
-/// [`crate::Error::Read`], [`crate::Error::Damaged`].
+/// [`crate::Error::Entries`], [`crate::Error::Damaged`].
 pub fn is_recorded(alerts: LogSnapshot, alert_id: &str) -> Result<bool> {
     let log = alerts.origin.to_string();
     let mut entries = Entries::new(alerts, 0, &COLUMNS);

@@ -26,7 +26,6 @@ mod error;
 mod options;
 
 mod columns;
-mod entries;
 
 mod fold;
 mod state_file;
@@ -45,7 +44,7 @@ mod measure;
 mod tenant;
 
 pub use backtest::{Backtest, Counts, Difference, Entry, backtest};
-pub use detector::{Detector, Handle, Progress};
+pub use detector::{Detector, Handle, Progress, Reloaded};
 pub use drill::{Drill, Outcome, drill};
 pub use error::{Error, Result};
 pub use fold::fold;

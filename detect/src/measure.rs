@@ -2,6 +2,7 @@
 
 use engine::Alert;
 use metrics::{counter, gauge};
+use sigma::Rules;
 
 use crate::draft::severity_name;
 
@@ -32,4 +33,14 @@ pub(crate) fn state_file_failed() {
 /// An append that the store could not take at once.
 pub(crate) fn append_retried() {
     counter!("tacho_detect_appends_retried_total").increment(1);
+}
+
+/// Hexadecimal digits of a digest that a label has: enough to tell sets apart.
+const DIGEST_LENGTH: usize = 12;
+
+/// Whether these rules are in force: an info metric under the first digits of their digest. A set that was in force stays with 0.
+pub(crate) fn rules(rules: Option<&Rules>, is_in_force: bool) {
+    let digest: String =
+        rules.map_or_else(|| "none".to_owned(), |rules| rules.digest().chars().take(DIGEST_LENGTH).collect());
+    gauge!("tacho_detect_rules_info", "digest" => digest).set(f64::from(u8::from(is_in_force)));
 }

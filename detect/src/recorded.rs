@@ -4,11 +4,11 @@ use std::sync::LazyLock;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
-use engine::{Alert, Confidence, Severity, State};
+use engine::{Alert, BudgetVerdict, Confidence, Severity, State};
 use schemas::Stream;
 
 use crate::columns::{primitive, text};
-use crate::draft::{confidence_name, severity_name, state_name};
+use crate::draft::{budget_verdict_name, confidence_name, severity_name, state_name};
 use crate::error::{Error, Result};
 
 /// What is read of the alerts log: the columns that the detector sets, and the index to find them by.
@@ -68,6 +68,12 @@ impl Recorded<'_> {
             references: self.texts("references")?,
             position: self.int("position")?,
             ordinal: self.int("ordinal")?,
+            budget_verdict: self.word_option(
+                "budget_verdict",
+                &[BudgetVerdict::Within, BudgetVerdict::Over],
+                budget_verdict_name,
+            )?,
+            log10_p_milli: self.int_option("log10_p_milli")?,
         })
     }
 
@@ -125,6 +131,13 @@ impl Recorded<'_> {
     fn word<T: Copy>(self, column: &str, all: &[T], name: fn(T) -> &'static str) -> Result<T> {
         let word = self.text(column)?;
         all.iter().copied().find(|one| name(*one) == word).ok_or_else(|| self.damaged(column))
+    }
+
+    fn word_option<T: Copy>(self, column: &str, all: &[T], name: fn(T) -> &'static str) -> Result<Option<T>> {
+        match self.text_option(column)? {
+            Some(_) => self.word(column, all, name).map(Some),
+            None => Ok(None),
+        }
     }
 
     fn damaged(self, column: &str) -> Error {

@@ -12,10 +12,9 @@
 use std::path::{Path, PathBuf};
 
 use engine::{Engine, Setup};
-use store::LogSnapshot;
+use store::{Entries, LogSnapshot};
 
 use crate::columns::{Events, READ_COLUMNS};
-use crate::entries::Entries;
 use crate::error::{Error, Result};
 use crate::fold::{Fold, Mark};
 
@@ -46,10 +45,10 @@ impl StateFiles {
     /// not for an async thread.
     ///
     /// # Errors
-    /// Those of reading the log; [`Error::Read`] where the directory cannot be.
+    /// Those of reading the log; [`Error::StateDir`] where the directory cannot be.
     pub(crate) fn restore(&self, log: &LogSnapshot, setup: &Setup) -> Result<(Fold, Vec<PathBuf>)> {
         let mut passed_over = Vec::new();
-        let files = self.list().map_err(|source| Error::Read { path: self.dir.clone(), source })?;
+        let files = self.list().map_err(|source| Error::StateDir { path: self.dir.clone(), source })?;
         for (index, path) in files {
             match self.load(&path, log, setup)? {
                 Ok(fold) => return Ok((fold, passed_over)),

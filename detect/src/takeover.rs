@@ -14,11 +14,10 @@ use arrow::array::Array as _;
 use engine::{Alert, Engine, RULE_IDS, Setup, Severity, State};
 use schemas::Stream;
 use sigma::Rules;
-use store::LogSnapshot;
+use store::{Entries, LogSnapshot};
 
 use crate::columns::text;
 use crate::draft::{clipped, source, state_name};
-use crate::entries::Entries;
 use crate::error::Result;
 use crate::fold::Found;
 use crate::recorded::{self, Recorded};
@@ -96,7 +95,7 @@ impl Standing {
     /// Reads what there is; what is closed of those that are asked for alone.
     ///
     /// # Errors
-    /// [`crate::Error::Read`], [`crate::Error::Damaged`].
+    /// [`crate::Error::Entries`], [`crate::Error::Damaged`].
     fn read(
         alerts: &LogSnapshot,
         Last { end, position, .. }: Last,
@@ -195,7 +194,7 @@ impl Standing {
 /// event.
 ///
 /// # Errors
-/// [`crate::Error::Read`], [`crate::Error::Damaged`].
+/// [`crate::Error::Entries`], [`crate::Error::Damaged`].
 pub(crate) fn told(
     alerts: &LogSnapshot,
     at: Last,
@@ -260,7 +259,7 @@ pub(crate) fn told(
 /// Where the alerts log tells last that these took effect, and how it ended before.
 ///
 /// # Errors
-/// [`crate::Error::Read`], [`crate::Error::Damaged`].
+/// [`crate::Error::Entries`], [`crate::Error::Damaged`].
 pub(crate) fn place(alerts: &LogSnapshot, evidence_log: &str, setup: &Setup) -> Result<Option<Last>> {
     const COLUMNS: [&str; 5] = ["log_index", "evidence_log", "position", "ordinal", "session_id"];
     let session = session(setup);

@@ -7,13 +7,12 @@ use std::time::Duration;
 use engine::State;
 use schemas::Stream;
 use schemas::control::{ClockRead, Control};
-use store::{Draft, Log, LogSnapshot, Store};
+use store::{Draft, Entries, Log, LogSnapshot, Store};
 use tokio::sync::watch;
 
 use crate::columns::READ_COLUMNS;
 use crate::draft::draft;
 use crate::emitted::{self, Emitted};
-use crate::entries::Entries;
 use crate::error::{Error, Result};
 use crate::fold::{Fold, Found, Limits};
 use crate::measure;

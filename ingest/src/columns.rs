@@ -38,6 +38,8 @@ pub(crate) mod place {
         USER_ID = 18 "user_id",
         AGENT_ID = 19 "agent_id",
         CLIENT = 20 "client",
+        SOURCE_IP = 29 "source_ip",
+        COUNTRY = 30 "country",
         CONVERSATION_ID = 32 "conversation_id",
         METHOD = 38 "method",
         SERVER = 39 "server",

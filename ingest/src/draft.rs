@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use schemas::limits::PAYLOAD_VALUE_BYTES_MAX;
+use schemas::stream::COUNTRY_BY_ADDRESS;
 use schemas::{Error, Stream};
 use store::Draft;
 
@@ -122,6 +123,7 @@ impl<'c> Drafter<'c> {
             self.columns.text(place::SESSION_ID, &shortened(&id, bytes_max(place::SESSION_ID)))?;
         }
         self.destinations(event)?;
+        let is_located = self.country(event)?;
         self.columns.text(place::TENANT, &self.context.principal.tenant)?;
         self.source(event)?;
         if !redactions.is_empty() {
@@ -132,7 +134,7 @@ impl<'c> Drafter<'c> {
                 self.cuts.push((name(place::REDACTIONS), redactions.join(" ")));
             }
         }
-        self.remarks(time_us, event)?;
+        self.remarks(time_us, event, is_located)?;
         if !event.attributes.is_empty() {
             let attributes = event.attributes.iter().map(|(key, value)| (key.as_ref(), *value));
             self.columns.map(place::ATTRIBUTES, attributes)?;
@@ -177,8 +179,19 @@ impl<'c> Drafter<'c> {
         self.columns.list(place::DESTINATIONS, items.iter().take(kept).map(String::as_str))
     }
 
+    /// The country of the address, where the record does not name one itself; whether it was found.
+    fn country(&mut self, event: &Event<'_>) -> Result<bool, Error> {
+        let Some(countries) = self.context.countries.filter(|_| !event.has(place::COUNTRY)) else {
+            return Ok(false);
+        };
+        let address = event.text(place::SOURCE_IP);
+        let Some(country) = address.and_then(|address| countries.of(&address)) else { return Ok(false) };
+        self.columns.text(place::COUNTRY, country)?;
+        Ok(true)
+    }
+
     /// Tags, and what was cut.
-    fn remarks(&mut self, time_us: i64, event: &Event<'_>) -> Result<(), Error> {
+    fn remarks(&mut self, time_us: i64, event: &Event<'_>, is_located: bool) -> Result<(), Error> {
         let now_us = self.context.now_us;
         let skewed = time_us > now_us.saturating_add(SKEW_US);
         let late = time_us < now_us.saturating_sub(LATE_US);
@@ -187,6 +200,7 @@ impl<'c> Drafter<'c> {
             (event.is_arrival, "arrival_time"),
             (event.is_ambiguous || self.is_doubtful, "ambiguous"),
             (event.is_contradicted, "contradiction"),
+            (is_located, COUNTRY_BY_ADDRESS),
         ]);
         let mut tags = tags.filter(|(holds, _)| *holds).map(|(_, tag)| tag).peekable();
         if tags.peek().is_some() {

@@ -98,6 +98,14 @@ pub enum Error {
         /// What is wrong, and what to do.
         reason: String,
     },
+    /// The database of countries cannot be used.
+    #[error("country database {file}: {reason}")]
+    CountryDatabase {
+        /// The file.
+        file: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// There is no value in the body.
     #[error("the body holds no JSON value; send an object, an array of objects or NDJSON")]
     Empty,

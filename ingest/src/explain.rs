@@ -76,6 +76,8 @@ fn origin(context: &Context<'_>, noted: &Noted, place: usize, name: &str) -> Str
     match (text, name) {
         (Some(text), _) => text,
         (None, "tenant" | "source" | "event_id" | "tags" | "cut" | "oversize") => "the recorder".to_string(),
+        // No rule derives it.
+        (None, "country") => "the database of countries".to_string(),
         (None, _) => "derived from the other columns".to_string(),
     }
 }

@@ -21,6 +21,7 @@ use store::clock::SystemClock;
 use store::{Clock, Receipt, Store};
 
 use crate::admit::{Admission, Reservation};
+use crate::country::Countries;
 use crate::encoding::Encoding;
 use crate::error::Error;
 use crate::mapping::{Mapping, Mappings};
@@ -49,6 +50,8 @@ pub struct Options {
     pub mappings: Arc<Mappings>,
     /// What is done with each tenant's personal data.
     pub personal_data: PersonalData,
+    /// Where countries of addresses are looked up that records do not name.
+    pub countries: Option<Arc<Countries>>,
     /// The clock against which times are early or late.
     pub clock: Arc<dyn Clock>,
     /// Bytes of a body as sent.
@@ -78,6 +81,7 @@ impl Options {
             redaction_key,
             mappings: Arc::clone(Mappings::built_in()),
             personal_data: Arc::new(|_tenant| Policies::default()),
+            countries: None,
             clock: Arc::new(SystemClock::new()),
             body_bytes_max: limits::BODY_BYTES_MAX,
             decompressed_bytes_max: limits::DECOMPRESSED_BYTES_MAX,
@@ -256,6 +260,7 @@ impl Ingest {
                 seed: rim::seed()?,
                 redactor: &tenant.redactor,
                 sessions: &tenant.sessions,
+                countries: ingest.shared.options.countries.as_deref(),
             };
             let mut tally = Tally::default();
             let parsed = measure::split(parse_noting(&body, &context, None, &mut tally), &tally)?;

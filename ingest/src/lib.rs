@@ -10,7 +10,7 @@
 //! - The tenant is the credential's; what a record says of it is an attribute.
 //! - Lossless: the columns of a row and its `attributes` regenerate every key and value of the record.
 //!
-//! This crate must not know: how a credential is checked, the format of the log, files but those that `tail` follows. Time comes from a
+//! This crate must not know: how a credential is checked, the format of the log, files but those that `tail` follows and the database of `country`. Time comes from a
 //! `store::Clock`, randomness from the module `rim` alone.
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
@@ -47,6 +47,7 @@ mod normalise;
 mod session;
 
 mod columns;
+mod country;
 mod destinations;
 mod draft;
 mod explain;
@@ -59,6 +60,7 @@ mod error;
 mod rejected;
 
 pub use admit::{Admission, Reservation};
+pub use country::Countries;
 pub use destinations::of as destinations_of;
 pub use error::Error;
 pub use explain::{Explained, explain};

@@ -10,6 +10,7 @@ use store::Draft;
 
 use crate::body::{Piece, Splitter};
 use crate::columns::place;
+use crate::country::Countries;
 use crate::draft::{Drafter, Position, check_size};
 use crate::error::Error;
 use crate::explain::Noted;
@@ -48,6 +49,8 @@ pub struct Context<'a> {
     pub redactor: &'a Redactor,
     /// The tenant's derived sessions.
     pub sessions: &'a Sessions,
+    /// Where countries of addresses are looked up that records do not name.
+    pub countries: Option<&'a Countries>,
 }
 
 /// What a body held.

@@ -133,6 +133,7 @@ impl Puller {
                 seed: rim::seed()?,
                 redactor: &tenant.redactor,
                 sessions: &tenant.sessions,
+                countries: this.ingest.shared.options.countries.as_deref(),
             };
             parse_parts(&parts, &own, &context)
         };

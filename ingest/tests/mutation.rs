@@ -160,6 +160,7 @@ fn bodies() {
         seed: [9; 32],
         redactor: &redactor,
         sessions: &sessions,
+        countries: None,
     };
     for seed in SEEDS {
         let parsed = parse(seed.as_bytes(), &context).unwrap();

@@ -73,7 +73,7 @@ pub use format::{Encoded, Format};
 pub use gate::{Gate, GateSettings, NO_ANSWER, Reading, Thresholds, Verdict, Window};
 pub use http::{openapi, router};
 pub use options::{Clock, GatesBlocked, Identifiers, Options};
-pub use policy::{ColumnKey, Policies, PolicySettings, RoleSettings, Treatment};
+pub use policy::{ColumnKey, Policies, PolicySettings, RoleSettings, Treatment, Wall};
 pub use replay::{Replay, ReplayFormat};
 pub use source::{Journal, Snapshot, Snapshots};
 pub use spill::SpillOptions;

@@ -27,9 +27,11 @@ mod rows;
 mod simple;
 mod table;
 mod treatment;
+mod wall;
 
 pub(crate) use table::{Behind, PolicyTable};
 pub use treatment::Treatment;
+pub use wall::Wall;
 
 /// The key under which columns of a tenant are hashed.
 pub type ColumnKey = Arc<dyn Fn(&str) -> [u8; 32] + Send + Sync>;

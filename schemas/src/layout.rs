@@ -27,6 +27,8 @@ pub const WAL: &str = "wal";
 pub const QUARANTINE: &str = "quarantine";
 /// Directory of detector snapshots.
 pub const DETECT: &str = "detect";
+/// Directory of what sinks keep, a directory a sink.
+pub const SINKS: &str = "sinks";
 /// The writer's lock file.
 pub const LOCK: &str = "lock";
 /// The local socket of a running service.

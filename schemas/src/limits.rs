@@ -6,6 +6,7 @@
 mod cursor;
 mod detect;
 mod format;
+mod formats;
 mod gate;
 mod identity;
 mod ingest;
@@ -17,14 +18,17 @@ mod postgres;
 mod program;
 mod query;
 mod redact;
+mod sinks;
 mod store;
 mod tail;
 mod tap;
+mod transport;
 mod verify;
 
 pub use cursor::*;
 pub use detect::*;
 pub use format::*;
+pub use formats::*;
 pub use gate::*;
 pub use identity::*;
 pub use ingest::*;
@@ -36,9 +40,11 @@ pub use postgres::*;
 pub use program::*;
 pub use query::*;
 pub use redact::*;
+pub use sinks::*;
 pub use store::*;
 pub use tail::*;
 pub use tap::*;
+pub use transport::*;
 pub use verify::*;
 
 const _: () = assert!(TILE_WIDTH == 1 << TILE_HEIGHT);

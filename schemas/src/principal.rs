@@ -106,7 +106,7 @@ pub struct Principal {
     pub tenant: String,
     /// Where it came from, if over a network.
     pub source_ip: Option<String>,
-    /// Through which door: `http`, `pg` or `command`.
+    /// Through which door: `http`, `pg`, `command` or `signal`.
     pub door: &'static str,
 }
 

@@ -19,7 +19,7 @@ pub use common::{
     CONTROL, CUT, EVENT_ID, INGEST_TIME, LOG_INDEX, PAYLOAD_COMMITMENT, PAYLOAD_SALT, REDACTIONS, SALT_BYTES,
     SESSION_ID, SOURCE, TAGS, TENANT, TIME,
 };
-pub use events::payload_ids;
+pub use events::{COUNTRY, COUNTRY_BY_ADDRESS, payload_ids};
 
 /// The schema table that a log follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::Target;
+
 /// `tacho rules`.
 #[derive(Debug, Subcommand)]
 pub enum Rules {
@@ -24,6 +26,15 @@ pub enum Rules {
         own: OwnRules,
         /// File of events (NDJSON, a key a column of `events`); - for standard input
         file: Option<PathBuf>,
+    },
+    /// Have the running service read its rules and lists again, all or none; detection goes on under them. Settings are not read again
+    Reload {
+        /// Print the answer as JSON
+        #[arg(long)]
+        json: bool,
+        /// Which service.
+        #[command(flatten)]
+        target: Target,
     },
 }
 

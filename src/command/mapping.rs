@@ -56,6 +56,7 @@ fn test(configuration: &Configuration, file: &Path, sample: &Path, json: bool) -
     let records = read(sample)?;
     // No store and nobody's key: fingerprints of secrets mean nothing here, and nothing is kept.
     let (redactor, sessions) = (Redactor::new([0; 32]), Sessions::new());
+    let countries = crate::countries::load(configuration)?;
     let principal = Principal {
         id: "t-test".to_string(),
         role: Role::Collector,
@@ -74,6 +75,7 @@ fn test(configuration: &Configuration, file: &Path, sample: &Path, json: bool) -
         seed: [0; 32],
         redactor: &redactor,
         sessions: &sessions,
+        countries: countries.as_ref(),
     };
     let (explained, rejected) = explain(&records, &context).with_context(|| sample.display().to_string())?;
     let mut text = String::new();

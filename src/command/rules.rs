@@ -1,4 +1,4 @@
-//! `tacho rules`. It needs no store: rules are files, and so are the events that they are tried on.
+//! `tacho rules`. But for a reload it needs no store: rules are files, and so are the events that they are tried on.
 
 use std::io::BufReader;
 use std::path::Path;
@@ -7,13 +7,17 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 
 use super::{findings, print};
-use crate::arguments::{OwnRules, Rules as Arguments};
+use crate::arguments::{OwnRules, Rules as Arguments, Target};
 use crate::configuration::Configuration;
 use crate::exit;
+use crate::rules::Loaded;
+use crate::service::Service;
 
 /// Runs the command.
-pub fn run(command: &Arguments, configuration: &Configuration) -> Result<u8> {
-    match command {
+pub async fn run(command: Arguments, configuration: Configuration) -> Result<u8> {
+    let configuration = &configuration;
+    match &command {
+        Arguments::Reload { json, target } => reload(*json, target, configuration).await,
         Arguments::List { own, json } => list(&options(own, configuration), *json),
         Arguments::Test { own, file: None } => {
             // What is switched off is tried as well: it may be switched on again.
@@ -59,6 +63,19 @@ fn list(options: &sigma::Options, json: bool) -> Result<u8> {
     });
     let object = json!({ "digest": rules.digest(), "rules": each.collect::<Vec<_>>() });
     print(format!("{object}\n").as_bytes())?;
+    Ok(exit::CLEAN)
+}
+
+async fn reload(json: bool, target: &Target, configuration: &Configuration) -> Result<u8> {
+    let service = Service::running(target, configuration)?;
+    let answer = service.post("/api/v1/rules/reload", &json!({})).await?;
+    service.close().await?;
+    let loaded: Loaded = serde_json::from_slice(&answer).context("the answer is not that of a Tachograph")?;
+    let text = match json {
+        true => format!("{}\n", serde_json::to_string(&loaded)?),
+        false => format!("{loaded}\n"),
+    };
+    print(text.as_bytes())?;
     Ok(exit::CLEAN)
 }
 

@@ -30,6 +30,7 @@ use crate::identity::Certificate;
 use crate::listen::{self, Connections, Listener, Secure};
 use crate::node::{Duty, Node};
 use crate::postgres;
+use crate::rules;
 use crate::service::operating_system_user;
 use crate::tls::Tls;
 
@@ -106,6 +107,7 @@ impl Running {
         let mut servers = Vec::new();
         // Whoever is told to look at new files where there are none must not die of it.
         let told = signal(SignalKind::hangup()).context("wait for SIGHUP")?;
+        let told_of_rules = signal(SignalKind::hangup()).context("wait for SIGHUP")?;
         let connections = Connections::new(&places);
         match tls.clone() {
             None => {
@@ -133,6 +135,9 @@ impl Running {
             servers.push(tokio::spawn(served));
         }
         servers.extend(collectors::start(&configuration.collector_settings()?, &node, &stopped)?);
+        if node.rules().is_some() {
+            servers.push(tokio::spawn(rules::watch(node.clone(), stopped.clone(), told_of_rules)));
+        }
         // Who comes before the store is open waits in the kernel's queue.
         if let Some((listener, _)) = pg {
             servers.push(tokio::spawn(postgres::serve(listener, node.clone(), tls, places, stopped)));

@@ -25,8 +25,12 @@ use crate::node::Node;
         super::tokens::create_token,
         super::tokens::revoke_token,
         super::alerts::judge_alert,
+        super::sinks::list_sinks,
+        super::sinks::replay_sink,
+        super::sinks::discard_sink,
         super::redaction::draw_sample,
         super::redaction::record_verdict,
+        super::rules::reload_rules,
     ),
     components(schemas(super::ProblemBody))
 )]
@@ -140,6 +144,7 @@ mod tests {
             include_str!("login.rs"),
             include_str!("alerts.rs"),
             include_str!("redaction.rs"),
+            include_str!("rules.rs"),
             include_str!("../../ingest/src/http.rs"),
             include_str!("../../ingest/src/otlp/door.rs"),
             include_str!("../../query/src/http.rs"),

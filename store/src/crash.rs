@@ -21,21 +21,24 @@ pub const PLACES: [&str; 13] = [
     "manifest-published",
 ];
 
+/// Those of a sink's delivery.
+pub const SINK_PLACES: [&str; 3] = ["sink-batch-made", "sink-delivered", "sink-settled"];
+
 /// Passes a place.
 #[cfg(not(feature = "crash-points"))]
 #[inline(always)]
-pub(crate) fn point(_place: &'static str) {}
+pub fn point(_place: &'static str) {}
 
 /// Passes a place.
 #[cfg(feature = "crash-points")]
-pub(crate) fn point(place: &'static str) {
+pub fn point(place: &'static str) {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
     static WANTED: OnceLock<Option<(String, u64)>> = OnceLock::new();
     static SLOW: OnceLock<Option<(String, u64)>> = OnceLock::new();
     static PASSED: AtomicU64 = AtomicU64::new(0);
-    debug_assert!(PLACES.contains(&place), "{place} is not listed");
+    debug_assert!(PLACES.iter().chain(&SINK_PLACES).any(|known| *known == place), "{place} is not listed");
     let setting = |name| {
         let text = std::env::var(name).ok()?;
         let (place, number) = text.rsplit_once(':')?;

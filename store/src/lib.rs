@@ -20,14 +20,17 @@ pub mod clock;
 pub mod disk;
 pub mod keys;
 
+mod append_file;
 mod control;
 mod crash;
 mod cursor;
 mod draft;
 mod durable;
+mod entries;
 mod error;
 mod lookup;
 mod options;
+mod own_files;
 mod prepare;
 mod segment_file;
 mod sequence;
@@ -46,13 +49,16 @@ mod threads;
 #[cfg(test)]
 mod power_cut;
 
+pub use append_file::AppendFile;
 pub use clock::Clock;
-pub use crash::PLACES as CRASH_PLACES;
+pub use crash::{PLACES as CRASH_PLACES, SINK_PLACES as SINK_CRASH_PLACES, point as crash_point};
 pub use cursor::{Cursor, Source};
 pub use draft::{Draft, Receipt};
+pub use entries::{Entries, ReadError, open_segment};
 pub use error::{Error, Result};
 pub use keys::{Keys, write_secret};
 pub use options::Options;
+pub use own_files::OwnFiles;
 pub use snapshot::{DataFile, LogSnapshot, Segment, Unsealed};
 
 use std::collections::BTreeMap;
@@ -134,6 +140,12 @@ impl Store {
             durable(&self.shared, placed).await?;
         }
         Ok(Log { shared: Arc::clone(&self.shared), state })
+    }
+
+    /// The log of this tenant and stream, if there is one.
+    pub fn existing(&self, tenant: &str, stream: Stream) -> Option<Log> {
+        let state = self.shared.find(tenant, stream)?;
+        Some(Log { shared: Arc::clone(&self.shared), state })
     }
 
     /// The logs that exist, in order of tenant and stream.
@@ -387,6 +399,11 @@ impl Log {
     /// The log as it is now.
     pub fn snapshot(&self) -> LogSnapshot {
         self.state.snapshot()
+    }
+
+    /// The durable size: what [`Log::snapshot`] says, without making one.
+    pub fn durable(&self) -> u64 {
+        *self.state.durable.borrow()
     }
 
     /// Waits until the durable size is over `size`, and returns it.

@@ -9,7 +9,7 @@ use arrow::array::{Array, ArrayRef, AsArray, ListBuilder, RecordBatch, StringBui
 use schemas::control::{ClockRun, Control};
 use schemas::entry::{FieldReader, value};
 use schemas::limits::{CLOCK_JUMP_US, RANGE_BYTES_MAX};
-use schemas::stream::{PAYLOAD_COMMITMENT, SESSION_ID, TAGS, TIME};
+use schemas::stream::{COUNTRY, COUNTRY_BY_ADDRESS, PAYLOAD_COMMITMENT, SESSION_ID, TAGS, TIME};
 use tokio::sync::oneshot;
 
 use crate::control::control_draft;
@@ -185,19 +185,22 @@ fn conflict_key(log: &LogState, id: &IdKey, prepared: &Prepared, row: usize) -> 
 
 /// The fields of an entry that make its content: not what the recorder itself chose anew each time.
 pub(crate) fn content(fields: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    let is_of_arrival = has_time_of_arrival(fields);
+    let is_of_arrival = has_tag(fields, ARRIVAL_TIME);
+    // Another database may place the address elsewhere.
+    let is_by_address = has_tag(fields, COUNTRY_BY_ADDRESS.as_bytes());
     FieldReader::of(fields).filter_map(|field| field.ok()).filter(move |(id, value)| {
-        let is_chosen = matches!(*id, PAYLOAD_COMMITMENT | TAGS) || (*id == TIME && is_of_arrival);
+        let is_chosen = matches!(*id, PAYLOAD_COMMITMENT | TAGS)
+            || (*id == TIME && is_of_arrival)
+            || (*id == COUNTRY && is_by_address);
         let is_derived = *id == SESSION_ID && value.starts_with(DERIVED_SESSION);
         !is_chosen && !is_derived
     })
 }
 
-/// Whether the entry's time is that at which it came, which is another for each delivery.
-fn has_time_of_arrival(fields: &[u8]) -> bool {
+fn has_tag(fields: &[u8], wanted: &[u8]) -> bool {
     let tags = FieldReader::of(fields).filter_map(|field| field.ok()).find(|(id, _)| *id == TAGS);
     let tags = tags.and_then(|(_, tags)| value::items("tags", tags).ok());
-    tags.is_some_and(|mut tags| tags.any(|tag| tag.is_ok_and(|tag| tag == ARRIVAL_TIME)))
+    tags.is_some_and(|mut tags| tags.any(|tag| tag.is_ok_and(|tag| tag == wanted)))
 }
 
 /// How session ids that the recorder derived begin; they depend on when it was started.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int64Type;
 use schemas::rows::{Row, RowsBuilder};
-use schemas::stream::{EVENT_ID, SESSION_ID, SOURCE, TAGS, TENANT, TIME, payload_ids};
+use schemas::stream::{
+    COUNTRY, COUNTRY_BY_ADDRESS, EVENT_ID, SESSION_ID, SOURCE, TAGS, TENANT, TIME, payload_ids,
+};
 use schemas::{CursorName, Stream};
 use store::clock::SystemClock;
 use store::{Cursor, Draft, Error, Keys, LogSnapshot, Options, Store};
@@ -143,6 +145,50 @@ async fn a_time_of_arrival_does_not_tell_a_retry_from_another_event() {
         log.append(at(time_us, tags)).await.unwrap();
         assert_eq!(log.snapshot().durable, durable, "{time_us} {tags:?}");
     }
+    store.close().await.unwrap();
+}
+
+/// What the recorder looked up in a database is no part of what the source sent: the database may be another by the time of a retry.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_country_that_was_looked_up_does_not_tell_a_retry_from_another_event() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let log = store.log("default", Stream::Events).await.unwrap();
+    let from = |id: &str, country: Option<&str>, tags: &[&str]| {
+        let mut entries = RowsBuilder::drafts(Stream::Events);
+        let row = Row::new()
+            .text(EVENT_ID, id)
+            .int(TIME, 1_795_219_200_000_000)
+            .text(TENANT, "default")
+            .text(6, "call")
+            .text(SOURCE, "http/t-1/canonical/1")
+            .text(SESSION_ID, "s-1")
+            .text(9, "allow")
+            .text(10, "ok");
+        let row = country.into_iter().fold(row, |row, country| row.text(COUNTRY, country));
+        entries.push(&if tags.is_empty() { row } else { row.texts(TAGS, tags) }).unwrap();
+        Draft { entries: entries.finish().unwrap(), ..draft(&[id], "{}") }
+    };
+    for (id, country, tags, durable) in [
+        // Without a database, then with one, with another, and without again.
+        ("a", None, &[][..], 2),
+        ("a", Some("DE"), &[COUNTRY_BY_ADDRESS], 2),
+        ("a", Some("NL"), &["late", COUNTRY_BY_ADDRESS], 2),
+        ("b", Some("DE"), &[COUNTRY_BY_ADDRESS], 3),
+        ("b", Some("NL"), &[COUNTRY_BY_ADDRESS], 3),
+        ("b", None, &["late"], 3),
+        // What a source says is what it sent.
+        ("b", Some("DE"), &[], 4),
+        ("b", Some("NL"), &[], 5),
+        ("b", Some("NL"), &["late"], 5),
+    ] {
+        log.append(from(id, country, tags)).await.unwrap();
+        assert_eq!(log.snapshot().durable, durable, "{id} {country:?} {tags:?}");
+    }
+    store.seal().await.unwrap();
+    // Held against what is sealed.
+    log.append(from("b", Some("FR"), &[COUNTRY_BY_ADDRESS])).await.unwrap();
+    assert_eq!(log.snapshot().durable, 5);
     store.close().await.unwrap();
 }
 

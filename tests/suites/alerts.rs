@@ -111,3 +111,36 @@ fn an_alert_is_listed_shown_judged_and_muted_and_the_log_folds_to_the_same() {
     let (code, text) = verify(home.path());
     assert_eq!(code, 0, "{text}");
 }
+
+#[test]
+fn r45_a_change_that_is_noted_is_an_event_and_the_denials_after_it_name_it() {
+    let home = tempfile::tempdir().unwrap();
+    let service = Service::start(home.path(), &[]);
+    let url = format!("http://{}", service.address);
+    let token = home.path().join("keys/admin.token").display().to_string();
+    let mark =
+        |arguments: &[&str]| run(&[&["mark"], arguments, &["--url", &url, "--token-file", &token]].concat());
+    let noted = mark(&["deployment", "gateway 1.4", "--at", "2026-11-21T09:58:00Z"]);
+    assert_eq!(noted.status.code(), Some(0), "{}", String::from_utf8_lossy(&noted.stderr));
+    assert_eq!(mark(&["deployment", "gateway 1.4", "--at", "yesterday"]).status.code(), Some(2));
+    let rows = service.sql("SELECT method, target FROM events WHERE kind = 'config'");
+    assert_eq!(
+        (rows[0]["method"].as_str(), rows[0]["target"].as_str()),
+        (Some("deployment"), Some("gateway 1.4"))
+    );
+    let denied = |number: usize| {
+        let mut event: serde_json::Value = serde_json::from_str(&event(&format!("d-{number}"))).unwrap();
+        event["decision"] = "deny".into();
+        event["status"] = "denied".into();
+        event.to_string()
+    };
+    let events: Vec<String> = (0..60).map(denied).collect();
+    assert_eq!(service.post_events(events.join("\n").as_bytes()).status, 200);
+    eventually("the denials are told", || told(&service, "open") > 0);
+    let alert = service.sql(
+        "SELECT explanation FROM alerts WHERE rule_id = 'denial_ratio_ceiling' ORDER BY log_index LIMIT 1",
+    );
+    let explanation = alert[0]["explanation"].as_str().unwrap();
+    assert!(explanation.contains("deployment gateway 1.4."), "{explanation}");
+    assert_eq!(service.stop(), Some(0));
+}

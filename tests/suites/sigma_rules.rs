@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::support::{Service, event, eventually, run, service_log, tacho, verify};
+use crate::support::{Service, event, eventually, request, run, service_log, signal, tacho, verify};
 
 const NONPRODUCTION: &str = "41a53d4c-1567-47d4-8df8-c2851dd6b006";
 const UNREGISTERED: &str = "49ac624e-fc60-4311-a08c-a1ca60a383aa";
@@ -12,6 +12,8 @@ const EXPIRED: &str = "expired_credential";
 const BEYOND_SCOPES: &str = "34612e83-b88b-4fe5-b5a0-ac21cd63adf8";
 const VALIDATION: &str = "d64b569f-5d3f-4c82-b203-fe95156de40b";
 const OWN: &str = "5f0c8f8e-7f0e-4f0b-9a53-0d6f3c1f4a11";
+
+const FENCE: &str = "5f0c8f8e-7f0e-4f0b-9a53-0d6f3c1f4a12";
 
 /// A rule of one's own on a column that no detector of the engine reads.
 const OWN_RULE: &str = "title: Payment to a known thief
@@ -303,6 +305,119 @@ fn r28_repeated_validation_failures_are_one_alert_with_all_of_them() {
     );
     assert_eq!(found[0]["evidence"].as_array().unwrap().len(), 10);
     assert_eq!(service.stop(), Some(0));
+}
+
+/// Reloads on the access log, oldest first: phase, status, door and what is said of the rules.
+fn reloads(service: &Service) -> Vec<Value> {
+    service.sql(
+        "SELECT phase, status, door, principal, error_code, statement, detail FROM access WHERE action = 'rules_reload' ORDER BY log_index",
+    )
+}
+
+/// The digest that the metric says is in force.
+fn in_force(service: &Service) -> String {
+    let metrics = service.send("GET", "/metrics", &[], b"").text();
+    let lines = metrics.lines().filter_map(|line| line.strip_prefix("tacho_detect_rules_info{digest=\""));
+    let mut digests: Vec<&str> = lines.filter_map(|line| line.strip_suffix("\"} 1")).collect();
+    assert_eq!(digests.len(), 1, "{metrics}");
+    digests.remove(0).to_owned()
+}
+
+#[test]
+fn rules_are_reloaded_by_signal_and_by_request_while_events_are_taken() {
+    let home = tempfile::tempdir().unwrap();
+    configured(home.path(), OWN_RULE);
+    let service = start(home.path());
+    let to = |id: &str, target: &str| with(id, &[("target", target.into())]);
+    post(&service, &[to("paid", "x/accounts/thief")]);
+    eventually("the rule tells", || !told(&service, OWN).is_empty());
+    let digest = in_force(&service);
+
+    // By signal: a rule goes, another comes, and events are taken all the while.
+    let fence = OWN_RULE.replace(OWN, FENCE).replace("payment_to_thief", "fence").replace("thief", "fence");
+    configured(home.path(), &fence);
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let ordering = std::sync::atomic::Ordering::SeqCst;
+    std::thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            let mut sent = 0;
+            while !is_over.load(ordering) {
+                post(&service, &[event(&format!("meanwhile-{sent}"))]);
+                sent += 1;
+            }
+            sent
+        });
+        signal(&service.child, "HUP");
+        eventually("it is on the access log", || reloads(&service).len() == 2);
+        post(&service, &[to("fenced", "x/accounts/fence")]);
+        eventually("the new rule tells", || !told(&service, FENCE).is_empty());
+        eventually("what the old one had open is closed", || told(&service, OWN).len() == 2);
+        is_over.store(true, ordering);
+        assert!(sender.join().unwrap() > 0);
+    });
+    assert_eq!(told(&service, OWN)[1]["state"], "closed");
+    let why = format!("SELECT explanation FROM alerts WHERE rule_id = '{OWN}' AND state = 'closed'");
+    let why = service.sql(&why)[0]["explanation"].to_string();
+    assert!(why.contains("closed because its rule is no longer loaded"), "{why}");
+    let now = in_force(&service);
+    assert_ne!(now, digest);
+    let entries = reloads(&service);
+    let words = |entry: &Value| {
+        ["phase", "status", "door", "principal"].map(|name| entry[name].as_str().unwrap().to_owned())
+    };
+    assert_eq!(words(&entries[0]), ["intent", "pending", "signal", "recorder"]);
+    assert_eq!(words(&entries[1]), ["outcome", "ok", "signal", "recorder"]);
+    let said: Value = serde_json::from_str(entries[1]["statement"].as_str().unwrap()).unwrap();
+    assert!(said["digest"].as_str().unwrap().starts_with(&now), "{said}");
+    assert!(said["digest_before"].as_str().unwrap().starts_with(&digest), "{said}");
+
+    // By request: for administrators, and only what loads.
+    let (url, token) =
+        (format!("http://{}", service.address), home.path().join("keys/admin.token").display().to_string());
+    let target = ["--url", &url, "--token-file", &token];
+    let made = run(&[&["token", "create", "--role", "responder"], &target[..]].concat());
+    let made: Value = serde_json::from_slice(&made.stdout).unwrap();
+    let bearer = format!("Bearer {}", made["token"].as_str().unwrap());
+    let path = "/api/v1/rules/reload";
+    let refused = request(&service.address, "POST", path, &[("authorization", &bearer)], b"").unwrap();
+    assert_eq!(refused.status, 403, "{}", refused.text());
+    let same = service.send("POST", path, &[], b"");
+    assert_eq!((same.status, &same.json()["changed"]), (200, &false.into()), "{}", same.text());
+    configured(
+        home.path(),
+        &fence.replace("target|contains", "tarket|contains").replace("level: critical", "level: worst"),
+    );
+    let bad = service.send("POST", path, &[], b"");
+    assert_eq!((bad.status, bad.json()["code"].as_str().unwrap()), (422, "bad_rules"));
+    let detail = bad.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("own.yml"), "{detail}");
+    let by_command = run(&[&["rules", "reload"], &target[..]].concat());
+    let error = String::from_utf8(by_command.stderr).unwrap();
+    assert!(by_command.status.code() == Some(2) && error.contains("bad_rules"), "{error}");
+    signal(&service.child, "HUP");
+    eventually("the signal's failure is on the access log", || {
+        reloads(&service).last().is_some_and(|last| last["door"] == "signal" && last["phase"] == "outcome")
+    });
+    let last = reloads(&service).pop().unwrap();
+    assert_eq!((&last["status"], &last["error_code"]), (&"error".into(), &"bad_rules".into()), "{last}");
+    assert_eq!(in_force(&service), now, "what was in force still is");
+    let again = with("again", &[("target", "x/accounts/fence".into()), ("capability", "wire".into())]);
+    post(&service, &[again]);
+    eventually("and tells", || told(&service, FENCE).len() == 2);
+
+    // And back again, by the command.
+    configured(home.path(), OWN_RULE);
+    let done = run(&[&["rules", "reload", "--json"], &target[..]].concat());
+    let done: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert!(done["changed"] == true && done["digest"].as_str().unwrap().starts_with(&digest), "{done}");
+    let data = home.path().join("data").display().to_string();
+    let by_socket = run(&["rules", "reload", "--data", &data]);
+    let said = String::from_utf8(by_socket.stdout).unwrap();
+    assert!(said.starts_with(&format!("in force: {digest}")) && said.contains(", as before; "), "{said}");
+    eventually("the first rule tells again", || told(&service, OWN).len() == 3);
+    assert_eq!(service.stop(), Some(0));
+    let (code, text) = verify(home.path());
+    assert_eq!(code, 0, "{text}");
 }
 
 #[test]

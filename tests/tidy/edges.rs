@@ -1,7 +1,7 @@
 use crate::{files, product, relative};
 
 /// Directory, and crates or modules that no path in it may begin with.
-const FORBIDDEN: [(&str, &[&str]); 11] = [
+const FORBIDDEN: [(&str, &[&str]); 12] = [
     (
         "schemas/src",
         &["store", "ingest", "detect", "engine", "query", "verify", "redact", "tokio", "std::fs", "std::net"],
@@ -50,6 +50,7 @@ const FORBIDDEN: [(&str, &[&str]); 11] = [
         "detect/sigma/src",
         &["store", "ingest", "detect", "engine", "query", "verify", "redact", "tokio", "arrow", "std::time"],
     ),
+    ("detect/sinks/src", &["ingest", "detect", "engine", "query", "verify", "redact"]),
     ("query/src", &["ingest", "detect", "engine", "verify"]),
 ];
 

@@ -35,6 +35,21 @@ pub enum Confidence {
     High,
 }
 
+/// How an opening stands to what its rule may open by chance in a day of the tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BudgetVerdict {
+    Within,
+    /// The budget of that day was used up before; it is told all the same.
+    Over,
+}
+
+impl BudgetVerdict {
+    pub(crate) fn new(is_over: bool) -> BudgetVerdict {
+        if is_over { BudgetVerdict::Over } else { BudgetVerdict::Within }
+    }
+}
+
 /// One emission of an episode. All emissions of an episode share `alert_id` and are numbered by `sequence`;
 /// (`position`, `ordinal`) orders all alerts of a tenant. Times are microseconds UTC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,7 +85,7 @@ pub struct Alert {
     pub unit: String,
     /// Whose past the expectation came from: `entity`, `peer`; `none` for rules and ceilings.
     pub baseline: String,
-    /// Length of the window that `observed` covers; none for rules that judge one record.
+    /// Length of the window that `observed` covers; none for rules that judge one record, and where the explanation says which.
     pub window_us: Option<i64>,
     /// Log indices: the first 16 and the last 16 offending records, ascending.
     pub evidence: Vec<i64>,
@@ -87,4 +102,10 @@ pub struct Alert {
     pub position: i64,
     /// 0, 1, ... among the emissions of that record.
     pub ordinal: i64,
+    /// Of the opening, the same in all emissions; none for rules, ceilings and rules in Sigma, and for what nobody was let in with: no
+    /// budget counts those.
+    pub budget_verdict: Option<BudgetVerdict>,
+    /// Thousandths of log10 of the p-value that opened the episode or moved `observed` last, recalibrated where there is a past of
+    /// scores; none where nothing is held against a past.
+    pub log10_p_milli: Option<i64>,
 }

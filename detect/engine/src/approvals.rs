@@ -8,7 +8,8 @@
 //!   says, which is where calls are held. That a host says its call was approved, or that the call went on, ends nothing: whoever
 //!   waits could say so. One that is known by its call ends when that is no longer waiting.
 //! - **Times** are believed no further back than the engine waits for late records, and an end before its request is a wait of none. What is
-//!   observed of a request after it has ended (another observer, another order) begins nothing.
+//!   observed of a request after it has ended (another observer) begins nothing.
+//! - **Order**: an end that comes before its request, while late records are waited for, ends it when that comes; once, whoever observed either.
 //! - **At the cap** those go first whose asker never had one decided, of these and of the others those of whoever has the most, and of one
 //!   asker the youngest, which have waited least: who floods, with one name or with many, forgets its own.
 
@@ -28,7 +29,8 @@ const WAIT_US_MAX: i64 = schemas::limits::ENGINE_APPROVAL_DAYS_MAX * 86_400_000_
 const SWEEP: i64 = 300_000_000;
 
 /// How an approval ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Ending {
     Approved,
     Rejected,
@@ -61,14 +63,36 @@ pub(crate) struct Ended {
     /// The lesser.
     pub shortest_us: i64,
     pub server: Option<String>,
+    /// Who ended it, when by event time, and with which record: not the one at hand where the request came after its end.
+    pub approver: Option<String>,
+    pub ended_us: i64,
+    pub index: i64,
+    pub environment: Option<String>,
 }
 
 /// When one ended: on the engine's clock, and by its own time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Over {
     seen_us: i64,
     placed_us: i64,
+    /// What ended it, where its request has not come and nobody said how long it waited.
+    early: Option<Early>,
+}
+
+/// An end without its request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Early {
+    ending: Ending,
+    approver: Option<String>,
+    server: Option<String>,
+    environment: Option<String>,
+    event_us: i64,
+    placed_us: i64,
+    index: i64,
+    /// The other name that it is known by.
+    other: Option<String>,
 }
 
 /// How many of an asker's were decided: what its word is worth.
@@ -196,18 +220,12 @@ impl Waits {
         }
         self.sweep(context.watermark_us, context.settings.lateness_s);
         if is_asked(event) {
-            self.ask(event, context);
-            return None;
+            return self.ask(event, context);
         }
         let ending = end(event)?;
-        let pending = self.end(event, context);
-        if let Some(pending) = &pending
-            && matches!(ending, Ending::Approved | Ending::Rejected)
-        {
-            let rank = |_: &str, decided: &Decided| (false, decided.times, decided.last_index);
-            let askers_max = context.settings.entities_max;
-            let decided = self.decided.entry(&pending.asker, askers_max, rank, Decided::default);
-            *decided = Decided { times: decided.times.saturating_add(1), last_index: record.index };
+        let pending = self.end(event, ending, context);
+        if let Some(pending) = &pending {
+            self.credit(&pending.asker, ending, record.index, context);
         }
         let said_us = record.approval_wait_ms.filter(|ms| *ms >= 0);
         let said_us = said_us.map(|ms| ms.saturating_mul(1_000).min(WAIT_US_MAX));
@@ -217,19 +235,34 @@ impl Waits {
         let shown_us = pending.as_ref().map(|pending| ended_us.saturating_sub(pending.asked_us).max(0));
         let (longest_us, shortest_us) =
             (shown_us.max(said_us)?, shown_us.or(said_us)?.min(said_us.or(shown_us)?));
-        let server = pending
-            .and_then(|pending| pending.server)
-            .or(record.server.map(|name| bounded(name).into_owned()));
-        Some(Ended { ending, longest_us, shortest_us, server })
+        let server = pending.and_then(|pending| pending.server).or(record.server.map(owned));
+        Some(Ended {
+            ending,
+            longest_us,
+            shortest_us,
+            server,
+            approver: record.approver.map(owned),
+            ended_us: event.event_us,
+            index: record.index,
+            environment: record.environment.map(owned),
+        })
     }
 
-    /// A request: it waits from now on, unless it does already or did.
-    fn ask(&mut self, event: &Event<'_>, context: &Context<'_>) {
-        let Some(key) = keys(event).next() else { return };
-        if self.pending.get(&key).is_some()
-            || self.over.get(&key).is_some_and(|over| event.placed_us <= over.placed_us)
-        {
+    /// One of an asker's was decided.
+    fn credit(&mut self, asker: &str, ending: Ending, index: i64, context: &Context<'_>) {
+        if !matches!(ending, Ending::Approved | Ending::Rejected) {
             return;
+        }
+        let rank = |_: &str, decided: &Decided| (false, decided.times, decided.last_index);
+        let decided = self.decided.entry(asker, context.settings.entities_max, rank, Decided::default);
+        *decided = Decided { times: decided.times.saturating_add(1), last_index: index };
+    }
+
+    /// A request: it waits from now on, unless it does already or did. What ended it, where that came before it.
+    fn ask(&mut self, event: &Event<'_>, context: &Context<'_>) -> Option<Ended> {
+        let key = keys(event).next()?;
+        if self.pending.get(&key).is_some() {
+            return None;
         }
         let record = event.record;
         let asker = match event.principal_key() {
@@ -237,6 +270,24 @@ impl Waits {
             principal => principal.to_owned(),
         };
         let asked_us = context.counted_us(event);
+        if self.over.get(&key).is_some_and(|over| event.placed_us <= over.placed_us) {
+            let early = self.over.get_mut(&key)?.early.take()?;
+            if let Some(other) = early.other.as_deref().and_then(|other| self.over.get_mut(other)) {
+                other.early = None;
+            }
+            self.credit(&asker, early.ending, record.index, context);
+            let wait_us = early.placed_us.saturating_sub(asked_us).max(0);
+            return Some(Ended {
+                ending: early.ending,
+                longest_us: wait_us,
+                shortest_us: wait_us,
+                server: record.server.map(owned).or(early.server),
+                approver: early.approver,
+                ended_us: early.event_us,
+                index: early.index,
+                environment: early.environment,
+            });
+        }
         let Waits { askers, decided, .. } = self;
         // The log index is what time a forger cannot choose.
         let rank = |_: &str, pending: &Pending| -> Rank {
@@ -254,22 +305,48 @@ impl Waits {
         let make = || Pending {
             asked_us,
             index: record.index,
-            server: record.server.map(|name| bounded(name).into_owned()),
-            environment: record.environment.map(|name| bounded(name).into_owned()),
+            server: record.server.map(owned),
+            environment: record.environment.map(owned),
             asker,
         };
         self.pending.entry(&key, usize::MAX, |_, _| (false, 0, 0), make);
+        None
     }
 
     /// Takes out what a record ended, if its request is known, and remembers that it is over.
-    fn end(&mut self, event: &Event<'_>, context: &Context<'_>) -> Option<Pending> {
-        let over = Over { seen_us: context.watermark_us, placed_us: event.placed_us };
+    fn end(&mut self, event: &Event<'_>, ending: Ending, context: &Context<'_>) -> Option<Pending> {
+        let record = event.record;
         let rank = |_: &str, over: &Over| (false, 0, over.seen_us);
         let over_max = context.settings.approval_wait.approvals_max;
         let mut ended = None;
         for key in keys(event) {
-            *self.over.entry(&key, over_max, rank, || over) = over;
             ended = ended.or_else(|| self.pending.remove(&key));
+        }
+        // Where the source says how long it waited, that is taken now, and once.
+        let is_early = ended.is_none() && record.approval_wait_ms.is_none_or(|ms| ms < 0);
+        let names: Vec<String> = keys(event).collect();
+        for key in &names {
+            let early = Early {
+                ending,
+                approver: record.approver.map(owned),
+                server: record.server.map(owned),
+                environment: record.environment.map(owned),
+                event_us: event.event_us,
+                placed_us: event.placed_us,
+                index: record.index,
+                other: names.iter().find(|other| *other != key).cloned(),
+            };
+            let is_known = self.over.get(key).is_some_and(|over| over.early.is_none());
+            let make = || Over { seen_us: 0, placed_us: 0, early: None };
+            let over = self.over.entry(key, over_max, rank, make);
+            (over.seen_us, over.placed_us) = (context.watermark_us, event.placed_us);
+            // Others tell of the same end: the first is what the request waits for, or the first that says how it ended.
+            let is_better = over.early.as_ref().is_none_or(|early| early.ending == Ending::Unsaid);
+            if !is_early {
+                over.early = None;
+            } else if !is_known && is_better {
+                over.early = Some(early);
+            }
         }
         if let Some(pending) = &ended {
             leave(&mut self.askers, pending);
@@ -288,6 +365,10 @@ fn keys(event: &Event<'_>) -> impl Iterator<Item = String> {
     let of = [("approval_id", record.approval_id), ("call_id", of_call)];
     let named = of.into_iter().filter(|(_, id)| id.is_some());
     named.map(|(column, id)| entity_key(&[(column, id)]))
+}
+
+fn owned(name: &str) -> String {
+    bounded(name).into_owned()
 }
 
 /// One of an asker's waits no more.

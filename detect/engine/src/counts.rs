@@ -25,17 +25,19 @@
 
 mod known;
 mod pools;
+mod telling;
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Confidence, Severity};
+use crate::alert::Severity;
 use crate::baseline::{CountBaseline, Parent, Prediction};
 use crate::bounded::Bounded;
-use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
+use crate::detector::{Context, Detector, Rule, Signal};
 use crate::entity::{Entity, Level, entity_key};
+use crate::filings::{Confirmed, Filings};
 use crate::keyed::Keyed;
 use crate::opening::{LN_ALPHA_TOP, Opening, TEST_DAYS};
 use crate::recalibration::Recalibration;
@@ -136,6 +138,10 @@ impl<C: Counted> Detector for CountRule<C> {
         of_entity.for_each(Tally::called_benign);
     }
 
+    fn called_true(&mut self, episode: &Confirmed<'_>) {
+        self.counts.called_true(episode);
+    }
+
     fn restored(&mut self) {
         self.counts.restored();
     }
@@ -176,6 +182,8 @@ struct Counts {
     asked: u64,
     parent: Parent,
     pools: Pools,
+    /// Scores of told buckets, while they wait.
+    told: Filings<Size>,
     /// Its day is that of the last bucket that closed; an entity judged is a test.
     opening: Opening,
 }
@@ -206,6 +214,13 @@ struct Verdict {
     extends: bool,
 }
 
+/// What a bucket that closes is worth, where there is something to hold it against, and the score that is to be filed in the pool of that size.
+#[derive(Debug)]
+struct Worth {
+    verdict: Option<Verdict>,
+    score: Option<(Size, f64)>,
+}
+
 impl Counts {
     fn new() -> Counts {
         Counts {
@@ -215,6 +230,7 @@ impl Counts {
             asked: 0,
             parent: Parent::unknown(),
             pools: Pools::new(),
+            told: Filings::new(),
             opening: Opening::new(),
         }
     }
@@ -265,6 +281,16 @@ impl Counts {
         self.make_room(bucket, key, context.settings.entities_max);
         let tally = self.open.entry(bucket).or_default().entry(key, Tally::default);
         tally.add(event, own < bucket);
+        let signal = self.look(key, bucket, rule, context)?;
+        if let Some(tally) = self.open.get_mut(&bucket).and_then(|tallies| tallies.get_mut(key)) {
+            tally.told_in.tell(key, !context.episodes.is_open(key), context);
+        }
+        Some(signal)
+    }
+
+    /// A look at an open bucket after one more record.
+    fn look(&mut self, key: &str, bucket: i64, rule: &Judging, context: &Context<'_>) -> Option<Signal> {
+        let tally = self.open.get_mut(&bucket)?.get_mut(key)?;
         let is_open = context.episodes.is_open(key);
         if !tally.is_due(rule.count_min) {
             return is_open.then(|| self.follow(key, bucket)).flatten();
@@ -296,12 +322,23 @@ impl Counts {
         let open = |key: &str| context.episodes.is_open(key);
         let mut found: Vec<(f64, &String, &Tally, Verdict)> = Vec::new();
         for (key, tally) in &tallies {
-            let Some(verdict) = self.judge(bucket, key, tally.count, open(key)) else { continue };
-            let is_unusual =
-                tally.count >= rule.count_min && ln_alpha.is_some_and(|alpha| verdict.ln_p <= alpha);
-            let holds = if open(key) { verdict.extends } else { is_unusual && !tally.told };
-            if holds {
-                found.push((verdict.ln_p, key, tally, verdict));
+            let Some(Worth { verdict, score }) = self.judge(bucket, key, tally.count, open(key)) else {
+                continue;
+            };
+            let mut told = tally.told_in;
+            if let Some(verdict) = verdict {
+                let is_unusual =
+                    tally.count >= rule.count_min && ln_alpha.is_some_and(|alpha| verdict.ln_p <= alpha);
+                let holds = if open(key) { verdict.extends } else { is_unusual && !tally.told };
+                if holds {
+                    told.tell(key, !open(key), context);
+                    found.push((verdict.ln_p, key, tally, verdict));
+                }
+            }
+            if let Some((size, score)) = score.filter(|_| !told.is_true()) {
+                let (day, own) = (self.opening.day(), self.known.get_mut(key));
+                self.pools.observe(day, own.and_then(|known| known.own.as_mut()), size, score, 1);
+                self.told.file(key, told, day, score, size);
             }
         }
         self.opening.tested(self.asked);
@@ -312,8 +349,8 @@ impl Counts {
         }
     }
 
-    /// What a bucket that closes is worth; the entity learns it. None where there is nothing to hold it against.
-    fn judge(&mut self, bucket: i64, key: &str, count: u64, is_open: bool) -> Option<Verdict> {
+    /// What a bucket that closes is worth; the entity learns it.
+    fn judge(&mut self, bucket: i64, key: &str, count: u64, is_open: bool) -> Option<Worth> {
         let Counts { known, parent, pools, opening, asked, .. } = self;
         let (known, day) = (known.get_mut(key)?, opening.day());
         known.catch_up(bucket, day, parent, pools);
@@ -327,10 +364,7 @@ impl Counts {
             Verdict { prediction, ln_p, extends }
         });
         known.learn(bucket, count, &prediction, parent);
-        if prediction.is_settled {
-            pools.observe(day, known.own.as_mut(), Size::of(&prediction), score, 1);
-        }
-        verdict
+        Some(Worth { verdict, score: prediction.is_settled.then(|| (Size::of(&prediction), score)) })
     }
 
     /// What an open bucket is worth so far. The buckets before it that are open as well are learnt first, in a copy.
@@ -382,6 +416,7 @@ impl Counts {
             return;
         }
         self.pools.turn(day);
+        self.told.turn(day);
         self.known.retain(|_, known| {
             let is_passing = known.records < FEW_RECORDS && !known.is_recent(day, 1);
             !is_passing && known.is_recent(day, FORGET_DAYS)
@@ -421,73 +456,5 @@ impl Counts {
         if tallies.len() >= entities_max.saturating_mul(2) && !tallies.contains_key(key) {
             tallies.retain(|key, _| self.known.get(key).is_some());
         }
-    }
-
-    /// One more record of an open episode.
-    fn follow(&self, key: &str, bucket: i64) -> Option<Signal> {
-        let (known, tally) = (self.known.get(key)?, self.open.get(&bucket)?.get(key)?);
-        Some(Signal {
-            entity: known.entity.clone(),
-            effect: Effect::Follow,
-            offending: true,
-            severity: Severity::Informational,
-            confidence: Confidence::Low,
-            observed: None,
-            expected: None,
-            seen_us: tally.last_us,
-            detail: String::new(),
-            opening_evidence: Vec::new(),
-            opening_count: 0,
-            opening_us: tally.first_us,
-            bucket: None,
-        })
-    }
-
-    fn signal(
-        &mut self,
-        key: &str,
-        bucket: i64,
-        tally: &Tally,
-        verdict: &Verdict,
-        telling: Telling,
-        rule: &Judging,
-    ) -> Option<Signal> {
-        let entity = self.known.get(key)?.entity.clone();
-        let Prediction { mean, is_parent, .. } = verdict.prediction;
-        let times = tally.count as f64 / mean;
-        let mut over = "";
-        if telling == Telling::Opens && self.opening.is_over(rule.budget_milli) {
-            over = ", and that is used up";
-        }
-        let late =
-            if tally.late > 0 { format!(" ({} of them dated earlier)", tally.late) } else { String::new() };
-        let severity = if times >= SEVERE_TIMES { rule.wording.severe } else { rule.wording.severity };
-        Some(Signal {
-            entity,
-            effect: if telling == Telling::Follows { Effect::Follow } else { Effect::Open },
-            offending: telling == Telling::Follows,
-            severity,
-            confidence: if is_parent { Confidence::Low } else { Confidence::Medium },
-            observed: Some(i64::try_from(tally.count).unwrap_or(i64::MAX)),
-            expected: Some(libm::round(mean) as i64),
-            seen_us: tally.last_us,
-            detail: format!(
-                "{} {}{late} in 5 minutes, about {mean:.2} expected by {}, p = {}; {} a day may open by chance{over}",
-                tally.count,
-                rule.wording.noun,
-                if is_parent { "its peers" } else { "its own past" },
-                probability(verdict.ln_p),
-                rule.budget_milli as f64 / 1_000.0,
-            ),
-            opening_evidence: tally.evidence.clone(),
-            opening_count: i64::try_from(tally.count).unwrap_or(i64::MAX),
-            opening_us: tally.first_us,
-            bucket: Some(Bucket {
-                start_us: bucket.saturating_mul(BUCKET_US),
-                closed: tally.closed,
-                environment: tally.environment.clone(),
-                baseline: if is_parent { "peer" } else { "entity" },
-            }),
-        })
     }
 }

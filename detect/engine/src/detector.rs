@@ -1,8 +1,9 @@
 //! What every detector is: records in, signals out. Episodes, ids and wording are made elsewhere, once.
 
-use crate::alert::{Confidence, Severity};
+use crate::alert::{BudgetVerdict, Confidence, Severity};
 use crate::entity::Entity;
 use crate::episode::Episodes;
+use crate::filings::Confirmed;
 use crate::record::Event;
 use crate::settings::{Settings, microseconds};
 
@@ -46,6 +47,9 @@ pub(crate) enum Effect {
     /// The condition holds by itself, and the entity's episode is a day old: that one is closed and another opens, or whoever keeps an
     /// episode open with little would have nobody told of much.
     Renew,
+    /// The record of the episode that [`Signal::opening_evidence`] names turns out to be in order: told, and where the episode has nothing else it is
+    /// closed.
+    Explain,
 }
 
 /// What a detector saw in one record about one entity.
@@ -71,6 +75,10 @@ pub(crate) struct Signal {
     pub opening_us: i64,
     /// For signals about a bucket and not about the record.
     pub bucket: Option<Bucket>,
+    /// Where it is held against a past: the logarithm of its p, recalibrated where there are scores.
+    pub ln_p: Option<f64>,
+    /// Where it opens an episode that a budget counts.
+    pub budget_verdict: Option<BudgetVerdict>,
 }
 
 /// What a signal about a bucket says beside what one about a record does.
@@ -173,6 +181,9 @@ pub(crate) trait Detector: Telling {
     /// A person closed the episode of this entity. What goes on after that is to be told, where the detector tells a thing once.
     fn called_benign(&mut self, _key: &str) {}
 
+    /// A person called an episode true: its scores are taken out of what later ones are held against, as far as they wait.
+    fn called_true(&mut self, _episode: &Confirmed<'_>) {}
+
     /// Makes what is not in a snapshot, because it follows from the rest.
     fn restored(&mut self) {}
 
@@ -198,4 +209,9 @@ pub(crate) fn probability(ln_p: f64) -> String {
     let power = libm::floor(ln_p / std::f64::consts::LN_10);
     let digits = libm::exp(ln_p - power * std::f64::consts::LN_10);
     format!("{digits:.1}e{power:.0}")
+}
+
+/// Ends the clause on a budget.
+pub(crate) fn used_up(is_over: Option<bool>) -> &'static str {
+    if is_over == Some(true) { ", and that is used up" } else { "" }
 }

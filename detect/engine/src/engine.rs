@@ -9,8 +9,10 @@ use crate::alert::Alert;
 use crate::clock::Clock;
 use crate::detector::{Context, Signal};
 use crate::entity::bounded;
-use crate::episode::Emission;
+use crate::episode::{Emission, Judged};
 use crate::error::Error;
+use crate::filings::Confirmed;
+use crate::markers::Markers;
 use crate::record::{Event, Record};
 use crate::rules::{Lanes, RULE_IDS};
 use crate::settings::{Settings, microseconds};
@@ -26,6 +28,7 @@ struct Memory {
     next_index: i64,
     clock: Clock,
     lanes: Lanes,
+    markers: Markers,
     /// There where there are rules in Sigma.
     sigma: Option<sigma_rules::State>,
 }
@@ -58,8 +61,14 @@ impl Engine {
         let pack = rules.map(Pack::new);
         let tenant = bounded(tenant).into_owned();
         let sigma = pack.as_ref().map(sigma_rules::State::new);
-        let memory =
-            Memory { tenant, next_index: first_index, clock: Clock::new(), lanes: Lanes::new(), sigma };
+        let memory = Memory {
+            tenant,
+            next_index: first_index,
+            clock: Clock::new(),
+            lanes: Lanes::new(),
+            markers: Markers::new(),
+            sigma,
+        };
         Engine { enabled: enabled(&settings), settings, pack, memory, signals: Vec::new() }
     }
 
@@ -77,6 +86,9 @@ impl Engine {
         memory.next_index = record.index.saturating_add(1);
         let event = Event::new(record, microseconds(settings.skew_max_s));
         memory.clock.advance(event.placed_us, record.ingest_time_us);
+        if !record.control {
+            memory.markers.observe(&event);
+        }
         let watermark_us = memory.clock.watermark_us();
         let mut emission = Emission {
             settings,
@@ -85,6 +97,7 @@ impl Engine {
             received_us: memory.clock.received_us(),
             position: record.index,
             ordinal: 0,
+            markers: &memory.markers,
             out,
         };
         for (detector, episodes) in memory.lanes.each() {
@@ -107,8 +120,12 @@ impl Engine {
         if record.control {
             if let Some(verdict) = record.verdict {
                 for (detector, episodes) in memory.lanes.each() {
-                    if let Some(key) = episodes.judge(&verdict, detector, &mut emission) {
-                        detector.called_benign(&key);
+                    match episodes.judge(&verdict, detector, &mut emission) {
+                        Some(Judged::Benign { key }) => detector.called_benign(&key),
+                        Some(Judged::True { key, since_us, until_us }) => {
+                            detector.called_true(&Confirmed { key: &key, since_us, until_us });
+                        }
+                        None => {}
                     }
                 }
                 if let Some((state, pack)) = sigma {
@@ -191,6 +208,7 @@ impl Engine {
             received_us: memory.clock.received_us(),
             position: memory.next_index.saturating_sub(1),
             ordinal: 0,
+            markers: &memory.markers,
             out: &mut out,
         };
         for (detector, episodes) in memory.lanes.each() {

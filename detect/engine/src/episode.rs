@@ -1,17 +1,21 @@
 //! Episodes: from many signals about an entity to few alerts.
 
+mod emission;
+mod evidence;
+mod identity;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use crate::MODEL_VERSION;
-use crate::alert::{Alert, Confidence, Severity, State};
+use crate::alert::{BudgetVerdict, Confidence, Severity, State};
 use crate::bounded::{Bounded, Rank, lowest};
 use crate::detector::{Effect, Signal, Telling};
-use crate::entity::{Entity, Part, bounded, printable};
+use crate::entity::{Entity, bounded};
 use crate::keyed::Keyed;
 use crate::record::{Event, Verdict};
-use crate::settings::Settings;
+pub(crate) use emission::Emission;
+use identity::alert_id;
 
 /// Log indices kept from the beginning and from the end of an episode, each.
 const EVIDENCE_MAX: usize = schemas::limits::ENGINE_EVIDENCE_MAX;
@@ -40,12 +44,20 @@ struct Episode {
     confidence: Confidence,
     observed: Option<i64>,
     expected: Option<i64>,
+    /// Of its opening.
+    budget_verdict: Option<BudgetVerdict>,
+    /// Of what opened it, or moved `observed` last.
+    log10_p_milli: Option<i64>,
     detail: String,
     evidence_first: Vec<i64>,
     evidence_last: VecDeque<i64>,
     /// Watermark when it opened, and at the last signal that kept it open.
     opened_us: i64,
     active_us: i64,
+    /// How many of its records turned out to be in order.
+    explained: i64,
+    /// Whether a person called it true.
+    is_confirmed: bool,
     /// Its place in the order of deadlines; never later than the true deadline.
     scheduled_us: i64,
 }
@@ -57,13 +69,31 @@ struct Mute {
     by: String,
 }
 
+/// An episode that is over: from when to when it was open, by the watermark.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Closed {
+    alert_id: String,
+    key: String,
+    opened_us: i64,
+    closed_us: i64,
+}
+
+/// What became of a verdict, for the detector of the episode that it was about.
+#[derive(Debug)]
+pub(crate) enum Judged {
+    /// The open episode of that entity was closed.
+    Benign { key: String },
+    /// One of that entity was called true, which was open from then to then.
+    True { key: String, since_us: i64, until_us: i64 },
+}
+
 /// The open episodes of one rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Episodes {
     open: Keyed<Episode>,
     closed_early: u64,
-    /// Alert ids that were closed lately and their entities' keys, the oldest first: what a verdict may still be about.
-    closed: VecDeque<(String, String)>,
+    /// What was closed lately, the oldest first: what a verdict may still be about.
+    closed: VecDeque<Closed>,
     /// Last numbers of those that others closed, by alert id: what is named by a bucket can open again.
     numbers: Bounded<i64>,
     /// By the key of the entity.
@@ -71,19 +101,6 @@ pub(crate) struct Episodes {
     /// (`scheduled_us`, key) of every open episode; rebuilt after a restore.
     #[serde(skip)]
     deadlines: BTreeSet<(i64, String)>,
-}
-
-/// Where alerts of one record go, and what they share.
-#[derive(Debug)]
-pub(crate) struct Emission<'a> {
-    pub settings: &'a Settings,
-    pub tenant: &'a str,
-    pub watermark_us: i64,
-    /// Greatest time of receipt so far.
-    pub received_us: i64,
-    pub position: i64,
-    pub ordinal: i64,
-    pub out: &'a mut Vec<Alert>,
 }
 
 impl Episodes {
@@ -105,6 +122,11 @@ impl Episodes {
     /// Whether an episode is open and has been for a day: what would open one by itself is told as another ([`Effect::Renew`]).
     pub fn is_old(&self, key: &str, watermark_us: i64) -> bool {
         self.open.get(key).is_some_and(|episode| watermark_us.saturating_sub(episode.opened_us) >= OLD_US)
+    }
+
+    /// Whether an episode is open and a person called it true.
+    pub fn is_confirmed(&self, key: &str) -> bool {
+        self.open.get(key).is_some_and(|episode| episode.is_confirmed)
     }
 
     pub fn open_count(&self) -> usize {
@@ -163,6 +185,10 @@ impl Episodes {
         told: &dyn Telling,
         emission: &mut Emission<'_>,
     ) {
+        if signal.effect == Effect::Explain {
+            self.explain(&signal, told, emission);
+            return;
+        }
         if signal.effect == Effect::Renew {
             self.close(&signal.entity.key, "closed after a day, what goes on is another", told, emission);
         }
@@ -182,22 +208,40 @@ impl Episodes {
         }
     }
 
+    /// A record of an open episode turned out to be in order. An episode of nothing else is over; any other says so.
+    fn explain(&mut self, signal: &Signal, told: &dyn Telling, emission: &mut Emission<'_>) {
+        let key = signal.entity.key.as_str();
+        let Some(episode) = self.open.get_mut(key) else { return };
+        // One of an earlier episode is over already.
+        let named = signal.opening_evidence.first().zip(episode.evidence_first.first());
+        if named.is_none_or(|(index, first)| index < first) {
+            return;
+        }
+        episode.explained = episode.explained.saturating_add(1);
+        if episode.explained >= episode.count {
+            self.close(key, &format!("closed as explained, {}", signal.detail), told, emission);
+            return;
+        }
+        episode.sequence = episode.sequence.saturating_add(1);
+        let why = format!("explained in part, {}", signal.detail);
+        emission.emit(episode, &self.mutes, State::Updated, Some(&why), told);
+    }
+
     /// Takes what a person says, if it is about an episode of this rule that is open or was closed lately.
-    /// The key of the entity of an episode that was closed by it.
     pub fn judge(
         &mut self,
         verdict: &Verdict<'_>,
         told: &dyn Telling,
         emission: &mut Emission<'_>,
-    ) -> Option<String> {
+    ) -> Option<Judged> {
         let is_open = self.open.unordered().find(|(_, episode)| episode.alert_id == verdict.alert_id);
-        let was_closed = || self.closed.iter().rev().find(|(alert_id, _)| alert_id == verdict.alert_id);
-        let (is_open, key) = match is_open {
-            Some((key, _)) => (true, key.clone()),
-            None => match was_closed() {
-                Some((_, key)) => (false, key.clone()),
-                None => return None,
-            },
+        let was_closed = || self.closed.iter().rev().find(|closed| closed.alert_id == verdict.alert_id);
+        let (is_open, key, since_us, until_us) = match is_open {
+            Some((key, episode)) => (true, key.clone(), episode.opened_us, emission.watermark_us),
+            None => {
+                let Closed { key, opened_us, closed_us, .. } = was_closed()?;
+                (false, key.clone(), *opened_us, *closed_us)
+            }
         };
         self.mutes.remove(&key);
         self.mutes.retain(|_, mute| mute.until_us > emission.received_us);
@@ -205,20 +249,20 @@ impl Episodes {
             let by = bounded(verdict.by).into_owned();
             self.mutes.insert(key.clone(), Mute { until_us: verdict.muted_until_us, by });
         }
-        if !is_open {
-            return None;
-        }
         let by = bounded(verdict.by);
         if verdict.is_true {
-            if let Some(episode) = self.open.get_mut(&key) {
+            if let Some(episode) = self.open.get_mut(&key).filter(|_| is_open) {
                 episode.sequence = episode.sequence.saturating_add(1);
+                episode.is_confirmed = true;
                 let why = format!("confirmed by {by}");
                 emission.emit(episode, &self.mutes, State::Updated, Some(&why), told);
             }
-            return None;
+            return Some(Judged::True { key, since_us, until_us });
         }
-        self.close(&key, &format!("closed as benign by {by}"), told, emission);
-        Some(key)
+        is_open.then(|| {
+            self.close(&key, &format!("closed as benign by {by}"), told, emission);
+            Judged::Benign { key }
+        })
     }
 
     /// Every open episode as it would be told now, by its key; changes nothing.
@@ -262,7 +306,12 @@ impl Episodes {
             if self.closed.len() >= CLOSED_MAX {
                 self.closed.pop_front();
             }
-            self.closed.push_back((episode.alert_id, key.to_owned()));
+            self.closed.push_back(Closed {
+                alert_id: episode.alert_id,
+                key: key.to_owned(),
+                opened_us: episode.opened_us,
+                closed_us: emission.watermark_us,
+            });
         }
     }
 }
@@ -303,11 +352,15 @@ impl Episode {
             confidence: signal.confidence,
             observed: signal.observed,
             expected: signal.expected,
+            budget_verdict: signal.budget_verdict,
+            log10_p_milli: signal.ln_p.map(log10_milli),
             detail: signal.detail,
             evidence_first: Vec::new(),
             evidence_last: VecDeque::new(),
             opened_us: watermark_us,
             active_us: watermark_us,
+            explained: 0,
+            is_confirmed: false,
             scheduled_us: watermark_us
                 .saturating_add(told.stays_open_us(&signal.entity.key, emission.settings)),
             entity: signal.entity,
@@ -321,13 +374,13 @@ impl Episode {
         if signal.effect == Effect::Open {
             self.active_us = watermark_us;
             self.confidence = self.confidence.max(signal.confidence);
+        }
+        if signal.effect == Effect::Open || (signal.bucket.is_some() && !signal.detail.is_empty()) {
             (self.observed, self.expected) = (signal.observed, signal.expected);
+            self.log10_p_milli = signal.ln_p.map(log10_milli).or(self.log10_p_milli);
         }
         if !signal.detail.is_empty() {
             self.detail = signal.detail;
-            if signal.bucket.is_some() {
-                (self.observed, self.expected) = (signal.observed, signal.expected);
-            }
         }
         if let Some(event) = event.filter(|_| signal.offending) {
             self.count = self.count.saturating_add(1);
@@ -361,106 +414,14 @@ impl Episode {
     }
 }
 
-impl Emission<'_> {
-    /// Muted is not unseen: it is on record, as something that nobody is to be woken for. The episode keeps its own severity for when the
-    /// mute is over.
-    fn emit(
-        &mut self,
-        episode: &Episode,
-        mutes: &BTreeMap<String, Mute>,
-        state: State,
-        why: Option<&str>,
-        told: &dyn Telling,
-    ) {
-        let key = episode.entity.key.as_str();
-        let rule = told.facts(key);
-        let mute = mutes.get(key).filter(|mute| mute.until_us > self.received_us);
-        let evidence: Vec<i64> =
-            episode.evidence_first.iter().chain(&episode.evidence_last).copied().collect();
-        let alert = Alert {
-            alert_id: episode.alert_id.clone(),
-            state,
-            sequence: episode.sequence,
-            rule_id: rule.id.to_owned(),
-            title: rule.title.to_owned(),
-            severity: if mute.is_some() { Severity::Informational } else { episode.severity },
-            confidence: episode.confidence,
-            entity_type: episode.entity.level.name().to_owned(),
-            entity: episode.entity.name.clone(),
-            environment: episode.environment.clone(),
-            first_seen_us: episode.first_seen_us,
-            last_seen_us: episode.last_seen_us,
-            count: episode.count,
-            statistic: rule.statistic.to_owned(),
-            expected: episode.expected,
-            observed: episode.observed,
-            unit: rule.unit.to_owned(),
-            baseline: episode.baseline.clone(),
-            window_us: told.told_window_us(key, self.settings),
-            query: evidence_query(
-                told.told_scope(key, self.settings).as_deref(),
-                &episode.entity.parts,
-                &evidence,
-            ),
-            evidence,
-            observables: episode.entity.observables(),
-            explanation: explanation(rule.meaning, episode, why, mute),
-            runbook: format!("docs/runbooks/{}.md", rule.runbook),
-            references: told.references(key),
-            position: self.position,
-            ordinal: self.ordinal,
-        };
-        self.ordinal = self.ordinal.saturating_add(1);
-        self.out.push(alert);
-    }
-}
-
-fn explanation(meaning: &str, episode: &Episode, why: Option<&str>, mute: Option<&Mute>) -> String {
-    let (level, name) = (episode.entity.level.name(), printable(&episode.entity.name));
-    let ending = why.map(|why| format!(" Episode {}.", printable(why))).unwrap_or_default();
-    let muted = mute.map(|mute| format!(" Muted by {}.", printable(&mute.by))).unwrap_or_default();
-    format!("{level} {name}: {}. {meaning}.{ending}{muted}", printable(&episode.detail))
+/// Thousandths of the logarithm to base 10.
+fn log10_milli(ln_p: f64) -> i64 {
+    libm::round(ln_p * 1_000.0 / std::f64::consts::LN_10) as i64
 }
 
 fn power_of_two_above(count: i64) -> i64 {
     let above = count.unsigned_abs().saturating_add(1).checked_next_power_of_two();
     above.and_then(|power| i64::try_from(power).ok()).unwrap_or(i64::MAX)
-}
-
-/// 32 hex digits. Each field is preceded by its length, so that no two lists of fields hash the same bytes.
-fn alert_id(rule_id: &str, tenant: &str, entity_key: &str, opening_index: i64) -> String {
-    let mut hasher = blake3::Hasher::new_derive_key("tachograph engine alert id v1");
-    for field in [rule_id, tenant, entity_key] {
-        hasher.update(&(field.len() as u64).to_le_bytes()).update(field.as_bytes());
-    }
-    hasher.update(&opening_index.to_le_bytes()).update(&MODEL_VERSION.to_le_bytes());
-    hasher.finalize().to_hex().as_str()[..32].to_owned()
-}
-
-/// SQL that shows the evidence and what lies around it: the scope of the rule, the entity, the range of log
-/// indices. An identifier too long to be kept cannot be compared with, and not every rule can be said in SQL: then the indices are
-/// listed instead.
-fn evidence_query(scope: Option<&str>, parts: &[Part], evidence: &[i64]) -> String {
-    let (first, last) = (evidence.first().copied().unwrap_or(0), evidence.last().copied().unwrap_or(0));
-    let Some(scope) = scope.filter(|_| !parts.iter().any(|part| part.hashed)) else {
-        let indices: Vec<String> = evidence.iter().map(i64::to_string).collect();
-        return format!(
-            "SELECT * FROM events WHERE log_index IN ({}) ORDER BY log_index",
-            indices.join(", ")
-        );
-    };
-    let mut conditions = vec![scope.to_owned()];
-    conditions.extend(parts.iter().map(|part| match &part.value {
-        Some(value) => format!("{} = {}", part.column, quoted(value)),
-        None => format!("{} IS NULL", part.column),
-    }));
-    conditions.push(format!("log_index BETWEEN {first} AND {last}"));
-    format!("SELECT * FROM events WHERE {} ORDER BY log_index", conditions.join(" AND "))
-}
-
-/// A SQL string literal: standard quoting, single quotes doubled.
-fn quoted(value: &str) -> String {
-    format!("'{}'", value.replace('\'', "''"))
 }
 
 #[cfg(test)]
@@ -471,29 +432,5 @@ mod tests {
     fn updates_come_at_powers_of_two() {
         assert_eq!([0, 1, 2, 3, 4, 10, 16].map(power_of_two_above), [1, 2, 4, 4, 8, 16, 32]);
         assert_eq!(power_of_two_above(i64::MAX), i64::MAX);
-    }
-
-    #[test]
-    fn values_cannot_leave_their_literal() {
-        let part = |value: Option<&str>| Part {
-            column: "agent_id".to_owned(),
-            value: value.map(str::to_owned),
-            hashed: false,
-        };
-        let query = evidence_query(Some("kind = 'call'"), &[part(Some("x' OR '1'='1"))], &[3, 9]);
-        assert_eq!(
-            query,
-            "SELECT * FROM events WHERE kind = 'call' AND agent_id = 'x'' OR ''1''=''1' AND log_index BETWEEN 3 AND 9 ORDER BY log_index"
-        );
-        assert!(evidence_query(Some("true"), &[part(None)], &[1]).contains("agent_id IS NULL"));
-        let hashed = Part { hashed: true, ..part(Some("long")) };
-        assert!(evidence_query(Some("true"), &[hashed], &[1, 4]).contains("log_index IN (1, 4)"));
-        assert!(evidence_query(None, &[], &[2]).contains("log_index IN (2)"));
-    }
-
-    #[test]
-    fn alert_ids_separate_their_fields() {
-        assert_ne!(alert_id("ab", "c", "", 1), alert_id("a", "bc", "", 1));
-        assert_eq!(alert_id("a", "b", "c", 1).len(), 32);
     }
 }

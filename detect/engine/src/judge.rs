@@ -6,6 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::detector::Context;
+use crate::filings::{Confirmed, Filing, Filings, Told};
 use crate::opening::{LN_ALPHA_TOP, Opening};
 use crate::recalibration::Recalibration;
 
@@ -31,6 +33,8 @@ pub(crate) fn ln_extends(ln_alpha: Option<f64>) -> f64 {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Judge {
     scores: Recalibration,
+    /// Scores of what was told, while they wait.
+    told: Filings<()>,
     known: Opening,
     newcomers: Opening,
 }
@@ -56,7 +60,12 @@ impl Filed {
 
 impl Judge {
     pub fn new() -> Judge {
-        Judge { scores: Recalibration::new(), known: Opening::new(), newcomers: Opening::new() }
+        Judge {
+            scores: Recalibration::new(),
+            told: Filings::new(),
+            known: Opening::new(),
+            newcomers: Opening::new(),
+        }
     }
 
     /// After a snapshot was read: what follows from the rest.
@@ -75,19 +84,44 @@ impl Judge {
         }
         self.newcomers.turn(day);
         self.scores.turn(day);
+        self.told.turn(day);
         true
     }
 
-    /// A score was asked for; one of a known entity is what later ones are held against.
-    pub fn judged(&mut self, score: f64, is_known: bool, filed: &mut Filed) {
-        let day = self.day();
-        let number = filed.take(day);
-        if is_known && number <= SCORES_OF_DAY {
-            self.scores.observe(day, score.min(SCORE_TOP));
+    /// A score was asked for; one of a known entity is what later ones are held against, and is given back.
+    pub fn judged(&mut self, score: f64, is_known: bool, filed: &mut Filed) -> Option<f64> {
+        let (day, score) = (self.day(), score.min(SCORE_TOP));
+        let number = self.asked(is_known, filed);
+        let is_filed = is_known && number <= SCORES_OF_DAY;
+        if is_filed {
+            self.scores.observe(day, score);
         }
+        is_filed.then_some(score)
+    }
+
+    /// The same of what a person called true: a test, and nothing that others are held against. Its number of the entity's day.
+    pub fn asked(&mut self, is_known: bool, filed: &mut Filed) -> u32 {
+        let number = filed.take(self.day());
         if number <= TESTS_OF_DAY {
             self.opening(is_known).tested(1);
         }
+        number
+    }
+
+    /// What had that score, if it was filed today, is told now.
+    pub fn tell(&mut self, key: &str, filed: Option<f64>, context: &Context<'_>) {
+        let mut told = Told::default();
+        told.tell(key, false, context);
+        if let Some(score) = filed {
+            self.told.file(key, told, self.day(), score, ());
+        }
+    }
+
+    /// Takes out what waits of an episode that a person called true, and gives it back.
+    pub fn called_true(&mut self, episode: &Confirmed<'_>) -> Vec<Filing<()>> {
+        let taken = self.told.take(episode);
+        taken.iter().for_each(|filing| self.scores.take_out(filing.day, filing.score));
+        taken
     }
 
     /// ln p of a score; none while too few are known.
@@ -127,7 +161,9 @@ mod tests {
     fn a_busy_entity_files_no_more_than_its_share() {
         let (mut judge, mut busy) = (Judge::new(), Filed::default());
         judge.turn(1);
-        (0..300_000).for_each(|_| judge.judged(9.0, true, &mut busy));
+        (0..300_000).for_each(|_| {
+            judge.judged(9.0, true, &mut busy);
+        });
         judge.turn(2);
         let alpha = judge.ln_alpha(true, 500).unwrap();
         assert!((alpha - libm::log(0.25 / 100_000.0)).abs() < 1e-12, "{alpha}");
@@ -139,10 +175,14 @@ mod tests {
     fn a_flood_of_newcomers_blunts_newcomers_alone() {
         let mut judge = Judge::new();
         judge.turn(1);
-        (0..1_000).for_each(|_| judge.judged(1.0, true, &mut Filed::default()));
+        (0..1_000).for_each(|_| {
+            judge.judged(1.0, true, &mut Filed::default());
+        });
         judge.turn(2);
         let before = judge.ln_alpha(true, 500);
-        (0..100_000).for_each(|_| judge.judged(1.0, false, &mut Filed::default()));
+        (0..100_000).for_each(|_| {
+            judge.judged(1.0, false, &mut Filed::default());
+        });
         judge.turn(3);
         assert_eq!(judge.ln_alpha(true, 500), before);
         assert!(judge.ln_alpha(false, 500) < before);

@@ -35,9 +35,11 @@ mod entity;
 mod episode;
 mod error;
 mod fields;
+mod filings;
 mod judge;
 pub mod kernel;
 mod keyed;
+mod markers;
 pub mod novelty;
 mod opening;
 mod ratios;
@@ -52,7 +54,7 @@ mod sketch;
 mod snapshot;
 mod window;
 
-pub use alert::{Alert, Confidence, Severity, State};
+pub use alert::{Alert, BudgetVerdict, Confidence, Severity, State};
 pub use engine::Engine;
 pub use error::Error;
 pub use record::{Record, Verdict};
@@ -62,10 +64,10 @@ pub use settings::{
     AuthFailureRateCeiling, CallRate, CallRateSustained, DenialRatioCeiling, FailureRate,
     FailureRateSustained, NewNetwork, OffHours, OversizedOutput, P95Latency, P95LatencyCeiling,
     QuarantineRate, QuarantineRatioCeiling, RevokedCredentialUse, SequenceGap, Settings, SilentSource,
-    UnapprovedHighRiskWrite, UnusualTools,
+    ToolErrorBudget, UnapprovedHighRiskWrite, UnusualTools,
 };
 pub use setup::Setup;
 
 /// Version of what the engine computes. It is part of every alert id and of every snapshot; raise it
 /// whenever the same log could give other alerts or the state has another shape.
-pub const MODEL_VERSION: u32 = 5;
+pub const MODEL_VERSION: u32 = 6;

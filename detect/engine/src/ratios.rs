@@ -25,10 +25,11 @@ use std::marker::PhantomData;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Confidence, Severity};
+use crate::alert::{BudgetVerdict, Confidence, Severity};
 use crate::bounded::Bounded;
-use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
+use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability, used_up};
 use crate::entity::{Entity, Level, entity_key};
+use crate::filings::Confirmed;
 use crate::judge::Judge;
 use crate::kernel::ln_betabin_mid;
 use crate::keyed::Keyed;
@@ -193,6 +194,8 @@ struct Verdict<P: Past> {
     ln_p: f64,
     is_known: bool,
     opens: bool,
+    /// Its score, where that was filed.
+    filed: Option<f64>,
 }
 
 /// When a window closes, on the engine's clock; one that ends after the last moment that has a number never does.
@@ -257,14 +260,14 @@ impl<R: Rated> RatioRule<R> {
         let (is_known, is_open) = (known.is_established(), context.episodes.is_open(&key));
         let closed = Window { number: window, hits: tally.hits, total: tally.total, kept: &tally.kept };
         let prediction = known.past.predict(window, &self.peers);
-        let mut verdict = None;
+        let (mut verdict, mut filed) = (None, None);
         if let Some(prediction) = prediction.filter(|_| tally.total >= limits.total_min) {
             // None at all is the least surprising; what exactly it is worth nobody asks.
             let ln_raw = if tally.hits == 0 { 0.0 } else { prediction.ln_p(tally.hits, tally.total) };
             let effects = known.past.effects(&closed, &prediction, context.settings);
             // What comes while an episode is open cannot open one, and an incident must not be the yardstick of the next.
             if !is_open {
-                self.judge.judged(-ln_raw, is_known, &mut known.filed);
+                filed = self.judge.judged(-ln_raw, is_known, &mut known.filed);
             }
             if tally.hits > 0
                 && let Some(ln_p) = Self::worth(&self.judge, -ln_raw)
@@ -278,7 +281,7 @@ impl<R: Rated> RatioRule<R> {
         }
         known.past.learn(&closed, prediction.as_ref(), is_open);
         let (effects, ln_p, opens) = verdict?;
-        Some(Verdict { key, tally, prediction: prediction?, effects, ln_p, is_known, opens })
+        Some(Verdict { key, tally, prediction: prediction?, effects, ln_p, is_known, opens, filed })
     }
 
     /// ln p of a score.
@@ -302,6 +305,8 @@ impl<R: Rated> RatioRule<R> {
             opening_count: 0,
             opening_us: event.event_us,
             bucket: None,
+            ln_p: None,
+            budget_verdict: None,
         })
     }
 
@@ -312,7 +317,10 @@ impl<R: Rated> RatioRule<R> {
         let is_open = context.episodes.is_open(&verdict.key);
         let opens =
             verdict.opens && (!is_open || context.episodes.is_old(&verdict.key, context.watermark_us));
-        let is_over = opens && self.judge.is_over(verdict.is_known, budget_milli);
+        let is_over = opens.then(|| self.judge.is_over(verdict.is_known, budget_milli));
+        if opens {
+            self.judge.tell(&verdict.key, verdict.filed, context);
+        }
         let unit = R::RULE.unit;
         Some(Signal {
             entity,
@@ -333,7 +341,7 @@ impl<R: Rated> RatioRule<R> {
                 if prediction.is_peer { "its peers" } else { "its own past" },
                 probability(verdict.ln_p),
                 budget_milli as f64 / 1_000.0,
-                if is_over { ", and that is used up" } else { "" },
+                used_up(is_over),
             ),
             opening_evidence: tally.evidence.clone(),
             opening_count: i64::try_from(tally.hits).unwrap_or(i64::MAX),
@@ -344,6 +352,8 @@ impl<R: Rated> RatioRule<R> {
                 environment: tally.environment.clone(),
                 baseline: if prediction.is_peer { "peer" } else { "entity" },
             }),
+            ln_p: Some(verdict.ln_p),
+            budget_verdict: is_over.map(BudgetVerdict::new),
         })
     }
 }
@@ -389,6 +399,10 @@ impl<R: Rated + 'static> Detector for RatioRule<R> {
         for verdict in found {
             signals.extend(self.signal(window, &verdict, context));
         }
+    }
+
+    fn called_true(&mut self, episode: &Confirmed<'_>) {
+        self.judge.called_true(episode);
     }
 
     fn restored(&mut self) {

@@ -6,7 +6,8 @@
 //! tail is a generalised Pareto law fitted to the excesses. Where one value (an atom of small counts) covers that percentile,
 //! the threshold is the end of the atom, and what lies above it is the tail's mass.
 //!
-//! Verdicts: a score of what a person called true must not be given to [`Recalibration::observe`]; all else must.
+//! Verdicts: a score of what a person called true must not be given to [`Recalibration::observe`], or is taken out again while it waits
+//! ([`Recalibration::take_out`]); all else must be given.
 
 mod histogram;
 
@@ -80,6 +81,24 @@ impl Recalibration {
         }
     }
 
+    /// Takes out a score of a day, of what a person called true. One that counts already stays, and one that was never filed is none.
+    pub fn take_out(&mut self, day: i64, score: f64) {
+        if counts_on(day, self.today) {
+            return;
+        }
+        if let Some(histogram) = self.days.get_mut(&day) {
+            histogram.remove(score);
+            if histogram.is_empty() {
+                self.days.remove(&day);
+            }
+        }
+    }
+
+    /// Whether no score is in it, of any day.
+    pub fn is_empty(&self) -> bool {
+        self.days.is_empty()
+    }
+
     /// ln p of a score by the scores that count; none while there are too few of them.
     pub fn ln_p(&self, score: f64) -> Option<f64> {
         self.pool.as_ref().filter(|pool| pool.number >= SCORES).map(|pool| pool.ln_p(score))
@@ -106,6 +125,11 @@ impl Recalibration {
         let pool = self.pool.as_ref().filter(|pool| pool.number >= scores_min)?;
         if pool.is_fitted { Some(pool.ln_p(score)) } else { pool.ln_rank(score) }
     }
+}
+
+/// Whether the scores of a day count on another, and wait no more.
+pub(crate) fn counts_on(day: i64, today: i64) -> bool {
+    day <= today.saturating_sub(DELAY_DAYS + 1)
 }
 
 /// Scores that count, summed over days.

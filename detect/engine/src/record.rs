@@ -46,6 +46,11 @@ pub struct Record<'a> {
     pub auth_method: Option<&'a str>,
     pub country: Option<&'a str>,
     pub user_agent: Option<&'a str>,
+    /// What the call acted on.
+    pub target: Option<&'a str>,
+    pub policy_id: Option<&'a str>,
+    pub policy_version: Option<&'a str>,
+    pub policy_hash: Option<&'a str>,
     pub capability_type: Option<&'a str>,
     pub tool_hash: Option<&'a str>,
     pub workflow: Option<&'a str>,

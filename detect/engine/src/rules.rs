@@ -31,17 +31,19 @@ pub(crate) mod quarantine_ratio_ceiling;
 pub(crate) mod revoked_credential_use;
 pub(crate) mod sequence_gap;
 pub(crate) mod silent_source;
+pub(crate) mod tool_error_budget;
 pub(crate) mod unapproved_high_risk_write;
 pub(crate) mod unusual_tools;
 
 /// Ids of all rules, in the order in which a record meets them.
-pub const RULE_IDS: [&str; 25] = [
+pub const RULE_IDS: [&str; 26] = [
     "unapproved_high_risk_write",
     "revoked_credential_use",
     "auth_failure_burst",
     "auth_failure_rate_ceiling",
     "denial_ratio_ceiling",
     "p95_latency_ceiling",
+    "tool_error_budget",
     "denial_rate",
     "auth_failure_rate",
     "call_rate",
@@ -81,6 +83,7 @@ pub(crate) struct Lanes {
     auth_failure_rate_ceiling: Lane<auth_failure_rate_ceiling::State>,
     denial_ratio_ceiling: Lane<denial_ratio_ceiling::State>,
     p95_latency_ceiling: Lane<p95_latency_ceiling::State>,
+    tool_error_budget: Lane<tool_error_budget::State>,
     denial_rate: Lane<CountRule<denial_rate::Counting>>,
     auth_failure_rate: Lane<CountRule<auth_failure_rate::Counting>>,
     call_rate: Lane<CountRule<call_rate::Counting>>,
@@ -124,6 +127,7 @@ impl Lanes {
             auth_failure_rate_ceiling: Lane::new(auth_failure_rate_ceiling::State::new()),
             denial_ratio_ceiling: Lane::new(denial_ratio_ceiling::State::new()),
             p95_latency_ceiling: Lane::new(p95_latency_ceiling::State::new()),
+            tool_error_budget: Lane::new(tool_error_budget::State::new()),
             denial_rate: Lane::new(CountRule::new()),
             auth_failure_rate: Lane::new(CountRule::new()),
             call_rate: Lane::new(CountRule::new()),
@@ -155,6 +159,7 @@ impl Lanes {
             self.auth_failure_rate_ceiling.parts(),
             self.denial_ratio_ceiling.parts(),
             self.p95_latency_ceiling.parts(),
+            self.tool_error_budget.parts(),
             self.denial_rate.parts(),
             self.auth_failure_rate.parts(),
             self.call_rate.parts(),

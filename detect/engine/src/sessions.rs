@@ -94,6 +94,11 @@ impl<S> Sessions<S> {
         self.open.get_mut(key)
     }
 
+    /// In no order: to change each by itself.
+    pub fn each(&mut self) -> impl Iterator<Item = &mut Session<S>> {
+        self.open.unordered_mut().map(|(_, session)| session)
+    }
+
     /// Takes in a record of a session that goes on, with one lookup: most records are of one. None, and nothing done, where it does not.
     pub fn go_on(&mut self, key: &str, seen_us: i64) -> Option<&mut Session<S>> {
         let session = self.open.get_mut(key).filter(|session| !session.is_over(seen_us))?;

@@ -17,7 +17,7 @@ pub use sessions::{NewNetwork, OffHours, UnusualTools};
 pub use activity::{CallRateSustained, FailureRateSustained};
 pub use approvals::{ApprovalAbandoned, ApprovalTooFast, ApprovalWait, ApprovalWaitCeiling};
 pub use sources::{SequenceGap, SilentSource};
-pub use tools::{OversizedOutput, P95Latency, QuarantineRate, QuarantineRatioCeiling};
+pub use tools::{OversizedOutput, P95Latency, QuarantineRate, QuarantineRatioCeiling, ToolErrorBudget};
 
 const SECOND_US: i64 = 1_000_000;
 const DAY_S: i64 = 86_400;
@@ -55,6 +55,7 @@ pub struct Settings {
     pub denial_ratio_ceiling: DenialRatioCeiling,
     pub auth_failure_rate_ceiling: AuthFailureRateCeiling,
     pub p95_latency_ceiling: P95LatencyCeiling,
+    pub tool_error_budget: ToolErrorBudget,
     /// How long a bucket of the rules below waits for late events. Default 600.
     pub lateness_s: i64,
     pub denial_rate: FailureRate,
@@ -196,6 +197,7 @@ impl Default for Settings {
             denial_ratio_ceiling: DenialRatioCeiling::default(),
             auth_failure_rate_ceiling: AuthFailureRateCeiling::default(),
             p95_latency_ceiling: P95LatencyCeiling::default(),
+            tool_error_budget: ToolErrorBudget::default(),
             lateness_s: 600,
             denial_rate: FailureRate::default(),
             auth_failure_rate: FailureRate::default(),

@@ -141,6 +141,8 @@ impl Pack {
             opening_count: whole(*events),
             opening_us: *first_us,
             bucket: None,
+            ln_p: None,
+            budget_verdict: None,
         }
     }
 }

@@ -66,6 +66,13 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
+    fn with(self, slot: &Slot) -> Totals {
+        Totals {
+            total: self.total.saturating_add(u64::from(slot.total)),
+            offending: self.offending.saturating_add(u64::from(slot.offending)),
+        }
+    }
+
     /// Whether so many offend that, were the true share `ceiling_ppm`, a window like it would come up at most `chance_ppm` times in a
     /// million. Of few records a few are over any ceiling by chance, several times a day in a tenant of many tools.
     pub fn is_beyond(self, ceiling_ppm: i64, chance_ppm: i64) -> bool {
@@ -109,10 +116,15 @@ impl Window {
     }
 
     pub fn totals(&self) -> Totals {
-        self.slots.iter().fold(Totals { total: 0, offending: 0 }, |sum, slot| Totals {
-            total: sum.total.saturating_add(u64::from(slot.total)),
-            offending: sum.offending.saturating_add(u64::from(slot.offending)),
-        })
+        self.slots.iter().fold(Totals { total: 0, offending: 0 }, Totals::with)
+    }
+
+    /// Sums over the newest sub-buckets.
+    pub fn newest(&self, buckets: i64) -> Totals {
+        let newest = self.slots.last().map_or(i64::MIN, |slot| slot.bucket);
+        let before = newest.saturating_sub(buckets);
+        let of_newest = self.slots.iter().rev().take_while(|slot| slot.bucket > before);
+        of_newest.fold(Totals { total: 0, offending: 0 }, Totals::with)
     }
 
     /// The latest offending records of the window, in log order, at most 16.
@@ -163,6 +175,8 @@ mod tests {
         assert_eq!(window.totals(), Totals { total: 2, offending: 0 });
         assert_eq!(window.add(SHAPE, 4, 59, 59, true), 15, "and one outside as if it were of now");
         assert_eq!((window.totals().offending, window.oldest(SHAPE)), (1, 1));
+        assert_eq!(window.newest(1), Totals { total: 2, offending: 1 });
+        assert_eq!(window.newest(2), Totals { total: 3, offending: 1 });
         assert_eq!(window.recent().map(|offence| offence.index).collect::<Vec<_>>(), [4]);
     }
 

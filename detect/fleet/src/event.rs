@@ -81,6 +81,11 @@ impl Event {
             auth_method: self.auth_method,
             country: self.country,
             user_agent: self.user_agent.as_deref(),
+            // What a call acts on and which version of a policy decided is no part of a made-up fleet.
+            target: None,
+            policy_id: None,
+            policy_version: None,
+            policy_hash: None,
             capability_type: self.capability_type,
             tool_hash: self.tool_hash.as_deref(),
             workflow: self.workflow.as_deref(),
@@ -159,6 +164,11 @@ impl Digest {
             verdict: _,
             // One gateway sees all of it.
             observer: _,
+            // A fleet has none.
+            target: _,
+            policy_id: _,
+            policy_version: _,
+            policy_hash: _,
             rest: _,
         } = *record;
         self.line.clear();

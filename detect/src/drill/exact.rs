@@ -6,13 +6,14 @@ use super::Scenario;
 use super::past::Past;
 use super::scene::{MINUTE_US, SECOND_US, Scene, approval, login, own_call};
 
-pub(super) const SCENARIOS: [Scenario; 10] = [
+pub(super) const SCENARIOS: [Scenario; 11] = [
     exact("unapproved_high_risk_write", "a high-risk write that nobody approved", unapproved_write),
     exact("revoked_credential_use", "a credential is used after it was revoked", revoked_credential),
     exact("auth_failure_burst", "one address fails to log in again and again", auth_burst),
     exact("auth_failure_rate_ceiling", "most logins of the tenant fail", auth_failures),
     exact("denial_ratio_ceiling", "all calls of one agent are denied", denials),
     exact("p95_latency_ceiling", "a tool takes twice as long as its ceiling", slow_tool),
+    exact("tool_error_budget", "every call of a tool fails", broken_tool),
     exact("quarantine_ratio_ceiling", "all outputs of a tool are quarantined", quarantined),
     exact("sequence_gap", "numbers of a source's records are missing", gap),
     exact("approval_wait_ceiling", "approvals wait twice as long as they may", slow_approvals),
@@ -68,6 +69,13 @@ fn slow_tool(scene: &mut Scene, settings: &Settings) {
     let ceiling = &settings.p95_latency_ceiling;
     for _ in times(ceiling.calls_min) {
         scene.add(Record { latency_us: Some(ceiling.latency_max_us.saturating_mul(2)), ..own_call() });
+    }
+}
+
+fn broken_tool(scene: &mut Scene, settings: &Settings) {
+    // A few that fail may be chance.
+    for _ in times(settings.tool_error_budget.calls_min.max(20)) {
+        scene.add(Record { status: "error", error_class: Some("tool"), ..own_call() });
     }
 }
 

@@ -93,7 +93,13 @@ fn record<'a>(event: &'a JsonEvent, destinations: &'a [&'a str]) -> Record<'a> {
         Value::Number(number) => Some(number),
         _ => None,
     };
+    // Named one by one, so that a column that becomes a field is not left out in silence.
     Record {
+        index: 0,
+        ingest_time_us: 0,
+        time_us: 0,
+        control: false,
+        verdict: None,
         kind: text("kind").unwrap_or("call"),
         method: text("method"),
         user_id: text("user_id"),
@@ -122,6 +128,10 @@ fn record<'a>(event: &'a JsonEvent, destinations: &'a [&'a str]) -> Record<'a> {
         auth_method: text("auth_method"),
         country: text("country"),
         user_agent: text("user_agent"),
+        target: text("target"),
+        policy_id: text("policy_id"),
+        policy_version: text("policy_version"),
+        policy_hash: text("policy_hash"),
         capability_type: text("capability_type"),
         tool_hash: text("tool_hash"),
         workflow: text("workflow"),
@@ -131,6 +141,5 @@ fn record<'a>(event: &'a JsonEvent, destinations: &'a [&'a str]) -> Record<'a> {
         output_tokens: number("output_tokens"),
         destinations,
         rest: Some(event),
-        ..Record::default()
     }
 }

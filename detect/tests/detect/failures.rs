@@ -5,11 +5,12 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use detect::{Detector, Error, Options};
-use engine::Settings;
+use engine::{Settings, Setup};
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use schemas::Stream;
 
 use crate::fixture::{Place, busy, small};
+use crate::other_rules::{ROGUE, loaded, rule};
 
 /// How often an append of alerts was refused and tried again, over all detectors of this process.
 static RETRIED: LazyLock<Arc<AtomicU64>> = LazyLock::new(|| {
@@ -53,6 +54,17 @@ async fn refused_once_more(before: u64) {
     tokio::time::timeout(Duration::from_secs(60), refused).await.expect("an append of alerts was refused");
 }
 
+/// Seals until it is aborted, so that there is room again.
+fn sealing(place: &Place) -> tokio::task::JoinHandle<()> {
+    let store = place.store.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            store.seal().await.unwrap();
+        }
+    })
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_store_delays_alerts_and_loses_none() {
     let _alone = FULL.lock().await;
@@ -78,15 +90,7 @@ async fn a_full_store_delays_alerts_and_loses_none() {
         }
     }
     let handle = handle.expect("the store was full once");
-    let sealing = tokio::spawn({
-        let store = place.store.clone();
-        async move {
-            loop {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-                store.seal().await.unwrap();
-            }
-        }
-    });
+    let sealing = sealing(&place);
     place.judged(&handle, "acme").await;
     sealing.abort();
     assert!(sealing.await.is_err());
@@ -110,6 +114,38 @@ async fn a_shutdown_does_not_wait_for_a_full_store() {
     let handle = place.start();
     place.judged(&handle, "acme").await;
     assert_eq!(place.recorded("acme"), place.expected("acme"));
+    handle.shutdown().await;
+    place.store.close().await.unwrap();
+}
+
+/// What the old rules found and could not tell is left to the new ones, and until they have, whoever asks is told that detection is behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_does_not_wait_for_a_full_store() {
+    let _alone = FULL.lock().await;
+    let before = RETRIED.load(Ordering::SeqCst);
+    let place = Place::with(store::Options { unsealed_bytes_max: 20_000, ..small() }, &["acme"]).await;
+    place.append("acme", &busy(380)).await;
+    let handle = place.start();
+    refused_once_more(before).await;
+    let write = rule(ROGUE, "x", "high").replace("target|contains: x", "action: write");
+    let rules = loaded(&[write], &[]);
+    let again = RETRIED.load(Ordering::SeqCst);
+    let reloaded =
+        tokio::time::timeout(Duration::from_secs(5), handle.reload(Some(Arc::clone(&rules)))).await;
+    assert!(reloaded.expect("it ends though alerts could not be appended").unwrap().is_changed());
+    refused_once_more(again).await;
+    let waited = tokio::time::timeout(Duration::from_millis(50), handle.wait_for("acme", 379)).await;
+    assert!(waited.is_err(), "behind, not stopped: {waited:?}");
+    assert!(!handle.progress()["acme"].is_stopped && handle.progress()["acme"].failure.is_none());
+    assert!(place.recorded("acme").is_empty());
+    let sealing = sealing(&place);
+    place.judged(&handle, "acme").await;
+    sealing.abort();
+    assert!(sealing.await.is_err());
+    let setup = Setup { settings: Settings::default(), rules: Some(rules) };
+    let expected = detect::fold(place.store.snapshot("acme", Stream::Events).unwrap(), setup).unwrap();
+    assert!(expected.iter().any(|alert| alert.rule_id == ROGUE), "{expected:?}");
+    assert_eq!(place.recorded("acme"), expected);
     handle.shutdown().await;
     place.store.close().await.unwrap();
 }

@@ -377,5 +377,8 @@ fn alert(batch: &RecordBatch, row: usize) -> Option<Alert> {
         references: texts(batch, row, "references"),
         position: int("position").unwrap(),
         ordinal: int("ordinal").unwrap(),
+        budget_verdict: text("budget_verdict")
+            .map(|_| serde_json::from_value(word("budget_verdict")).unwrap()),
+        log10_p_milli: int("log10_p_milli"),
     })
 }

@@ -8,6 +8,7 @@ mod failures;
 mod incident;
 mod once;
 mod other_rules;
+mod reloads;
 mod restart;
 mod silence;
 mod takeovers;

@@ -184,7 +184,9 @@ fn meaning(error: &Error) -> Meaning {
         }
         Error::Store(error) => store_meaning(error),
         // A body comes from no source that is read, and its mapping was read at the start.
-        Error::Draft(_) | Error::Source { .. } | Error::BadMapping { .. } => internal(),
+        Error::Draft(_) | Error::Source { .. } | Error::BadMapping { .. } | Error::CountryDatabase { .. } => {
+            internal()
+        }
         Error::Worker { .. } => {
             new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the service is stopping or failed")
         }

@@ -1,5 +1,6 @@
 //! The door over a real store: what comes in, what is answered, what is in the log.
 
+use arrow::array::{Array as _, AsArray as _};
 use axum::http::{Request as HttpRequest, StatusCode};
 use http_body_util::BodyExt;
 use schemas::principal::Role;
@@ -96,6 +97,69 @@ async fn events_are_in_the_log_when_they_are_answered() {
         (StatusCode::OK, Some(500)),
         "a body parsed on its own thread"
     );
+    rig.store.close().await.unwrap();
+}
+
+/// A database that was replaced places an address elsewhere; what the source sent is the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_under_another_database_of_countries_is_a_duplicate() {
+    let directory = tempfile::tempdir().unwrap();
+    let fixture = include_bytes!("../country/test.mmdb");
+    let place = fixture.windows(2).position(|bytes| bytes == b"NL").unwrap();
+    let opened = |name: &str, code: &[u8; 2]| {
+        let mut bytes = fixture.to_vec();
+        bytes[place..place + 2].copy_from_slice(code);
+        let path = directory.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        Some(Arc::new(Countries::open(&path).unwrap()))
+    };
+    let mut rig = rig_with(|options| options.countries = opened("one.mmdb", b"NL"));
+    let event = |id: &str, more: &str| {
+        GOOD.replace("e1", id).replace("\"kind\"", &format!("{more}\"source_ip\":\"5.6.7.8\",\"kind\""))
+    };
+    let (_, first) = rig.post(event("e1", "")).await;
+    assert_eq!(first["accepted"], 1);
+    for (database, id) in [(opened("other.mmdb", b"BE"), "e2"), (None, "e3")] {
+        let options = Options { countries: database, ..Options::new(Arc::new(|_| [1; 32])) };
+        rig.router = router(Ingest::new(rig.store.clone(), options));
+        let (status, again) = rig.post(event("e1", "") + &event(id, "")).await;
+        assert_eq!(
+            (status, &again["accepted"], &again["duplicates"]),
+            (StatusCode::OK, &1.into(), &1.into()),
+            "{again}"
+        );
+    }
+    // Where the source says it, it is what the source sent.
+    let (_, other) = rig.post(event("e1", "\"country\":\"NL\",")).await;
+    assert_eq!((&other["accepted"], &other["duplicates"]), (&1.into(), &0.into()));
+    let snapshot = rig.store.snapshot("acme", Stream::Events).unwrap();
+    let mut found = Vec::new();
+    for batch in snapshot.unsealed.iter() {
+        let column = |name: &str| batch.entries.column_by_name(name).unwrap().clone();
+        let (countries, tags) = (column("country"), column("tags"));
+        for row in 0..countries.len() {
+            let country = countries.as_string::<i32>();
+            let tags = tags.as_list::<i32>();
+            let has = |tag: &str| {
+                tags.is_valid(row)
+                    && tags.value(row).as_string::<i32>().iter().flatten().any(|one| one == tag)
+            };
+            found.push((
+                country.is_valid(row).then(|| country.value(row).to_string()),
+                has("country_by_address"),
+                has("id_conflict"),
+            ));
+        }
+    }
+    let looked_up = |code: &str| (Some(code.to_string()), true, false);
+    let expected = [
+        (None, false, false),
+        looked_up("NL"),
+        looked_up("BE"),
+        (None, false, false),
+        (Some("NL".to_string()), false, true),
+    ];
+    assert_eq!(found, expected);
     rig.store.close().await.unwrap();
 }
 

@@ -105,6 +105,7 @@ impl Ingest {
                     seed: rim::seed()?,
                     redactor: &tenant.redactor,
                     sessions: &tenant.sessions,
+                    countries: ingest.shared.options.countries.as_deref(),
                 };
                 let key = (ingest.shared.options.redaction_key)(&request.principal.tenant);
                 let id_key = blake3::derive_key("tachograph otlp log record ids v1", &key);

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::*;
 
 mod bad;
+mod countries;
 mod derived;
 pub(crate) mod inverse;
 mod judged;
@@ -62,6 +63,7 @@ fn read_with(body: impl AsRef<[u8]>, change: impl FnOnce(&mut Context<'_>)) -> R
         seed: [1; 32],
         redactor: &REDACTOR,
         sessions: &sessions,
+        countries: None,
     };
     change(&mut context);
     let mut tally = Tally::default();
@@ -90,6 +92,7 @@ fn read_by(mappings: &Mappings, body: &str) -> Rows {
         seed: [1; 32],
         redactor: &redactor,
         sessions: &sessions,
+        countries: None,
     };
     let Parsed { draft, rejected, rejected_count } = parse(body.as_bytes(), &context).unwrap();
     Rows { draft, rejected, rejected_count }

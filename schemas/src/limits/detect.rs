@@ -10,6 +10,18 @@ pub const ENGINE_EVIDENCE_MAX: usize = 16;
 pub const ENGINE_EPISODE_S_MAX: i64 = 86_400;
 /// Closed episodes of a rule that a verdict still finds; beyond, the oldest are forgotten.
 pub const ENGINE_CLOSED_MAX: usize = 4_096;
+/// Scores of told things of a rule that a verdict may still take out of their pools; beyond, the oldest stay in.
+pub const ENGINE_FILINGS_MAX: usize = 16_384;
+/// Calls told of as unapproved whose approval may yet come; beyond, the oldest stay told.
+pub const ENGINE_UNPROVEN_MAX: usize = 1_024;
+/// Markers that are remembered; beyond, the oldest are forgotten.
+pub const ENGINE_MARKERS_MAX: usize = 32;
+/// How long before an alert's first event a marker is still told, in seconds.
+pub const ENGINE_MARKER_REACH_S: i64 = 4 * 3_600;
+/// Policies whose versions are remembered; beyond, those that decided least go.
+pub const ENGINE_MARKER_POLICIES_MAX: usize = 256;
+/// Versions remembered of a policy: one that comes back is no change.
+pub const ENGINE_MARKER_VERSIONS_MAX: usize = 8;
 /// Entities muted under one rule at a time; beyond, no further mute is taken.
 pub const ENGINE_MUTES_MAX: usize = 1_024;
 /// A verdict over HTTP, in bytes.

@@ -30,6 +30,8 @@ pub const ADMISSION_TENANT_BYTES: usize = 192 << 20;
 pub const ADMISSION_AHEAD_BYTES: usize = 64 << 10;
 /// Seconds in the `Retry-After` of a 429 or 503.
 pub const RETRY_AFTER_S: u64 = 1;
+/// Bytes of a database of countries, which is held in memory.
+pub const INGEST_COUNTRY_DATABASE_BYTES_MAX: u64 = 1 << 30;
 /// Idle time after which the same caller is in a new derived session, in microseconds.
 pub const SESSION_IDLE_US: i64 = 1800 * 1_000_000;
 /// Derived sessions remembered per tenant.

@@ -4,6 +4,12 @@ use super::common::{self, entry};
 use crate::column::{Column, ColumnType, Side};
 use crate::limits::PAYLOAD_VALUE_BYTES_MAX;
 
+/// Field id of `country`.
+pub const COUNTRY: u16 = 32;
+/// In `tags`: the recorder looked the country up by the address, for the source named none. Persisted; what the database said is no part
+/// of what the source sent.
+pub const COUNTRY_BY_ADDRESS: &str = "country_by_address";
+
 /// Field ids of the payload side of an event.
 pub mod payload_ids {
     /// Field id of `arguments`.
@@ -64,7 +70,13 @@ pub(super) const COLUMNS: [Column; 79] = {
         entry(29, "credential_expires", Timestamp, 8, "When the credential expires."),
         entry(30, "delegation", ListUtf8, 2048, "Chain of principals that delegated, outermost first."),
         entry(31, "source_ip", Utf8, 64, "Address of the caller."),
-        entry(32, "country", Utf8, 64, "Country of the address, as the source says."),
+        entry(
+            COUNTRY,
+            "country",
+            Utf8,
+            64,
+            "Country of the address, as the source says; under the tag country_by_address, as the recorder's database does.",
+        ),
         entry(33, "user_agent", Utf8, 512, "HTTP user agent."),
         entry(40, "conversation_id", Utf8, 256, "The conversation in the host."),
         entry(41, "call_id", Utf8, 256, "One logical call, shared by its observations."),

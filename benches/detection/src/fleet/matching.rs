@@ -38,13 +38,14 @@ pub const MATCHING: [Matching; 16] = [
 pub const LEVEL: [&str; 3] = ["call_rate", "call_level", "call_ramp"];
 
 /// Configured ceilings and exact rules: what they say is so, whatever is usual. Counted like all others, and told apart.
-pub const EXACT: [&str; 9] = [
+pub const EXACT: [&str; 10] = [
     "unapproved_high_risk_write",
     "revoked_credential_use",
     "auth_failure_burst",
     "auth_failure_rate_ceiling",
     "denial_ratio_ceiling",
     "p95_latency_ceiling",
+    "tool_error_budget",
     "quarantine_ratio_ceiling",
     "approval_wait_ceiling",
     "sequence_gap",

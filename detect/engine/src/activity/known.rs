@@ -1,12 +1,14 @@
 //! What is remembered of one entity of a rule on what lasts.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
 use super::{DAY_MINUTES, Expected, Level, Minutes, Peers};
 use crate::bits;
+use crate::detector::Context;
 use crate::entity::{Entity, bounded};
+use crate::filings::{Confirmed, Told};
 use crate::kernel::ln_normal_sf;
 use crate::record::Event;
 
@@ -57,6 +59,8 @@ pub(super) struct Known {
     pub days_active: u32,
     /// The day of which an episode was opened last: its id is the day's, and is given once.
     told: i64,
+    /// When each day was told of that has not ended, two at most.
+    told_days: BTreeMap<i64, Told>,
     /// The same while that episode is open and what it tells of is not what is usual.
     since: Option<i64>,
     /// How many episodes people closed.
@@ -81,6 +85,7 @@ impl Known {
             sum: 0.0,
             days_active: 0,
             told: i64::MIN,
+            told_days: BTreeMap::new(),
             since: None,
             closed: 0,
             check_at: 0,
@@ -175,6 +180,21 @@ impl Known {
 
     pub fn tell(&mut self, day: i64) {
         (self.told, self.since) = (day, Some(day));
+    }
+
+    /// An alert tells of what that day has so far.
+    pub fn tell_of_day(&mut self, day: i64, key: &str, opens: bool, context: &Context<'_>) {
+        self.told_days.entry(day).or_default().tell(key, opens, context);
+    }
+
+    /// What was told of a day that ends.
+    pub fn told_on(&mut self, day: i64) -> Told {
+        let later = self.told_days.split_off(&day.saturating_add(1));
+        std::mem::replace(&mut self.told_days, later).remove(&day).unwrap_or_default()
+    }
+
+    pub fn called_true(&mut self, episode: &Confirmed<'_>) {
+        self.told_days.values_mut().for_each(|told| told.called_true(episode));
     }
 
     /// A person closed its episode: what more comes is told as another.

@@ -20,10 +20,11 @@ use serde::{Deserialize, Serialize};
 
 use super::known::{AllPeers, DAYS, Known, SCALES, WINDOWS};
 use super::{DAY_MINUTES, Expected, MINUTES_KEPT, Peers, minute, start_us};
-use crate::alert::{Confidence, Severity};
+use crate::alert::{BudgetVerdict, Confidence, Severity};
 use crate::bounded::Bounded;
-use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
+use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability, used_up};
 use crate::entity::{Entity, Level as Of, entity_key};
+use crate::filings::{Confirmed, Filings};
 use crate::opening::{LN_ALPHA_DAY, LN_ALPHA_TOP, Opening};
 use crate::recalibration::Recalibration;
 use crate::record::Event;
@@ -132,6 +133,8 @@ struct State {
     known: Bounded<Known>,
     peers: AllPeers,
     scores: [Recalibration; SCALES],
+    /// Those of days that were told, by scale, while they wait.
+    told: Filings<u8>,
     /// Of entities that are known and of newcomers. The day is the one that is going on, on a clock that is `lateness_s` behind; each scale of
     /// a day that was long enough to be asked is a test.
     known_opening: Opening,
@@ -145,6 +148,7 @@ impl State {
             known: Bounded::new(),
             peers: [None; SCALES],
             scores: std::array::from_fn(|_| Recalibration::new()),
+            told: Filings::new(),
             known_opening: Opening::new(),
             newcomers_opening: Opening::new(),
         }
@@ -159,23 +163,24 @@ impl State {
         let is_seasoned = self.since_us.is_some_and(|since_us| {
             day.saturating_sub(minute(since_us).div_euclid(DAY_MINUTES)) >= SEASONED_DAYS
         });
-        let State { known, peers, scores, known_opening, newcomers_opening, .. } = self;
+        let State { known, peers, scores, told, known_opening, newcomers_opening, .. } = self;
         let mut tests: [u64; 2] = [0; 2];
-        for (_, known) in known.each() {
+        for (key, known) in known.each() {
             // The first minutes of another day may be there without a record since that could have ended it.
             let after = known.minutes.newest().div_euclid(DAY_MINUTES);
             let after = Some(after).filter(|after| (ended.saturating_add(1)..day).contains(after));
             for of in std::iter::once(ended).chain(after) {
+                let of_day = known.told_on(of);
                 let Some(worth) = known.finish(of, peers) else { continue };
                 let is_known = known.is_established();
-                for (scores, (figure, score)) in
-                    scores.iter_mut().zip(worth).filter_map(|(to, of)| Some((to, of?)))
-                {
+                let pools = (0..).zip(scores.iter_mut()).zip(worth);
+                for ((scale, scores), (figure, score)) in pools.filter_map(|(to, of)| Some((to, of?))) {
                     // Who was never asked, made no test: a flood of names that came once must not blunt the rule.
                     let is_asked = u64::from(figure >= minutes_min);
                     tests[usize::from(is_known)] = tests[usize::from(is_known)].saturating_add(is_asked);
-                    if is_known {
+                    if is_known && !of_day.is_true() {
                         scores.observe(of, score);
+                        told.file(key, of_day, of, score, scale);
                     }
                 }
             }
@@ -185,6 +190,7 @@ impl State {
             opening.turn(day);
         }
         scores.iter_mut().for_each(|scores| scores.turn(day));
+        told.turn(day);
         known.each().for_each(|(key, known)| known.turn(day, context.episodes.is_open(key), peers));
         known.retain(|_, known| known.is_worth_keeping(day));
         for (scale, peers) in peers.iter_mut().enumerate() {
@@ -275,11 +281,12 @@ impl<C: Lasting> LastingRule<C> {
         if !is_open && !opens {
             return None;
         }
-        let is_over = opens && opening.is_over(of_budget_milli);
+        let is_over = opens.then(|| opening.is_over(of_budget_milli));
         let known = state.known.get_mut(key)?;
         if opens {
             known.tell(today);
         }
+        known.tell_of_day(today, key, opens, context);
         let effect = match (opens, is_open) {
             (true, true) => Effect::Renew,
             (true, false) => Effect::Open,
@@ -314,6 +321,17 @@ impl<C: Lasting> Detector for LastingRule<C> {
         }
     }
 
+    fn called_true(&mut self, episode: &Confirmed<'_>) {
+        let State { known, scores, told, .. } = &mut self.state;
+        if let Some(known) = known.get_mut(episode.key) {
+            known.called_true(episode);
+        }
+        for filing in told.take(episode) {
+            let scores = scores.get_mut(usize::from(filing.pool)).into_iter();
+            scores.for_each(|scores| scores.take_out(filing.day, filing.score));
+        }
+    }
+
     fn restored(&mut self) {
         let State { known_opening, scores, .. } = &mut self.state;
         scores.iter_mut().for_each(|scores| scores.turn(known_opening.day()));
@@ -343,7 +361,7 @@ fn signal<C: Lasting>(
     effect: Effect,
     offending: bool,
     budget_milli: i64,
-    is_over: bool,
+    is_over: Option<bool>,
 ) -> Signal {
     let Verdict { scale, active, score, expected, ln_p } = *verdict;
     let times = f64::from(active) / expected.figure().max(1.0);
@@ -376,7 +394,7 @@ fn signal<C: Lasting>(
             "{what}, p = {}; {} a day may open by chance{}",
             probability(ln_p),
             budget_milli as f64 / 1_000.0,
-            if is_over { ", and that is used up" } else { "" },
+            used_up(is_over),
         ),
         // No older than the window.
         opening_evidence: known.evidence.iter().rev().take(active as usize).rev().copied().collect(),
@@ -388,6 +406,8 @@ fn signal<C: Lasting>(
             environment: known.environment.clone(),
             baseline: if expected.is_peer { "peer" } else { "entity" },
         }),
+        ln_p: Some(ln_p),
+        budget_verdict: is_over.map(BudgetVerdict::new),
     }
 }
 

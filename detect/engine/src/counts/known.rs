@@ -6,6 +6,7 @@ use super::pools::{Pools, Size};
 use super::{BUCKET_S, BUCKETS_OF_DAY};
 use crate::baseline::{CountBaseline, Parent, Prediction};
 use crate::entity::{Entity, bounded};
+use crate::filings::Told;
 use crate::recalibration::Recalibration;
 use crate::record::Event;
 
@@ -133,6 +134,8 @@ pub(super) struct Tally {
     pub late: u64,
     /// Whether an episode was opened for this bucket: its id is the bucket's, and is given once.
     pub told: bool,
+    /// When a record of it was told last.
+    pub told_in: Told,
     /// How many episodes of this bucket a person closed.
     pub closed: u32,
     /// The count at which it is looked at next.

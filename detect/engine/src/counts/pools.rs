@@ -50,6 +50,19 @@ impl Pools {
         pool.observe_times(day, score, times);
     }
 
+    /// Takes a score out again, while it waits; a pool that has none else is as if there had never been one.
+    pub fn take_out(&mut self, day: i64, own: Option<&mut Recalibration>, size: Size, score: f64) {
+        if let Some(own) = own {
+            own.take_out(day, score);
+        }
+        if let Some(pool) = self.sizes.get_mut(&size) {
+            pool.take_out(day, score);
+            if pool.is_empty() {
+                self.sizes.remove(&size);
+            }
+        }
+    }
+
     /// ln p of a score; none while no pool has enough. A pool of larger counts stands in for one that has too few scores: what is
     /// expected of more is bursty in more ways. One of smaller counts never does, in which anything at all is in the tail.
     pub fn ln_p(&self, own: Option<&Recalibration>, of: &Prediction, score: f64) -> Option<f64> {

@@ -41,6 +41,21 @@ impl Histogram {
         *count = count.saturating_add(times);
     }
 
+    /// Takes one score out; nothing where its cell is empty.
+    pub fn remove(&mut self, score: f64) {
+        let cell = Histogram::cell(score);
+        if let Some(count) = self.counts.get_mut(&cell) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.counts.remove(&cell);
+            }
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.counts.is_empty()
+    }
+
     pub fn merge(&mut self, other: &Histogram) {
         for (cell, number) in &other.counts {
             let count = self.counts.entry(*cell).or_default();

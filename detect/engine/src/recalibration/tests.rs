@@ -92,3 +92,33 @@ proptest! {
         prop_assert!(found.is_sorted_by(|a, b| a >= b), "{found:?}");
     }
 }
+
+proptest! {
+    #[test]
+    fn what_is_taken_out_was_never_in(
+        filed in proptest::collection::vec((0_i64..12, 0.0_f64..40.0, any::<bool>()), 0..200),
+        more in 0_i64..12,
+    ) {
+        let mut filed = filed;
+        filed.sort_by_key(|(day, ..)| *day);
+        let today = filed.last().map_or(more, |(day, ..)| more.max(*day));
+        let (mut all, mut kept) = (Recalibration::new(), Recalibration::new());
+        for (day, score, is_true) in &filed {
+            all.turn(*day);
+            kept.turn(*day);
+            all.observe(*day, *score);
+            // What counts by then stays.
+            if !is_true || counts_on(*day, today) {
+                kept.observe(*day, *score);
+            }
+        }
+        all.turn(today);
+        kept.turn(today);
+        for (day, score, _) in filed.iter().filter(|(.., is_true)| *is_true) {
+            all.take_out(*day, *score);
+        }
+        all.turn(today + 4);
+        kept.turn(today + 4);
+        prop_assert_eq!(all, kept);
+    }
+}

@@ -59,20 +59,23 @@ impl Detector for State {
         let Some(ended) = ended.filter(|ended| ended.ending == Ending::Approved) else { return };
         let limits = &context.settings.approval_too_fast;
         let shape = Shape::new(microseconds(limits.window_s), context.settings.buckets);
-        let parts = [("approver", event.record.approver)];
+        let parts = [("approver", ended.approver.as_deref())];
         let key = entity_key(&parts);
         let rank = |key: &str, window: &Window| {
             (context.episodes.is_open(key), window.totals().offending, window.newest_us(shape))
         };
         let window = self.approvers.entry(&key, context.settings.entities_max, rank, Window::new);
         let is_fast = ended.shortest_us / 1_000 < limits.wait_min_ms;
-        window.add(shape, event.record.index, event.event_us, context.counted_us(event), is_fast);
+        window.add(shape, ended.index, ended.ended_us, context.counted_us(event), is_fast);
         let totals = window.totals();
         let holds = totals.offending >= limits.approvals_min;
         let follows = is_fast && context.episodes.is_open(&key);
         if !(holds || follows) {
             return;
         }
+        // Requests come after their ends in any order.
+        let mut evidence: Vec<i64> = window.recent().map(|offence| offence.index).collect();
+        evidence.sort_unstable();
         let is_severe = holds && totals.offending / SEVERE_TIMES >= limits.approvals_min;
         let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         signals.push(Signal {
@@ -83,15 +86,17 @@ impl Detector for State {
             confidence: Confidence::Medium,
             observed: Some(number(totals.offending)),
             expected: Some(number(limits.approvals_min)),
-            seen_us: event.event_us,
+            seen_us: ended.ended_us,
             detail: format!(
                 "{} of {} approvals within {} s were given in less than {} ms",
                 totals.offending, totals.total, limits.window_s, limits.wait_min_ms
             ),
-            opening_evidence: window.recent().map(|offence| offence.index).collect(),
+            opening_evidence: evidence,
             opening_count: number(totals.offending),
-            opening_us: window.recent().map(|offence| offence.event_us).min().unwrap_or(event.event_us),
+            opening_us: window.recent().map(|offence| offence.event_us).min().unwrap_or(ended.ended_us),
             bucket: None,
+            ln_p: None,
+            budget_verdict: None,
         });
     }
 

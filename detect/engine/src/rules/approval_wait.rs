@@ -1,8 +1,8 @@
 //! D8: an approval that waits far longer than those of its queue do; a queue is the server that the call is for.
 //!
 //! Statistic: P(T > t) of the wait by a sketch of the queue's waits of the last weeks with a generalised Pareto law of their logarithms above the 98th percentile; that of the
-//! tenant for a queue with fewer than 200. An approval that is pending has waited at least as long as it is old, so that every five minutes the oldest of each queue
-//! is asked the same. Held against past scores where there are 4,000, else taken as ten times as likely (`judge.rs`). Waits have two heaps, minutes and
+//! tenant for a queue with fewer than 200. An approval that is pending has waited at least as long as it is old, less what late records are waited for (its
+//! decision may be on its way), so that every five minutes the oldest of each queue is asked the same. Held against past scores where there are 4,000, else taken as ten times as likely (`judge.rs`). Waits have two heaps, minutes and
 //! nights, for which the lognormal of the first design is too narrow. State: 5 kB a queue in use, 150 bytes an approval that waits. It cannot see: queues in their
 //! first days, whose approver is slow (nobody is named while it waits), approvals that are forgotten at the cap or after a week.
 
@@ -10,11 +10,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Confidence, Severity};
+use crate::alert::{BudgetVerdict, Confidence, Severity};
 use crate::approvals::{Pending, Waits};
 use crate::bounded::Bounded;
-use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
+use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability, used_up};
 use crate::entity::{Entity, Level, entity_key};
+use crate::filings::Confirmed;
 use crate::judge::{Judge, ln_extends};
 use crate::record::Event;
 use crate::settings::{Settings, microseconds};
@@ -109,7 +110,7 @@ impl State {
         }
         // A clock that jumps can close an episode whose approval waits on: what opens then is another one.
         self.openings = self.openings.saturating_add(u32::from(opens));
-        let is_over = opens && self.judge.is_over(is_known, settings.budget_milli);
+        let is_over = opens.then(|| self.judge.is_over(is_known, settings.budget_milli));
         let usual_us = i64::try_from(tail.threshold).unwrap_or(i64::MAX).saturating_mul(1_000);
         Some(Signal {
             entity: Entity::new(Level::Tool, &[("server", wait.server)]),
@@ -129,7 +130,7 @@ impl State {
                 usual_us / 1_000_000,
                 probability(ln_p),
                 settings.budget_milli as f64 / 1_000.0,
-                if is_over { ", and that is used up" } else { "" },
+                used_up(is_over),
             ),
             opening_evidence: vec![wait.index],
             opening_count: 1,
@@ -141,6 +142,8 @@ impl State {
                 environment: wait.environment.clone(),
                 baseline: if is_peer { "peer" } else { "entity" },
             }),
+            ln_p: Some(ln_p),
+            budget_verdict: is_over.map(BudgetVerdict::new),
         })
     }
 }
@@ -187,10 +190,12 @@ impl Detector for State {
             }
         }
         let oldest: Vec<Pending> = oldest.into_values().cloned().collect();
+        // What was decided since may yet come.
+        let known_us = now_us.saturating_sub(microseconds(context.settings.lateness_s));
         for pending in &oldest {
             let wait = Wait {
                 server: pending.server.as_deref(),
-                wait_us: now_us.saturating_sub(pending.asked_us).max(0),
+                wait_us: known_us.saturating_sub(pending.asked_us).max(0),
                 is_pending: true,
                 index: pending.index,
                 seen_us: pending.asked_us,
@@ -198,6 +203,10 @@ impl Detector for State {
             };
             signals.extend(self.asked(&wait, context));
         }
+    }
+
+    fn called_true(&mut self, episode: &Confirmed<'_>) {
+        self.judge.called_true(episode);
     }
 
     fn restored(&mut self) {
@@ -218,11 +227,13 @@ impl Detector for State {
             server: ended.server.as_deref(),
             wait_us: ended.longest_us,
             is_pending: false,
-            index: event.record.index,
-            seen_us: event.event_us,
-            environment: event.record.environment.map(|name| crate::entity::bounded(name).into_owned()),
+            index: ended.index,
+            seen_us: ended.ended_us,
+            environment: ended.environment.clone(),
         };
-        signals.extend(self.asked(&wait, context));
+        let told = self.asked(&wait, context);
+        let is_told = told.is_some();
+        signals.extend(told);
         let (key, waited) = (entity_key(&[("server", wait.server)]), milliseconds(ended.longest_us));
         let is_open = context.episodes.is_open(&key);
         let score = self.tail(&key).map(|(tail, _)| -tail.ln_p(waited));
@@ -231,7 +242,10 @@ impl Detector for State {
         let queue = self.queues.entry(&key, context.settings.entities_max, rank, Learnt::new);
         let is_known = queue.is_established();
         if let Some(score) = score.filter(|_| !is_open) {
-            self.judge.judged(score, is_known, &mut queue.filed);
+            let filed = self.judge.judged(score, is_known, &mut queue.filed);
+            if is_told {
+                self.judge.tell(&key, filed, context);
+            }
         }
         queue.learn(now, day, waited);
         self.all.learn(now, day, waited);

@@ -144,6 +144,8 @@ impl Detector for State {
                 environment: waiting.first().and_then(|pending| pending.environment.clone()),
                 baseline: "none",
             }),
+            ln_p: None,
+            budget_verdict: None,
         });
     }
 

@@ -171,6 +171,8 @@ impl State {
             opening_us: failures.iter().map(|failure| failure.event_us).min().unwrap_or(event.event_us),
             opening_evidence: evidence,
             bucket: None,
+            ln_p: None,
+            budget_verdict: None,
         });
     }
 
@@ -207,6 +209,8 @@ impl State {
             opening_count: 0,
             opening_us: event.event_us,
             bucket: None,
+            ln_p: None,
+            budget_verdict: None,
         });
     }
 }

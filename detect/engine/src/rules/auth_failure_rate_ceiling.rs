@@ -89,6 +89,8 @@ impl Detector for State {
                 .min()
                 .unwrap_or(event.event_us),
             bucket: None,
+            ln_p: None,
+            budget_verdict: None,
         });
     }
 

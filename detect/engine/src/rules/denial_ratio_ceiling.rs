@@ -89,6 +89,8 @@ impl Detector for State {
             opening_count: i64::try_from(totals.offending).unwrap_or(i64::MAX),
             opening_us: window.recent().map(|offence| offence.event_us).min().unwrap_or(event.event_us),
             bucket: None,
+            ln_p: None,
+            budget_verdict: None,
         });
     }
 

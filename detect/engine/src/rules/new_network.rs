@@ -25,10 +25,11 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Confidence, Severity};
+use crate::alert::{BudgetVerdict, Confidence, Severity};
 use crate::bounded::Bounded;
-use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
+use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability, used_up};
 use crate::entity::{Entity, Level, bounded};
+use crate::filings::{Confirmed, Filings};
 use crate::judge::ln_extends;
 use crate::novelty::FirstSeen;
 use crate::opening::Opening;
@@ -65,6 +66,8 @@ pub(crate) struct State {
     /// back: anybody can fail in somebody's name.
     told: BTreeSet<String>,
     scores: Recalibration,
+    /// Those of told sessions, while they wait.
+    filings: Filings<()>,
     /// Its day is the clock's; a session is a test.
     opening: Opening,
 }
@@ -85,6 +88,7 @@ impl State {
             pending: Bounded::new(),
             told: BTreeSet::new(),
             scores: Recalibration::new(),
+            filings: Filings::new(),
             opening: Opening::new(),
         }
     }
@@ -143,13 +147,17 @@ impl State {
             return None;
         }
         if is_admitted {
+            if let Some(session) = self.sessions.get_mut(key) {
+                session.of.told.tell(key, opens, context);
+            }
             self.told.retain(|key| context.episodes.is_open(key));
             self.told.insert(key.to_owned());
         } else if opens {
             self.told.remove(key);
         }
         let spends = opens && is_admitted;
-        let over = if spends && self.opening.is_over(budget_milli) { ", and that is used up" } else { "" };
+        let is_over = spends.then(|| self.opening.is_over(budget_milli));
+        let over = used_up(is_over);
         let effect = match is_admitted {
             true if opens && is_told => Effect::Renew,
             false if is_told => Effect::Follow,
@@ -197,6 +205,8 @@ impl State {
                 environment: event.record.environment.map(|name| bounded(name).into_owned()),
                 baseline: "entity",
             }),
+            ln_p: Some(ln_p),
+            budget_verdict: is_over.map(BudgetVerdict::new),
         })
     }
 
@@ -221,7 +231,11 @@ impl State {
         let observations = self.seen.iter().map(|seen| seen.observations(key)).max().unwrap_or(0);
         if observations > 0 {
             self.opening.tested(1);
-            self.scores.observe(day, session.of.worst.iter().sum());
+            let (told, score) = (session.of.told, session.of.worst.iter().sum());
+            if !told.is_true() {
+                self.scores.observe(day, score);
+                self.filings.file(key, told, day, score, ());
+            }
         }
         let due_day = day.saturating_add(if self.is_told(key, context) { DELAYS.1 } else { DELAYS.0 });
         let rank =
@@ -246,6 +260,7 @@ impl State {
             return;
         }
         self.scores.turn(day);
+        self.filings.turn(day);
         for (key, pending) in self.pending.each() {
             for (attribute, value) in pending.turn(day) {
                 if let Some(seen) = self.seen.get_mut(usize::from(attribute)) {
@@ -278,6 +293,15 @@ impl Detector for State {
         self.turn(context.watermark_us);
         if let Some((key, session)) = self.sessions.close(context) {
             self.finish(&key, &session, context);
+        }
+    }
+
+    fn called_true(&mut self, episode: &Confirmed<'_>) {
+        if let Some(session) = self.sessions.get_mut(episode.key) {
+            session.of.told.called_true(episode);
+        }
+        for filing in self.filings.take(episode) {
+            self.scores.take_out(filing.day, filing.score);
         }
     }
 

@@ -15,6 +15,11 @@
 //! - **Severity** is low, always: people work late.
 //! - **A start is judged when it comes**, so that the end of a session tells nothing and a silent tenant has none to wait for.
 //!
+//! - **Hours of its peers that it never has** are together as probable as Good's share of what is unseen (starts alone in their hour over all, at least
+//!   4 of n + 4): of one with 120 starts about one in twenty, and the tail at any of them has most of that. So a night worker who begins by day is told
+//!   only with many hundreds of starts, and one in hours that nobody has (0.05 of that share) after a month. Without the peers a principal's first
+//!   early meeting would be told.
+//!
 //! It cannot see: what begins by day and is kept going for less than eight hours; principals without a week of their own; daylight saving time (an
 //! offset is fixed: for some weeks of the year a start an hour early or late is a little less usual). Who can begin sessions as the principal at all hours,
 //! or by a clock, for weeks, switches it off for that principal; the first of those are told.
@@ -23,11 +28,12 @@ mod profile;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Confidence, Severity};
+use crate::alert::{BudgetVerdict, Confidence, Severity};
 use crate::bits;
 use crate::bounded::Bounded;
-use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
+use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability, used_up};
 use crate::entity::{Entity, Level, bounded};
+use crate::filings::{Confirmed, Filings, Told};
 use crate::judge::ln_extends;
 use crate::opening::Opening;
 use crate::recalibration::Recalibration;
@@ -64,6 +70,8 @@ pub(crate) struct State {
     #[serde(with = "bits::array")]
     peers: Hours,
     scores: Recalibration,
+    /// Those of told starts, while they wait.
+    told: Filings<()>,
     /// Its day is the clock's; a judged start is a test.
     opening: Opening,
 }
@@ -75,6 +83,7 @@ impl State {
             profiles: Bounded::new(),
             peers: uniform(),
             scores: Recalibration::new(),
+            told: Filings::new(),
             opening: Opening::new(),
         }
     }
@@ -100,7 +109,6 @@ impl State {
         let is_open = context.episodes.is_open(key);
         let ln_p = ln_tail.map(|ln_tail| {
             self.opening.tested(1);
-            self.scores.observe(day, -ln_tail);
             self.scores.ln_p(-ln_tail).unwrap_or(ln_tail)
         });
         let budget_milli = context.settings.off_hours.budget_milli;
@@ -112,10 +120,19 @@ impl State {
         if let Some(profile) = self.profiles.get_mut(key) {
             profile.wait(day.saturating_add(delay), hour);
         }
+        let mut told = Told::default();
+        if opens || extends {
+            told.tell(key, opens, context);
+        }
+        if let Some(score) = ln_tail.map(|ln_tail| -ln_tail).filter(|_| !told.is_true()) {
+            self.scores.observe(day, score);
+            self.told.file(key, told, day, score, ());
+        }
         if !opens && !extends {
             return None;
         }
-        let over = if opens && self.opening.is_over(budget_milli) { ", and that is used up" } else { "" };
+        let is_over = opens.then(|| self.opening.is_over(budget_milli));
+        let over = used_up(is_over);
         let (ln_tail, ln_p) = (ln_tail?, ln_p?);
         let weekday = WEEKDAYS.get(hour / 24).copied().unwrap_or_default();
         Some(Signal {
@@ -146,6 +163,8 @@ impl State {
                 environment: event.record.environment.map(|name| bounded(name).into_owned()),
                 baseline: "entity",
             }),
+            ln_p: Some(ln_p),
+            budget_verdict: is_over.map(BudgetVerdict::new),
         })
     }
 
@@ -155,6 +174,7 @@ impl State {
             return;
         }
         self.scores.turn(day);
+        self.told.turn(day);
         let (mut sum, mut settled) = ([0.0; HOURS], 0.0);
         for (_, profile) in self.profiles.each() {
             profile.turn(day);
@@ -192,6 +212,12 @@ impl Detector for State {
     fn close(&mut self, _now_us: i64, context: &Context<'_>, _signals: &mut Vec<Signal>) {
         self.turn(context.watermark_us);
         self.sessions.close(context);
+    }
+
+    fn called_true(&mut self, episode: &Confirmed<'_>) {
+        for filing in self.told.take(episode) {
+            self.scores.take_out(filing.day, filing.score);
+        }
     }
 
     fn restored(&mut self) {

@@ -8,10 +8,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Confidence, Severity};
+use crate::alert::{BudgetVerdict, Confidence, Severity};
 use crate::bounded::Bounded;
-use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
+use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability, used_up};
 use crate::entity::{Entity, Level, bounded};
+use crate::filings::Confirmed;
 use crate::judge::{Judge, ln_extends};
 use crate::record::Event;
 use crate::settings::Settings;
@@ -77,6 +78,10 @@ impl Detector for State {
         format!("kind IN ('call', 'output') AND response_bytes >= {}", settings.oversized_output.bytes_min)
     }
 
+    fn called_true(&mut self, episode: &Confirmed<'_>) {
+        self.judge.called_true(episode);
+    }
+
     fn restored(&mut self) {
         self.judge.restored();
         self.peers_tail = Tail::of(&self.peers);
@@ -109,9 +114,7 @@ impl Detector for State {
         };
         let ln_raw = tail.ln_p(bytes);
         // What comes while an episode is open cannot open one, and an incident must not be the yardstick of the next.
-        if !is_open {
-            self.judge.judged(-ln_raw, is_known, &mut tool.filed);
-        }
+        let filed = (!is_open).then(|| self.judge.judged(-ln_raw, is_known, &mut tool.filed)).flatten();
         let settings = &context.settings.oversized_output;
         if bytes <= tail.threshold || i64::try_from(bytes).is_ok_and(|bytes| bytes < settings.bytes_min) {
             return;
@@ -124,11 +127,9 @@ impl Detector for State {
         if !opens && !extends {
             return;
         }
-        let over = if opens && self.judge.is_over(is_known, settings.budget_milli) {
-            ", and that is used up"
-        } else {
-            ""
-        };
+        let is_over = opens.then(|| self.judge.is_over(is_known, settings.budget_milli));
+        let over = used_up(is_over);
+        self.judge.tell(key, filed, context);
         let is_severe = bytes / SEVERE_TIMES >= tail.threshold;
         let number = |value: u64| Some(i64::try_from(value).unwrap_or(i64::MAX));
         signals.push(Signal {
@@ -158,6 +159,8 @@ impl Detector for State {
                 environment: event.record.environment.map(|name| bounded(name).into_owned()),
                 baseline: if is_peer { "peer" } else { "entity" },
             }),
+            ln_p: Some(ln_p),
+            budget_verdict: is_over.map(BudgetVerdict::new),
         });
     }
 

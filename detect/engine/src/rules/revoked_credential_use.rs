@@ -167,6 +167,8 @@ impl Revocation {
             opening_count: 1,
             opening_us: used_us,
             bucket: None,
+            ln_p: None,
+            budget_verdict: None,
         }
     }
 }

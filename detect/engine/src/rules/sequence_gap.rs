@@ -129,6 +129,8 @@ impl State {
                 environment: environment.cloned(),
                 baseline: "none",
             }),
+            ln_p: None,
+            budget_verdict: None,
         })
     }
 }

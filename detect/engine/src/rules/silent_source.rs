@@ -19,12 +19,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Confidence, Severity};
+use crate::alert::{BudgetVerdict, Confidence, Severity};
 use crate::baseline::{CountBaseline, Parent};
 use crate::bits;
 use crate::bounded::Bounded;
-use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
+use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability, used_up};
 use crate::entity::{Entity, Level, bounded};
+use crate::filings::Confirmed;
 use crate::judge::{Filed, Judge};
 use crate::recalibration::Recalibration;
 use crate::record::Event;
@@ -69,7 +70,7 @@ struct Source {
     filed: Filed,
     own: Option<Recalibration>,
     /// Records in buckets that are open.
-    counts: BTreeMap<i64, u64>,
+    spoken: BTreeMap<i64, Spoken>,
     /// The first bucket of the silence, and how many records were expected in it.
     silent_since: Option<i64>,
     /// How many episodes were opened of this silence: no two may share an id.
@@ -81,10 +82,20 @@ struct Source {
     records: u64,
     last: i64,
     days_active: u32,
-    /// Of the last record.
+    /// Of the last record in buckets that are closed: what came since may be what ended a silence.
     last_index: i64,
     last_us: i64,
+    /// Of the last record of all.
     environment: Option<String>,
+}
+
+/// Records in a bucket: how many, and the last of them by event time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Spoken {
+    count: u64,
+    last_us: i64,
+    last_index: i64,
 }
 
 /// Sources by name.
@@ -106,7 +117,7 @@ impl Source {
             baseline: CountBaseline::new(BUCKET),
             filed: Filed::default(),
             own: None,
-            counts: BTreeMap::new(),
+            spoken: BTreeMap::new(),
             silent_since: None,
             openings: 0,
             missing: 0.0,
@@ -126,13 +137,21 @@ impl Source {
             self.days_active = self.days_active.saturating_add(1);
         }
         self.last = self.last.max(bucket);
-        self.last_index = event.record.index;
-        self.last_us = event.event_us;
         if self.environment.as_deref() != event.record.environment.map(bounded).as_deref() {
             self.environment = event.record.environment.map(|name| bounded(name).into_owned());
         }
-        let count = self.counts.entry(bucket).or_default();
-        *count = count.saturating_add(1);
+        let none = Spoken { count: 0, last_us: i64::MIN, last_index: 0 };
+        let spoken = self.spoken.entry(bucket).or_insert(none);
+        spoken.count = spoken.count.saturating_add(1);
+        (spoken.last_us, spoken.last_index) =
+            (spoken.last_us, spoken.last_index).max((event.event_us, event.record.index));
+    }
+
+    /// How many records a bucket that closes had.
+    fn close(&mut self, bucket: i64) -> u64 {
+        let Some(spoken) = self.spoken.remove(&bucket) else { return 0 };
+        (self.last_us, self.last_index) = (spoken.last_us, spoken.last_index);
+        spoken.count
     }
 
     fn is_established(&self) -> bool {
@@ -250,7 +269,7 @@ impl Detector for State {
         let State { sources, judge, .. } = self;
         let mut found = Vec::new();
         for (_, source) in sources.each() {
-            let count = source.counts.remove(&bucket).unwrap_or(0);
+            let count = source.close(bucket);
             let is_open = context.episodes.is_open(&source.entity.key);
             if !is_alive {
                 // Nobody spoke, which says nothing of anybody; what was told stays told.
@@ -264,9 +283,17 @@ impl Detector for State {
             if count > 0 {
                 if is_established {
                     let score = source.score(usual.shape);
-                    judge.judged(score, true, &mut source.filed);
-                    if let Some(own) = &mut source.own {
-                        own.observe(judge.day(), score);
+                    let is_told = is_open && source.silent_since.is_some();
+                    if is_told && context.episodes.is_confirmed(&source.entity.key) {
+                        judge.asked(true, &mut source.filed);
+                    } else {
+                        let filed = judge.judged(score, true, &mut source.filed);
+                        if let Some(own) = &mut source.own {
+                            own.observe(judge.day(), score);
+                        }
+                        if is_told {
+                            judge.tell(&source.entity.key, filed, context);
+                        }
                     }
                 }
                 source.end_gap(judge.day());
@@ -299,6 +326,14 @@ impl Detector for State {
         signals.extend(found);
     }
 
+    fn called_true(&mut self, episode: &Confirmed<'_>) {
+        let taken = self.judge.called_true(episode);
+        for (_, source) in self.sources.each().filter(|(_, source)| source.entity.key == episode.key) {
+            let own = source.own.iter_mut();
+            own.for_each(|own| taken.iter().for_each(|filing| own.take_out(filing.day, filing.score)));
+        }
+    }
+
     fn restored(&mut self) {
         self.judge.restored();
         let day = self.judge.day();
@@ -328,7 +363,6 @@ impl Source {
     /// `over`: whether it opens beyond the day's budget; none where it is open already.
     fn signal(&self, ln_p: f64, settings: &SilentSource, over: Option<bool>) -> Signal {
         let silent_since = self.silent_since.unwrap_or(self.last);
-        let over = if over == Some(true) { ", and that is used up" } else { "" };
         let worth = if ln_p < 0.0 { format!(", p = {}", probability(ln_p)) } else { String::new() };
         Signal {
             entity: self.entity.clone(),
@@ -341,10 +375,11 @@ impl Source {
             expected: Some(libm::round(self.missing.min(1e15)) as i64),
             seen_us: self.last_us,
             detail: format!(
-                "no record since log index {}, about {:.0} expected by its own past while others spoke{worth}; {} a day may open by chance{over}",
+                "no record since log index {}, about {:.0} expected by its own past while others spoke{worth}; {} a day may open by chance{}",
                 self.last_index,
                 self.missing,
                 settings.budget_milli as f64 / 1_000.0,
+                used_up(over),
             ),
             opening_evidence: vec![self.last_index],
             opening_count: 1,
@@ -355,6 +390,8 @@ impl Source {
                 environment: self.environment.clone(),
                 baseline: "entity",
             }),
+            ln_p: (ln_p < 0.0).then_some(ln_p),
+            budget_verdict: over.map(BudgetVerdict::new),
         }
     }
 }

@@ -3,6 +3,15 @@
 //! Valid is an approval that the call or the log says is approved, by somebody other than who acts, for the
 //! same request where both hashes are known. Whatever the log does not say, or no longer remembers, is not
 //! taken as approved. Several observations of one call (client, gateway, server) are one call.
+//!
+//! - **Order**: it is told at once, also where the approval is on its way. Where that comes while late records are waited for, was given before the call by event
+//!   time, and would have made it valid, the episode is closed as explained, or says so where it has other calls: an alert too many that ends openly, and
+//!   none too late.
+//! - **Replay**: an approval is for one run of its request. A second call that succeeds under it with the same hash is told; one that follows a failure, and those whose
+//!   hash nobody gives, are not.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +21,9 @@ use crate::detector::{Context, Detector, Effect, Rule, Signal};
 use crate::entity::{Entity, Level, bounded, entity_key};
 use crate::record::{Event, Record};
 use crate::settings::{Settings, UnapprovedHighRiskWrite, microseconds};
+
+/// Calls told of whose approval may yet come. Beyond, the oldest stay told.
+const UNPROVEN_MAX: usize = schemas::limits::ENGINE_UNPROVEN_MAX;
 
 /// Observations of one call beyond the first: a call has at most four observers.
 const OBSERVATIONS_MORE: u8 = 3;
@@ -59,20 +71,47 @@ struct Judged {
     more: u8,
 }
 
-/// At their caps both maps forget the oldest. A forgotten approval is no approval, and if it was younger than
+/// A call that was told of because the log has no approval of that id, or none that was decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Unproven {
+    approval: String,
+    entity: Entity,
+    call: Option<String>,
+    user_id: Option<String>,
+    agent_id: Option<String>,
+    request_hash: Option<String>,
+    event_us: i64,
+    index: i64,
+    seen_us: i64,
+}
+
+/// The call that ran under an approval.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Use {
+    call_id: Option<String>,
+    observer: Option<String>,
+    request_hash: String,
+    index: i64,
+}
+
+/// At their caps all maps forget the oldest. A forgotten approval is no approval, and if it was younger than
 /// the horizon, calls that merely assert an approval the engine cannot look up are not believed for as long
 /// as the horizon lasts: a flood of approvals can cause alerts, it cannot hide one. A forgotten call is judged
-/// anew.
+/// anew. A forgotten use can be repeated once.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct State {
     approvals: Bounded<Approval>,
     calls: Bounded<Judged>,
+    /// By approval id.
+    uses: Bounded<Use>,
+    /// In the order of their records.
+    unproven: VecDeque<Unproven>,
     /// Watermark when an approval was last forgotten before its time.
     overflow_us: Option<i64>,
 }
 
 /// Why a call is not approved, and how sure that is.
-type Fault = (&'static str, Confidence);
+type Fault = (Cow<'static, str>, Confidence);
 
 impl Status {
     fn parse(word: Option<&str>) -> Option<Status> {
@@ -103,6 +142,16 @@ impl Approval {
         }
     }
 
+    /// Whether it makes a call valid that ran when it did.
+    fn covers(&self, call: &Unproven) -> bool {
+        let is_own =
+            |approver: &String| is_same_person(approver, call.user_id.as_deref(), call.agent_id.as_deref());
+        self.status == Status::Approved
+            && self.status_us <= call.event_us
+            && !self.approver.as_ref().is_some_and(is_own)
+            && agrees(self.request_hash.as_deref(), call.request_hash.as_deref())
+    }
+
     fn is_refused_at(&self, event_us: i64) -> bool {
         !matches!(self.status, Status::Approved | Status::Requested) && self.status_us <= event_us
     }
@@ -110,10 +159,16 @@ impl Approval {
 
 impl State {
     pub fn new() -> State {
-        State { approvals: Bounded::new(), calls: Bounded::new(), overflow_us: None }
+        State {
+            approvals: Bounded::new(),
+            calls: Bounded::new(),
+            uses: Bounded::new(),
+            unproven: VecDeque::new(),
+            overflow_us: None,
+        }
     }
 
-    fn learn(&mut self, event: &Event<'_>, context: &Context<'_>) {
+    fn learn(&mut self, event: &Event<'_>, context: &Context<'_>, signals: &mut Vec<Signal>) {
         let (Some(id), Some(status)) =
             (event.record.approval_id, Status::parse(event.record.approval_status))
         else {
@@ -136,12 +191,87 @@ impl State {
             seen_us: watermark_us,
         };
         self.approvals.entry(&key, limits.approvals_max, rank, make).take(status, event);
+        self.explain(&key, event, context, signals);
+    }
+
+    /// Calls that were told of and turn out to have been approved before they ran.
+    fn explain(
+        &mut self,
+        approval_id: &str,
+        event: &Event<'_>,
+        context: &Context<'_>,
+        signals: &mut Vec<Signal>,
+    ) {
+        let late_us = context.watermark_us.saturating_sub(microseconds(context.settings.lateness_s));
+        while self.unproven.front().is_some_and(|call| call.seen_us < late_us) {
+            self.unproven.pop_front();
+        }
+        let State { approvals, calls, unproven, .. } = self;
+        let Some(approval) = approvals.get(approval_id) else { return };
+        let is_explained = |call: &Unproven| call.approval == approval_id && approval.covers(call);
+        for call in unproven.iter().filter(|call| is_explained(call)) {
+            if let Some(judged) = call.call.as_deref().and_then(|key| calls.get_mut(key)) {
+                judged.approved = true;
+            }
+            signals.push(Signal {
+                entity: call.entity.clone(),
+                effect: Effect::Explain,
+                offending: false,
+                severity: Severity::Informational,
+                confidence: Confidence::High,
+                observed: None,
+                expected: None,
+                seen_us: event.event_us,
+                detail: format!(
+                    "the approval of the call at log index {} was given before it and came after it, at log index {}",
+                    call.index, event.record.index
+                ),
+                opening_evidence: vec![call.index],
+                opening_count: 0,
+                opening_us: call.event_us,
+                bucket: None,
+                ln_p: None,
+                budget_verdict: None,
+            });
+        }
+        unproven.retain(|call| !is_explained(call));
+    }
+
+    /// Whether the approval that a call names may be on its way.
+    fn is_unproven(&self, record: &Record<'_>) -> bool {
+        let is_silent = matches!(record.approval_status, None | Some("unknown"));
+        let known = record.approval_id.map(|id| self.approvals.get(&bounded(id)));
+        is_silent && known.is_some_and(|known| known.is_none_or(|known| known.status == Status::Requested))
+    }
+
+    /// Whether another call ran under the same approval of the same request; the call is remembered if it is the first.
+    fn replayed(&mut self, record: &Record<'_>, context: &Context<'_>) -> Option<Fault> {
+        let (id, hash) = record.approval_id.zip(record.request_hash).filter(|_| record.status == "ok")?;
+        let of = Use {
+            call_id: record.call_id.map(owned),
+            observer: record.observer.map(owned),
+            request_hash: owned(hash),
+            index: record.index,
+        };
+        let rank = |_: &str, used: &Use| (false, 0, used.index);
+        let uses_max = context.settings.unapproved_high_risk_write.approvals_max;
+        let first = self.uses.entry(&bounded(id), uses_max, rank, || of.clone());
+        let is_same = match (&first.call_id, &of.call_id) {
+            (Some(first), Some(other)) => first == other,
+            // Without a name another observer's record may be of the same call.
+            _ => first.index == of.index || first.observer != of.observer,
+        };
+        let reason = format!(
+            "its approval was used before, by the call at log index {} of the same request",
+            first.index
+        );
+        (!is_same && first.request_hash == of.request_hash).then_some((Cow::Owned(reason), Confidence::High))
     }
 
     /// Why this call is not approved; `None` if it is.
     fn fault(&self, event: &Event<'_>, context: &Context<'_>) -> Option<Fault> {
         let record = event.record;
-        let certain = |reason| Some((reason, Confidence::High));
+        let certain = |reason: &'static str| Some((Cow::Borrowed(reason), Confidence::High));
         let Some(id) = record.approval_id else { return certain("it names no approval") };
         let known = self.approvals.get(&bounded(id));
         match (record.approval_status, known) {
@@ -149,10 +279,8 @@ impl State {
                 return certain("it says approved but the log holds a refusal of that approval");
             }
             (Some("approved"), None) if self.has_overflowed(context) => {
-                return Some((
-                    "it says approved but that approval was forgotten, too many are open",
-                    Confidence::Low,
-                ));
+                let reason = "it says approved but that approval was forgotten, too many are open";
+                return Some((Cow::Borrowed(reason), Confidence::Low));
             }
             (Some("approved"), _) => {}
             (None | Some("unknown"), Some(approval)) if approval.status == Status::Approved => {}
@@ -161,7 +289,7 @@ impl State {
             (Some(_), _) => return certain("its approval was not granted"),
         }
         let approver = record.approver.map(owned).or(known.and_then(|approval| approval.approver.clone()));
-        if approver.is_some_and(|approver| is_same_person(&approver, record)) {
+        if approver.is_some_and(|approver| is_same_person(&approver, record.user_id, record.agent_id)) {
             return certain("who acts approved it");
         }
         let approved_hash = known.and_then(|approval| approval.request_hash.as_deref());
@@ -235,7 +363,7 @@ impl Detector for State {
     fn observe(&mut self, event: &Event<'_>, context: &Context<'_>, signals: &mut Vec<Signal>) {
         let record = event.record;
         if record.kind == "approval" {
-            self.learn(event, context);
+            self.learn(event, context, signals);
         }
         if !is_high_risk_write(event) || !has_run(event) {
             return;
@@ -249,6 +377,9 @@ impl Detector for State {
             ])
         });
         let fault = self.fault(event, context);
+        let is_unproven = fault.is_some() && self.is_unproven(record);
+        let replayed = (fault.is_none() || is_unproven).then(|| self.replayed(record, context)).flatten();
+        let fault = fault.or(replayed);
         if let Some(key) = &call_key {
             if fault.is_some() && self.is_repeated(key, record, limits, context.watermark_us) {
                 return;
@@ -259,8 +390,25 @@ impl Detector for State {
         let (column, principal) =
             event.principal().map_or(("agent_id", None), |(column, id)| (column, Some(id)));
         let parts = [(column, principal), ("server", record.server), ("capability", record.capability)];
+        let entity = Entity::new(Level::PrincipalTool, &parts);
+        if let Some(approval_id) = record.approval_id.filter(|_| is_unproven) {
+            if self.unproven.len() >= UNPROVEN_MAX {
+                self.unproven.pop_front();
+            }
+            self.unproven.push_back(Unproven {
+                approval: owned(approval_id),
+                entity: entity.clone(),
+                call: call_key,
+                user_id: record.user_id.map(owned),
+                agent_id: record.agent_id.map(owned),
+                request_hash: record.request_hash.map(owned),
+                event_us: event.event_us,
+                index: record.index,
+                seen_us: context.watermark_us,
+            });
+        }
         signals.push(Signal {
-            entity: Entity::new(Level::PrincipalTool, &parts),
+            entity,
             effect: Effect::Open,
             offending: true,
             severity: if confidence == Confidence::Low { Severity::High } else { Severity::Critical },
@@ -273,6 +421,8 @@ impl Detector for State {
             opening_count: 1,
             opening_us: event.event_us,
             bucket: None,
+            ln_p: None,
+            budget_verdict: None,
         });
     }
 
@@ -302,9 +452,9 @@ fn agrees(before: Option<&str>, now: Option<&str>) -> bool {
     before.zip(now).is_none_or(|(before, now)| before == bounded(now))
 }
 
-fn is_same_person(approver: &str, record: &Record<'_>) -> bool {
+fn is_same_person(approver: &str, user_id: Option<&str>, agent_id: Option<&str>) -> bool {
     let same = |id: &str| bounded(id).trim().eq_ignore_ascii_case(approver.trim());
-    record.user_id.is_some_and(same) || record.agent_id.is_some_and(same)
+    user_id.is_some_and(same) || agent_id.is_some_and(same)
 }
 
 fn owned(text: &str) -> String {

@@ -22,15 +22,16 @@
 //! fewer than a hundred sessions of others; calls that nobody reports.
 
 mod collected;
+mod telling;
 mod tools;
 mod waiting;
 
 use schemas::limits::ENGINE_SESSIONS_COUNTED_MAX;
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Confidence, Severity};
-use crate::detector::{Bucket, Context, Detector, Effect, Rule, Signal, probability};
+use crate::detector::{Context, Detector, Effect, Rule, Signal};
 use crate::entity::push_part;
+use crate::filings::{Confirmed, Filings};
 use crate::judge::ln_extends;
 use crate::novelty::{FirstSeen, Novelty, Verdict};
 use crate::opening::Opening;
@@ -39,6 +40,7 @@ use crate::record::{Event, Record};
 use crate::sessions::{GAP_US, Session, Sessions, Touched};
 use crate::settings::Settings;
 use collected::{Collected, Deed, Gathers, tool_key};
+use telling::signal;
 use tools::Tools;
 use waiting::Waiting;
 
@@ -46,8 +48,6 @@ use waiting::Waiting;
 const NOTABLE: f64 = 1.0;
 /// Sessions of others without which a rank says nothing.
 const RANKED: u32 = 100;
-/// Elements that an alert names.
-const TOLD: usize = 4;
 const DAY: i64 = 86_400_000_000;
 
 const RULE: Rule = Rule {
@@ -68,6 +68,8 @@ pub(crate) struct State {
     /// Destructive tools by principal. A forgotten one is a first use again.
     destructive: FirstSeen,
     scores: Recalibration,
+    /// Those of told sessions, while they wait.
+    told: Filings<()>,
     /// Its day is that of the last session that ended; a session is a test.
     opening: Opening,
     /// What spares most calls a hash and an allocation; says nothing that the record does not.
@@ -95,6 +97,7 @@ impl State {
             waiting: Waiting::new(),
             destructive: FirstSeen::new(),
             scores: Recalibration::new(),
+            told: Filings::new(),
             opening: Opening::new(),
             tools: Tools::default(),
             key: String::new(),
@@ -161,25 +164,28 @@ impl State {
                 return None;
             }
             let is_over = self.opening.is_over(context.settings.unusual_tools.budget_milli);
-            let mut signal = signal(collected, judged.as_ref(), is_over, context);
+            let mut signal = signal(collected, judged.as_ref(), Some(is_over), context);
             signal.effect = if is_open { Effect::Renew } else { Effect::Open };
-            self.sessions.get_mut(key)?.of.tell();
+            let collected = &mut self.sessions.get_mut(key)?.of;
+            collected.tell();
+            collected.told.tell(&signal.entity.key, true, context);
             return Some(signal);
         }
         let extends = is_unusual || self.extends(judged.as_ref(), context);
-        let mut signal = signal(collected, judged.as_ref(), false, context);
+        let mut signal = signal(collected, judged.as_ref(), None, context);
         signal.effect = if extends { Effect::Open } else { Effect::Follow };
         signal.offending = true;
         signal.seen_us = event.event_us;
         if !is_unusual {
             signal.detail.clear();
         }
+        self.sessions.get_mut(key)?.of.told.tell(&signal.entity.key, false, context);
         Some(signal)
     }
 
     /// Judges a session that is over, files its score, and puts it by to be learnt.
     fn finish(&mut self, session: Session<Collected>, context: &Context<'_>, signals: &mut Vec<Signal>) {
-        let collected = session.of;
+        let mut collected = session.of;
         if !collected.is_judged(session.records) {
             return;
         }
@@ -195,15 +201,20 @@ impl State {
         let extends = is_open && self.extends(judged.as_ref(), context);
         if is_new || extends {
             let budget_milli = context.settings.unusual_tools.budget_milli;
-            let is_over = is_new && self.opening.is_over(budget_milli);
+            let is_over = is_new.then(|| self.opening.is_over(budget_milli));
             let mut signal = signal(&collected, judged.as_ref(), is_over, context);
             signal.effect = if is_new && is_open { Effect::Renew } else { Effect::Open };
             signals.push(signal);
+            collected.told.tell(&key, is_new, context);
         }
         if number <= ENGINE_SESSIONS_COUNTED_MAX {
             if let Some(judged) = judged.filter(|_| is_known && collected.is_admitted) {
                 self.opening.tested(1);
-                self.scores.observe(day, judged.verdict.score().max(collected.most));
+                let score = judged.verdict.score().max(collected.most);
+                if !collected.told.is_true() {
+                    self.scores.observe(day, score);
+                    self.told.file(&key, collected.told, day, score, ());
+                }
             }
             if let Some(lesson) = collected.lesson() {
                 self.waiting.put(day, is_open || is_new, is_known, lesson);
@@ -271,6 +282,7 @@ impl State {
             return;
         }
         self.scores.turn(day);
+        self.told.turn(day);
         let learnt = self.waiting.turn(day);
         if !learnt.is_empty() {
             self.novelty.commit(learnt);
@@ -347,6 +359,14 @@ impl Detector for State {
         }
     }
 
+    fn called_true(&mut self, episode: &Confirmed<'_>) {
+        let sessions = self.sessions.each().filter(|session| session.of.entity.key == episode.key);
+        sessions.for_each(|session| session.of.told.called_true(episode));
+        for filing in self.told.take(episode) {
+            self.scores.take_out(filing.day, filing.score);
+        }
+    }
+
     fn restored(&mut self) {
         self.sessions.restored();
         self.scores.turn(self.opening.day());
@@ -386,89 +406,6 @@ impl Detector for State {
     }
 }
 
-/// A signal that opens an episode, or keeps it open.
-fn signal(collected: &Collected, judged: Option<&Judged>, is_over: bool, context: &Context<'_>) -> Signal {
-    let (opening_us, seen_us) = collected.notable_us.unwrap_or(collected.records_us);
-    let evidence =
-        if collected.evidence.is_empty() { vec![collected.last_index] } else { collected.evidence.clone() };
-    Signal {
-        entity: collected.entity.clone(),
-        effect: Effect::Open,
-        offending: false,
-        severity: severity(collected, judged),
-        confidence: confidence(judged),
-        observed: judged.map(|judged| notable(&judged.verdict)),
-        expected: None,
-        seen_us,
-        detail: detail(collected, judged, context.settings.unusual_tools.budget_milli, is_over),
-        opening_evidence: evidence,
-        opening_count: collected.notable.max(1),
-        opening_us,
-        // An index is the last one of one session only, so that no two episodes share an id.
-        bucket: Some(Bucket {
-            start_us: collected.last_index,
-            // A record opens one at most: after a person closed it, the next is of another record.
-            closed: 0,
-            environment: collected.environment.clone(),
-            baseline: "peer",
-        }),
-    }
-}
-
 fn is_risky(record: &Record<'_>) -> bool {
     record.action == Some("destructive") || matches!(record.risk, Some("high" | "critical"))
-}
-
-fn severity(collected: &Collected, judged: Option<&Judged>) -> Severity {
-    match judged {
-        // It did more than can be judged, and nothing else is known of it.
-        None => Severity::Low,
-        Some(_) if collected.is_risky => Severity::High,
-        Some(_) => Severity::Medium,
-    }
-}
-
-/// Medium where peers of its workflow, or of its role, were enough to say that something is rare.
-fn confidence(judged: Option<&Judged>) -> Confidence {
-    let most = judged.and_then(|judged| judged.verdict.parts.first());
-    if most.is_some_and(|part| part.n >= 20) { Confidence::Medium } else { Confidence::Low }
-}
-
-fn notable(verdict: &Verdict) -> i64 {
-    let notable = verdict.parts.iter().filter(|part| part.surprise >= NOTABLE);
-    i64::try_from(notable.count()).unwrap_or(i64::MAX)
-}
-
-fn detail(collected: &Collected, judged: Option<&Judged>, budget_milli: i64, is_over: bool) -> String {
-    let over = if is_over { ", and that is used up" } else { "" };
-    let mut clauses = Vec::new();
-    if let Some(tool) = &collected.first_destructive {
-        clauses.push(format!("first use of the destructive {tool}"));
-    }
-    if collected.gathers == Gathers::Own && collected.session.beyond() > 0 {
-        let (elements, beyond) = (collected.session.elements(), collected.session.beyond());
-        clauses.push(format!("a session of {elements} different tools and destinations, and {beyond} calls of more than can be judged"));
-    }
-    if let Some(Judged { verdict, ln_p, .. }) = judged {
-        let most: Vec<String> = verdict
-            .parts
-            .iter()
-            .filter(|part| part.surprise >= NOTABLE)
-            .filter_map(|part| Some((collected.name_of(part.element)?, part)))
-            .take(TOLD)
-            .map(|(name, part)| format!("{name} ({} of {} others)", part.m, part.n))
-            .collect();
-        if !most.is_empty() {
-            clauses.push(format!("unusual: {}", most.join(", ")));
-        }
-        clauses.push(format!(
-            "{} tools and destinations in a {}, ranked among {} sessions of others, p = {}; {} a day may open by chance{over}",
-            verdict.parts.len(),
-            if collected.gathers == Gathers::Own { "session" } else { "run of single calls" },
-            verdict.sessions,
-            probability(*ln_p),
-            budget_milli as f64 / 1_000.0,
-        ));
-    }
-    clauses.join("; ")
 }

@@ -56,6 +56,38 @@ pub struct P95Latency {
     pub budget_milli: i64,
 }
 
+/// Settings of `tool_error_budget`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ToolErrorBudget {
+    /// Failed calls per million that a tool may have. Default 10,000 (1 %).
+    pub budget_ppm: i64,
+    /// What the budget is for; of it the explanation alone says how much failed. Default 86,400 (a day).
+    pub period_s: i64,
+    /// Calls in a window below which there is no verdict. Default 20.
+    pub calls_min: u64,
+    /// A window, and thousandths of the budget that are too much in it and in its last twelfth. Default 3,600 and 14,400 (14.4 %).
+    pub fast_window_s: i64,
+    pub fast_times_milli: i64,
+    /// A longer one, in which less is. Default 21,600 and 6,000 (6 %).
+    pub slow_window_s: i64,
+    pub slow_times_milli: i64,
+}
+
+impl Default for ToolErrorBudget {
+    fn default() -> Self {
+        Self {
+            budget_ppm: 10_000,
+            period_s: 86_400,
+            calls_min: schemas::limits::ENGINE_TIMED_MIN,
+            fast_window_s: 3_600,
+            fast_times_milli: 14_400,
+            slow_window_s: 21_600,
+            slow_times_milli: 6_000,
+        }
+    }
+}
+
 impl Default for OversizedOutput {
     fn default() -> Self {
         Self { bytes_min: schemas::limits::ENGINE_OVERSIZED_BYTES_MIN, budget_milli: 500 }
@@ -93,7 +125,22 @@ pub(super) fn bounds(settings: &Settings) -> Vec<Bound> {
     let (of, ceiling) = (&settings.quarantine_rate, &settings.quarantine_ratio_ceiling);
     let (size, latency) = (&settings.oversized_output, &settings.p95_latency);
     let (severe_ppm, least_ppm) = (ceiling.ratio_severe_ppm, ceiling.ratio_min_ppm);
+    let budget = &settings.tool_error_budget;
+    // No share is over the whole.
+    let times_milli_max = 1_000_000_000 / budget.budget_ppm.max(1);
     vec![
+        ("tool_error_budget.budget_ppm", budget.budget_ppm, 1, 1_000_000),
+        ("tool_error_budget.calls_min", widened(budget.calls_min), 1, COUNT_MAX),
+        ("tool_error_budget.fast_window_s", budget.fast_window_s, 60, DAY_S),
+        ("tool_error_budget.slow_window_s", budget.slow_window_s, budget.fast_window_s, 30 * DAY_S),
+        ("tool_error_budget.period_s", budget.period_s, budget.slow_window_s, 30 * DAY_S),
+        ("tool_error_budget.slow_times_milli", budget.slow_times_milli, 1_000, times_milli_max),
+        (
+            "tool_error_budget.fast_times_milli",
+            budget.fast_times_milli,
+            budget.slow_times_milli,
+            times_milli_max,
+        ),
         ("quarantine_rate.outputs_min", widened(of.outputs_min), 1, COUNT_MAX),
         ("quarantine_rate.quarantined_min", widened(of.quarantined_min), 1, COUNT_MAX),
         ("quarantine_rate.budget_milli", of.budget_milli, 1, 1_000_000),

@@ -135,6 +135,7 @@ fn tight() -> Settings {
     settings.denial_ratio_ceiling.calls_min = 3;
     settings.auth_failure_rate_ceiling.attempts_min = 4;
     settings.p95_latency_ceiling.calls_min = 3;
+    settings.tool_error_budget.calls_min = 3;
     settings.quarantine_ratio_ceiling.outputs_min = 4;
     settings.approval_wait.approvals_max = 4;
     settings.approval_too_fast.approvals_min = 2;

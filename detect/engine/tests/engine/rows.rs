@@ -10,6 +10,7 @@
 mod access;
 mod agents;
 mod approvals;
+mod markers;
 mod outputs;
 mod places;
 mod replay;
@@ -22,6 +23,7 @@ use engine::{Alert, Engine, Record, Settings, Setup, Severity};
 use sigma::{Options, Rules};
 
 use crate::days::fold;
+pub use approvals::queues;
 pub use replay::{DAY_US_LAST, month};
 
 /// All that a log tells under the defaults.
@@ -63,6 +65,6 @@ fn at(time_us: i64, record: Record<'static>) -> Record<'static> {
 }
 
 /// Names of which a log needs many, for as long as the test runs.
-fn name(of: &str, number: i64) -> &'static str {
+pub fn name(of: &str, number: i64) -> &'static str {
     String::leak(format!("{of}{number}"))
 }

@@ -65,7 +65,10 @@ fn a_source_that_stops_is_told_once_until_it_is_back() {
     assert!(last.source == "tap/1" && last.time_us < START_US + NOON);
     assert_eq!(alert.first_seen_us, last.time_us);
     let closed = alerts.iter().find(|one| one.alert_id == alert.alert_id && one.state == State::Closed);
-    let closed_us = records[closed.expect("not closed").position as usize].time_us - START_US;
+    let closed = closed.expect("not closed");
+    let since = format!("no record since log index {},", alert.evidence[0]);
+    assert!(closed.explanation.contains(&since), "what it said since is none: {}", closed.explanation);
+    let closed_us = records[closed.position as usize].time_us - START_US;
     assert!(closed_us > NOON + 2 * HOUR_US, "{}", (closed_us - NOON) / MINUTE_US);
 }
 

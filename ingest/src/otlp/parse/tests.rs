@@ -32,6 +32,7 @@ fn try_read(signal: Signal, body: &str, budget: usize) -> Result<(Parsed, Tally)
         seed: [1; 32],
         redactor: &REDACTOR,
         sessions: &sessions,
+        countries: None,
     };
     let admission = Admission::new(budget, budget);
     let mut reservation = admission.reserve("acme", body.len())?;

@@ -183,6 +183,7 @@ fn too_many_values_refuse_the_body() {
         seed: [0; 32],
         redactor: &Redactor::new([0; 32]),
         sessions: &Sessions::new(),
+        countries: None,
     };
     assert!(parse("1 ".repeat(BODY_VALUES_MAX).as_bytes(), &context).is_ok());
     let error = parse("1 ".repeat(BODY_VALUES_MAX + 1).as_bytes(), &context).unwrap_err();

@@ -465,6 +465,7 @@ fn two_mappings_that_fit_are_named_and_one_that_is_asked_for_reads() {
             seed: [1; 32],
             redactor: &redactor,
             sessions: &sessions,
+            countries: None,
         };
         let Parsed { draft, rejected, rejected_count } = parse(record.as_bytes(), &context).unwrap();
         Rows { draft, rejected, rejected_count }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::origin::ATTRIBUTES;
 use crate::bits;
 use crate::entity::bounded;
+use crate::filings::Told;
 use crate::record::Record;
 
 /// An attribute by its place in [`ATTRIBUTES`], and a value of it.
@@ -27,6 +28,8 @@ pub(super) struct Shown {
     pub worst: [f64; ATTRIBUTES.len()],
     /// Whether any record was of somebody let in.
     pub is_admitted: bool,
+    /// Of records of somebody let in.
+    pub told: Told,
 }
 
 impl Shown {
@@ -37,6 +40,7 @@ impl Shown {
             values: BTreeMap::new(),
             worst: [0.0; ATTRIBUTES.len()],
             is_admitted: false,
+            told: Told::default(),
         }
     }
 

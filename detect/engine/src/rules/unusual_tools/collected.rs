@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::tools::Tools;
 use crate::bits;
 use crate::entity::{Entity, Level, bounded};
+use crate::filings::Told;
 use crate::novelty::{Element, Peers, Session, distinct};
 use crate::record::{Event, Record};
 
@@ -116,6 +117,8 @@ pub(super) struct Collected {
     pub looks: u32,
     /// [`Collected::last_index`] when an episode was last opened for it.
     told_at: i64,
+    /// When it was told last.
+    pub told: Told,
     /// Records that brought something notable: how many, the first of them by log index, and their times.
     pub notable: i64,
     pub evidence: Vec<i64>,
@@ -146,6 +149,7 @@ impl Collected {
             most: 0.0,
             looks: 0,
             told_at: -1,
+            told: Told::default(),
             notable: 0,
             evidence: Vec::new(),
             notable_us: None,

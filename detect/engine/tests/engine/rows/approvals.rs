@@ -3,11 +3,12 @@
 use engine::{Alert, Engine, Record, Severity, State};
 
 use super::{at, episodes, name, of, shipped, told};
-use crate::days::{Chance, DAY_US, HOUR_US, fold, with};
+use crate::days::{Chance, DAY_US, HOUR_US, days, fold, of_tool, with};
 use crate::stream::{MINUTE_US, SECOND_US, START_US, approval};
 
 const CEILING: &str = "approval_wait_ceiling";
 const WAIT: &str = "approval_wait";
+const BUDGET: &str = "tool_error_budget";
 const FAST: &str = "approval_too_fast";
 const ABANDONED: &str = "approval_abandoned";
 /// Five abandoned requests of one agent within an hour, in Sigma.
@@ -62,7 +63,7 @@ fn weeks() -> Vec<Record<'static>> {
 
 /// Those weeks, and a day on which 24 requests at a time wait for nine, for twelve and for 25 minutes; on which two people approve within a
 /// second, one of them five times and the other four, and a third within three seconds; and on which twelve requests expire.
-pub(super) fn queues() -> Vec<Record<'static>> {
+pub fn queues() -> Vec<Record<'static>> {
     let at_hour = |hour: i64| DAY_22_US + hour * HOUR_US;
     let some = (12, 10 * SECOND_US);
     let slow = [(9, 9), (12, 12), (16, 25)].into_iter().flat_map(|(hour, minutes)| {
@@ -138,8 +139,6 @@ pub(super) fn abandoned() -> Vec<Record<'static>> {
     with(weeks(), noon.chain(asks("keen", 6, 5)).chain(asks("meek", 8, 4)).chain([forgotten]))
 }
 
-/// The row's second half, an error budget for each tool, is not built (`docs/decisions/0027-tools-approvals-sources.md`): no rule and no setting
-/// knows one, nor does the pack in Sigma. There is nothing to show of it.
 #[test]
 fn r39_abandoned_approvals_are_told_beside_one_that_waits() {
     let records = abandoned();
@@ -161,4 +160,39 @@ fn r39_abandoned_approvals_are_told_beside_one_that_waits() {
     let waits = of(&alerts, [WAIT]).next().unwrap();
     assert_eq!(records[waits.evidence[0] as usize].approval_id, Some("forgotten"));
     assert!(waits.explanation.contains("has been waiting for"), "told while it waits: {}", waits.explanation);
+}
+
+/// Three days of tools of which 1.8 % of all calls fail, as in the made fleet; then from the noon of the third on one in four calls of `send` fails for
+/// an hour, and 4.5 % of those of `read` until the evening, which is less than six times as many as may.
+pub(super) fn failures() -> Vec<Record<'static>> {
+    let noon_us = 2 * DAY_US + 12 * HOUR_US;
+    days(3, 60, 39, move |chance, at_us, tool| {
+        let since_us = at_us - noon_us;
+        let share = match tool {
+            "send" if (0..HOUR_US).contains(&since_us) => 0.25,
+            "read" if (0..8 * HOUR_US).contains(&since_us) => 0.045,
+            _ => 0.018,
+        };
+        let is_failed = chance.share() < share;
+        Some(Record { status: if is_failed { "error" } else { "ok" }, ..of_tool(tool) })
+    })
+}
+
+#[test]
+fn r39_a_tool_that_uses_up_its_error_budget_is_told() {
+    let records = failures();
+    let alerts = told(&records);
+    assert_eq!(episodes(of(&alerts, [BUDGET])), [(BUDGET, "github/send", Severity::High)], "{alerts:#?}");
+    let noon_us = START_US + 2 * DAY_US + 12 * HOUR_US;
+    let mut send = of(&alerts, [BUDGET]);
+    let first = send.next().unwrap();
+    let told_us = records[first.position as usize].time_us - noon_us;
+    assert!((0..HOUR_US).contains(&told_us), "{} min", told_us / MINUTE_US);
+    assert!(first.explanation.contains("times the budget of 1.00 %"), "{}", first.explanation);
+    assert_eq!(
+        (first.unit.as_str(), first.budget_verdict),
+        ("ppm", None),
+        "a ceiling has no budget of openings"
+    );
+    assert_eq!(send.last().unwrap().state, State::Closed);
 }

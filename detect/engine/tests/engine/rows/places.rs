@@ -59,7 +59,8 @@ pub(super) fn hours() -> Vec<Record<'static>> {
 fn r23_a_session_at_an_hour_that_is_not_its_own_is_told_and_the_hour_of_others_is_not_the_measure() {
     let alerts = told(&hours());
     // At two `nia` is at work, though all others sleep; the robot works round the clock, so that none of its hours says anything. What the row
-    // asks and is not told: that `nia` begins at 13 o'clock. Her hours are drawn to those of her peers, twelve of thirteen of whom work then.
+    // asks and is not told: that `nia` begins at 13 o'clock. That is the statistic, and no slip of it: of some 120 starts a few were alone in their hour, so
+    // that about one in twenty of the next is at an hour that she never had, and nearly all of those are hours of her peers.
     let expected = [(HOURS, "person-3", Severity::Low), (HOURS, "nia", Severity::Low)];
     let since = of(&alerts, [HOURS]).filter(|alert| alert.first_seen_us >= at(43, 0));
     assert_eq!(episodes(since), expected, "{alerts:#?}");

@@ -13,7 +13,7 @@ use crate::stream::{MINUTE_US, SECOND_US, START_US, call, login, revoke};
 pub const DAY_US_LAST: i64 = START_US + 24 * DAY_US;
 
 /// Weeks of tools as R29 has them, by a gateway that numbers what it sends and by a tap. Three numbers never come; two days before the end the
-/// tap says nothing for two hours; at the last noon `read` is slow.
+/// tap says nothing for two hours; at the last noon `read` is slow, and for an hour of the afternoon `list` fails.
 fn tools() -> impl Iterator<Item = Record<'static>> {
     let (mut chance, mut sent) = (Chance(3), 0);
     let silent = NOON_US - 2 * DAY_US..NOON_US - 2 * DAY_US + 2 * HOUR_US;
@@ -21,9 +21,12 @@ fn tools() -> impl Iterator<Item = Record<'static>> {
         let is_gate = !matches!(record.capability, Some("list" | "query"));
         let is_lost = is_gate && (60_000..60_003).contains(&sent);
         sent += i64::from(is_gate);
+        let is_broken = record.capability == Some("list")
+            && (NOON_US + 4 * HOUR_US..NOON_US + 5 * HOUR_US).contains(&record.time_us);
+        let status = if is_broken { "error" } else { record.status };
         let is_slow = record.capability == Some("read") && record.time_us >= NOON_US;
         let latency_us = Some((if is_slow { 9e6 } else { 2e5 } * chance.lognormal(0.4)) as i64);
-        let of_tap = Record { latency_us, source: "tap/1", ..record };
+        let of_tap = Record { latency_us, status, source: "tap/1", ..record };
         let of_gate =
             Record { source: "gate/1", source_seq: Some(sent), observer: Some("gateway"), ..of_tap };
         let is_there = if is_gate { !is_lost } else { !silent.contains(&record.time_us) };

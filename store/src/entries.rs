@@ -1,9 +1,10 @@
 //! The durable rows of a log in index order: sealed ones from their Parquet files, the rest from memory.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::Int64Type;
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
@@ -12,17 +13,38 @@ use parquet::arrow::arrow_reader::{
 };
 use schemas::Stream;
 use schemas::layout::FileKind;
-use store::{DataFile, LogSnapshot, Segment, Unsealed};
 
-use crate::columns::primitive;
-use crate::error::{Error, Result};
+use crate::{DataFile, LogSnapshot, Segment, Unsealed};
+
+/// Why entries could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// A stored file could not be read; it may be readable later.
+    #[error("read {path}: {source}; check the disk")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// What was read is not what the log's manifest and schema promise.
+    #[error("log {log} is damaged: {detail}; verify the store before trusting what follows from it")]
+    Damaged {
+        /// The log.
+        log: String,
+        /// What was found.
+        detail: String,
+    },
+}
+
+type Result<T> = std::result::Result<T, ReadError>;
 
 /// Rows decoded at once.
 const BATCH_ROWS: usize = 8_192;
 
 /// Reads entries `first..` of one snapshot, batch by batch.
 #[derive(Debug)]
-pub(crate) struct Entries {
+pub struct Entries {
     log: String,
     stream: Stream,
     columns: &'static [&'static str],
@@ -35,7 +57,7 @@ pub(crate) struct Entries {
 
 impl Entries {
     /// Entries from `first` on, of which `columns` are read; `log_index` must be among them.
-    pub(crate) fn new(snapshot: LogSnapshot, first: u64, columns: &'static [&'static str]) -> Entries {
+    pub fn new(snapshot: LogSnapshot, first: u64, columns: &'static [&'static str]) -> Entries {
         let segments = snapshot.segments.iter().filter(|segment| segment.last > first).cloned().collect();
         let unsealed = snapshot
             .unsealed
@@ -56,11 +78,7 @@ impl Entries {
 
     /// As [`Entries::new`], but where there are sealed entries to read only those, so that a long read does not
     /// hold on to what the store seals meanwhile.
-    pub(crate) fn sealed_first(
-        mut snapshot: LogSnapshot,
-        first: u64,
-        columns: &'static [&'static str],
-    ) -> Entries {
+    pub fn sealed_first(mut snapshot: LogSnapshot, first: u64, columns: &'static [&'static str]) -> Entries {
         if first < snapshot.sealed {
             snapshot.unsealed.clear();
             snapshot.durable = snapshot.sealed;
@@ -69,15 +87,15 @@ impl Entries {
     }
 
     /// The log that is read.
-    pub(crate) fn log(&self) -> &str {
+    pub fn log(&self) -> &str {
         &self.log
     }
 
     /// The next rows, at least one, contiguous with those before; `None` at the end of the snapshot.
     ///
     /// # Errors
-    /// [`Error::Read`], [`Error::Damaged`].
-    pub(crate) fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
+    /// [`ReadError`].
+    pub fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
         while self.next < self.end {
             let Some(batch) = self.following()? else { continue };
             let first = self.check_contiguous(&batch)?;
@@ -102,7 +120,7 @@ impl Entries {
             return Ok(None);
         }
         if let Some(segment) = self.segments.pop_front() {
-            self.open = Some(self.open_segment(&segment)?);
+            self.open = Some(self.opened(&segment)?);
             return Ok(None);
         }
         match self.unsealed.pop_front() {
@@ -111,14 +129,19 @@ impl Entries {
         }
     }
 
-    fn open_segment(&self, segment: &Segment) -> Result<ParquetRecordBatchReader> {
+    fn opened(&self, segment: &Segment) -> Result<ParquetRecordBatchReader> {
         let skipped = usize::try_from(self.next.saturating_sub(segment.first)).unwrap_or(usize::MAX);
-        open(&self.log, self.stream, &segment.entries, self.columns, skipped)
+        open_segment(&self.log, self.stream, &segment.entries, self.columns, skipped)
     }
 
     /// The index of the first row, which is at most the next one; no row is missing between or after.
     fn check_contiguous(&self, batch: &RecordBatch) -> Result<u64> {
-        let indices = primitive::<Int64Type>(&self.log, batch, "log_index")?.values();
+        let column =
+            batch.column_by_name("log_index").and_then(|column| column.as_primitive_opt::<Int64Type>());
+        let Some(column) = column else {
+            return Err(self.damaged("column log_index is missing or not of its type".to_owned()));
+        };
+        let indices = column.values();
         let first = indices.first().copied().and_then(|first| u64::try_from(first).ok());
         let first = first.filter(|first| *first <= self.next);
         let Some(first) = first else {
@@ -130,22 +153,22 @@ impl Entries {
         }
     }
 
-    fn damaged(&self, detail: String) -> Error {
-        Error::Damaged { log: self.log.clone(), detail }
+    fn damaged(&self, detail: String) -> ReadError {
+        ReadError::Damaged { log: self.log.clone(), detail }
     }
 }
 
 /// The rows of a segment file from row `skipped` on. The file is what the manifest says or it is not read.
-pub(crate) fn open(
+pub fn open_segment(
     log: &str,
     stream: Stream,
     file: &DataFile,
     columns: &[&str],
     skipped: usize,
 ) -> Result<ParquetRecordBatchReader> {
-    let damaged = |detail: String| Error::Damaged { log: log.to_owned(), detail };
+    let damaged = |detail: String| ReadError::Damaged { log: log.to_owned(), detail };
     let bytes =
-        std::fs::read(&file.path).map_err(|source| Error::Read { path: file.path.clone(), source })?;
+        std::fs::read(&file.path).map_err(|source| ReadError::Read { path: file.path.clone(), source })?;
     if blake3::hash(&bytes).to_hex().as_str() != file.file.blake3 {
         return Err(damaged(format!("{} does not have the digest that its manifest names", file.file.path)));
     }
