@@ -28,7 +28,8 @@ def percentile(values, share):
 
 
 def write(agent):
-    return json.dumps({"event_id": agent, "kind": "call", "agent_id": agent, "server": "bank", "capability": "pay", "action": "write",
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return json.dumps({"event_id": agent, "time": now, "kind": "call", "agent_id": agent, "server": "bank", "capability": "pay", "action": "write",
                        "risk": "critical", "decision": "allow", "status": "ok", "session_id": agent})
 
 
