@@ -82,6 +82,17 @@ impl<'a> TileCheck<'a> {
 
     fn compare_file(&mut self, tile: TileId, bytes: &[u8], hashes: &[Hash]) {
         let path = layout::tile(tile);
+        let whole = hashes.iter().flat_map(|hash| hash.0);
+        let is_beginning = (bytes.len() as u64) < tile.width * HASH_BYTES as u64
+            && bytes.iter().copied().eq(whole.take(bytes.len()));
+        let sealed = self.plan.sealed.checked_shr(TILE_HEIGHT * tile.level).unwrap_or(0);
+        if is_beginning && tile.index * TILE_WIDTH + tile.width > sealed {
+            // A kill between making a file and filling it: the seal is done again, and writes the tile again.
+            self.gathered.note(
+                Finding::new("not yet published: the beginning of a tile beyond the sealed tree").file(path),
+            );
+            return;
+        }
         if bytes.len() as u64 != tile.width * HASH_BYTES as u64 {
             let wrong = format!(
                 "{} bytes where a tile of {} hashes has {}",
