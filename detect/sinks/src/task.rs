@@ -384,7 +384,10 @@ impl Task {
                 Next::Wait(long) => step = Step::Away(long),
             }
             self.waits(tenant, &waits.reason);
-        } else if !batch.messages.is_empty() {
+        } else if batch.messages.is_empty() {
+            // What could not be read can be again, and nothing of it is to be sent.
+            self.failures.remove(tenant);
+        } else {
             slot.patience.went_well();
             self.went_well(tenant);
         }
