@@ -71,6 +71,9 @@ fn row(tenant: &str, evidence_log: &str, found: &Found) -> Result<Row> {
         ordinal,
         budget_verdict,
         log10_p_milli,
+        muted_by,
+        muted_until_us,
+        mute_note,
     } = &found.alert;
     let mut cells = Cells::default();
     cells.text("event_id", &format!("{alert_id}-{sequence}"))?;
@@ -115,6 +118,13 @@ fn row(tenant: &str, evidence_log: &str, found: &Found) -> Result<Row> {
         cells.text("budget_verdict", budget_verdict_name(*verdict))?;
     }
     cells.int_option("log10_p_milli", *log10_p_milli)?;
+    if let Some(by) = muted_by {
+        cells.text("muted_by", by)?;
+    }
+    cells.int_option("muted_until", *muted_until_us)?;
+    if let Some(note) = mute_note {
+        cells.text("mute_note", note)?;
+    }
     Ok(cells.finish())
 }
 
