@@ -79,7 +79,8 @@ pub(super) async fn judge_alert(
     }
     let note = said.note.as_deref().filter(|note| !note.is_empty()).map(|note| node.redacted(note));
     if note.as_ref().is_some_and(|note| note.len() > limits::ALERT_VERDICT_NOTE_BYTES_MAX) {
-        let detail = format!("note is over {} bytes, give a shorter one", limits::ALERT_VERDICT_NOTE_BYTES_MAX);
+        let detail =
+            format!("note is over {} bytes, give a shorter one", limits::ALERT_VERDICT_NOTE_BYTES_MAX);
         return problem(StatusCode::BAD_REQUEST, "bad_verdict", &detail);
     }
     let alert_id = alert_id.map(|Path(alert_id)| alert_id).unwrap_or_default();

@@ -74,8 +74,7 @@ fn an_alert_is_listed_shown_judged_and_muted_and_the_log_folds_to_the_same() {
     eventually("the episode closes", || told(&service, "closed") == 1);
     assert_eq!(service.post_events(write("b").as_bytes()).status, 200);
     eventually("what is muted is told all the same", || told(&service, "open") == 2);
-    let muted =
-        service.sql("SELECT * FROM alerts WHERE state = 'open' ORDER BY log_index");
+    let muted = service.sql("SELECT * FROM alerts WHERE state = 'open' ORDER BY log_index");
     assert_eq!(
         (muted[0]["severity"].as_str(), muted[1]["severity"].as_str()),
         (Some("critical"), Some("informational"))

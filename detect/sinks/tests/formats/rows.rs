@@ -48,12 +48,11 @@ fn cells(alert: &Alert) -> Vec<(&'static str, Cell)> {
     let ints = [("expected", alert.expected), ("observed", alert.observed), ("window_us", alert.window_us)];
     cells.extend(ints.into_iter().filter_map(|(name, int)| int.map(|int| (name, Cell::Int(int)))));
     cells.extend(alert.muted_until_us.map(|until_us| ("muted_until", Cell::Int(until_us))));
-    let texts = [
-        ("environment", &alert.environment),
-        ("muted_by", &alert.muted_by),
-        ("mute_note", &alert.mute_note),
-    ];
-    cells.extend(texts.into_iter().filter_map(|(name, value)| value.as_deref().map(|value| (name, text(value)))));
+    let texts =
+        [("environment", &alert.environment), ("muted_by", &alert.muted_by), ("mute_note", &alert.mute_note)];
+    cells.extend(
+        texts.into_iter().filter_map(|(name, value)| value.as_deref().map(|value| (name, text(value)))),
+    );
     cells
 }
 
