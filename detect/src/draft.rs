@@ -281,6 +281,9 @@ mod tests {
             ordinal: 1,
             budget_verdict: Some(BudgetVerdict::Over),
             log10_p_milli: Some(-5_398),
+            muted_by: Some("ann".to_owned()),
+            muted_until_us: Some(9),
+            mute_note: Some("a drill".to_owned()),
         };
         Found { alert, session_id: None }
     }
@@ -306,6 +309,8 @@ mod tests {
             ("severity", "high"),
             ("confidence", "medium"),
             ("budget_verdict", "over"),
+            ("muted_by", "ann"),
+            ("mute_note", "a drill"),
         ] {
             assert_eq!(text(batch, name), value, "{name}");
         }
