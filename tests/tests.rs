@@ -24,6 +24,8 @@ mod suites {
     mod contextforge;
     /// Countries of addresses, from a database of the operator's.
     mod countries;
+    /// An operator who turns against the record.
+    mod evil;
     /// Recorded HTTP exchanges, event streams and archives.
     mod exchanges;
     /// Torn bodies, tiny ones, a full disk, odd lines in a file: one account at the end of each.

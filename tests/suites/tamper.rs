@@ -262,7 +262,7 @@ fn a_copy_of_a_segment_under_a_valid_name_is_found() {
 }
 
 /// A valid Parquet file of these rows with the file's own schema and metadata, compressed harder.
-fn rewritten(original: &[u8], batches: &[RecordBatch]) -> Vec<u8> {
+pub fn rewritten(original: &[u8], batches: &[RecordBatch]) -> Vec<u8> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(original.to_vec())).unwrap();
     let metadata = builder.metadata().file_metadata().key_value_metadata().cloned();
     let properties = WriterProperties::builder()
