@@ -37,6 +37,7 @@ pub mod checkpoint;
 pub mod control;
 pub mod cursor;
 pub mod note;
+pub mod proof;
 
 pub mod group;
 pub mod manifest;

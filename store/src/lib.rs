@@ -21,11 +21,13 @@ pub mod disk;
 pub mod keys;
 
 mod append_file;
+mod bundle;
 mod control;
 mod crash;
 mod cursor;
 mod draft;
 mod durable;
+mod edge;
 mod entries;
 mod error;
 mod lookup;
@@ -46,6 +48,8 @@ mod seal;
 mod sign;
 mod threads;
 
+mod proof;
+
 #[cfg(test)]
 mod power_cut;
 
@@ -59,6 +63,7 @@ pub use error::{Error, Result};
 pub use keys::{Keys, write_secret};
 pub use options::Options;
 pub use own_files::OwnFiles;
+pub use proof::LogTree;
 pub use snapshot::{DataFile, LogSnapshot, Segment, Unsealed};
 
 use std::collections::BTreeMap;
