@@ -24,6 +24,7 @@ mod tail;
 mod tap;
 mod transport;
 mod verify;
+mod witness;
 
 pub use cursor::*;
 pub use detect::*;
@@ -46,6 +47,7 @@ pub use tail::*;
 pub use tap::*;
 pub use transport::*;
 pub use verify::*;
+pub use witness::*;
 
 const _: () = assert!(TILE_WIDTH == 1 << TILE_HEIGHT);
 const _: () = assert!(ENTRY_BYTES_MAX <= u16::MAX as usize);
