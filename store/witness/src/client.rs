@@ -155,8 +155,9 @@ fn check(policy: &Policy, key: &VerifierKey) -> Result<()> {
     if !policy.logs.is_empty() && !policy.logs.iter().any(|log| log.key == *key) {
         return wrong(format!("its logs are others; it needs the line `log {key}`, or no log line"));
     }
-    let reachable: BTreeSet<usize> =
-        (0..policy.witnesses.len()).filter(|at| policy.witnesses.get(*at).is_some_and(|w| w.url.is_some())).collect();
+    let reachable: BTreeSet<usize> = (0..policy.witnesses.len())
+        .filter(|at| policy.witnesses.get(*at).is_some_and(|w| w.url.is_some()))
+        .collect();
     if reachable.is_empty() {
         return wrong("no witness has a URL; write `witness <name> <vkey> <url>`".to_string());
     }
@@ -213,7 +214,10 @@ async fn serve(shared: Arc<Shared>, mut member: Member, mut rounds: watch::Recei
             let wait = match outcome {
                 Outcome::Cosigned { round, cosignature } => {
                     patience = Patience::default();
-                    shared.collected.cosigned(&shared.policy, member.at, &round, cosignature, shared.clock.now_s()).await;
+                    shared
+                        .collected
+                        .cosigned(&shared.policy, member.at, &round, cosignature, shared.clock.now_s())
+                        .await;
                     break;
                 }
                 Outcome::StopSigning { reason } => {
@@ -222,7 +226,8 @@ async fn serve(shared: Arc<Shared>, mut member: Member, mut rounds: watch::Recei
                 }
                 Outcome::Failed { reason, wait } => {
                     tracing::warn!(witness = member.name, reason, "a witness did not cosign");
-                    metrics::counter!("tacho_witness_failures_total", "witness" => member.name.clone()).increment(1);
+                    metrics::counter!("tacho_witness_failures_total", "witness" => member.name.clone())
+                        .increment(1);
                     shared.collected.failed(member.at, &reason, shared.clock.now_s()).await;
                     patience.next(wait)
                 }
@@ -249,7 +254,8 @@ impl Handle {
     /// Ends all tasks. A request that is under way is given up: whatever it comes to is found by asking again.
     pub async fn shutdown(&self) {
         self.shared.stop.send_replace(true);
-        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        let tasks =
+            std::mem::take(&mut *self.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
         for task in tasks {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a task of the witness client did not end in order");

@@ -66,8 +66,14 @@ impl Cosigner {
         let typed = STANDARD.decode(secret).map_err(|_| wrong("the key is not base64"))?;
         let typed = Zeroizing::new(typed);
         let seed: &[u8; 32] = match typed.split_first() {
-            Some((&ALGORITHM_COSIGNATURE, seed)) => seed.try_into().map_err(|_| wrong("a seed has 32 bytes"))?,
-            _ => return Err(wrong("it is no key for cosignatures (type 4); make one with `tacho witness key`")),
+            Some((&ALGORITHM_COSIGNATURE, seed)) => {
+                seed.try_into().map_err(|_| wrong("a seed has 32 bytes"))?
+            }
+            _ => {
+                return Err(wrong(
+                    "it is no key for cosignatures (type 4); make one with `tacho witness key`",
+                ));
+            }
         };
         let cosigner = Cosigner::from_seed(name, seed)?;
         if format!("{:08x}", cosigner.key.id()) != id {

@@ -93,7 +93,10 @@ impl Witness {
             logs.entry(log.key.name().to_string()).or_default().push(log.key.clone());
         }
         if logs.is_empty() {
-            return Err(Error::settings("known logs", "there is no `log <vkey>` line; name the logs to witness"));
+            return Err(Error::settings(
+                "known logs",
+                "there is no `log <vkey>` line; name the logs to witness",
+            ));
         }
         let mut known = BTreeMap::new();
         for (origin, keys) in logs {
@@ -150,7 +153,9 @@ impl Witness {
         let old = match &*held {
             Held::Nothing => None,
             Held::Tree(tree) => Some(tree),
-            Held::Unknown => return internal("what is kept of this log could not be written; restart the witness"),
+            Held::Unknown => {
+                return internal("what is kept of this log could not be written; restart the witness");
+            }
         };
         let held_size = old.map_or(0, |old| old.size);
         if request.old != held_size {
@@ -168,9 +173,10 @@ impl Witness {
         }
         let line = self.0.cosigner.cosign(self.0.clock.now_s(), note.unverified_text());
         // Of the note only what is known here: what others added to it would count against the limit when it is read again.
-        let of_log = note.signatures().iter().filter(|line| {
-            log.keys.iter().any(|key| line.name == key.name() && line.id == key.id())
-        });
+        let of_log = note
+            .signatures()
+            .iter()
+            .filter(|line| log.keys.iter().any(|key| line.name == key.name() && line.id == key.id()));
         let lines: Vec<SignatureLine> = of_log.chain([&line]).cloned().collect();
         let kept = assemble(note.unverified_text(), &lines);
         // Before this is on stable storage the cosignature does not leave this function.
@@ -214,7 +220,8 @@ fn verified(note: &Note, keys: &[VerifierKey]) -> schemas::Result<Head> {
     for key in keys.iter().filter(is_of) {
         found = Some(Head::open(note, key)?);
     }
-    found.ok_or_else(|| schemas::Error::mismatch("note signature", "none of a key that is known for this log"))
+    found
+        .ok_or_else(|| schemas::Error::mismatch("note signature", "none of a key that is known for this log"))
 }
 
 fn load(files: &dyn Files, origin: &str, keys: &[VerifierKey], own: &CosignerKey) -> Result<Held> {
@@ -248,7 +255,8 @@ async fn add_checkpoint(Shared(witness): Shared<Witness>, body: Body) -> Respons
         Answer::Conflict(size) => (StatusCode::CONFLICT, SIZE_CONTENT_TYPE, format!("{size}\n")),
         Answer::Refused(status, why) => (status, "text/plain; charset=utf-8", format!("{why}\n")),
     };
-    metrics::counter!("tacho_witness_server_requests_total", "status" => status.as_u16().to_string()).increment(1);
+    metrics::counter!("tacho_witness_server_requests_total", "status" => status.as_u16().to_string())
+        .increment(1);
     (status, [(header::CONTENT_TYPE, HeaderValue::from_static(kind))], text).into_response()
 }
 

@@ -60,7 +60,14 @@ impl Collected {
         let reachable = policy.witnesses.iter().enumerate().filter(|(_, witness)| witness.url.is_some());
         for (place, (at, witness)) in reachable.enumerate() {
             inner.places.insert(at, place);
-            let none = MemberStatus { name: witness.name.clone(), size: None, time_s: None, failures: 0, failing_since_s: None, reason: None };
+            let none = MemberStatus {
+                name: witness.name.clone(),
+                size: None,
+                time_s: None,
+                failures: 0,
+                failing_since_s: None,
+                reason: None,
+            };
             inner.status.witnesses.push(none);
         }
         let kept = files.read(COSIGNED).map_err(|error| Error::settings("witness directory", error))?;
@@ -90,7 +97,14 @@ impl Collected {
     }
 
     /// Takes a cosignature in, and keeps the checkpoint if enough are there.
-    pub(super) async fn cosigned(&self, policy: &Policy, at: usize, round: &Round, cosignature: Cosignature, now_s: u64) {
+    pub(super) async fn cosigned(
+        &self,
+        policy: &Policy,
+        at: usize,
+        round: &Round,
+        cosignature: Cosignature,
+        now_s: u64,
+    ) {
         let note = self.inner().take(policy, at, round, cosignature, now_s);
         self.keep(note).await;
         self.measure(now_s);
@@ -119,7 +133,8 @@ impl Collected {
         let status = self.status();
         if let Some(quorum) = &status.quorum {
             metrics::gauge!("tacho_witness_cosigned_size").set(quorum.size as f64);
-            metrics::gauge!("tacho_witness_cosigned_age_seconds").set(now_s.saturating_sub(quorum.time_s) as f64);
+            metrics::gauge!("tacho_witness_cosigned_age_seconds")
+                .set(now_s.saturating_sub(quorum.time_s) as f64);
         }
         for witness in status.witnesses {
             metrics::gauge!("tacho_witness_failing", "witness" => witness.name.clone())
@@ -165,15 +180,27 @@ impl Inner {
             }
         }
         if witnessed.is_enough {
-            let time_s = witnessed.by.iter().map(|(_, cosignature)| cosignature.time_s).max().unwrap_or_default();
-            self.status.quorum = Some(QuorumStatus { size: head.size, time_s, by: names(policy, witnessed.by.iter().map(|(at, _)| *at)) });
+            let time_s =
+                witnessed.by.iter().map(|(_, cosignature)| cosignature.time_s).max().unwrap_or_default();
+            self.status.quorum = Some(QuorumStatus {
+                size: head.size,
+                time_s,
+                by: names(policy, witnessed.by.iter().map(|(at, _)| *at)),
+            });
             self.newest = Some((head, String::from_utf8_lossy(bytes).into_owned().into()));
         }
         Ok(())
     }
 
     /// Takes a cosignature in; gives the note to keep if there is a new one.
-    fn take(&mut self, policy: &Policy, at: usize, round: &Round, cosignature: Cosignature, now_s: u64) -> Option<Arc<str>> {
+    fn take(
+        &mut self,
+        policy: &Policy,
+        at: usize,
+        round: &Round,
+        cosignature: Cosignature,
+        now_s: u64,
+    ) -> Option<Arc<str>> {
         if let Some(member) = self.member(at) {
             (member.size, member.time_s) = (Some(round.head.size), Some(cosignature.time_s));
             (member.failures, member.failing_since_s, member.reason) = (0, None, None);
@@ -193,7 +220,8 @@ impl Inner {
         if is_older || !policy.quorum.is_met(&pending.by.keys().copied().collect()) {
             return None;
         }
-        let lines: Vec<SignatureLine> = pending.by.values().map(|cosignature| cosignature.line.clone()).collect();
+        let lines: Vec<SignatureLine> =
+            pending.by.values().map(|cosignature| cosignature.line.clone()).collect();
         let note: Arc<str> = with_lines(&round.note, &lines).into();
         let by = names(policy, pending.by.keys().copied());
         let is_first = self.newest.as_ref().is_none_or(|(newest, _)| *newest != round.head);

@@ -12,7 +12,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use schemas::limits::{
-    WITNESS_ANSWER_BYTES_MAX, WITNESS_CONNECT_TIMEOUT_MS, WITNESS_IDLE_MS, WITNESS_REASON_CHARS_MAX, WITNESS_TIMEOUT_MS,
+    WITNESS_ANSWER_BYTES_MAX, WITNESS_CONNECT_TIMEOUT_MS, WITNESS_IDLE_MS, WITNESS_REASON_CHARS_MAX,
+    WITNESS_TIMEOUT_MS,
 };
 use schemas::witness::ADD_CHECKPOINT;
 
@@ -75,11 +76,12 @@ impl Transport {
                 }
             }
         }
-        let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| wrong(error.to_string()))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let mut config =
+            ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .map_err(|error| wrong(error.to_string()))?
+                .with_root_certificates(roots)
+                .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         reqwest::Client::builder()
             .use_preconfigured_tls(config)
@@ -107,11 +109,17 @@ impl Transport {
             "https" => {}
             "http" if self.allow_plaintext || is_loopback => {}
             "http" => {
-                return Err(wrong("is not encrypted; give https://…, or witness.allow_plaintext = true".to_string()));
+                return Err(wrong(
+                    "is not encrypted; give https://…, or witness.allow_plaintext = true".to_string(),
+                ));
             }
             other => return Err(wrong(format!("{other} is not https"))),
         }
-        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+        if !url.username().is_empty()
+            || url.password().is_some()
+            || url.query().is_some()
+            || url.fragment().is_some()
+        {
             return Err(wrong("has a login, or a part behind ? or #".to_string()));
         }
         match url.path_segments_mut() {
@@ -135,7 +143,8 @@ impl Endpoint {
     pub(super) async fn post(&self, body: Vec<u8>) -> Result<Answer, String> {
         let sent = self.client.post(self.url.clone()).body(body).send().await;
         let mut response = sent.map_err(|error| because(&error.without_url()))?;
-        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let retry_after =
+            response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
         let mut answer = Answer {
             status: response.status(),
             retry_after: retry_after.map(Duration::from_secs),
@@ -147,7 +156,9 @@ impl Endpoint {
                 Ok(Some(chunk)) if answer.body.len() + chunk.len() <= WITNESS_ANSWER_BYTES_MAX => {
                     answer.body.extend_from_slice(&chunk);
                 }
-                Ok(Some(_)) => return Err(format!("an answer of more than {WITNESS_ANSWER_BYTES_MAX} bytes")),
+                Ok(Some(_)) => {
+                    return Err(format!("an answer of more than {WITNESS_ANSWER_BYTES_MAX} bytes"));
+                }
                 Err(error) => return Err(because(&error.without_url())),
             }
         }
@@ -179,12 +190,20 @@ mod tests {
     fn only_encrypted_or_local_prefixes_are_taken() {
         let transport = Transport::default();
         let client = transport.client().unwrap();
-        let url = |prefix: &str| transport.endpoint(&client, "w", prefix).map(|endpoint| endpoint.url.to_string());
+        let url =
+            |prefix: &str| transport.endpoint(&client, "w", prefix).map(|endpoint| endpoint.url.to_string());
         assert_eq!(url("https://w.example").unwrap(), "https://w.example/add-checkpoint");
         assert_eq!(url("https://w.example/a/b/").unwrap(), "https://w.example/a/b/add-checkpoint");
         assert_eq!(url("http://127.0.0.1:1/x").unwrap(), "http://127.0.0.1:1/x/add-checkpoint");
         assert_eq!(url("http://[::1]:1").unwrap(), "http://[::1]:1/add-checkpoint");
-        for bad in ["http://w.example", "ftp://w.example", "https://a:b@w.example", "https://w.example/?x", "x", "data:x"] {
+        for bad in [
+            "http://w.example",
+            "ftp://w.example",
+            "https://a:b@w.example",
+            "https://w.example/?x",
+            "x",
+            "data:x",
+        ] {
             assert!(url(bad).is_err(), "{bad}");
         }
         let open = Transport { allow_plaintext: true, ..Transport::default() };

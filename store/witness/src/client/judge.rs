@@ -52,7 +52,9 @@ pub(super) fn judge(asked: Asked, answer: &Answer) -> Verdict {
         StatusCode::CONFLICT => match parse_held_size(&answer.body) {
             Ok(held) if held != asked.old => Verdict::Holds(held),
             Ok(held) if held == asked.size => Verdict::Fork,
-            Ok(held) => failed(format!("409 with size {held}, which it was asked from: it contradicts itself")),
+            Ok(held) => {
+                failed(format!("409 with size {held}, which it was asked from: it contradicts itself"))
+            }
             Err(_) => failed(format!("409 without the size that it holds: {told}")),
         },
         StatusCode::UNPROCESSABLE_ENTITY if asked.old > 0 && asked.is_named => Verdict::Fork,
@@ -66,9 +68,10 @@ pub(super) fn judge(asked: Asked, answer: &Answer) -> Verdict {
             "403: it knows another key for this log, or not this log; give its operator the log's key \
              (`tacho keys show --root`): {told}"
         )),
-        status if status.is_redirection() => {
-            failed(format!("{}: it leads elsewhere, which is not followed; give its new URL", status.as_u16()))
-        }
+        status if status.is_redirection() => failed(format!(
+            "{}: it leads elsewhere, which is not followed; give its new URL",
+            status.as_u16()
+        )),
         status => failed(format!("{}: {told}", status.as_u16())),
     }
 }
@@ -111,14 +114,19 @@ mod tests {
             let verdict = judge(asked(old, is_named), &answer(status, body));
             match expected {
                 Some(expected) => assert_eq!(verdict, expected, "{old} {is_named} {status} {body:?}"),
-                None => assert!(matches!(verdict, Verdict::Failed { .. }), "{old} {is_named} {status} {body:?}"),
+                None => {
+                    assert!(matches!(verdict, Verdict::Failed { .. }), "{old} {is_named} {status} {body:?}")
+                }
             }
         }
     }
 
     #[test]
     fn what_a_witness_says_is_shown_short_and_without_control_characters() {
-        let verdict = judge(Asked { old: 0, is_named: false, size: 1 }, &answer(500, &format!("\x1b[31m{}", "x".repeat(9_999))));
+        let verdict = judge(
+            Asked { old: 0, is_named: false, size: 1 },
+            &answer(500, &format!("\x1b[31m{}", "x".repeat(9_999))),
+        );
         let Verdict::Failed { reason, .. } = verdict else { panic!("{verdict:?}") };
         assert!(reason.len() < 600 && !reason.contains('\x1b'), "{reason}");
     }

@@ -68,10 +68,11 @@ impl Member {
                     Err(error) => return failed(error),
                 }
             }
-            let verdict = if old > round.head.size && !is_named {
-                // That is what was remembered here; what it holds, it has to say.
-                Verdict::AskWhatItHolds
-            } else if old > round.head.size {
+            if let Some(held) = self.held.as_ref().filter(|held| held.size > round.head.size) {
+                // The kept note is signed by this log and by the witness: nobody has to be believed.
+                return Outcome::StopSigning { reason: self.accusation(held.size, &round.head) };
+            }
+            let verdict = if old > round.head.size {
                 Verdict::Fork
             } else {
                 match self.ask(shared, &round, old, is_named).await {
@@ -101,7 +102,13 @@ impl Member {
     }
 
     /// Asks once.
-    async fn ask(&self, shared: &Shared, round: &Round, old: u64, is_named: bool) -> Result<(Verdict, Answer), Outcome> {
+    async fn ask(
+        &self,
+        shared: &Shared,
+        round: &Round,
+        old: u64,
+        is_named: bool,
+    ) -> Result<(Verdict, Answer), Outcome> {
         let failed = |reason: String| Outcome::Failed { reason, wait: None };
         let proof = shared.log.consistency(old, round.head.size).await;
         let proof = proof.map_err(|error| failed(format!("no consistency proof from {old}: {error}")))?;
@@ -134,7 +141,9 @@ impl Member {
         let now_s = shared.clock.now_s();
         if cosignature.time_s > now_s.saturating_add(WITNESS_AHEAD_S_MAX) {
             let ahead = cosignature.time_s - now_s;
-            return failed(format!("its cosignature is of {ahead} s from now; one of the two clocks is wrong"));
+            return failed(format!(
+                "its cosignature is of {ahead} s from now; one of the two clocks is wrong"
+            ));
         }
         self.held = Some(round.head.clone());
         Outcome::Cosigned { round, cosignature }
