@@ -44,6 +44,7 @@ mod recover;
 mod root;
 mod seal;
 mod sign;
+mod stop;
 mod threads;
 
 #[cfg(test)]
