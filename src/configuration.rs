@@ -10,16 +10,15 @@ use query::{Gate, GateSettings, Policies, PolicySettings, Thresholds, Window};
 use schemas::limits;
 use toml::Value;
 
-use crate::arguments::{Alerts, Cli, Command, Cursor, Keys, Place, Redaction, Rules, Sinks, Token};
+use crate::arguments::{Alerts, Cli, Command, Cursor, Keys, Place, Redaction, Rules, Sinks, Token, Witness};
 use crate::{collectors, identity};
 
 mod gates;
-
-use gates::GATES;
-
 mod redaction;
 mod sinks;
+mod witness;
 
+use gates::GATES;
 use sinks::SINKS;
 
 pub use redaction::PersonalData;
@@ -123,6 +122,7 @@ fn known() -> Vec<(&'static str, Value, &'static str)> {
             "queries running at once, of which one tenant has all but one",
         ),
     ];
+    known.extend(witness::known());
     for (gate, [window, target, block]) in GATES {
         let Thresholds { window: usual, target: good, block: bad } = gate.thresholds();
         known.push((window, Value::Integer(usual.seconds()), "seconds that the gate looks back"));
@@ -165,6 +165,7 @@ impl Configuration {
         configuration.collector_settings()?;
         configuration.redaction()?;
         configuration.sinks()?;
+        configuration.witness_interval()?;
         Ok(configuration)
     }
 
@@ -288,6 +289,7 @@ impl Configuration {
                 Token::Create { target, .. } | Token::List { target } | Token::Revoke { target, .. },
             ) => target.place.clone(),
             Command::Keys(Keys::Show { place, .. })
+            | Command::Witness(Witness::Status { place, .. })
             | Command::Cursor(Cursor::List { place } | Cursor::Forget { place, .. }) => place.clone(),
             Command::Redaction(Redaction::Sample { target, .. } | Redaction::Verdict { target, .. }) => {
                 target.place.clone()
@@ -297,6 +299,7 @@ impl Configuration {
             | Command::Mapping(_)
             | Command::Rules(Rules::List { .. } | Rules::Test { .. })
             | Command::Config(_)
+            | Command::Witness(_)
             | Command::Sinks(Sinks::Test { .. })
             | Command::Redaction(Redaction::Test { .. }) => Place::default(),
         };
@@ -411,11 +414,6 @@ impl Configuration {
         let settings: PolicySettings =
             Value::Table(self.policy.clone()).try_into().context("in table policy of the configuration")?;
         Policies::new(&settings).context("in table policy of the configuration")
-    }
-
-    /// What is done with personal data.
-    pub fn redaction(&self) -> Result<PersonalData> {
-        PersonalData::parse(&self.redaction).context("in table redaction of the configuration")
     }
 
     /// The detector's settings.

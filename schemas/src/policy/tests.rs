@@ -92,7 +92,7 @@ fn what_is_wrong_is_said_with_its_line() {
         (format!("log {}\nquorum none\n", witness_key(0).1), "line 1: malformed verifier key"),
         (format!("{log}\n{log}\nquorum none\n"), "line 2: a second log"),
         ("Quorum none\n".to_string(), "line 1: \"Quorum\" is none of"),
-        ("quorum\u{a0}none\n".to_string(), "line 1: \"quorum\u{a0}none\" is none of"),
+        ("quorum\u{a0}none\n".to_string(), "line 1: \"quorum\\u{a0}none\" is none of"),
     ] {
         let error = text.parse::<Policy>().unwrap_err().to_string();
         assert!(error.contains(expected), "{text:?}: {error}");

@@ -1,5 +1,4 @@
-//! HTTP towards witnesses: no redirects, no proxy, bounded time and memory; unencrypted only to this machine, unless the
-//! configuration says so.
+//! HTTP towards witnesses: no redirects, no proxy, bounded time and memory; unencrypted only to this machine.
 
 use std::error::Error as _;
 use std::sync::Arc;
@@ -24,8 +23,6 @@ use crate::error::{Error, Result};
 pub struct Transport {
     /// Certificates, PEM, that those of witnesses are checked against; absent for those that the world trusts.
     pub ca: Option<Vec<u8>>,
-    /// Lets `http://` lead beyond this machine. Whoever is in between can then make the log stop signing.
-    pub allow_plaintext: bool,
 }
 
 /// What came back.
@@ -107,11 +104,10 @@ impl Transport {
         let is_loopback = url.host_str().is_some_and(is_loopback);
         match url.scheme() {
             "https" => {}
-            "http" if self.allow_plaintext || is_loopback => {}
+            "http" if is_loopback => {}
             "http" => {
-                return Err(wrong(
-                    "is not encrypted; give https://…, or witness.allow_plaintext = true".to_string(),
-                ));
+                // Whoever is in between could make the log stop signing.
+                return Err(wrong("is not encrypted; give https://…".to_string()));
             }
             other => return Err(wrong(format!("{other} is not https"))),
         }
@@ -206,8 +202,6 @@ mod tests {
         ] {
             assert!(url(bad).is_err(), "{bad}");
         }
-        let open = Transport { allow_plaintext: true, ..Transport::default() };
-        assert!(open.endpoint(&client, "w", "http://w.example").is_ok());
-        assert!(Transport { ca: Some(b"none".to_vec()), ..Transport::default() }.client().is_err());
+        assert!(Transport { ca: Some(b"none".to_vec()) }.client().is_err());
     }
 }
