@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod alerts;
 mod mark;
+mod prove;
 mod redaction;
 mod rules;
 mod sinks;
@@ -15,6 +16,7 @@ mod witness;
 
 pub use alerts::{AlertSeverity, AlertVerdict, Alerts};
 pub use mark::Mark;
+pub use prove::Prove;
 pub use redaction::Redaction;
 pub use rules::{OwnRules, Rules};
 pub use sinks::Sinks;
@@ -49,6 +51,8 @@ pub enum Command {
     Replay(Replay),
     /// Check that nothing in a store was changed: reads the files alone, needs no keys and no service
     Verify(Verify),
+    /// Prove that an entry is in the record, for whoever has the root log's verifier key: tacho-verify proof checks it offline
+    Prove(Prove),
     /// Hold the six go/no-go gates against their conditions: exit 0 pass, 1 block, 2 no answer
     Gate(GateCommand),
     /// What the detector told, and what came of it

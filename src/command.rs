@@ -17,6 +17,7 @@ pub mod ingest;
 pub mod keys;
 pub mod mapping;
 pub mod mark;
+pub mod prove;
 pub mod redaction;
 pub mod replay;
 pub mod rules;
@@ -39,6 +40,7 @@ pub fn run(cli: Cli, configuration: Configuration) -> Result<u8> {
         Command::Backtest(command) => block_on(backtest::run(&command, &configuration)),
         Command::Drill(command) => drill::run(&command, &configuration),
         Command::Sinks(command) => block_on(sinks::run(command, configuration)),
+        Command::Prove(command) => block_on(prove::run(command, configuration)),
         Command::Mark(command) => block_on(mark::run(&command, configuration)),
         Command::Cursor(command) => block_on(cursor::run(&command, &configuration)),
         Command::Keys(command) => keys::run(&command, &configuration),

@@ -272,6 +272,7 @@ impl Configuration {
             }
             Command::Ingest(ingest) => ingest.target.place.clone(),
             Command::Mark(mark) => mark.target.place.clone(),
+            Command::Prove(prove) => prove.target.place.clone(),
             Command::Tap(tap) => tap.target.place.clone(),
             Command::Sql(sql) => sql.target.place.clone(),
             Command::Replay(replay) => replay.target.place.clone(),

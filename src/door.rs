@@ -23,6 +23,7 @@ mod cookies;
 mod guard;
 mod login;
 mod openapi;
+mod proofs;
 mod redaction;
 mod rules;
 mod sinks;
@@ -58,6 +59,7 @@ pub fn router(node: &Node) -> Router {
         .merge(rules::router())
         .merge(alerts::router())
         .merge(sinks::router());
+    let guarded = if node.query.is_some() { guarded.merge(proofs::router()) } else { guarded };
     let mut guarded = guarded.with_state(node.clone());
     if let Some(ingest) = &node.ingest {
         guarded = guarded.merge(

@@ -58,12 +58,12 @@ struct RootLog(Store);
 #[async_trait]
 impl Log for RootLog {
     fn checkpoint(&self) -> Option<Arc<str>> {
-        Some(self.0.snapshot(ROOT_TENANT, Stream::Root)?.checkpoint)
+        Some(self.0.existing(ROOT_TENANT, Stream::Root)?.checkpoint())
     }
 
     async fn consistency(&self, old: u64, new: u64) -> Result<Vec<Hash>, String> {
         let log = self.0.existing(ROOT_TENANT, Stream::Root).ok_or("the root log is not open")?;
-        let proof = tokio::task::spawn_blocking(move || log.consistency(old, new)).await;
+        let proof = tokio::task::spawn_blocking(move || log.tree()?.consistency(old, new)).await;
         proof.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
     }
 

@@ -52,6 +52,8 @@ mod suites {
     mod otlp;
     /// The PostgreSQL port, asked by psql, psycopg, SQLAlchemy and pgjdbc.
     mod postgres;
+    /// Proofs that leave the building.
+    mod proofs;
     /// Generated secrets in every encoding, the policies for personal data, and the review of what was missed.
     mod redaction;
     /// What a search for secrets looks into, and that it sees.

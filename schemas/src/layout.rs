@@ -156,6 +156,17 @@ pub fn parse_tile(path: &str) -> Result<TileId> {
     Ok(id)
 }
 
+/// The index and width of the entry bundle that a path below a log names: `tile/entries/<N>[.p/<W>]`. Bundles are served,
+/// never stored.
+///
+/// # Errors
+/// [`Error::Malformed`] for every other path.
+pub fn parse_entries(path: &str) -> Result<(u64, u64)> {
+    let rest = path.strip_prefix("tile/entries/");
+    let rest = rest.ok_or_else(|| Error::malformed("entry bundle path", format!("{path:?}")))?;
+    parse_tile(&format!("{TILE}/0/{rest}")).map(|id| (id.index, id.width))
+}
+
 /// Which of the two Parquet files of a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum FileKind {
@@ -260,6 +271,13 @@ mod tests {
             ["tile/0/x001", "tile/0/1", "tile/00/001", "tile/0/001.p/256", "tile/0/001.p/0", "tile/0/001/2"]
         {
             assert!(parse_tile(bad).is_err(), "{bad}");
+        }
+        assert_eq!(parse_entries("tile/entries/x001/x234/067").unwrap(), (1_234_067, 256));
+        assert_eq!(parse_entries("tile/entries/000.p/1").unwrap(), (0, 1));
+        for bad in
+            ["tile/0/000", "tile/entries/", "tile/entries/0", "tile/entries/000.p/256", "tile/entries/000/"]
+        {
+            assert!(parse_entries(bad).is_err(), "{bad}");
         }
     }
 

@@ -39,6 +39,7 @@ pub mod cosignature;
 pub mod cursor;
 pub mod note;
 pub mod policy;
+pub mod proof;
 pub mod witness;
 
 pub mod group;

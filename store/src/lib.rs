@@ -21,11 +21,13 @@ pub mod disk;
 pub mod keys;
 
 mod append_file;
+mod bundle;
 mod control;
 mod crash;
 mod cursor;
 mod draft;
 mod durable;
+mod edge;
 mod entries;
 mod error;
 mod lookup;
@@ -47,6 +49,8 @@ mod sign;
 mod stop;
 mod threads;
 
+mod proof;
+
 #[cfg(test)]
 mod power_cut;
 
@@ -60,6 +64,7 @@ pub use error::{Error, Result};
 pub use keys::{Keys, write_secret};
 pub use options::Options;
 pub use own_files::OwnFiles;
+pub use proof::LogTree;
 pub use snapshot::{DataFile, LogSnapshot, Segment, Unsealed};
 
 use std::collections::BTreeMap;

@@ -97,7 +97,7 @@ pub(crate) fn seal(shared: &Shared, log: &Arc<LogState>) -> Result<bool> {
     // Crash from here on: the manifest is the commit point; recovery finds the entries sealed.
     crash::point("manifest-published");
     let new_partials: Vec<TileId> = tiles.partials().into_iter().map(|(id, _)| id).collect();
-    show(shared, log, &part, &added, number, digest);
+    show(shared, log, &part, &added, &tiles, (number, digest));
     state.tiles = tiles;
     state.live.extend(added);
     for id in old_partials.into_iter().filter(|id| !new_partials.contains(id)) {
@@ -368,7 +368,14 @@ fn publish_manifest(
 }
 
 /// Shows readers the sealed files in place of the unsealed rows, at once.
-fn show(shared: &Shared, log: &LogState, part: &Part, added: &[File], number: u64, digest: String) {
+fn show(
+    shared: &Shared,
+    log: &LogState,
+    part: &Part,
+    added: &[File],
+    tiles: &TileBuilder,
+    (number, digest): (u64, String),
+) {
     let mut view = lock(&log.view);
     let rows = view.durable - view.sealed;
     let sealed_rows = part.last - part.first;
@@ -396,6 +403,9 @@ fn show(shared: &Shared, log: &LogState, part: &Part, added: &[File], number: u6
     view.oldest_unsealed_us =
         left.first().and_then(|batch| times(&batch.entries, "ingest_time").first().copied());
     view.unsealed = left;
+    let sealed_leaves = usize::try_from(sealed_rows).unwrap_or(usize::MAX).min(view.leaves.len());
+    view.leaves = view.leaves.split_off(sealed_leaves);
+    view.sealed_tiles = Arc::new(tiles.clone());
     view.sealed = part.last;
     view.cursors.seal(part.last);
     view.manifest = number;

@@ -1,7 +1,7 @@
 //! The state that commit, sign, seal and readers share, and who may change what under which lock.
 //!
 //! Lock order: `LogState::sequencer` before `Shared::queue`; `Shared::wal` and `LogState::view` are leaves but that
-//! `wal` may be held while a `view` is taken. No lock is held across an await.
+//! `wal` and `LogState::edge` may be held while a `view` is taken. No lock is held across an await.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,6 +16,7 @@ use tokio::sync::{oneshot, watch};
 use crate::clock::Clock;
 use crate::cursor::{Cursors, Positions};
 use crate::disk::Disk;
+use crate::edge::Edge;
 use crate::error::{Error, Result};
 use crate::keys::{Keys, LogKeys};
 use crate::options::Options;
@@ -130,6 +131,8 @@ pub(crate) struct LogState {
     pub(crate) view: Mutex<View>,
     /// Held for the whole of a seal.
     pub(crate) sealer: Mutex<SealState>,
+    /// The tree from the right edge of S on, as far as somebody has asked for it.
+    pub(crate) edge: Mutex<Edge>,
     pub(crate) seal_wanted: AtomicBool,
     pub(crate) durable: watch::Sender<u64>,
 }
@@ -162,6 +165,10 @@ pub(crate) struct View {
     pub(crate) unsealed_bytes: u64,
     pub(crate) oldest_unsealed_us: Option<i64>,
     pub(crate) tree: CompactRange,
+    /// Leaf hashes of `sealed..durable`: 32 bytes an entry, whose own bytes `unsealed_bytes` counts and bounds.
+    pub(crate) leaves: Vec<Hash>,
+    /// The tree of `sealed`, from which `leaves` go on.
+    pub(crate) sealed_tiles: Arc<TileBuilder>,
     pub(crate) cursors: Cursors,
 }
 
@@ -235,6 +242,7 @@ impl View {
             return Err(schemas::Error::malformed("commit", detail).into());
         }
         filled.leaves.iter().for_each(|leaf| self.tree.push(*leaf));
+        self.leaves.extend_from_slice(&filled.leaves);
         self.durable += u64::from(filled.count);
         for step in &filled.cursors {
             self.cursors.apply(self.durable, step.name.as_str(), step.to.as_deref().unwrap_or_default());

@@ -9,6 +9,13 @@ use crate::access::Access;
 use crate::policy::Policy;
 use crate::{Error, Result, Snapshot, statement};
 
+impl super::Query {
+    /// Whether a role sees every row and column of what it may ask as it is: no policy stands before it.
+    pub fn sees_all(&self, role: schemas::principal::Role) -> bool {
+        self.shared.options.policies.of(role).is_none()
+    }
+}
+
 impl Run {
     /// Checks the statements and puts the intent, or the refusal, on the access log.
     pub(super) async fn admit(&self, query_id: &str) -> Result<(Vec<Statement>, Arc<Snapshot>)> {

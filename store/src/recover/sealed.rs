@@ -63,6 +63,8 @@ pub(crate) fn empty(keys: &Keys, origin: Origin) -> Result<Found> {
             unsealed_bytes: 0,
             oldest_unsealed_us: None,
             tree: CompactRange::new(),
+            leaves: Vec::new(),
+            sealed_tiles: Arc::default(),
             cursors: Cursors::default(),
         },
         seal: SealState { tiles: TileBuilder::new(), live: Vec::new() },
@@ -116,6 +118,7 @@ pub(crate) fn load(disk: &Arc<dyn Disk>, keys: &Keys, origin: Origin) -> Result<
     log.view.cursors = Cursors::of_manifest(newest.cursors);
     log.view.checkpoint = newest.checkpoint.into();
     log.view.segments = Arc::new(segments(&**disk, &log)?);
+    log.view.sealed_tiles = Arc::new(tiles.clone());
     log.seal.tiles = tiles;
     log.last_ingest_us = last_ingest_us(&**disk, &log)?;
     Ok(log)

@@ -1,0 +1,232 @@
+//! `/api/v1/proofs` and `/api/v1/logs`: what an auditor takes away, and the logs in the form that other people's programs
+//! read (C2SP tlog-tiles).
+//!
+//! Checkpoints and tiles are sizes and hashes: for whoever asks in the tenant, and those of the root log for everybody who
+//! asks anywhere. Entries are rows with all their columns: for whom no policy takes rows or columns away, and on the access
+//! log before they leave. The root log's entries name every tenant: for whoever runs the service.
+
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Extension, Json, Router};
+use bytes::Bytes;
+use query::{Access, Status};
+use schemas::origin::ROOT_TENANT;
+use schemas::principal::Principal;
+use schemas::{Stream, layout, limits};
+use serde::Deserialize;
+use store::{Log, ReadError};
+use tokio::sync::Semaphore;
+use utoipa::OpenApi;
+
+use super::{forbidden, problem};
+use crate::identity::DEFAULT_TENANT;
+use crate::node::Node;
+
+mod inclusion;
+
+pub(super) use inclusion::{__path_prove_consistency, __path_prove_entry};
+
+#[derive(OpenApi)]
+#[openapi(paths(prove_entry, prove_consistency, get_checkpoint, get_tile))]
+pub(super) struct Document;
+
+/// Proofs and bundles that are made at one time: each reads files and hashes, beside what records.
+static PLACES: Semaphore = Semaphore::const_new(limits::PROOF_READS_AT_ONCE);
+
+/// The routes, for a process that answers queries.
+pub(super) fn router() -> Router<Node> {
+    inclusion::router()
+        .route("/api/v1/logs/{tenant}/{stream}/{writer}/checkpoint", get(get_checkpoint))
+        .route("/api/v1/logs/{tenant}/{stream}/{writer}/tile/{*path}", get(get_tile))
+}
+
+/// The parts of a path that name a log.
+#[derive(Debug, Deserialize)]
+pub(super) struct Named {
+    tenant: String,
+    stream: String,
+    writer: String,
+    #[serde(default)]
+    path: String,
+}
+
+/// Whether the caller speaks for every tenant.
+fn is_operator(principal: &Principal) -> bool {
+    principal.role.administers() && (principal.door == "command" || principal.tenant == DEFAULT_TENANT)
+}
+
+/// The log, where it is there for the caller: one of another tenant is as one that does not exist.
+fn log_of(node: &Node, principal: &Principal, tenant: &str, stream: &str) -> Option<Log> {
+    let is_seen = tenant == principal.tenant || tenant == ROOT_TENANT || principal.door == "command";
+    let stream: Stream = stream.parse().ok()?;
+    node.store.existing(tenant, stream).filter(|_| is_seen)
+}
+
+fn not_there(what: &str) -> Response {
+    problem(StatusCode::NOT_FOUND, "not_found", what)
+}
+
+/// Runs `work` where it may read files and hash, so many at once.
+async fn reading<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ReadError> + Send + 'static,
+) -> Result<T, Response> {
+    let internal = |detail: &str| problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail);
+    let Ok(place) = PLACES.acquire().await else { return Err(internal("no place to read")) };
+    let read = tokio::task::spawn_blocking(work).await;
+    drop(place);
+    match read {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "a proof could not be made");
+            // What is wrong may name files; which log it is, whoever asks has said.
+            Err(match error {
+                ReadError::Read { .. } => internal("a file of this log could not be read"),
+                ReadError::Damaged { .. } => problem(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "damaged",
+                    "what is stored does not have the signed root: verify the store",
+                ),
+            })
+        }
+        Err(error) => {
+            tracing::error!(%error, "a proof could not be made");
+            Err(internal("the reading ended"))
+        }
+    }
+}
+
+/// Refuses whoever does not see every row and column of the tenant's log as it is.
+fn refuse_entries(node: &Node, principal: &Principal, log: &Log, action: &'static str) -> Option<Response> {
+    if log.origin().stream() == Stream::Root && !is_operator(principal) {
+        return Some(forbidden(
+            node,
+            principal,
+            action,
+            "read entries of the root log, which name every tenant",
+        ));
+    }
+    let sees_all = node.query.as_ref().is_some_and(|query| query.sees_all(principal.role));
+    let what = "read whole entries: its policy takes rows or columns away";
+    (!sees_all).then(|| forbidden(node, principal, action, what))
+}
+
+/// Puts what is about to leave on the access log, of the tenant that it is of.
+async fn record(
+    node: &Node,
+    principal: &Principal,
+    action: &'static str,
+    statement: &str,
+    status: Status,
+    (rows, bytes): (u64, u64),
+) -> Result<(), Response> {
+    let query_id = node.new_query_id();
+    let entry = Access {
+        statement: Some(statement),
+        rows: Some(rows),
+        bytes: Some(bytes),
+        ..Access::outcome(principal, &query_id, action, status)
+    };
+    let recorded = node.record(entry).await;
+    recorded.map_err(|error| problem(StatusCode::SERVICE_UNAVAILABLE, "not_recorded", &format!("{error:#}")))
+}
+
+/// The newest signed checkpoint of a log (C2SP tlog-checkpoint).
+#[utoipa::path(get, path = "/api/v1/logs/{tenant}/{stream}/{writer}/checkpoint", tag = "proofs",
+    params(
+        ("tenant" = String, Path, description = "The tenant; _root for the root log."),
+        ("stream" = String, Path, description = "events, alerts or access; root for the root log."),
+        ("writer" = String, Path, description = "The writer, as the origin names it."),
+    ), responses(
+    (status = 200, description = "The signed note.", body = String, content_type = "text/plain"),
+    (status = 404, description = "There is no such log, or nothing of it is signed yet.", body = super::ProblemBody, content_type = "application/problem+json"),
+))]
+pub(super) async fn get_checkpoint(
+    State(node): State<Node>,
+    Extension(principal): Extension<Principal>,
+    named: Result<Path<Named>, PathRejection>,
+) -> Response {
+    if !principal.role.asks() {
+        return forbidden(&node, &principal, "checkpoint", "read checkpoints");
+    }
+    let found = named.ok().and_then(|Path(named)| {
+        let log = log_of(&node, &principal, &named.tenant, &named.stream)?;
+        (log.origin().writer() == named.writer).then_some(log)
+    });
+    let checkpoint = found.map(|log| log.checkpoint()).filter(|checkpoint| !checkpoint.is_empty());
+    match checkpoint {
+        Some(checkpoint) => {
+            let headers = [
+                (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+                (header::CACHE_CONTROL, "private, no-cache"),
+            ];
+            (headers, checkpoint.to_string()).into_response()
+        }
+        None => not_there("there is no checkpoint of a log of this name"),
+    }
+}
+
+/// A tile of hashes, or a bundle of entries, of a log's newest signed tree (C2SP tlog-tiles): `0/x001/234`, `0/x001/234.p/17`,
+/// `entries/000`.
+#[utoipa::path(get, path = "/api/v1/logs/{tenant}/{stream}/{writer}/tile/{path}", tag = "proofs",
+    params(
+        ("tenant" = String, Path, description = "The tenant; _root for the root log."),
+        ("stream" = String, Path, description = "events, alerts or access; root for the root log."),
+        ("writer" = String, Path, description = "The writer, as the origin names it."),
+        ("path" = String, Path, description = "Level or `entries`, index, and the width where it is partial."),
+    ), responses(
+    (status = 200, description = "The hashes, or the entries with their lengths.", body = Vec<u8>, content_type = "application/octet-stream"),
+    (status = 404, description = "The signed tree does not have it.", body = super::ProblemBody, content_type = "application/problem+json"),
+))]
+pub(super) async fn get_tile(
+    State(node): State<Node>,
+    Extension(principal): Extension<Principal>,
+    named: Result<Path<Named>, PathRejection>,
+) -> Response {
+    if !principal.role.asks() {
+        return forbidden(&node, &principal, "tile", "read tiles");
+    }
+    let Ok(Path(named)) = named else { return not_there("there is no log of this name") };
+    let log = log_of(&node, &principal, &named.tenant, &named.stream);
+    let Some(log) = log.filter(|log| log.origin().writer() == named.writer) else {
+        return not_there("there is no log of this name");
+    };
+    let path = format!("{}/{}", layout::TILE, named.path);
+    if let Ok(id) = layout::parse_tile(&path) {
+        let found = reading(move || log.tile(id)).await;
+        return served(found, "private, max-age=31536000, immutable");
+    }
+    let Ok((index, width)) = layout::parse_entries(&path) else {
+        return not_there("this is no path of a tile");
+    };
+    let action = "entry_bundle";
+    if let Some(refused) = refuse_entries(&node, &principal, &log, action) {
+        return refused;
+    }
+    let statement = format!("{} {path}", log.origin());
+    let found = reading(move || log.entry_bundle(index, width)).await;
+    if let Ok(Some(bundle)) = &found {
+        let left = (width, bundle.len() as u64);
+        if let Err(response) = record(&node, &principal, action, &statement, Status::Ok, left).await {
+            return response;
+        }
+    }
+    // As every other answer that has rows in it: no cache holds it, though it never changes.
+    served(found, "private, no-store")
+}
+
+fn served(found: Result<Option<Bytes>, Response>, cache: &'static str) -> Response {
+    match found {
+        Ok(Some(bytes)) => {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+            headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            (headers, bytes).into_response()
+        }
+        Ok(None) => not_there("the signed tree of this log does not have this tile"),
+        Err(response) => response,
+    }
+}

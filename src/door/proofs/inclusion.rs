@@ -1,0 +1,265 @@
+//! `GET /api/v1/proofs`: that an entry is in the record, for whoever has the root log's verifier key. `GET
+//! /api/v1/proofs/consistency`: that a log still extends what it was.
+
+use std::time::Duration;
+
+use arrow::array::AsArray as _;
+use arrow::datatypes::Int64Type;
+use schemas::Hash;
+use schemas::proof;
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    Access, Deserialize, Extension, IntoResponse as _, Json, Log, Node, Principal, Query, QueryRejection,
+    Response, Router, State, Status, StatusCode, forbidden, get, limits, log_of, not_there, problem, reading,
+    record, refuse_entries,
+};
+
+const ACTION: &str = "prove";
+/// How long between two looks whether an entry is signed by now.
+const SIGNED_POLL: Duration = Duration::from_millis(limits::PROOF_SIGNED_POLL_MS);
+
+/// The routes of proofs.
+pub(super) fn router() -> Router<Node> {
+    Router::new()
+        .route("/api/v1/proofs", get(prove_entry))
+        .route("/api/v1/proofs/consistency", get(prove_consistency))
+}
+
+/// Which entry.
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Asked {
+    /// The event, by its id; or give `index`.
+    event_id: Option<String>,
+    /// The entry, by its index in the log.
+    index: Option<u64>,
+    /// The tenant, else the caller's own.
+    tenant: Option<String>,
+    /// events, alerts or access; root for the root log. Else events.
+    stream: Option<String>,
+    /// A size of the root log: also prove that it still extends what it was then.
+    since: Option<u64>,
+}
+
+/// Between which sizes.
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Sizes {
+    /// The tenant, else the caller's own.
+    tenant: Option<String>,
+    /// events, alerts or access; root for the root log. Else events.
+    stream: Option<String>,
+    /// The older size.
+    old: u64,
+    /// The newer size, else that of the newest checkpoint.
+    new: Option<u64>,
+}
+
+/// A proof with everything that it needs beside the root log's verifier key: see docs/proofs.md.
+#[derive(Debug, ToSchema)]
+#[schema(as = ProofDocument)]
+#[expect(dead_code, reason = "what the document says of `schemas::proof::Document`")]
+pub(super) struct Shape {
+    /// `tachograph/proof/v1`.
+    format: String,
+    /// The log.
+    origin: String,
+    /// Index of the entry in it.
+    index: u64,
+    /// Its canonical bytes, base64.
+    entry: String,
+    /// C2SP tlog-proof of it.
+    proof: String,
+    /// The root log's entry that names the log's key, with its own proof; null for the root log.
+    log_opened: Option<serde_json::Value>,
+    /// From the older root size that was asked for.
+    consistency: Option<serde_json::Value>,
+}
+
+/// A consistency proof (RFC 6962).
+#[derive(Debug, serde::Serialize, ToSchema)]
+#[schema(as = ConsistencyProof)]
+pub(super) struct Consistent {
+    /// The log.
+    origin: String,
+    /// The older size.
+    old: u64,
+    /// Its root, base64.
+    old_root: String,
+    /// The newer size.
+    new: u64,
+    /// Its root, base64.
+    new_root: String,
+    /// The proof, base64 each.
+    hashes: Vec<String>,
+    /// The newest signed checkpoint: of `new` where that was not given.
+    checkpoint: String,
+}
+
+/// Prove that an entry is in the record.
+#[utoipa::path(get, path = "/api/v1/proofs", tag = "proofs", params(Asked), responses(
+    (status = 200, description = "The proof, which tacho-verify checks without this service.", body = Shape),
+    (status = 404, description = "There is no such log or entry.", body = crate::door::ProblemBody, content_type = "application/problem+json"),
+    (status = 409, description = "The id is of more than one entry, or the entry is not signed yet.", body = crate::door::ProblemBody, content_type = "application/problem+json"),
+))]
+pub(crate) async fn prove_entry(
+    State(node): State<Node>,
+    Extension(principal): Extension<Principal>,
+    asked: Result<Query<Asked>, QueryRejection>,
+) -> Response {
+    if !principal.role.asks() {
+        return forbidden(&node, &principal, ACTION, "read proofs");
+    }
+    let asked = match asked {
+        Ok(Query(asked)) => asked,
+        Err(error) => return problem(StatusCode::BAD_REQUEST, "request", &error.body_text()),
+    };
+    match prove(&node, principal, asked).await {
+        Ok(document) => Json(document).into_response(),
+        Err(response) => response,
+    }
+}
+
+async fn prove(node: &Node, principal: Principal, asked: Asked) -> Result<proof::Document, Response> {
+    let (principal, log) = meant(node, principal, asked.tenant.as_deref(), asked.stream.as_deref())?;
+    if let Some(refused) = refuse_entries(node, &principal, &log, ACTION) {
+        return Err(refused);
+    }
+    let index = match (asked.index, &asked.event_id) {
+        (Some(index), None) => index,
+        (None, Some(event_id)) => index_of(node, &principal, &log, event_id).await?,
+        _ => return Err(problem(StatusCode::BAD_REQUEST, "request", "give event_id or index, and not both")),
+    };
+    if index >= log.durable() {
+        return Err(not_there("the log has no entry of this index"));
+    }
+    let document = signed_document(node, &log, index, asked.since).await?;
+    let statement = format!("{} entry {index}", log.origin());
+    let bytes = (document.entry.len() + document.proof.len()) as u64;
+    record(node, &principal, ACTION, &statement, Status::Ok, (1, bytes)).await?;
+    Ok(document)
+}
+
+/// The log, and the caller as one of its tenant.
+fn meant(
+    node: &Node,
+    principal: Principal,
+    tenant: Option<&str>,
+    stream: Option<&str>,
+) -> Result<(Principal, Log), Response> {
+    let tenant = tenant.unwrap_or(&principal.tenant);
+    let log = log_of(node, &principal, tenant, stream.unwrap_or("events"));
+    let log = log.ok_or_else(|| not_there("there is no log of this name"))?;
+    // What whoever runs the service reads of a tenant is on that tenant's access log; the root log has none.
+    let is_root = tenant == schemas::origin::ROOT_TENANT;
+    let tenant = if is_root { principal.tenant.clone() } else { tenant.to_owned() };
+    Ok((Principal { tenant, ..principal }, log))
+}
+
+/// Where the event is, as a query of the caller finds it.
+async fn index_of(node: &Node, principal: &Principal, log: &Log, event_id: &str) -> Result<u64, Response> {
+    let table = log.origin().stream().name();
+    let Some(query) = node.query.as_ref().filter(|_| log.origin().stream() != schemas::Stream::Root) else {
+        return Err(problem(
+            StatusCode::BAD_REQUEST,
+            "request",
+            "entries of the root log are named by their index",
+        ));
+    };
+    let literal = event_id.replace('\'', "''");
+    let sql =
+        format!("SELECT log_index FROM {table} WHERE event_id = '{literal}' ORDER BY log_index LIMIT 10");
+    let answer = query.sql(principal, query::Request { sql, ..query::Request::default() }).await;
+    let failed = |error: query::Error| {
+        let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        problem(status, error.code(), &error.to_string())
+    };
+    let mut answer = answer.map_err(failed)?;
+    let mut found: Vec<u64> = Vec::new();
+    while let Some(batch) = answer.next().await {
+        let batch = batch.map_err(failed)?;
+        let indices =
+            batch.column_by_name("log_index").and_then(|array| array.as_primitive_opt::<Int64Type>());
+        found.extend(
+            indices.into_iter().flat_map(|indices| indices.values()).filter_map(|at| u64::try_from(*at).ok()),
+        );
+    }
+    match found.as_slice() {
+        [] => Err(not_there("no event of this id is on record")),
+        [index] => Ok(*index),
+        several => {
+            let detail = format!("the id is that of entries {several:?}: give the index of one");
+            Err(problem(StatusCode::CONFLICT, "ambiguous", &detail))
+        }
+    }
+}
+
+/// The document, once a checkpoint has been signed that covers the entry: at most a moment after it came.
+async fn signed_document(
+    node: &Node,
+    log: &Log,
+    index: u64,
+    since: Option<u64>,
+) -> Result<proof::Document, Response> {
+    let looks = limits::PROOF_SIGNED_WAIT_MS.div_ceil(limits::PROOF_SIGNED_POLL_MS).max(1);
+    for _ in 0..looks {
+        let (store, log) = (node.store.clone(), log.clone());
+        if let Some(document) = reading(move || store.prove(&log, index, since)).await? {
+            return Ok(document);
+        }
+        tokio::time::sleep(SIGNED_POLL).await;
+    }
+    let detail =
+        "the entry is recorded and no checkpoint covers it yet, or `since` is over the root log's size";
+    Err(problem(StatusCode::CONFLICT, "not_signed", detail))
+}
+
+/// Prove that a log extends what it was.
+#[utoipa::path(get, path = "/api/v1/proofs/consistency", tag = "proofs", params(Sizes), responses(
+    (status = 200, description = "The proof.", body = Consistent),
+    (status = 404, description = "There is no such log, or it is not of that size.", body = crate::door::ProblemBody, content_type = "application/problem+json"),
+))]
+pub(crate) async fn prove_consistency(
+    State(node): State<Node>,
+    Extension(principal): Extension<Principal>,
+    asked: Result<Query<Sizes>, QueryRejection>,
+) -> Response {
+    if !principal.role.asks() {
+        return forbidden(&node, &principal, ACTION, "read proofs");
+    }
+    let Sizes { tenant, stream, old, new } = match asked {
+        Ok(Query(asked)) => asked,
+        Err(error) => return problem(StatusCode::BAD_REQUEST, "request", &error.body_text()),
+    };
+    let log = match meant(&node, principal, tenant.as_deref(), stream.as_deref()) {
+        Ok((_, log)) => log,
+        Err(response) => return response,
+    };
+    if new.is_some_and(|new| old > new) {
+        return problem(StatusCode::BAD_REQUEST, "request", "`old` is over `new`");
+    }
+    let made = reading(move || {
+        let tree = log.tree()?;
+        let new = new.unwrap_or(tree.size());
+        if old > new || new > tree.size() {
+            return Ok(None);
+        }
+        Ok(Some(Consistent {
+            origin: log.origin().to_string(),
+            old,
+            old_root: tree.root_at(old)?.to_base64(),
+            new,
+            new_root: tree.root_at(new)?.to_base64(),
+            hashes: tree.consistency(old, new)?.into_iter().map(Hash::to_base64).collect(),
+            checkpoint: tree.checkpoint().to_string(),
+        }))
+    });
+    match made.await {
+        Ok(Some(proof)) => Json(proof).into_response(),
+        Ok(None) => not_there("the log has no checkpoint of that size"),
+        Err(response) => response,
+    }
+}

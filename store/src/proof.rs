@@ -1,0 +1,306 @@
+//! The signed tree of a log for whoever reads it: tiles, entry bundles, inclusion and consistency proofs.
+//!
+//! All of it is of C, the newest signed size, and beside appends, seals and restarts: full tiles below S are files that
+//! never change, the right edge is in memory (`edge.rs`), and what moves from the one to the other is on disk before it
+//! leaves memory. Everything here may read files and hash: not for async threads.
+//!
+//! What is handed out was held against the signed root first: damage below it is an error here and no wrong proof.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use schemas::checkpoint::Checkpoint;
+use schemas::limits::{TILE_WIDTH, TREE_ENTRIES_READ_MAX};
+use schemas::note::Note;
+use schemas::origin::ROOT_TENANT;
+use schemas::proof::{Consistency, Document, Opened, Proof};
+use schemas::tile::{self, TileId, TileNodes};
+use schemas::tree::{self, Hash, Nodes, consistency_proof, empty_root, inclusion_proof, leaf_hash, root_at};
+use schemas::{Origin, Stream, layout};
+
+use crate::bundle;
+use crate::edge::{Place, width_at};
+use crate::entries::ReadError;
+use crate::state::{LogState, Shared, lock};
+use crate::{Log, Store};
+
+type Result<T> = std::result::Result<T, ReadError>;
+
+/// The tree of one log at one signed size. Made by [`Log::tree`]; keeps every tile that it reads, so it is for one
+/// answer and not for keeping.
+#[derive(Debug)]
+pub struct LogTree {
+    shared: Arc<Shared>,
+    state: Arc<LogState>,
+    /// The signed note, empty for a log that has none yet.
+    checkpoint: Arc<str>,
+    size: u64,
+    root: Hash,
+    tiles: Mutex<HashMap<(u32, u64), Vec<Hash>>>,
+    /// Why the last node could not be had.
+    failure: Mutex<Option<ReadError>>,
+}
+
+impl Store {
+    /// Entry `index` of `log` with all that whoever has the root log's verifier key needs to see that it is there;
+    /// with `since`, also that the root log still extends what it was at that size. `None` where there is no such entry
+    /// under a checkpoint, or no root checkpoint that knows the log or reaches `since`: not yet, or not at all.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn prove(&self, log: &Log, index: u64, since: Option<u64>) -> Result<Option<Document>> {
+        let Some((entry, proof)) = log.tree()?.prove(index)? else { return Ok(None) };
+        let Some(root) = self.existing(ROOT_TENANT, Stream::Root) else { return Ok(None) };
+        let root = root.tree()?;
+        let is_root = log.origin() == root.origin();
+        let opened = match is_root {
+            true => None,
+            false => match root.prove(log.opened_at())? {
+                Some((entry, proof)) => Some(Opened::new(&entry, &proof)),
+                None => return Ok(None),
+            },
+        };
+        let mut document = Document::new(log.origin(), &entry, &proof, opened);
+        if let Some(old) = since {
+            // Of the root log itself: the tree that its own proof is of may be an older one than this.
+            let size = if is_root { proof_size(&proof).unwrap_or_default() } else { root.size };
+            if old > size {
+                return Ok(None);
+            }
+            let hashes = root.consistency(old, size)?.into_iter().map(Hash::to_base64).collect();
+            document.consistency = Some(Consistency { old, hashes });
+        }
+        Ok(Some(document))
+    }
+}
+
+/// The size of the tree that a proof of ours is of.
+fn proof_size(proof: &Proof) -> Option<u64> {
+    let note = Note::parse(proof.checkpoint.as_bytes()).ok()?;
+    Checkpoint::parse(note.unverified_text()).ok().map(|checkpoint| checkpoint.size)
+}
+
+impl Log {
+    /// The newest signed checkpoint (C2SP signed note), empty before the first.
+    pub fn checkpoint(&self) -> Arc<str> {
+        Arc::clone(&lock(&self.state.view).checkpoint)
+    }
+
+    /// The verifier key of this log's checkpoints.
+    pub fn verifier_key(&self) -> String {
+        self.state.keys.checkpoint.verifier().to_string()
+    }
+
+    /// The index in the root log of this log's `log_opened` entry: what binds its verifier key to the root log's.
+    pub fn opened_at(&self) -> u64 {
+        self.state.root_index
+    }
+
+    /// The tree of the newest signed checkpoint.
+    ///
+    /// # Errors
+    /// [`ReadError::Damaged`] when the checkpoint is none.
+    pub fn tree(&self) -> Result<LogTree> {
+        let mut edge = lock(&self.state.edge);
+        let (checkpoint, size, leaves) = {
+            let view = lock(&self.state.view);
+            (Arc::clone(&view.checkpoint), view.signed, edge.missing(&view))
+        };
+        leaves.into_iter().for_each(|leaf| edge.push(leaf));
+        drop(edge);
+        let (shared, state) = (Arc::clone(&self.shared), Arc::clone(&self.state));
+        let (tiles, failure) = (Mutex::default(), Mutex::default());
+        let mut tree = LogTree { shared, state, checkpoint, size, root: empty_root(), tiles, failure };
+        if size > 0 {
+            let parsed = Note::parse(tree.checkpoint.as_bytes())
+                .and_then(|note| Checkpoint::parse(note.unverified_text()))
+                .map_err(|error| tree.damaged(error.to_string()))?;
+            if parsed.size != size {
+                return Err(tree.damaged(format!("signed size {size}, checkpoint of {}", parsed.size)));
+            }
+            tree.root = parsed.root;
+        }
+        Ok(tree)
+    }
+
+    /// A tile of the newest signed tree (C2SP tlog-tiles): its hashes one after the other. Any width up to what the
+    /// tree has is there. `None` when the tree does not have it.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn tile(&self, id: TileId) -> Result<Option<Bytes>> {
+        let tree = self.tree()?;
+        if id.width == 0 || id.width > width_at(tree.size, id.level, id.index) {
+            return Ok(None);
+        }
+        let hashes = tree.hashes(id)?;
+        Ok(Some(hashes.iter().flat_map(|hash| hash.0).collect::<Vec<u8>>().into()))
+    }
+
+    /// An entry bundle of the newest signed tree (C2SP tlog-tiles): `width` times u16 BE length and canonical entry,
+    /// from entry `256 * index` on. `None` when the tree does not have it.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn entry_bundle(&self, index: u64, width: u64) -> Result<Option<Bytes>> {
+        let tree = self.tree()?;
+        if width == 0 || width > width_at(tree.size, 0, index) {
+            return Ok(None);
+        }
+        let first = index.saturating_mul(TILE_WIDTH);
+        let mut bundle = Vec::new();
+        for entry in tree.entries(first..first + width)? {
+            let length = u16::try_from(entry.len()).map_err(|_| tree.damaged("an entry over its limit"))?;
+            bundle.extend_from_slice(&length.to_be_bytes());
+            bundle.extend_from_slice(&entry);
+        }
+        Ok(Some(bundle.into()))
+    }
+}
+
+impl LogTree {
+    /// The log.
+    pub fn origin(&self) -> &Origin {
+        &self.state.origin
+    }
+
+    /// Entries in it.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Its root.
+    pub fn root(&self) -> Hash {
+        self.root
+    }
+
+    /// The signed checkpoint that it is of, empty when the size is 0.
+    pub fn checkpoint(&self) -> &Arc<str> {
+        &self.checkpoint
+    }
+
+    /// The root of the first `size` entries.
+    ///
+    /// # Errors
+    /// [`ReadError::Damaged`] when this tree has not that many; [`ReadError`].
+    pub fn root_at(&self, size: u64) -> Result<Hash> {
+        self.within(size)?;
+        self.reading(|nodes| root_at(nodes, size))
+    }
+
+    /// The inclusion proof of entry `index` in the tree of the first `size`, lowest sibling first (RFC 6962).
+    ///
+    /// # Errors
+    /// [`ReadError::Damaged`] unless `index < size <= self.size()`; [`ReadError`].
+    pub fn inclusion(&self, index: u64, size: u64) -> Result<Vec<Hash>> {
+        self.within(size)?;
+        self.reading(|nodes| inclusion_proof(nodes, index, size))
+    }
+
+    /// The consistency proof from the first `old` entries to the first `new` (RFC 6962), checked against both roots.
+    ///
+    /// # Errors
+    /// [`ReadError::Damaged`] unless `old <= new <= self.size()`; [`ReadError`].
+    pub fn consistency(&self, old: u64, new: u64) -> Result<Vec<Hash>> {
+        self.within(new)?;
+        let proof = self.reading(|nodes| consistency_proof(nodes, old, new))?;
+        let (old_root, new_root) = (self.root_at(old)?, self.root_at(new)?);
+        let checked = tree::verify_consistency(&proof, old, new, &old_root, &new_root);
+        checked.map_err(|error| self.damaged(error.to_string()))?;
+        if new == self.size && new_root != self.root {
+            return Err(self.damaged("the tiles do not have the signed root"));
+        }
+        Ok(proof)
+    }
+
+    /// Entry `index` in its canonical bytes, and the proof that this tree has it. `None` when there is no such entry.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn prove(&self, index: u64) -> Result<Option<(Vec<u8>, Proof)>> {
+        if index >= self.size {
+            return Ok(None);
+        }
+        let hashes = self.inclusion(index, self.size)?;
+        let mut entries = self.entries(index..index + 1)?;
+        let entry = entries.pop().ok_or_else(|| self.damaged(format!("entry {index} is missing")))?;
+        let checked = tree::verify_inclusion(&hashes, index, self.size, &leaf_hash(&entry), &self.root);
+        checked.map_err(|error| self.damaged(format!("entry {index}: {error}")))?;
+        Ok(Some((entry, Proof { extra: None, index, hashes, checkpoint: self.checkpoint.to_string() })))
+    }
+
+    /// Entries in their canonical bytes, each the one whose hash is the tree's leaf.
+    ///
+    /// # Errors
+    /// [`ReadError::Damaged`] when the tree has not all of the range, or for more than [`TREE_ENTRIES_READ_MAX`] at
+    /// once; [`ReadError`].
+    pub fn entries(&self, range: Range<u64>) -> Result<Vec<Vec<u8>>> {
+        self.within(range.end)?;
+        if range.end.saturating_sub(range.start) > TREE_ENTRIES_READ_MAX {
+            return Err(self.damaged(format!("more than {TREE_ENTRIES_READ_MAX} entries asked for at once")));
+        }
+        let entries = bundle::entries(&self.state, &range)?;
+        for (index, entry) in range.zip(&entries) {
+            let leaf = self.reading(|nodes| nodes.node(0, index))?;
+            if leaf_hash(entry) != leaf {
+                return Err(self.damaged(format!("entry {index} is not what its leaf hash is of")));
+            }
+        }
+        Ok(entries)
+    }
+
+    fn within(&self, size: u64) -> Result<()> {
+        if size <= self.size {
+            return Ok(());
+        }
+        Err(self.damaged(format!("size {size} asked for, {} are signed", self.size)))
+    }
+
+    fn damaged(&self, detail: impl Into<String>) -> ReadError {
+        ReadError::Damaged { log: self.state.origin.to_string(), detail: detail.into() }
+    }
+
+    /// Runs over the tree's nodes; an error is the reading's where that failed.
+    fn reading<T>(&self, run: impl FnOnce(&dyn Nodes) -> schemas::Result<T>) -> Result<T> {
+        let nodes = TileNodes::new(self.size, |id: TileId| {
+            self.hashes(id).map_err(|error| {
+                let told = schemas::Error::malformed("tile", error.to_string());
+                *lock(&self.failure) = Some(error);
+                told
+            })
+        });
+        run(&nodes).map_err(|error| {
+            let failure = lock(&self.failure).take();
+            failure.unwrap_or_else(|| self.damaged(error.to_string()))
+        })
+    }
+
+    /// The hashes of a tile that the tree has.
+    fn hashes(&self, id: TileId) -> Result<Vec<Hash>> {
+        let width = usize::try_from(id.width).unwrap_or(usize::MAX);
+        let take = |hashes: &Vec<Hash>| hashes.get(..width).map(<[Hash]>::to_vec);
+        if let Some(hashes) = lock(&self.tiles).get(&(id.level, id.index)).and_then(take) {
+            return Ok(hashes);
+        }
+        let place = lock(&self.state.edge).place(id);
+        let hashes = match place {
+            Some(Place::Memory(hashes)) => hashes,
+            Some(Place::Disk) => self.from_disk(id)?,
+            None => return Err(self.damaged(format!("no tile {}", layout::tile(id)))),
+        };
+        let wanted = take(&hashes);
+        lock(&self.tiles).insert((id.level, id.index), hashes);
+        wanted.ok_or_else(|| self.damaged(format!("no tile {}", layout::tile(id))))
+    }
+
+    fn from_disk(&self, id: TileId) -> Result<Vec<Hash>> {
+        let full = TileId { width: TILE_WIDTH, ..id };
+        let path = format!("{}/{}", layout::origin_dir(&self.state.origin), layout::tile(full));
+        let bytes = self.shared.disk.read(&path);
+        let bytes =
+            bytes.map_err(|source| ReadError::Read { path: self.shared.disk.absolute(&path), source })?;
+        tile::parse(&bytes, TILE_WIDTH).map_err(|error| self.damaged(format!("{path}: {error}")))
+    }
+}

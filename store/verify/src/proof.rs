@@ -1,0 +1,145 @@
+//! `tacho-verify proof`: one proof that left the building, from its file and the root log's verifier key alone.
+
+use std::fs;
+use std::io::{self, Read as _, Write};
+use std::path::{Path, PathBuf};
+
+use schemas::column::ColumnType;
+use schemas::entry::EntryView;
+use schemas::limits::PROOF_DOCUMENT_BYTES_MAX;
+use schemas::note::VerifierKey;
+use schemas::proof::{Document, Proved};
+
+use crate::remember::Remembered;
+
+/// What a proof always says of itself.
+const PROOF_LIMITS: [&str; 3] = [
+    "Proves: this entry is at this place of a log of this root log's installation, and whoever holds the log's key signed that.",
+    "Does not prove what never reached the recorder, nor that an entry which is not here is not there; what the sender left out shows in no proof.",
+    "Whoever holds the seed can sign another history, which only a remembered checkpoint (--remember) or a witness shows; times are the recorder's.",
+];
+
+/// What is typed.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ProofArguments {
+    /// The proof, as `tacho prove` wrote it
+    pub file: PathBuf,
+    /// Verifier key of the root log, got from elsewhere than this proof
+    #[arg(long, value_name = "VKEY")]
+    pub key: VerifierKey,
+    /// File of root checkpoints seen before, as a verification of a whole store wrote it: shows a log rolled back or forked
+    #[arg(long, value_name = "FILE")]
+    pub remember: Option<PathBuf>,
+    /// Print nothing but what is wrong
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// What came of it.
+enum Outcome {
+    Proved(Proved),
+    /// Exit code 1.
+    Wrong(String),
+    /// Exit code 2.
+    Unknown(String),
+}
+
+/// Verifies a proof and prints what it proves; gives the exit code: 0 proved, 1 it does not hold, 2 could not run, or
+/// whether it extends what is remembered is not told.
+pub fn execute(arguments: &ProofArguments) -> u8 {
+    let mut out = io::stdout().lock();
+    let (printed, code) = match verify(arguments) {
+        Outcome::Proved(_) if arguments.quiet => (Ok(()), 0),
+        Outcome::Proved(proved) => (print(&proved, &mut out), 0),
+        Outcome::Wrong(why) => (writeln!(out, "NOT PROVED: {}", why.escape_debug()), 1),
+        Outcome::Unknown(why) => (writeln!(io::stderr(), "error: {why}"), 2),
+    };
+    match printed {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => 2,
+        _ => code,
+    }
+}
+
+fn verify(arguments: &ProofArguments) -> Outcome {
+    let text = match read(&arguments.file) {
+        Ok(text) => text,
+        Err(error) => return Outcome::Unknown(format!("cannot read {}: {error}", arguments.file.display())),
+    };
+    let checked = Document::parse(&text).and_then(|document| {
+        let proved = document.verify(&arguments.key)?;
+        Ok((document, proved))
+    });
+    let (document, proved) = match checked {
+        Ok(checked) => checked,
+        Err(error) => return Outcome::Wrong(error.to_string()),
+    };
+    let Some(path) = &arguments.remember else { return Outcome::Proved(proved) };
+    match remembered(path, &document, &proved) {
+        Ok(None) => Outcome::Proved(proved),
+        Ok(Some(outcome)) => outcome,
+        Err(error) => Outcome::Unknown(error.to_string()),
+    }
+}
+
+/// At most one byte more than a document may have: the rest is not needed to refuse it.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    fs::File::open(path)?.take(PROOF_DOCUMENT_BYTES_MAX as u64 + 1).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// Holds the root checkpoint against the one that is remembered. What is remembered stays: it is of what a store had sealed,
+/// and this may be past it.
+fn remembered(path: &Path, document: &Document, proved: &Proved) -> Result<Option<Outcome>, crate::Error> {
+    let remembered = Remembered::load(path)?;
+    let now = &proved.root;
+    let origin = now.origin.to_string();
+    if let Some((size, root)) = remembered.roots.get(&origin) {
+        if now.size < *size {
+            let why = format!(
+                "the proof is of the root log at size {}, and {size} is remembered: ask for a newer one",
+                now.size
+            );
+            return Ok(Some(Outcome::Unknown(why)));
+        }
+        match document.extends(proved, *size, root) {
+            Ok(true) => {}
+            Ok(false) => {
+                let why = format!(
+                    "the proof does not go on from size {size} of the root log, which is remembered: ask with --since {size}"
+                );
+                return Ok(Some(Outcome::Unknown(why)));
+            }
+            Err(error) => {
+                let why = format!("the root log is not the one remembered at size {size}: {error}");
+                return Ok(Some(Outcome::Wrong(why)));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Prints what is proved, the fields of the entry, and what is not.
+fn print(proved: &Proved, out: &mut impl Write) -> io::Result<()> {
+    let Proved { checkpoint, root, entry } = proved;
+    let Ok(view) = EntryView::parse(entry) else { return Ok(()) };
+    writeln!(out, "PROVED: entry {} of log {}", view.index, checkpoint.origin)?;
+    writeln!(out, "log checkpoint: size {} root {}", checkpoint.size, checkpoint.root.to_base64())?;
+    writeln!(out, "root checkpoint: {} size {} root {}", root.origin, root.size, root.root.to_base64())?;
+    for (id, value) in view.fields().map_while(Result::ok) {
+        let column = checkpoint.origin.stream().column_by_id(id);
+        let name = column.map_or_else(|| format!("field {id}"), |column| column.name.to_string());
+        writeln!(out, "  {name}: {}", shown(column.map(|column| column.kind), value))?;
+    }
+    PROOF_LIMITS.iter().try_for_each(|limit| writeln!(out, "{limit}"))
+}
+
+/// A value for people: text as it is but for what a terminal would obey, numbers in decimal, the rest in hex.
+fn shown(kind: Option<ColumnType>, value: &[u8]) -> String {
+    let number = <[u8; 8]>::try_from(value).map(i64::from_be_bytes);
+    match (kind, std::str::from_utf8(value), number) {
+        (Some(ColumnType::Utf8), Ok(text), _) => text.escape_debug().to_string(),
+        (Some(ColumnType::Int64 | ColumnType::Timestamp), _, Ok(number)) => number.to_string(),
+        _ => value.iter().map(|byte| format!("{byte:02x}")).collect(),
+    }
+}
