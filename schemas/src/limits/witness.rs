@@ -41,11 +41,7 @@ pub const WITNESS_RETRY_AFTER_S_MAX: u64 = 3_600;
 pub const WITNESS_PENDING_MAX: usize = 16;
 /// Characters that are kept of why a witness did not cosign.
 pub const WITNESS_REASON_CHARS_MAX: usize = 400;
-/// Bytes of a file of certificates.
-pub const WITNESS_TLS_FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// Connections that a witness holds at once.
-pub const WITNESS_CONNECTIONS_MAX: usize = 256;
 /// Milliseconds within which a request has come and an answer gone.
 pub const WITNESS_REQUEST_MS_MAX: u64 = 15_000;
 /// Milliseconds that requests in flight may take once a witness is told to end.
