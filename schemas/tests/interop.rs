@@ -228,21 +228,6 @@ impl TheirCosigner {
     }
 }
 
-impl signed_note::Signer for TheirCosigner {
-    fn name(&self) -> &str {
-        &self.1
-    }
-
-    fn key_id(&self) -> u32 {
-        self.id()
-    }
-
-    fn sign(&self, text: &[u8]) -> std::result::Result<Vec<u8>, ed25519_dalek::SignatureError> {
-        let signature = self.0.sign(&TheirCosigner::message(1_679_315_147, text)).to_bytes();
-        Ok([&1_679_315_147_u64.to_be_bytes()[..], &signature].concat())
-    }
-}
-
 impl signed_note::Verifier for TheirCosigner {
     fn name(&self) -> &str {
         &self.1
@@ -270,8 +255,12 @@ fn cosignatures_of_either_side_are_read_by_the_other_beside_the_logs_own() {
     assert_eq!(cosigner.id(), theirs.id());
     let signed = ours(&text, &signing, &log_key);
 
-    let mut by_them = signed_note::Note::from_bytes(signed.as_bytes()).unwrap();
-    by_them.add_sigs(&[&theirs]).unwrap();
+    let time = 1_679_315_147_u64;
+    let signature = theirs.0.sign(&TheirCosigner::message(time, text.as_bytes())).to_bytes();
+    let blob = [&time.to_be_bytes()[..], &signature].concat();
+    let by_log = signed_note::Signature::from_bytes(signed.lines().last().unwrap().as_bytes()).unwrap();
+    let added = signed_note::Signature::new(theirs.1.clone(), theirs.id(), blob).unwrap();
+    let by_them = signed_note::Note::new(text.as_bytes(), &[by_log, added]).unwrap();
     let read = Note::parse(&by_them.to_bytes()).unwrap();
     assert_eq!(cosigner.verify(&read).unwrap().time_s, 1_679_315_147);
     assert_eq!(read.verify(&log_key).unwrap(), text);
