@@ -20,6 +20,8 @@ pub fn start(configuration: &Configuration, store: &Store) -> Result<Option<Hand
     let Some((policy, ca)) = configuration.witness_files() else { return Ok(None) };
     if store.status().code == Some("tampered") {
         tracing::error!("no checkpoint is handed to witnesses: the store is read-only");
+        let is_stopped = configuration.data().join(layout::STOPPED).exists();
+        metrics::gauge!("tacho_witness_stopped").set(f64::from(u8::from(is_stopped)));
         return Ok(None);
     }
     let policy = read_policy(&policy)?;

@@ -221,9 +221,10 @@ fn is_stopped(home: &Path, service: Service, policy: &str) {
     assert_eq!(root_size(home), size, "nothing was signed since");
     // What is recorded can still be read.
     assert!(!service.sql("SELECT event_id FROM events WHERE control IS NULL").is_empty());
-    service.stop();
+    assert_eq!(service.stop(), Some(0), "{}", service_log(home));
     let service = witnessed(home, policy);
     assert_eq!(service.send("GET", "/ready", &[], b"").status, 503, "after a restart too");
+    assert_eq!(metric(&metrics(&service), "tacho_witness_stopped"), 1);
     assert_eq!(service.post_events(event("after").as_bytes()).status, 503);
     assert_eq!(service.stop(), Some(0), "{}", service_log(home));
     assert_eq!(root_size(home), size);
