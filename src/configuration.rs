@@ -21,8 +21,6 @@ mod witness;
 use gates::GATES;
 use sinks::SINKS;
 
-pub use redaction::PersonalData;
-
 /// Where a setting came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
