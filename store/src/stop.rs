@@ -1,7 +1,7 @@
 //! Stopping for good: somebody outside, who remembers, has shown that this log was rolled back or forked.
 //!
 //! From then on nothing is signed and nothing is taken, in this run and in every later one, until a person has looked and removed
-//! the file `stopped`. What is recorded can be read all the same.
+//! the file `stopped`. What is recorded is served all the same.
 
 use schemas::origin::ROOT_TENANT;
 use schemas::{Origin, Stream, layout};
