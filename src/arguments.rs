@@ -12,6 +12,7 @@ mod prove;
 mod redaction;
 mod rules;
 mod sinks;
+mod witness;
 
 pub use alerts::{AlertSeverity, AlertVerdict, Alerts};
 pub use mark::Mark;
@@ -19,6 +20,7 @@ pub use prove::Prove;
 pub use redaction::Redaction;
 pub use rules::{OwnRules, Rules};
 pub use sinks::Sinks;
+pub use witness::Witness;
 
 /// The sealed recorder beside AI agents.
 #[derive(Debug, Parser)]
@@ -82,6 +84,9 @@ pub enum Command {
     /// Keys
     #[command(subcommand)]
     Keys(Keys),
+    /// Witnesses: how they stand, and being one
+    #[command(subcommand)]
+    Witness(Witness),
     /// Redaction: what it would remove, and the review of what it missed
     #[command(subcommand)]
     Redaction(Redaction),

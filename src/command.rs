@@ -26,6 +26,7 @@ pub mod sinks;
 pub mod sql;
 pub mod tap;
 pub mod token;
+pub mod witness;
 
 /// Runs a command; gives its exit code.
 pub fn run(cli: Cli, configuration: Configuration) -> Result<u8> {
@@ -43,6 +44,7 @@ pub fn run(cli: Cli, configuration: Configuration) -> Result<u8> {
         Command::Mark(command) => block_on(mark::run(&command, configuration)),
         Command::Cursor(command) => block_on(cursor::run(&command, &configuration)),
         Command::Keys(command) => keys::run(&command, &configuration),
+        Command::Witness(command) => block_on(witness::run(command, configuration)),
         Command::Redaction(command) => block_on(redaction::run(command, configuration)),
         Command::Serve(_) => block_on(serve::run(configuration)),
         Command::Demo(command) => block_on(demo::run(command, configuration)),

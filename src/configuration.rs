@@ -10,19 +10,16 @@ use query::{Gate, GateSettings, Policies, PolicySettings, Thresholds, Window};
 use schemas::limits;
 use toml::Value;
 
-use crate::arguments::{Alerts, Cli, Command, Cursor, Keys, Place, Redaction, Rules, Sinks, Token};
+use crate::arguments::{Alerts, Cli, Command, Cursor, Keys, Place, Redaction, Rules, Sinks, Token, Witness};
 use crate::{collectors, identity};
 
 mod gates;
-
-use gates::GATES;
-
 mod redaction;
 mod sinks;
+mod witness;
 
+use gates::GATES;
 use sinks::SINKS;
-
-pub use redaction::PersonalData;
 
 /// Where a setting came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,6 +120,7 @@ fn known() -> Vec<(&'static str, Value, &'static str)> {
             "queries running at once, of which one tenant has all but one",
         ),
     ];
+    known.extend(witness::known());
     for (gate, [window, target, block]) in GATES {
         let Thresholds { window: usual, target: good, block: bad } = gate.thresholds();
         known.push((window, Value::Integer(usual.seconds()), "seconds that the gate looks back"));
@@ -165,6 +163,7 @@ impl Configuration {
         configuration.collector_settings()?;
         configuration.redaction()?;
         configuration.sinks()?;
+        configuration.witness_interval()?;
         Ok(configuration)
     }
 
@@ -289,6 +288,7 @@ impl Configuration {
                 Token::Create { target, .. } | Token::List { target } | Token::Revoke { target, .. },
             ) => target.place.clone(),
             Command::Keys(Keys::Show { place, .. })
+            | Command::Witness(Witness::Status { place, .. })
             | Command::Cursor(Cursor::List { place } | Cursor::Forget { place, .. }) => place.clone(),
             Command::Redaction(Redaction::Sample { target, .. } | Redaction::Verdict { target, .. }) => {
                 target.place.clone()
@@ -298,6 +298,7 @@ impl Configuration {
             | Command::Mapping(_)
             | Command::Rules(Rules::List { .. } | Rules::Test { .. })
             | Command::Config(_)
+            | Command::Witness(_)
             | Command::Sinks(Sinks::Test { .. })
             | Command::Redaction(Redaction::Test { .. }) => Place::default(),
         };
@@ -412,11 +413,6 @@ impl Configuration {
         let settings: PolicySettings =
             Value::Table(self.policy.clone()).try_into().context("in table policy of the configuration")?;
         Policies::new(&settings).context("in table policy of the configuration")
-    }
-
-    /// What is done with personal data.
-    pub fn redaction(&self) -> Result<PersonalData> {
-        PersonalData::parse(&self.redaction).context("in table redaction of the configuration")
     }
 
     /// The detector's settings.

@@ -27,6 +27,7 @@ mod review;
 mod rules;
 mod service;
 mod tls;
+mod witnesses;
 
 mod command;
 

@@ -76,4 +76,6 @@ mod suites {
     mod tap;
     /// Generated secrets through every way in.
     mod ways_in;
+    /// Witnesses: cosigned checkpoints, outages, copies that are found.
+    mod witness;
 }

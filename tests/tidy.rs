@@ -17,7 +17,7 @@ mod tidy {
 }
 
 /// Arrows run down, and these are all: package, and what of ours it may depend on.
-const EDGES: [(&str, &[&str]); 15] = [
+const EDGES: [(&str, &[&str]); 16] = [
     (
         "tachograph",
         &[
@@ -25,6 +25,7 @@ const EDGES: [(&str, &[&str]); 15] = [
             "tachograph-redact",
             "tachograph-store",
             "tacho-verify",
+            "tachograph-witness",
             "tachograph-ingest",
             "tachograph-tap",
             "tachograph-engine",
@@ -47,6 +48,7 @@ const EDGES: [(&str, &[&str]); 15] = [
     ("tachograph-fleet", &["tachograph-engine"]),
     ("tachograph-store", &["tachograph-schemas"]),
     ("tacho-verify", &["tachograph-schemas"]),
+    ("tachograph-witness", &["tachograph-schemas"]),
     ("tachograph-redact", &["tachograph-schemas"]),
     ("tachograph-tap", &["tachograph-schemas", "tachograph-redact"]),
     ("tachograph-schemas", &[]),

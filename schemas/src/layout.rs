@@ -29,6 +29,10 @@ pub const QUARANTINE: &str = "quarantine";
 pub const DETECT: &str = "detect";
 /// Directory of what sinks keep, a directory a sink.
 pub const SINKS: &str = "sinks";
+/// Directory of what witnesses cosigned.
+pub const WITNESS: &str = "witness";
+/// The file that says why this store signs nothing more: there until a person has looked and removed it.
+pub const STOPPED: &str = "stopped";
 /// The writer's lock file.
 pub const LOCK: &str = "lock";
 /// The local socket of a running service.

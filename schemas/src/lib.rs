@@ -35,9 +35,12 @@ pub mod tree;
 
 pub mod checkpoint;
 pub mod control;
+pub mod cosignature;
 pub mod cursor;
 pub mod note;
+pub mod policy;
 pub mod proof;
+pub mod witness;
 
 pub mod group;
 pub mod manifest;

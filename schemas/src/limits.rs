@@ -25,6 +25,7 @@ mod tail;
 mod tap;
 mod transport;
 mod verify;
+mod witness;
 
 pub use cursor::*;
 pub use detect::*;
@@ -48,6 +49,7 @@ pub use tail::*;
 pub use tap::*;
 pub use transport::*;
 pub use verify::*;
+pub use witness::*;
 
 const _: () = assert!(TILE_WIDTH == 1 << TILE_HEIGHT);
 const _: () = assert!(TREE_ENTRIES_READ_MAX >= TILE_WIDTH);

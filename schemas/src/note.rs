@@ -32,9 +32,14 @@ pub struct VerifierKey {
 
 /// The first four bytes of `SHA-256(name || 0x0A || 0x01 || key)`.
 pub fn key_id(name: &str, key: &[u8; 32]) -> u32 {
+    typed_key_id(name, ALGORITHM_ED25519, key)
+}
+
+/// The first four bytes of `SHA-256(name || 0x0A || type || key)`.
+pub(crate) fn typed_key_id(name: &str, algorithm: u8, key: &[u8; 32]) -> u32 {
     let mut hasher = Sha256::new();
     hasher.update(name.as_bytes());
-    hasher.update([b'\n', ALGORITHM_ED25519]);
+    hasher.update([b'\n', algorithm]);
     hasher.update(key);
     let digest: [u8; 32] = hasher.finalize().into();
     let [a, b, c, d, ..] = digest;
@@ -42,11 +47,11 @@ pub fn key_id(name: &str, key: &[u8; 32]) -> u32 {
 }
 
 /// Whether `name` may name a key: not empty, no white space, no `+`.
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     !name.is_empty() && !name.chars().any(|c| c.is_whitespace() || c == '+')
 }
 
-fn decode_base64(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn decode_base64(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok().filter(|bytes| STANDARD.encode(bytes) == text)
 }
 

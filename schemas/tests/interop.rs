@@ -213,3 +213,62 @@ proptest! {
         prop_assert_eq!(theirs.to_bytes(), ours(&text, &signing, &our_key).into_bytes());
     }
 }
+
+/// A cosigner of C2SP tlog-cosignature in terms of their traits, written from the document alone.
+struct TheirCosigner(SigningKey, String);
+
+impl TheirCosigner {
+    fn id(&self) -> u32 {
+        let typed = [&[4], self.0.verifying_key().as_bytes().as_slice()].concat();
+        signed_note::key_id(&self.1, &typed)
+    }
+
+    fn message(time: u64, text: &[u8]) -> Vec<u8> {
+        [format!("cosignature/v1\ntime {time}\n").as_bytes(), text].concat()
+    }
+}
+
+impl signed_note::Verifier for TheirCosigner {
+    fn name(&self) -> &str {
+        &self.1
+    }
+
+    fn key_id(&self) -> u32 {
+        self.id()
+    }
+
+    fn verify(&self, text: &[u8], blob: &[u8]) -> bool {
+        let (time, signature) = blob.split_at(8);
+        let signature = ed25519_dalek::Signature::from_slice(signature).unwrap();
+        let time = u64::from_be_bytes(time.try_into().unwrap());
+        self.0.verifying_key().verify_strict(&TheirCosigner::message(time, text), &signature).is_ok()
+    }
+}
+
+#[test]
+fn cosignatures_of_either_side_are_read_by_the_other_beside_the_logs_own() {
+    use schemas::cosignature::{CosignerKey, message, with_lines};
+    let text = Checkpoint { origin: ORIGIN.parse().unwrap(), size: 9, root: tree::empty_root() }.to_string();
+    let (signing, log_key, _, their_log_key) = key(ORIGIN, [3; 32]);
+    let theirs = TheirCosigner(SigningKey::from_bytes(&[4; 32]), "witness.example/w1".to_string());
+    let cosigner = CosignerKey::new(&theirs.1, &theirs.0.verifying_key().to_bytes()).unwrap();
+    assert_eq!(cosigner.id(), theirs.id());
+    let signed = ours(&text, &signing, &log_key);
+
+    let time = 1_679_315_147_u64;
+    let signature = theirs.0.sign(&TheirCosigner::message(time, text.as_bytes())).to_bytes();
+    let blob = [&time.to_be_bytes()[..], &signature].concat();
+    let by_log = signed_note::Signature::from_bytes(signed.lines().last().unwrap().as_bytes()).unwrap();
+    let added = signed_note::Signature::new(theirs.1.clone(), theirs.id(), blob).unwrap();
+    let by_them = signed_note::Note::new(text.as_bytes(), &[by_log, added]).unwrap();
+    let read = Note::parse(&by_them.to_bytes()).unwrap();
+    assert_eq!(cosigner.verify(&read).unwrap().time_s, 1_679_315_147);
+    assert_eq!(read.verify(&log_key).unwrap(), text);
+
+    let line = cosigner.line(77, &theirs.0.sign(message(77, &text).as_bytes()).to_bytes());
+    let by_us = with_lines(&Note::parse(signed.as_bytes()).unwrap(), &[line]);
+    let known = VerifierList::new(vec![Box::new(their_log_key), Box::new(theirs)]);
+    let read = signed_note::Note::from_bytes(by_us.as_bytes()).unwrap();
+    let (verified, unverified) = read.verify(&known).unwrap();
+    assert_eq!((verified.len(), unverified.len()), (2, 0));
+}

@@ -33,6 +33,7 @@ use crate::postgres;
 use crate::rules;
 use crate::service::operating_system_user;
 use crate::tls::Tls;
+use crate::witnesses;
 
 mod otlp;
 
@@ -135,6 +136,9 @@ impl Running {
             servers.push(tokio::spawn(served));
         }
         servers.extend(collectors::start(&configuration.collector_settings()?, &node, &stopped)?);
+        if let Some(witnesses) = witnesses::start(configuration, &node.store)? {
+            servers.push(tokio::spawn(witnesses::run(witnesses, stopped.clone())));
+        }
         if node.rules().is_some() {
             servers.push(tokio::spawn(rules::watch(node.clone(), stopped.clone(), told_of_rules)));
         }
@@ -174,7 +178,7 @@ impl Running {
 }
 
 /// Beyond loopback everything is readable on the way: only by name.
-fn check_plaintext(listen: SocketAddr, configuration: &Configuration) -> Result<()> {
+pub(super) fn check_plaintext(listen: SocketAddr, configuration: &Configuration) -> Result<()> {
     let allowed = configuration.text("allow_plaintext");
     if listen.ip().is_loopback() || allowed.parse() == Ok(listen) {
         return Ok(());
@@ -207,7 +211,7 @@ fn bind_socket(data: &Path) -> Result<Option<(std::path::PathBuf, UnixListener)>
 }
 
 /// The HTTP port: the peer is its address.
-struct Network(TcpListener);
+pub(super) struct Network(pub(super) TcpListener);
 
 impl Listener for Network {
     type Raw = (TcpStream, SocketAddr);

@@ -16,6 +16,15 @@ use redact::{Class, Policies, Policy};
 use serde::Deserialize;
 use toml::Value;
 
+use super::Configuration;
+
+impl Configuration {
+    /// What is done with personal data.
+    pub fn redaction(&self) -> Result<PersonalData> {
+        PersonalData::parse(&self.redaction).context("in table redaction of the configuration")
+    }
+}
+
 /// The table in which tenants have their own.
 const TENANTS: &str = "tenants";
 

@@ -46,6 +46,7 @@ mod recover;
 mod root;
 mod seal;
 mod sign;
+mod stop;
 mod threads;
 
 mod proof;

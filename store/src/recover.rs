@@ -73,7 +73,8 @@ pub(crate) fn open(
     // What an ended process wrote is read from the kernel's memory: none of it is relied on before it is on stable
     // storage.
     disk.sync_everything().map_err(failed(&*disk, "sync", ""))?;
-    let mut damage: Option<Error> = None;
+    // What a person has to look into comes before whatever else is found.
+    let mut damage: Option<Error> = crate::stop::found(&*disk, &keys, &options)?;
     let mut found = load_sealed(&disk, &keys, &options, &mut damage)?;
     let mut replay = Replay::default();
     if let Err(error) = replay.run(&*disk, &keys, &mut found) {

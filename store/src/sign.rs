@@ -78,6 +78,8 @@ impl SecondTree {
 
 /// Hashes what has come, and signs if it is time or `now` is set. For threads: waits for the commit of the notes.
 pub(crate) fn round(shared: &Shared, signer: &mut Signer, now: bool) -> Result<()> {
+    // Whoever stopped the store meant that from then on there is not one signature more.
+    shared.check_writable()?;
     hash_inbox(shared, signer)?;
     let notes = notes(shared, signer, now)?;
     if notes.is_empty() {

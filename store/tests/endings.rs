@@ -266,3 +266,44 @@ async fn parts_of_a_store_on_another_file_system_are_refused() {
     let error = try_open(dir.path()).unwrap_err();
     assert!(error.to_string().contains("another file system"), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_was_stopped_signs_and_takes_nothing_until_a_person_has_acted() {
+    let dir = tempfile::tempdir().unwrap();
+    let checkpoint = |store: &Store| store.snapshot("_root", Stream::Root).unwrap().checkpoint;
+    let store = try_open(dir.path()).unwrap();
+    let log = default_log(&store).await;
+    log.append(draft("default", &[("a", "{}")])).await.unwrap();
+    store.seal().await.unwrap();
+    store.stop_signing("a witness holds more").unwrap();
+    store.stop_signing("another reason").unwrap();
+    let signed = checkpoint(&store);
+    let error = log.append(draft("default", &[("b", "{}")])).await.unwrap_err();
+    assert!(
+        matches!(&error, Error::Tampered { reason, .. } if reason.contains("a witness holds more")),
+        "{error}"
+    );
+    assert!(error.to_string().contains("/_root/root/w1 is read-only"), "{error}");
+    assert_eq!(store.status().code, Some("tampered"));
+    assert!(store.seal().await.is_err());
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(checkpoint(&store), signed, "nothing was signed since");
+    store.close().await.unwrap();
+    drop((log, store));
+
+    let kept = dir.path().join("data/stopped");
+    assert_eq!(std::fs::read_to_string(&kept).unwrap(), "a witness holds more\n");
+    let store = try_open(dir.path()).unwrap();
+    assert_eq!(store.status().code, Some("tampered"));
+    assert!(store.status().reason.unwrap().contains("a witness holds more"));
+    assert_eq!(checkpoint(&store), signed, "it is served all the same");
+    assert!(default_log(&store).await.append(draft("default", &[("b", "{}")])).await.is_err());
+    store.close().await.unwrap();
+    drop(store);
+
+    std::fs::remove_file(kept).unwrap();
+    let store = try_open(dir.path()).unwrap();
+    assert!(store.status().ready, "{:?}", store.status());
+    default_log(&store).await.append(draft("default", &[("b", "{}")])).await.unwrap();
+    store.close().await.unwrap();
+}

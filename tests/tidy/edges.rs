@@ -1,7 +1,7 @@
 use crate::{files, product, relative};
 
 /// Directory, and crates or modules that no path in it may begin with.
-const FORBIDDEN: [(&str, &[&str]); 12] = [
+const FORBIDDEN: [(&str, &[&str]); 13] = [
     (
         "schemas/src",
         &["store", "ingest", "detect", "engine", "query", "verify", "redact", "tokio", "std::fs", "std::net"],
@@ -13,6 +13,10 @@ const FORBIDDEN: [(&str, &[&str]); 12] = [
     ("ingest/tap/src", &["store", "ingest", "detect", "engine", "query", "verify", "tokio", "std::net"]),
     ("ingest/src", &["detect", "engine", "query", "verify"]),
     ("store/src", &["ingest", "detect", "engine", "query", "verify", "redact"]),
+    (
+        "store/witness/src",
+        &["store", "ingest", "detect", "engine", "query", "verify", "redact", "std::fs", "tokio::fs"],
+    ),
     ("store/verify/src", &["store", "ingest", "detect", "engine", "query", "redact", "datafusion", "tokio"]),
     (
         "detect/engine/src",
