@@ -207,6 +207,7 @@ impl Log {
             origin: self.origin.to_string(),
             key: self.verifier().to_string(),
             manifest_key: verifier(&manifest::key_name(&self.origin), &self.manifest_key).to_string(),
+            predecessor: None,
         }
     }
 
