@@ -7,11 +7,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod alerts;
+mod keys;
 mod mark;
 mod rules;
 mod sinks;
 
 pub use alerts::{AlertSeverity, AlertVerdict, Alerts};
+pub use keys::{Adopt, Backup, Keys, Restore};
 pub use mark::Mark;
 pub use rules::{OwnRules, Rules};
 pub use sinks::Sinks;
@@ -76,6 +78,12 @@ pub enum Command {
     /// Keys
     #[command(subcommand)]
     Keys(Keys),
+    /// Take a copy, a restored backup or a moved machine into service: begins logs in place of the old ones and names what is lost
+    Adopt(Adopt),
+    /// Copy what is sealed, while a service runs on it or not
+    Backup(Backup),
+    /// Put a backup back, and say what is lost
+    Restore(Restore),
     /// Redaction: what it would remove, and the review of what it missed
     #[command(subcommand)]
     Redaction(Redaction),
@@ -418,20 +426,6 @@ pub enum Token {
         /// A store or a running service.
         #[command(flatten)]
         target: Target,
-    },
-}
-
-/// `tacho keys`.
-#[derive(Debug, Subcommand)]
-pub enum Keys {
-    /// Print verifier keys; the root log's is the last line, and all that an auditor needs
-    Show {
-        /// Print the root log's alone
-        #[arg(long)]
-        root: bool,
-        /// Where the data is.
-        #[command(flatten)]
-        place: Place,
     },
 }
 

@@ -31,6 +31,8 @@ pub const QUARANTINE: &str = "quarantine";
 pub const RETIRED: &str = "retired";
 /// Marks a data directory that was put back from a backup and not adopted yet.
 pub const RESTORED: &str = "restored";
+/// What a backup says of itself.
+pub const BACKUP: &str = "backup.json";
 /// Directory of detector snapshots.
 pub const DETECT: &str = "detect";
 /// Directory of what sinks keep, a directory a sink.

@@ -16,6 +16,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+pub mod backup;
 pub mod clock;
 pub mod disk;
 pub mod keys;
@@ -268,6 +269,7 @@ fn open_log(
         .find(schemas::origin::ROOT_TENANT, Stream::Root)
         .ok_or_else(|| Error::Poisoned { reason: "the root log is not open".to_string() })?;
     let known = numbers.iter().find(|(_, known)| known.origin == origin);
+    let before = shared.predecessors.get(&(tenant.to_string(), stream));
     let known = known.map(|(number, known)| (*number, known.root_index, known.predecessor.clone()));
     let (number, root_index, predecessor) = match known {
         // A crash came between the root log's entry and the log's first.
@@ -275,7 +277,7 @@ fn open_log(
         None => {
             let number = numbers.keys().next_back().map_or(1, |last| last + 1);
             let keys = shared.keys.log(&origin)?;
-            let predecessor = shared.predecessors.get(&(tenant.to_string(), stream)).cloned();
+            let predecessor = before.map(|before| before.predecessor.clone());
             let opened = root::opened(number, &origin, &keys, predecessor.clone());
             let told = root::append_control(shared, &root, &opened)?;
             let root_index = told.first;
@@ -287,7 +289,10 @@ fn open_log(
     };
     let state = recover::new_log(shared, origin.clone(), number, root_index)?;
     let opened = root::opened(number, &origin, &state.keys, predecessor);
-    let placed = root::append_control(shared, &state, &opened)?;
+    let placed = match before {
+        Some(before) => sequence::place_first(shared, &state, &opened, &before.read)?,
+        None => root::append_control(shared, &state, &opened)?,
+    };
     let mut logs = shared.logs.write().unwrap_or_else(std::sync::PoisonError::into_inner);
     logs.insert((tenant.to_string(), stream), Arc::clone(&state));
     Ok((state, Some(placed)))

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, RwLock};
 
-use schemas::control::{Adopted, Control, LogOpened, Predecessor, Recovery, RoundLog, Succession};
+use schemas::control::{Adopted, Control, LogOpened, Recovery, RoundLog, Succession};
 use schemas::group::Position;
 use schemas::origin::ROOT_TENANT;
 use schemas::{Origin, Stream, layout, manifest};
@@ -35,6 +35,7 @@ mod seen;
 
 pub(crate) use outside::root_writers;
 
+use last_known::Predecessors;
 use replay::Replay;
 
 /// A log while it is being put together.
@@ -72,7 +73,7 @@ pub(crate) enum Purpose {
     /// To begin the logs of a new writer, or to go on with that.
     Begin {
         /// What they go on from.
-        predecessors: BTreeMap<(String, Stream), Predecessor>,
+        predecessors: Predecessors,
         /// Who, where and why.
         adopted: Adopted,
     },
@@ -335,7 +336,7 @@ fn share(
         keys,
         logs: RwLock::new(logs),
         numbers: Mutex::new(told.numbers.clone()),
-        predecessors: BTreeMap::new(),
+        predecessors: Predecessors::new(),
         history: BTreeMap::new(),
         queue: Mutex::new(Queue::default()),
         queue_changed: Condvar::new(),
@@ -462,7 +463,8 @@ fn begin(shared: &Shared, told: &Told, purpose: &Purpose) -> Result<()> {
         }
     };
     if lock(&root.sequencer).next == 0 {
-        let predecessor = shared.predecessors.get(&(ROOT_TENANT.to_string(), Stream::Root)).cloned();
+        let before = shared.predecessors.get(&(ROOT_TENANT.to_string(), Stream::Root));
+        let predecessor = before.map(|before| before.predecessor.clone());
         append_control(shared, &root, &opened(0, &origin, &root.keys, predecessor.clone()))?;
         lock(&shared.numbers).insert(0, Known { origin, root_index: 0, predecessor });
     }

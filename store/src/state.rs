@@ -21,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::keys::{Keys, LogKeys};
 use crate::options::Options;
 use crate::prepare::{Filled, arrow_error};
+use crate::recover::last_known::Predecessors;
 use crate::snapshot::{LogSnapshot, Segment, Unsealed};
 use crate::wal::Wal;
 use crate::window::{IdDigester, Window};
@@ -44,7 +45,7 @@ pub(crate) struct Shared {
     /// Logs that the root log knows; number to origin. A log is opened under this lock.
     pub(crate) numbers: Mutex<BTreeMap<u64, Known>>,
     /// What the logs of this writer go on from, while they are opened in a succession.
-    pub(crate) predecessors: BTreeMap<(String, Stream), Predecessor>,
+    pub(crate) predecessors: Predecessors,
     /// The sealed parts of the logs of earlier writers, oldest first.
     pub(crate) history: BTreeMap<(String, Stream), Vec<LogSnapshot>>,
     pub(crate) queue: Mutex<Queue>,

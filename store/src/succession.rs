@@ -267,7 +267,7 @@ fn finish(
     let writer = to.writer.clone();
     record.writers.push(to);
     let keys = keys.with_record(record)?;
-    let logs = predecessors.into_values().collect();
+    let logs = predecessors.into_values().map(|before| before.predecessor).collect();
     Ok((keys, Succeeded { from, writer, root_key, logs }))
 }
 

@@ -63,3 +63,7 @@ pub const SEED_PASSES: u32 = 3;
 pub const SEED_FILE_BYTES_MAX: u64 = 64 << 10;
 /// Bytes of who and why in an adoption.
 pub const ADOPTION_TEXT_BYTES_MAX: usize = 1024;
+/// Times a log is copied again because a file of it went away meanwhile.
+pub const BACKUP_ATTEMPTS_MAX: u32 = 8;
+/// Bytes that a program which unwraps or wraps a seed may print.
+pub const CUSTODY_OUTPUT_BYTES_MAX: u64 = 64 << 10;

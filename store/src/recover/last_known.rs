@@ -13,13 +13,23 @@ use schemas::{Origin, Stream, layout};
 
 use super::replay::Replay;
 use super::{Found, Logs, load_sealed, sealed};
+use crate::cursor::Positions;
 use crate::disk::Disk;
 use crate::error::Result;
 use crate::keys::{Keys, Seen};
 use crate::options::Options;
 
+/// What a new log goes on from.
+#[derive(Debug, Clone)]
+pub(crate) struct Before {
+    /// The log, as its successor's first entry says.
+    pub(crate) predecessor: Predecessor,
+    /// How far it had read its sources with the entries that are kept: what came after is read again.
+    pub(crate) read: Positions,
+}
+
 /// By log.
-pub(crate) type Predecessors = BTreeMap<(String, Stream), Predecessor>;
+pub(crate) type Predecessors = BTreeMap<(String, Stream), Before>;
 
 /// The logs of `writer`, of sealed files, of the write-ahead files in `retired`, and of what is remembered beside the keys.
 /// Damage is no error: what can be read counts. Nothing is written.
@@ -32,8 +42,8 @@ pub(crate) fn last_known(
 ) -> Result<Predecessors> {
     let options = Options { writer: writer.to_string(), ..options.clone() };
     let mut found = load_sealed(disk, keys, &options, &mut None)?;
-    let kept: BTreeMap<(String, Stream), u64> =
-        found.iter().map(|(name, log)| (name.clone(), log.view.sealed)).collect();
+    let kept = found.iter().map(|(name, log)| (name.clone(), (log.view.sealed, log.view.cursors.now())));
+    let mut kept: BTreeMap<(String, Stream), (u64, Positions)> = kept.collect();
     if let Err(error) = Replay::of(writer, retired).run(&**disk, keys, &mut found) {
         tracing::warn!(%error, "the write-ahead files are read up to here");
     }
@@ -61,8 +71,9 @@ pub(crate) fn last_known(
         let origin: Origin = name.parse()?;
         let key = keys.log(&origin)?.checkpoint.verifier().to_string();
         let place = (origin.tenant().to_string(), origin.stream());
-        let kept = kept.get(&place).copied().unwrap_or(0).min(size);
-        predecessors.insert(place, Predecessor { origin: name, key, size, root, kept });
+        let (kept, read) = kept.remove(&place).unwrap_or_default();
+        let predecessor = Predecessor { origin: name, key, size, root, kept: kept.min(size) };
+        predecessors.insert(place, Before { predecessor, read });
     }
     Ok(predecessors)
 }

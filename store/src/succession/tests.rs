@@ -499,6 +499,68 @@ fn keys_from_before_a_rotation_do_not_write_on_at_a_log_s_end() {
 }
 
 #[test]
+fn a_backup_taken_while_it_is_written_is_put_back_read_only_and_adopted() {
+    use crate::backup::{Backup, Transfer, backup, restore};
+    let home = Home::new();
+    home.record("a", 600, true).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let place = home.dir.path().join("backup");
+    let key = home.root_key();
+    // Amid appends and seals.
+    runtime.block_on(async {
+        let store = home.open();
+        let writer = store.clone();
+        let appends = tokio::spawn(async move {
+            let log = writer.log("default", Stream::Events).await.unwrap();
+            for at in 0..40 {
+                log.append(draft(&[format!("b-{at}")])).await.unwrap();
+                writer.seal().await.unwrap();
+            }
+        });
+        let (data, to) = (home.data(), place.clone());
+        let taken = tokio::task::spawn_blocking(move || backup(&data, &to, Transfer::HardLink, 7)).await;
+        taken.unwrap().unwrap();
+        appends.await.unwrap();
+        store.close().await.unwrap();
+    });
+    let copied = home.dir.path().join("copied");
+    let whole = backup(&home.data(), &copied, Transfer::Copy, 8).unwrap();
+    assert!(matches!(backup(&home.data(), &copied, Transfer::Copy, 8), Err(Error::Io { .. })));
+    home.record("c", 5, true).unwrap();
+    for (place, events) in [(&place, None), (&copied, Some(640))] {
+        let identity = Identity::Key(key.parse().unwrap());
+        let report = verify::run(&verify::Options::new(place, identity), &|_| {}).unwrap();
+        assert_eq!(report.exit_code(), 0, "{report:#?}");
+        let restored = Home::new();
+        let said = restore(place, &restored.data()).unwrap();
+        assert_eq!(said, Backup::load(place).unwrap());
+        // Its own keys remember nothing of what came after: the marker alone holds it.
+        copy(&home.keys_dir(), &restored.keys_dir());
+        std::fs::remove_file(restored.keys_dir().join("remembered")).unwrap();
+        assert!(restored.refusal().contains("put back from a backup"));
+        std::fs::remove_dir_all(restored.keys_dir()).unwrap();
+        copy(&home.keys_dir(), &restored.keys_dir());
+        assert_adopted(&restored, &[&home], true);
+        if let Some(events) = events {
+            assert_eq!(restored.events(), events + 3);
+        }
+    }
+    // One flipped byte, or a file that is missing.
+    let data = whole.files.iter().find(|file| file.path.ends_with(".parquet")).unwrap();
+    let path = copied.join(&data.path);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[40] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let restored = Home::new();
+    assert!(matches!(restore(&copied, &restored.data()), Err(Error::Tampered { .. })));
+    // What broke off is not written on.
+    copy(&home.keys_dir(), &restored.keys_dir());
+    restored.refusal();
+    std::fs::remove_file(&path).unwrap();
+    assert!(restore(&copied, &Home::new().data()).is_err());
+}
+
+#[test]
 fn an_adoption_needs_a_reason_and_a_store() {
     let home = Home::new();
     let adoption = Adoption::default();
