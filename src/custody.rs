@@ -139,7 +139,9 @@ mod tests {
     fn what_a_program_says_beside_is_nowhere() {
         let error = configured("cat >&2; exit 3").unwrap(b"the seed").unwrap_err().to_string();
         assert!(error.contains("exit status: 3") && !error.contains("the seed"), "{error}");
-        for (script, says) in [("sleep 60", "not done after 1 s"), ("yes", "more than"), ("exec /none", "exit status")] {
+        for (script, says) in
+            [("sleep 60", "not done after 1 s"), ("yes", "more than"), ("exec /none", "exit status")]
+        {
             let error = configured(script).unwrap(b"").unwrap_err().to_string();
             assert!(error.contains(says), "{script}: {error}");
         }

@@ -72,9 +72,8 @@ impl Snapshot {
             .map(|stream| (stream, source.snapshot(tenant, stream).map(Arc::new)))
             .into_iter()
             .collect();
-        let predecessors = STREAMS.map(|stream| {
-            (stream, source.predecessors(tenant, stream).into_iter().map(Arc::new).collect())
-        });
+        let predecessors = STREAMS
+            .map(|stream| (stream, source.predecessors(tenant, stream).into_iter().map(Arc::new).collect()));
         Snapshot { tenant: tenant.to_string(), logs, predecessors: predecessors.into(), as_of: None }
     }
 

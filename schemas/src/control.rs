@@ -72,6 +72,8 @@ pub struct Predecessor {
     pub root: String,
     /// How many of its entries are sealed here, at most `size`.
     pub kept: u64,
+    /// How many entries that it had and that are not kept were recorded again in the successor.
+    pub carried: u64,
 }
 
 impl Predecessor {
@@ -289,6 +291,7 @@ mod tests {
             size: 9,
             root: "r".into(),
             kept: 7,
+            carried: 1,
         };
         let opened = Control::LogOpened(LogOpened {
             number: 1,
@@ -297,13 +300,12 @@ mod tests {
             manifest_key: "m".into(),
             predecessor: Some(predecessor),
         });
-        let closed =
-            LogClosed { number: 1, size: 7, root: "r".into(), successor: "i/t/events/w2".into() };
+        let closed = LogClosed { number: 1, size: 7, root: "r".into(), successor: "i/t/events/w2".into() };
         let adopted = Adopted { machine: String::new(), by: "ops".into(), reason: "moved".into() };
         for (control, text) in [
             (
                 opened,
-                r#"{"control":"log_opened","number":1,"origin":"i/t/events/w2","key":"l","manifest_key":"m","predecessor":{"origin":"i/t/events/w1","key":"k","size":9,"root":"r","kept":7}}"#,
+                r#"{"control":"log_opened","number":1,"origin":"i/t/events/w2","key":"l","manifest_key":"m","predecessor":{"origin":"i/t/events/w1","key":"k","size":9,"root":"r","kept":7,"carried":1}}"#,
             ),
             (
                 Control::Succession(Succession { origin: "i/t/events/w2".into(), key: "l".into() }),
@@ -313,10 +315,7 @@ mod tests {
                 Control::LogClosed(closed),
                 r#"{"control":"log_closed","number":1,"size":7,"root":"r","successor":"i/t/events/w2"}"#,
             ),
-            (
-                Control::Adopted(adopted),
-                r#"{"control":"adopted","machine":"","by":"ops","reason":"moved"}"#,
-            ),
+            (Control::Adopted(adopted), r#"{"control":"adopted","machine":"","by":"ops","reason":"moved"}"#),
         ] {
             assert_eq!(control.to_text().unwrap(), text);
             assert_eq!(Control::parse(text).unwrap(), control);

@@ -36,7 +36,8 @@ fn remembered(path: Option<&Path>) -> Result<BTreeMap<String, Seen>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
     let file: Remembered = serde_json::from_str(&text)
         .with_context(|| format!("{} is not what tacho-verify --remember writes", path.display()))?;
-    let seen = file.roots.into_iter().map(|RememberedRoot { origin, size, root }| (origin, Seen { size, root }));
+    let seen =
+        file.roots.into_iter().map(|RememberedRoot { origin, size, root }| (origin, Seen { size, root }));
     Ok(seen.collect())
 }
 
@@ -48,12 +49,12 @@ pub fn adopt(command: Adopt, configuration: &Configuration) -> Result<u8> {
     let adoption = Adoption { by: whoever(command.by), reason: command.reason, remembered };
     let adopted = store::adopt(&configuration.data(), keys, &store::Options::default(), &clock, &adoption)?;
     let mut text = format!("writer {} goes on in place of {}\n", adopted.writer, adopted.from);
-    for Predecessor { origin, size, kept, .. } in &adopted.logs {
+    for Predecessor { origin, size, kept, carried, .. } in &adopted.logs {
         let lost = match size - kept {
             0 => "nothing lost".to_string(),
             lost => format!("entries {kept} to {size} lost for ever: {lost}"),
         };
-        text.push_str(&format!("{origin}: {kept} entries kept, {lost}\n"));
+        text.push_str(&format!("{origin}: {kept} entries kept, {carried} recorded again, {lost}\n"));
     }
     text.push_str("give auditors the key of the new root log, which the old one does not vouch for:\n");
     text.push_str(&format!("{}\n", adopted.root_key));

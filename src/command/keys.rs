@@ -62,7 +62,8 @@ fn rotate(by: Option<String>, configuration: &Configuration) -> Result<u8> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let options = store::Options::default();
     let rotated = store::rotate(&configuration.data(), keys, &custody, &options, &clock, &whoever(by));
-    let rotated = rotated.context("rotate the keys; the old ones go on signing unless a succession was begun")?;
+    let rotated =
+        rotated.context("rotate the keys; the old ones go on signing unless a succession was begun")?;
     let text = format!(
         "writer {} goes on in place of {}: {} logs, nothing lost\nold root key: {old}\n{}\n",
         rotated.writer,

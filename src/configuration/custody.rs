@@ -19,7 +19,11 @@ pub(super) fn known() -> Vec<(&'static str, Value, &'static str)> {
             Value::String(String::new()),
             "file with the passphrase of the seeds, if they are encrypted; TACHO_KEYS_PASSPHRASE does as well",
         ),
-        ("keys_unwrap", none(), "program and arguments that read a wrapped seed and print the seed, if they are wrapped"),
+        (
+            "keys_unwrap",
+            none(),
+            "program and arguments that read a wrapped seed and print the seed, if they are wrapped",
+        ),
         ("keys_wrap", none(), "program and arguments that read a seed and print it wrapped"),
         ("keys_command_timeout_s", Value::Integer(30), "seconds that such a program may take"),
     ]

@@ -167,7 +167,8 @@ fn begin_empty(to: &Path) -> Result<()> {
     match entries.next() {
         None => Ok(()),
         Some(_) => {
-            let source = std::io::Error::new(ErrorKind::AlreadyExists, "it is not empty; name a new directory");
+            let source =
+                std::io::Error::new(ErrorKind::AlreadyExists, "it is not empty; name a new directory");
             Err(io("write to", to)(source))
         }
     }
@@ -278,8 +279,9 @@ impl Writing<'_> {
             live.extend(manifest.add.iter().cloned());
             last = Some(manifest);
         }
-        last.map(|last| (last, live)).ok_or_else(|| {
-            Error::Tampered { log: directory.to_string(), reason: "it has no manifest".to_string() }
+        last.map(|last| (last, live)).ok_or_else(|| Error::Tampered {
+            log: directory.to_string(),
+            reason: "it has no manifest".to_string(),
         })
     }
 
@@ -314,7 +316,8 @@ impl Writing<'_> {
         if let Some((length, named)) = expected
             && (length != bytes || named != digest)
         {
-            let reason = format!("{} is not the file that was sealed: {bytes} bytes, digest {digest}", from.display());
+            let reason =
+                format!("{} is not the file that was sealed: {bytes} bytes, digest {digest}", from.display());
             return Err(Error::Tampered { log: path.to_string(), reason });
         }
         self.files.push(BackupFile { path: path.to_string(), bytes, blake3: digest });
@@ -357,7 +360,8 @@ mod tests {
         for good in ["log/_root/root/w1/checkpoint", "log/a/events/w2-0a1b2c/tile/0/x001/067.p/3"] {
             check_path(good).unwrap();
         }
-        for bad in ["", "/etc/passwd", "log", "log/", "log/../../x", "log/./x", "wal/1", "../log/x", "log//x"] {
+        for bad in ["", "/etc/passwd", "log", "log/", "log/../../x", "log/./x", "wal/1", "../log/x", "log//x"]
+        {
             assert!(check_path(bad).is_err(), "{bad}");
         }
     }

@@ -25,13 +25,14 @@ pub const PLACES: [&str; 13] = [
 pub const SINK_PLACES: [&str; 3] = ["sink-batch-made", "sink-delivered", "sink-settled"];
 
 /// Those of a succession, in its order; those of a sealed log's own are passed between.
-pub const SUCCESSION_PLACES: [&str; 7] = [
+pub const SUCCESSION_PLACES: [&str; 8] = [
     "generation-written",
     "succession-begun",
     "succession-old-told",
     "succession-old-closed",
     "succession-wal-retired",
     "succession-new-begun",
+    "succession-carried",
     "succession-new-sealed",
 ];
 
@@ -85,7 +86,10 @@ pub fn point(place: &'static str) {
     static WANTED: OnceLock<Option<(String, u64)>> = OnceLock::new();
     static SLOW: OnceLock<Option<(String, u64)>> = OnceLock::new();
     static PASSED: AtomicU64 = AtomicU64::new(0);
-    debug_assert!(PLACES.iter().chain(&SINK_PLACES).chain(&SUCCESSION_PLACES).any(|known| *known == place), "{place} is not listed");
+    debug_assert!(
+        PLACES.iter().chain(&SINK_PLACES).chain(&SUCCESSION_PLACES).any(|known| *known == place),
+        "{place} is not listed"
+    );
     let setting = |name| {
         let text = std::env::var(name).ok()?;
         let (place, number) = text.rsplit_once(':')?;

@@ -279,7 +279,8 @@ impl Keys {
 
     fn derive(&self, context: &str, generation: u32, of: &str) -> Result<Zeroizing<[u8; 32]>> {
         let seed = self.seeds.get(&generation);
-        let seed = seed.ok_or_else(|| Error::Keys(format!("the seed of generation {generation} is not here")))?;
+        let seed =
+            seed.ok_or_else(|| Error::Keys(format!("the seed of generation {generation} is not here")))?;
         let mut hasher = blake3::Hasher::new_derive_key(context);
         hasher.update(&seed.0);
         hasher.update(of.as_bytes());
@@ -315,8 +316,10 @@ impl Keys {
     pub fn log(&self, origin: &Origin) -> Result<LogKeys> {
         let (name, generation) = (origin.to_string(), self.generation(origin.writer()));
         let checkpoint = NoteSigner::new(&name, &*self.derive(CHECKPOINT_CONTEXT, generation, &name)?)?;
-        let manifest =
-            NoteSigner::new(&manifest::key_name(origin), &*self.derive(MANIFEST_CONTEXT, generation, &name)?)?;
+        let manifest = NoteSigner::new(
+            &manifest::key_name(origin),
+            &*self.derive(MANIFEST_CONTEXT, generation, &name)?,
+        )?;
         Ok(LogKeys { log_id: origin.log_id(&checkpoint.key.key_bytes()), checkpoint, manifest })
     }
 }
@@ -330,9 +333,7 @@ fn new_seed() -> Result<Seed> {
 fn check_installation(installation: &str) -> Result<()> {
     match is_part(installation) {
         true => Ok(()),
-        false => {
-            Err(Error::Keys(format!("installation id {installation:?} cannot be part of an origin")))
-        }
+        false => Err(Error::Keys(format!("installation id {installation:?} cannot be part of an origin"))),
     }
 }
 
@@ -344,8 +345,8 @@ fn installation(dir: &Path, generation: u32) -> Result<String> {
         return Err(Error::Keys(format!("{}: {error}; {what}", seed.display())));
     }
     let path = dir.join(INSTALLATION_FILE);
-    let text = fs::read_to_string(&path)
-        .map_err(|error| Error::Keys(format!("{}: {error}", path.display())))?;
+    let text =
+        fs::read_to_string(&path).map_err(|error| Error::Keys(format!("{}: {error}", path.display())))?;
     check_installation(text.trim_end())?;
     Ok(text.trim_end().to_string())
 }

@@ -27,6 +27,7 @@ use crate::state::{Inbox, Known, LogState, Queue, SealState, Sequencer, Shared, 
 use crate::wal::Wal;
 use crate::window::{IdDigester, Window};
 
+pub(crate) mod carried;
 pub(crate) mod last_known;
 mod outside;
 mod replay;

@@ -6,7 +6,7 @@
 //! ```
 //! The record beside the keys says what is under way. Crash before it: the old writer goes on. Crash after it: whatever opens
 //! the data next finishes what was begun, and every step finds what of it is done. An adoption writes and signs nothing under
-//! the old writer: another copy may. The new writer's name holds a random part: two copies that are adopted do not sign the
+//! the old writer: another copy may. What that one had not sealed is recorded again in the new logs. The new writer's name holds a random part: two copies that are adopted do not sign the
 //! same log.
 
 #[cfg(test)]
@@ -35,8 +35,9 @@ use crate::keys::record::{Kind, Pending, Record, Writer};
 use crate::keys::{Custody, Keys, Seen, random};
 use crate::options::Options;
 use crate::recover::last_known::{Predecessors, last_known};
-use crate::recover::{Opened, Purpose, open, open_for, root_writers};
-use crate::sequence::Placed;
+use crate::recover::{Opened, Purpose, carried, controls_of, open, open_for, root_writers};
+use crate::sequence::{Placed, place};
+use crate::snapshot::Unsealed;
 use crate::state::{LogState, Shared, lock};
 use crate::{root, seal, sign};
 
@@ -155,7 +156,8 @@ pub(crate) fn adopt_on(
     let writers = &keys.record().writers;
     let from = writers.iter().rev().find(|known| there.contains(&known.writer));
     let from = from.unwrap_or(keys.record().writer()).clone();
-    let keys = begin(disk, &keys, Kind::Adoption, &from.writer, keys.record().writer().generation, by, reason)?;
+    let keys =
+        begin(disk, &keys, Kind::Adoption, &from.writer, keys.record().writer().generation, by, reason)?;
     finish(disk, &keys, options, clock).map(|(_, succeeded)| succeeded)
 }
 
@@ -239,7 +241,8 @@ fn finish(
     };
     let machine = keys.machine().unwrap_or_default();
     if pending.machine != machine {
-        let detail = "a succession was begun on another machine, and a copy must not finish it too; run tacho adopt";
+        let detail =
+            "a succession was begun on another machine, and a copy must not finish it too; run tacho adopt";
         return Err(Error::Keys(detail.to_string()));
     }
     let keys = match pending.kind {
@@ -286,7 +289,8 @@ fn close_old(
     let shared = Arc::clone(&old.0.shared);
     let (closed_logs, root_is_closed) = old.0.closed.clone();
     let successor = |log: &LogState| -> Result<Succession> {
-        let new = Origin::new(keys.installation(), log.origin.tenant(), log.origin.stream(), &pending.to.writer)?;
+        let new =
+            Origin::new(keys.installation(), log.origin.tenant(), log.origin.stream(), &pending.to.writer)?;
         Ok(Succession { origin: new.to_string(), key: keys.log(&new)?.checkpoint.verifier().to_string() })
     };
     if !root_is_closed {
@@ -324,7 +328,7 @@ fn close_old(
 fn last_control(shared: &Shared, log: &LogState) -> Result<Option<Control>> {
     let mut last = None;
     let durable = lock(&log.view).durable;
-    crate::recover::controls_of(shared, log, |index, control| {
+    controls_of(shared, log, |index, control| {
         last = (index + 1 == durable).then_some(control);
         Ok(())
     })?;
@@ -380,12 +384,37 @@ fn open_new(
         }
     }
     crash::point("succession-new-begun");
+    for ((tenant, stream), before) in predecessors.iter().filter(|((_, stream), _)| *stream != Stream::Root) {
+        if let Some(log) = shared.find(tenant, *stream) {
+            carry(&shared, &log, &before.unsealed)?;
+        }
+    }
+    crash::point("succession-carried");
     new.seal_all()?;
     root::rounds(&shared, &mut new.0.rounds, true)?;
     new.seal_all()?;
     new.clear()?;
     crash::point("succession-new-sealed");
     crate::root_key(keys, writer)
+}
+
+/// Records again what the old log had acknowledged and not sealed. While a succession is under way nothing else is recorded: the
+/// events that are there are the first of these.
+fn carry(shared: &Shared, log: &Arc<LogState>, unsealed: &[Unsealed]) -> Result<()> {
+    if unsealed.is_empty() {
+        return Ok(());
+    }
+    let (mut controls, durable) = (0, lock(&log.view).durable);
+    controls_of(shared, log, |_, _| {
+        controls += 1;
+        Ok(())
+    })?;
+    let there = usize::try_from(durable - controls).unwrap_or(usize::MAX);
+    for draft in carried::drafts(log.origin.stream(), unsealed, there)? {
+        place(shared, log, &draft, &[], false)?;
+        while commit_once(shared)? {}
+    }
+    Ok(())
 }
 
 fn root_log(shared: &Shared) -> Result<Arc<LogState>> {

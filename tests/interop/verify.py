@@ -46,7 +46,7 @@ CONTROL_KEYS: dict[str, tuple[tuple[str, ...], dict[str, type]]] = {
     "verdict": (("events",), {"alert_id": str, "verdict": str, "muted_until_us": int, "by": str}),
 }
 ROUND_KEYS = {"number": int, "size": int, "root": str, "manifest": int, "manifest_digest": str, "sealed": int}
-PREDECESSOR_KEYS = {"origin": str, "key": str, "size": int, "root": str, "kept": int}
+PREDECESSOR_KEYS = {"origin": str, "key": str, "size": int, "root": str, "kept": int, "carried": int}
 ROUND_LOGS_MAX = 48
 LOG_KEYS = {"format": int, "origin": str, "key": str, "manifest_key": str}
 

@@ -110,9 +110,8 @@ impl Home {
         );
         assert_eq!(rows, [json!({"n": count, "ids": count, "places": count})]);
         // Each event has its own payload, of whichever log.
-        let rows = service.sql(
-            "SELECT count(*) AS n FROM events JOIN payloads USING (log_index) WHERE kind = 'call'",
-        );
+        let rows = service
+            .sql("SELECT count(*) AS n FROM events JOIN payloads USING (log_index) WHERE kind = 'call'");
         assert_eq!(rows, [json!({"n": count})]);
         assert_eq!(service.stop(), Some(0), "{}", service_log(self.dir.path()));
     }
@@ -176,7 +175,8 @@ fn checkpoints(bytes: &[u8]) -> Vec<Checkpoint> {
         let [root, size, origin] = lines.as_slice() else { continue };
         let origin = &origin[origin.rfind(['"', '\0', '\u{FFFD}']).map_or(0, |end| end + 1)..];
         let start = origin.find("tacho-").unwrap_or(0);
-        let body = format!("{}\n{size}\n{root}\n", origin[start..].trim_start_matches(|c: char| c.is_control()));
+        let body =
+            format!("{}\n{size}\n{root}\n", origin[start..].trim_start_matches(|c: char| c.is_control()));
         found.extend(Checkpoint::parse(&body));
     }
     found
@@ -231,11 +231,12 @@ fn rotated_keys_keep_old_and_new_verifiable_from_the_old_root_key() {
     let service = home.start();
     let rows = service.sql("SELECT event_id FROM events WHERE kind = 'call' ORDER BY log_index");
     let ids: Vec<String> = rows.iter().map(|row| row["event_id"].as_str().unwrap().to_string()).collect();
-    let sent = [("a", 120), ("b", 30), ("c", 5)].into_iter().flat_map(|(prefix, count)| {
-        (0..count).map(move |at| format!("{prefix}-{at}"))
-    });
+    let sent = [("a", 120), ("b", 30), ("c", 5)]
+        .into_iter()
+        .flat_map(|(prefix, count)| (0..count).map(move |at| format!("{prefix}-{at}")));
     assert_eq!(ids, sent.collect::<Vec<_>>());
-    let rows = service.sql("SELECT event_id FROM events WHERE log_index < -150 AND kind = 'call' ORDER BY log_index");
+    let rows = service
+        .sql("SELECT event_id FROM events WHERE log_index < -150 AND kind = 'call' ORDER BY log_index");
     assert!(rows.len() < 120 && !rows.is_empty(), "{}", rows.len());
     let rows = service.sql("SELECT count(DISTINCT origin) AS n FROM checkpoints WHERE stream = 'events'");
     assert_eq!(rows, [json!({"n": 3})]);
@@ -286,8 +287,7 @@ fn seeds_are_encrypted_and_wrapped_and_open_only_with_what_they_were_closed_with
     assert!(seed.starts_with("passphrase v1 "), "{seed}");
     home.clean(&key);
     // From the passphrase to a program, and back to the seeds as they are.
-    let programs =
-        [("TACHO_KEYS_WRAP", "tr,0-9a-f,a-f0-9"), ("TACHO_KEYS_UNWRAP", "cat"), with[0]];
+    let programs = [("TACHO_KEYS_WRAP", "tr,0-9a-f,a-f0-9"), ("TACHO_KEYS_UNWRAP", "cat"), with[0]];
     let refused = home.run_program(&tacho(), &["keys", "wrap"], &programs);
     assert!(text(&refused).contains("does not open again"), "{}", text(&refused));
     let programs = [("TACHO_KEYS_WRAP", "base64"), ("TACHO_KEYS_UNWRAP", "base64,-d"), with[0]];
@@ -395,7 +395,9 @@ fn a_backup_taken_under_load_is_restored_and_says_what_is_lost() {
 #[test]
 fn rotations_and_adoptions_that_are_killed_are_finished_by_the_next_start() {
     let Some(program) = std::env::var_os("TACHO_CRASH_PROGRAM").map(PathBuf::from) else {
-        println!("SKIPPED: TACHO_CRASH_PROGRAM names no build with feature crash-points (tests/run makes one)");
+        println!(
+            "SKIPPED: TACHO_CRASH_PROGRAM names no build with feature crash-points (tests/run makes one)"
+        );
         return;
     };
     let before = Home::new();

@@ -67,3 +67,5 @@ pub const ADOPTION_TEXT_BYTES_MAX: usize = 1024;
 pub const BACKUP_ATTEMPTS_MAX: u32 = 8;
 /// Bytes that a program which unwraps or wraps a seed may print.
 pub const CUSTODY_OUTPUT_BYTES_MAX: u64 = 64 << 10;
+/// Rows of one append of entries that are recorded again in a successor.
+pub const CARRIED_ROWS_MAX: usize = 4096;

@@ -98,7 +98,8 @@ pub(super) fn generations(dir: &Path) -> Result<Vec<u32>> {
             for entry in entries {
                 let name = entry.map_err(failed)?.file_name();
                 let name = name.to_string_lossy();
-                let number: Option<u32> = name.strip_prefix(GENERATION).and_then(|digits| digits.parse().ok());
+                let number: Option<u32> =
+                    name.strip_prefix(GENERATION).and_then(|digits| digits.parse().ok());
                 found.extend(number.filter(|number| format!("{GENERATION}{number:04}") == name));
                 found.extend((name == FIRST).then_some(1));
             }
@@ -150,16 +151,20 @@ impl Sealed {
         let words: Vec<&str> = self.text.trim_end().split(' ').collect();
         match words.as_slice() {
             ["passphrase", "v1", salt, nonce, ciphertext] => {
-                let (Some(salt), Some(nonce), Some(ciphertext)) = (unhex(salt), unhex(nonce), unhex(ciphertext))
+                let (Some(salt), Some(nonce), Some(ciphertext)) =
+                    (unhex(salt), unhex(nonce), unhex(ciphertext))
                 else {
                     return Err(wrong("damaged: not hex"));
                 };
                 let cipher = cipher(&custody.passphrase()?, &salt)?;
-                let nonce: [u8; 24] = nonce.try_into().map_err(|_| wrong("damaged: a nonce of another length"))?;
+                let nonce: [u8; 24] =
+                    nonce.try_into().map_err(|_| wrong("damaged: a nonce of another length"))?;
                 let aad = additional(installation, generation);
                 let plain = cipher
                     .decrypt(&XNonce::from(nonce), Payload { msg: &ciphertext, aad: aad.as_bytes() })
-                    .map_err(|_| wrong("the passphrase is not the one it was encrypted under, or it is damaged"))?;
+                    .map_err(|_| {
+                        wrong("the passphrase is not the one it was encrypted under, or it is damaged")
+                    })?;
                 seed_of(&Zeroizing::new(plain)).ok_or_else(|| wrong("it does not hold 32 bytes"))
             }
             ["command", "v1", wrapped] => {

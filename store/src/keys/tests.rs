@@ -63,7 +63,10 @@ fn a_seed_opens_only_with_what_it_was_closed_with() {
     let dir = tempfile::tempdir().unwrap();
     first_version(dir.path());
     let plain = key(&Keys::load(dir.path()).unwrap());
-    assert_eq!(Keys::rewrap(dir.path(), &NoCustody, Wrapping::Passphrase, &Given("correct horse")).unwrap(), 1);
+    assert_eq!(
+        Keys::rewrap(dir.path(), &NoCustody, Wrapping::Passphrase, &Given("correct horse")).unwrap(),
+        1
+    );
     assert_eq!(Keys::wrapping(dir.path()).unwrap(), Wrapping::Passphrase);
     let text = fs::read_to_string(dir.path().join("seed")).unwrap();
     assert!(!text.contains(&"07".repeat(8)), "{text}");

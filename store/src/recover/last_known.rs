@@ -12,20 +12,23 @@ use schemas::tree::{Hash, empty_root};
 use schemas::{Origin, Stream, layout};
 
 use super::replay::Replay;
-use super::{Found, Logs, load_sealed, sealed};
+use super::{Found, Logs, carried, load_sealed, sealed};
 use crate::cursor::Positions;
 use crate::disk::Disk;
 use crate::error::Result;
 use crate::keys::{Keys, Seen};
 use crate::options::Options;
+use crate::snapshot::Unsealed;
 
 /// What a new log goes on from.
 #[derive(Debug, Clone)]
 pub(crate) struct Before {
     /// The log, as its successor's first entry says.
     pub(crate) predecessor: Predecessor,
-    /// How far it had read its sources with the entries that are kept: what came after is read again.
+    /// How far it had read its sources with the entries that are here: what came after is read again.
     pub(crate) read: Positions,
+    /// What it had acknowledged and not sealed, as far as it is here.
+    pub(crate) unsealed: Vec<Unsealed>,
 }
 
 /// By log.
@@ -42,8 +45,8 @@ pub(crate) fn last_known(
 ) -> Result<Predecessors> {
     let options = Options { writer: writer.to_string(), ..options.clone() };
     let mut found = load_sealed(disk, keys, &options, &mut None)?;
-    let kept = found.iter().map(|(name, log)| (name.clone(), (log.view.sealed, log.view.cursors.now())));
-    let mut kept: BTreeMap<(String, Stream), (u64, Positions)> = kept.collect();
+    let kept: BTreeMap<(String, Stream), u64> =
+        found.iter().map(|(name, log)| (name.clone(), log.view.sealed)).collect();
     if let Err(error) = Replay::of(writer, retired).run(&**disk, keys, &mut found) {
         tracing::warn!(%error, "the write-ahead files are read up to here");
     }
@@ -71,9 +74,13 @@ pub(crate) fn last_known(
         let origin: Origin = name.parse()?;
         let key = keys.log(&origin)?.checkpoint.verifier().to_string();
         let place = (origin.tenant().to_string(), origin.stream());
-        let (kept, read) = kept.remove(&place).unwrap_or_default();
-        let predecessor = Predecessor { origin: name, key, size, root, kept: kept.min(size) };
-        predecessors.insert(place, Before { predecessor, read });
+        let kept = kept.get(&place).copied().unwrap_or(0).min(size);
+        let log = found.get(&place).filter(|_| origin.stream() != Stream::Root);
+        let unsealed = log.map(|log| log.view.unsealed.clone()).unwrap_or_default();
+        let read = log.map(|log| log.view.cursors.now()).unwrap_or_default();
+        let carried = carried::count(&unsealed);
+        let predecessor = Predecessor { origin: name, key, size, root, kept, carried };
+        predecessors.insert(place, Before { predecessor, read, unsealed });
     }
     Ok(predecessors)
 }
@@ -98,7 +105,8 @@ impl Known {
     }
 
     fn checkpoint(&mut self, note: &str) {
-        let checkpoint = Note::parse(note.as_bytes()).and_then(|note| Checkpoint::parse(note.unverified_text()));
+        let checkpoint =
+            Note::parse(note.as_bytes()).and_then(|note| Checkpoint::parse(note.unverified_text()));
         if let Ok(Checkpoint { origin, size, root }) = checkpoint {
             self.seen(&origin.to_string(), Seen { size, root: root.to_base64() });
         }

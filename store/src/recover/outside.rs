@@ -36,7 +36,9 @@ pub(super) fn check(
         }
         let result = match found.get_mut(&(origin.tenant().to_string(), origin.stream())) {
             Some(log) => replay::check_remembered(log, &seen),
-            None => sealed::empty(keys, origin).and_then(|mut none| replay::check_remembered(&mut none, &seen)),
+            None => {
+                sealed::empty(keys, origin).and_then(|mut none| replay::check_remembered(&mut none, &seen))
+            }
         };
         wrong.extend(result.err());
     }
@@ -70,7 +72,10 @@ fn check_machine(keys: &Keys, told: &Told) -> Option<Error> {
     // A machine without an id cannot be told from another.
     let other = known.into_iter().flatten().any(|known| !known.is_empty() && known != machine);
     other.then(|| {
-        tampered("store", "the machine is another than the one that wrote it: this may be a copy of one still running")
+        tampered(
+            "store",
+            "the machine is another than the one that wrote it: this may be a copy of one still running",
+        )
     })
 }
 

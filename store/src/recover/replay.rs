@@ -439,8 +439,10 @@ pub(crate) fn check_remembered(log: &mut Found, seen: &Seen) -> Result<()> {
         return Err(tampered(&log.origin, rolled_back));
     }
     // Below what is checked already it was checked when it was newest.
-    if *size >= log.noted.range.size() && log.noted.root_at(*size).map(Hash::to_base64).as_ref() != Some(root) {
-        let forked = format!("another root was signed at size {size} with these keys: this is another copy's history");
+    if *size >= log.noted.range.size() && log.noted.root_at(*size).map(Hash::to_base64).as_ref() != Some(root)
+    {
+        let forked =
+            format!("another root was signed at size {size} with these keys: this is another copy's history");
         return Err(tampered(&log.origin, forked));
     }
     Ok(())

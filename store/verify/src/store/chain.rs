@@ -113,7 +113,11 @@ impl Store {
             self.gathered.absorb(&known.opened.origin, found);
             let Outcome { leaves, sealed_root, .. } = outcome;
             let epoch = Epoch { known, catalog, sealed_root, leaves };
-            if is_before { epochs.push_front(epoch) } else { epochs.push_back(epoch) }
+            if is_before {
+                epochs.push_front(epoch)
+            } else {
+                epochs.push_back(epoch)
+            }
             unverified.extend(self.next_before(&epochs));
             // Whoever comes after is found once all before are: the order of a deque is that of time.
             if unverified.is_empty() {
@@ -139,7 +143,8 @@ impl Store {
             return None;
         }
         let successor = oldest.known.opened.origin.clone();
-        self.vouched(&predecessor.origin, &predecessor.key, &successor).map(|(known, path)| (known, path, true))
+        self.vouched(&predecessor.origin, &predecessor.key, &successor)
+            .map(|(known, path)| (known, path, true))
     }
 
     /// The root log after the newest one, where it is here and is what the newest says.
@@ -176,7 +181,8 @@ impl Store {
             return None;
         };
         if opened.origin != origin || opened.key != key {
-            let other = format!("{by} names it with key {key}; here is {} with key {}", opened.origin, opened.key);
+            let other =
+                format!("{by} names it with key {key}; here is {} with key {}", opened.origin, opened.key);
             self.gathered.find(wrong(other));
             return None;
         }
@@ -275,7 +281,12 @@ fn judge(predecessor: &Predecessor, known: &Known, sealed: u64, epoch: &Epoch) -
         out.find(Finding::new(wrong).index(*size));
     } else if sealed < *size {
         let reason = epoch.catalog.adopted.as_ref().map_or("", |adopted| adopted.reason.as_str());
-        let lost = format!("entries {sealed} to {size} are lost for ever, says {successor}: {reason}");
+        let carried = match predecessor.carried {
+            0 => String::new(),
+            carried => format!("; {carried} of what it had are recorded again there, at the beginning"),
+        };
+        let lost =
+            format!("entries {sealed} to {size} are lost for ever, says {successor}: {reason}{carried}");
         out.note(Finding::new(lost).index(sealed));
     }
     out
@@ -291,20 +302,26 @@ fn unmatched(predecessor: &Predecessor, known: &Known, before: &Epoch) -> Option
         return (predecessor.kept > 0).then(|| Finding::new(wrong));
     };
     if log.opened.key != predecessor.key {
-        let wrong = format!("{successor} goes on from it under key {}, its key is {}", predecessor.key, log.opened.key);
+        let wrong = format!(
+            "{successor} goes on from it under key {}, its key is {}",
+            predecessor.key, log.opened.key
+        );
         return Some(Finding::new(wrong));
     }
     if *number == 0 {
-        let other = before.catalog.succession.as_ref().filter(|next| {
-            next.origin != known.opened.origin || next.key != known.opened.key
-        });
+        let other = before
+            .catalog
+            .succession
+            .as_ref()
+            .filter(|next| next.origin != known.opened.origin || next.key != known.opened.key);
         if let Some(next) = other {
             return Some(Finding::new(format!("it names {} as its successor, not {successor}", next.origin)));
         }
         return check_root_at(predecessor, successor, &before.leaves);
     }
     let (index, closed) = before.catalog.closed.get(number)?;
-    let matches = (closed.size, &closed.root, &closed.successor) == (predecessor.size, &predecessor.root, successor);
+    let matches =
+        (closed.size, &closed.root, &closed.successor) == (predecessor.size, &predecessor.root, successor);
     (!matches).then(|| {
         let wrong = format!(
             "closed at size {} for {}, and {successor} goes on from size {}",
@@ -334,9 +351,10 @@ fn unfinished(epoch: &Epoch, next: &Epoch) -> Gathered {
     }
     for (number, log) in epoch.catalog.logs.iter().filter(|(number, _)| **number != 0) {
         let origin = &log.opened.origin;
-        let goes_on = next.catalog.logs.values().any(|known| {
-            known.opened.predecessor.as_ref().is_some_and(|before| before.origin == *origin)
-        });
+        let goes_on =
+            next.catalog.logs.values().any(|known| {
+                known.opened.predecessor.as_ref().is_some_and(|before| before.origin == *origin)
+            });
         if !epoch.catalog.closed.contains_key(number) {
             out.find(Finding::new(format!("it is at its end and did not close {origin}")));
         } else if !goes_on {
