@@ -57,6 +57,19 @@ pub(super) fn check(
         );
         wrong.push(tampered("root log", closed));
     }
+    let known = |writer: &String| keys.record().writers.iter().any(|known| known.writer == *writer);
+    match root_writers(disk) {
+        Ok(there) if keys.are_kept() => {
+            wrong.extend(there.iter().find(|writer| !known(writer)).map(|writer| {
+                let newer = format!(
+                    "writer {writer} is here, and these keys do not know it: they are older than the data"
+                );
+                tampered("store", format!("{newer}. Put back the newest copy of their directory"))
+            }));
+        }
+        Ok(_) => {}
+        Err(error) => wrong.push(error),
+    }
     let has_root = found.contains_key(&(ROOT_TENANT.to_string(), Stream::Root));
     if !has_root && keys.writers_before().next().is_some() {
         let older = format!("older than writer {}, which these keys sign for", options.writer);

@@ -234,6 +234,21 @@ fn a_successor_that_does_not_match_its_predecessor_is_tampering() {
 }
 
 #[test]
+fn keys_from_before_an_adoption_do_not_sign_under_the_old_name_again() {
+    let (older, home) = rolled_back();
+    let keys = Home::new();
+    copy(&older.keys_dir(), &keys.keys_dir());
+    older.adopt().unwrap();
+    std::fs::remove_dir_all(older.keys_dir()).unwrap();
+    copy(&keys.keys_dir(), &older.keys_dir());
+    std::fs::remove_file(older.keys_dir().join("remembered")).unwrap();
+    assert!(older.refusal().contains("these keys do not know it"));
+    older.adopt().unwrap();
+    older.record("b", 2, true).unwrap();
+    assert_no_fork(&[&home, &older]);
+}
+
+#[test]
 fn data_from_before_a_rotation_is_known_without_a_memory_too() {
     let home = Home::new();
     home.record("a", 10, true).unwrap();
