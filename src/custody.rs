@@ -8,16 +8,17 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
-use schemas::limits::CUSTODY_OUTPUT_BYTES_MAX;
+use schemas::limits::{CUSTODY_OUTPUT_BYTES_MAX, CUSTODY_POLL_MS};
 use store::{Custody, Error, NoCustody};
 use zeroize::Zeroizing;
 
 /// Holds the passphrase itself.
 const PASSPHRASE: &str = "TACHO_KEYS_PASSPHRASE";
 /// How often a running program is looked at.
-const POLL: Duration = Duration::from_millis(10);
+const POLL: Duration = Duration::from_millis(CUSTODY_POLL_MS);
 
 /// As the configuration has it.
 #[derive(Debug, Clone, Default)]
@@ -79,14 +80,18 @@ fn run(key: &str, command: &[String], input: &[u8], timeout: Duration) -> store:
         .map_err(|error| wrong(error.to_string()))?;
     let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
     let input = Zeroizing::new(input.to_vec());
-    // One that does not read, or has ended, says so by how it ends.
-    let writer = std::thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(&input)));
-    let reader = std::thread::spawn(move || {
-        let mut printed = Zeroizing::new(Vec::new());
-        if let Some(stdout) = stdout {
-            stdout.take(CUSTODY_OUTPUT_BYTES_MAX + 1).read_to_end(&mut printed)?;
-        }
-        Ok::<_, std::io::Error>(printed)
+    // One that does not read, or has ended, says so by how it ends. Neither thread is waited for: whatever the program left
+    // running may hold its pipes.
+    std::thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(&input)));
+    let (printed, output) = sync_channel(1);
+    std::thread::spawn(move || {
+        let mut bytes = Zeroizing::new(Vec::new());
+        let read = match stdout {
+            Some(stdout) => stdout.take(CUSTODY_OUTPUT_BYTES_MAX + 1).read_to_end(&mut bytes).map(|_| bytes),
+            None => Ok(bytes),
+        };
+        // Nobody waits for it any more.
+        printed.send(read).ok();
     });
     let mut waited = Duration::ZERO;
     let status = loop {
@@ -104,15 +109,15 @@ fn run(key: &str, command: &[String], input: &[u8], timeout: Duration) -> store:
             }
         }
     };
-    if !status.success() {
-        return Err(wrong(format!("{status}; run it by hand to see what it says")));
-    }
-    drop(writer.join());
-    let printed = reader.join().map_err(|_| wrong("its output could not be read".to_string()))?;
+    let printed = output.recv_timeout(timeout.saturating_sub(waited).max(POLL));
+    let printed = printed.map_err(|_| wrong("its output did not end with it".to_string()))?;
     let printed = printed.map_err(|error| wrong(error.to_string()))?;
-    match printed.len() as u64 > CUSTODY_OUTPUT_BYTES_MAX {
-        true => Err(wrong(format!("it printed more than {CUSTODY_OUTPUT_BYTES_MAX} bytes"))),
-        false => Ok(printed),
+    if printed.len() as u64 > CUSTODY_OUTPUT_BYTES_MAX {
+        return Err(wrong(format!("it printed more than {CUSTODY_OUTPUT_BYTES_MAX} bytes")));
+    }
+    match status.success() {
+        true => Ok(printed),
+        false => Err(wrong(format!("{status}; run it by hand to see what it says"))),
     }
 }
 
@@ -139,9 +144,12 @@ mod tests {
     fn what_a_program_says_beside_is_nowhere() {
         let error = configured("cat >&2; exit 3").unwrap(b"the seed").unwrap_err().to_string();
         assert!(error.contains("exit status: 3") && !error.contains("the seed"), "{error}");
-        for (script, says) in
-            [("sleep 60", "not done after 1 s"), ("yes", "more than"), ("exec /none", "exit status")]
-        {
+        for (script, says) in [
+            ("sleep 60", "not done after 1 s"),
+            ("yes", "more than"),
+            ("exec /none", "exit status"),
+            ("sleep 3 & exit 0", "did not end"),
+        ] {
             let error = configured(script).unwrap(b"").unwrap_err().to_string();
             assert!(error.contains(says), "{script}: {error}");
         }

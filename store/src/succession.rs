@@ -156,6 +156,9 @@ pub(crate) fn adopt_on(
     let writers = &keys.record().writers;
     let from = writers.iter().rev().find(|known| there.contains(&known.writer));
     let from = from.unwrap_or(keys.record().writer()).clone();
+    let is_stranger = |writer: &String| !writers.iter().any(|known| known.writer == *writer);
+    let strangers = there.iter().filter(|writer| is_stranger(writer)).cloned().collect();
+    let keys = keys.with_record(Record { strangers, ..keys.record().clone() })?;
     let keys =
         begin(disk, &keys, Kind::Adoption, &from.writer, keys.record().writer().generation, by, reason)?;
     finish(disk, &keys, options, clock).map(|(_, succeeded)| succeeded)

@@ -69,3 +69,5 @@ pub const BACKUP_ATTEMPTS_MAX: u32 = 8;
 pub const CUSTODY_OUTPUT_BYTES_MAX: u64 = 64 << 10;
 /// Rows of one append of entries that are recorded again in a successor.
 pub const CARRIED_ROWS_MAX: usize = 4096;
+/// How often a program that unwraps or wraps a seed is looked at, in milliseconds.
+pub const CUSTODY_POLL_MS: u64 = 10;

@@ -64,12 +64,15 @@ pub(crate) struct Record {
     /// The machine it writes on; none where that was never looked at.
     pub(crate) machine: Option<String>,
     pub(crate) pending: Option<Pending>,
+    /// Writers whose logs were found here and that these keys never knew: somebody decided to go on all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) strangers: Vec<String>,
 }
 
 impl Default for Record {
     fn default() -> Record {
         let first = Writer { writer: FIRST_WRITER.to_string(), generation: 1 };
-        Record { version: VERSION, writers: vec![first], machine: None, pending: None }
+        Record { version: VERSION, writers: vec![first], machine: None, pending: None, strangers: Vec::new() }
     }
 }
 

@@ -57,7 +57,10 @@ pub(super) fn check(
         );
         wrong.push(tampered("root log", closed));
     }
-    let known = |writer: &String| keys.record().writers.iter().any(|known| known.writer == *writer);
+    let record = keys.record();
+    let known = |writer: &String| {
+        record.writers.iter().any(|known| known.writer == *writer) || record.strangers.contains(writer)
+    };
     match root_writers(disk) {
         Ok(there) if keys.are_kept() => {
             wrong.extend(there.iter().find(|writer| !known(writer)).map(|writer| {

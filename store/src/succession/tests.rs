@@ -251,7 +251,7 @@ fn at_every_place(
         let mut count = 0;
         loop {
             // Every passing of a place in a full run, else the first and, further and further apart, later ones.
-            count += if is_full() { 1 } else { count.max(1) };
+            count += if is_full() { 1 } else { (2 * count).max(1) };
             let home = before.copied();
             crash_at(Some((place, count)));
             let ended = catch_unwind(AssertUnwindSafe(|| what(&home)));
