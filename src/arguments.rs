@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod alerts;
+mod keys;
 mod mark;
 mod prove;
 mod redaction;
@@ -15,6 +16,7 @@ mod sinks;
 mod witness;
 
 pub use alerts::{AlertSeverity, AlertVerdict, Alerts};
+pub use keys::{Adopt, Backup, Keys, Restore};
 pub use mark::Mark;
 pub use prove::Prove;
 pub use redaction::Redaction;
@@ -87,6 +89,12 @@ pub enum Command {
     /// Witnesses: how they stand, and being one
     #[command(subcommand)]
     Witness(Witness),
+    /// Take a copy, a restored backup or a moved machine into service: begins logs in place of the old ones and names what is lost
+    Adopt(Adopt),
+    /// Copy what is sealed, while a service runs on it or not
+    Backup(Backup),
+    /// Put a backup back, and say what is lost
+    Restore(Restore),
     /// Redaction: what it would remove, and the review of what it missed
     #[command(subcommand)]
     Redaction(Redaction),
@@ -429,20 +437,6 @@ pub enum Token {
         /// A store or a running service.
         #[command(flatten)]
         target: Target,
-    },
-}
-
-/// `tacho keys`.
-#[derive(Debug, Subcommand)]
-pub enum Keys {
-    /// Print verifier keys; the root log's is the last line, and all that an auditor needs
-    Show {
-        /// Print the root log's alone
-        #[arg(long)]
-        root: bool,
-        /// Where the data is.
-        #[command(flatten)]
-        place: Place,
     },
 }
 

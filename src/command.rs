@@ -6,6 +6,7 @@ use crate::arguments::{Cli, Command, Config};
 use crate::configuration::Configuration;
 use crate::exit;
 
+pub mod adopt;
 pub mod alerts;
 pub mod backtest;
 pub mod config;
@@ -45,6 +46,9 @@ pub fn run(cli: Cli, configuration: Configuration) -> Result<u8> {
         Command::Cursor(command) => block_on(cursor::run(&command, &configuration)),
         Command::Keys(command) => keys::run(&command, &configuration),
         Command::Witness(command) => block_on(witness::run(command, configuration)),
+        Command::Adopt(command) => adopt::adopt(command, &configuration),
+        Command::Backup(command) => adopt::backup(&command, &configuration),
+        Command::Restore(command) => adopt::restore(&command, &configuration),
         Command::Redaction(command) => block_on(redaction::run(command, configuration)),
         Command::Serve(_) => block_on(serve::run(configuration)),
         Command::Demo(command) => block_on(demo::run(command, configuration)),

@@ -10,9 +10,10 @@ use query::{Gate, GateSettings, Policies, PolicySettings, Thresholds, Window};
 use schemas::limits;
 use toml::Value;
 
-use crate::arguments::{Alerts, Cli, Command, Cursor, Keys, Place, Redaction, Rules, Sinks, Token, Witness};
+use crate::arguments::{Alerts, Cli, Command, Cursor, Place, Redaction, Rules, Sinks, Token, Witness};
 use crate::{collectors, identity};
 
+mod custody;
 mod gates;
 mod redaction;
 mod sinks;
@@ -127,6 +128,7 @@ fn known() -> Vec<(&'static str, Value, &'static str)> {
         known.push((target, Value::Float(good), "up to this all is well"));
         known.push((block, Value::Float(bad), "above this the gate blocks"));
     }
+    known.extend(custody::known());
     known
 }
 
@@ -287,8 +289,11 @@ impl Configuration {
             Command::Token(
                 Token::Create { target, .. } | Token::List { target } | Token::Revoke { target, .. },
             ) => target.place.clone(),
-            Command::Keys(Keys::Show { place, .. })
-            | Command::Witness(Witness::Status { place, .. })
+            Command::Keys(command) => custody::place(command),
+            Command::Adopt(adopt) => adopt.place.clone(),
+            Command::Backup(backup) => Place { data: backup.data.clone(), keys: None },
+            Command::Restore(to) => Place { data: Some(to.to.clone()), keys: to.keys.clone() },
+            Command::Witness(Witness::Status { place, .. })
             | Command::Cursor(Cursor::List { place } | Cursor::Forget { place, .. }) => place.clone(),
             Command::Redaction(Redaction::Sample { target, .. } | Redaction::Verdict { target, .. }) => {
                 target.place.clone()
@@ -359,19 +364,6 @@ impl Configuration {
         };
         let all = Gate::ALL.into_iter().map(|gate| Ok((gate, of(gate)?))).collect::<Result<_>>();
         GateSettings::new(all?).context("in table gates of the configuration")
-    }
-
-    /// The data directory.
-    pub fn data(&self) -> PathBuf {
-        PathBuf::from(self.text("data"))
-    }
-
-    /// The directory of the keys.
-    pub fn keys(&self) -> PathBuf {
-        match self.text("keys") {
-            "" => PathBuf::from(format!("{}-keys", self.text("data").trim_end_matches('/'))),
-            keys => PathBuf::from(keys),
-        }
     }
 
     /// The address to listen on.

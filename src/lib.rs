@@ -11,6 +11,7 @@ mod arguments;
 mod collectors;
 mod configuration;
 mod countries;
+mod custody;
 mod descriptors;
 mod exit;
 mod telemetry;

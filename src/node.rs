@@ -62,14 +62,14 @@ impl Node {
         };
         let speed = u32::try_from(configuration.number("store.clock_speed")?).context("store.clock_speed")?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::faster(speed));
-        if data.join(schemas::layout::LOG).is_dir() && !keys_dir.join("seed").exists() {
+        if data.join(schemas::layout::LOG).is_dir() && !Keys::are_in(&keys_dir)? {
             bail!(
                 "{} holds a store, but {} has no keys; give their directory with --keys",
                 data.display(),
                 keys_dir.display()
             );
         }
-        let keys = Keys::load_or_create(&keys_dir)?;
+        let keys = Keys::load_or_create_with(&keys_dir, &configuration.custody()?)?;
         let tokens = Tokens::open(&keys_dir, clock.wall_us())?;
         let options = store_options(configuration)?;
         let (at, time) = (data.clone(), Arc::clone(&clock));

@@ -68,6 +68,8 @@ mod suites {
     mod sigma_rules;
     /// Sinks: what arrives where, through outages, kills, refusals and roles.
     mod sinks;
+    /// Rotation, encryption, rollback, clones, backups: what goes on names what was, and nothing is forked.
+    mod successors;
     /// Files that grow, are rotated and truncated, and a service that is killed meanwhile.
     mod tail;
     /// Every byte of a small store, flipped.

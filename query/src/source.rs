@@ -13,6 +13,11 @@ use crate::as_of::AsOf;
 pub trait Snapshots: Send + Sync {
     /// The log of this tenant and stream, if there is one.
     fn snapshot(&self, tenant: &str, stream: Stream) -> Option<LogSnapshot>;
+
+    /// The logs that were written in place of it before, oldest first.
+    fn predecessors(&self, _tenant: &str, _stream: Stream) -> Vec<LogSnapshot> {
+        Vec::new()
+    }
 }
 
 /// Takes entries of the access log.
@@ -28,6 +33,10 @@ pub trait Journal: Send + Sync {
 impl Snapshots for Store {
     fn snapshot(&self, tenant: &str, stream: Stream) -> Option<LogSnapshot> {
         Store::snapshot(self, tenant, stream)
+    }
+
+    fn predecessors(&self, tenant: &str, stream: Stream) -> Vec<LogSnapshot> {
+        Store::predecessors(self, tenant, stream)
     }
 }
 
@@ -46,6 +55,8 @@ pub(crate) const STREAMS: [Stream; 3] = [Stream::Events, Stream::Alerts, Stream:
 pub struct Snapshot {
     tenant: String,
     logs: Vec<(Stream, Option<Arc<LogSnapshot>>)>,
+    /// Of earlier writers, oldest first.
+    predecessors: Vec<(Stream, Vec<Arc<LogSnapshot>>)>,
     as_of: Option<AsOf>,
 }
 
@@ -61,7 +72,9 @@ impl Snapshot {
             .map(|stream| (stream, source.snapshot(tenant, stream).map(Arc::new)))
             .into_iter()
             .collect();
-        Snapshot { tenant: tenant.to_string(), logs, as_of: None }
+        let predecessors = STREAMS
+            .map(|stream| (stream, source.predecessors(tenant, stream).into_iter().map(Arc::new).collect()));
+        Snapshot { tenant: tenant.to_string(), logs, predecessors: predecessors.into(), as_of: None }
     }
 
     /// The same logs as they were at an earlier moment.
@@ -91,9 +104,23 @@ impl Snapshot {
         self.logs.iter().find(|(named, _)| *named == stream).and_then(|(_, log)| log.as_ref())
     }
 
-    /// The logs that exist.
+    /// The logs before the log of `stream`, newest first, each with what its indices are less by in answers: one history, in
+    /// which the present log's entries stand as they are and those before it have negative indices.
+    pub(crate) fn before(&self, stream: Stream) -> Vec<(Arc<LogSnapshot>, u64)> {
+        let of_stream = self.predecessors.iter().filter(|(named, _)| *named == stream);
+        let mut less = 0;
+        let mut before = Vec::new();
+        for log in of_stream.flat_map(|(_, logs)| logs.iter().rev()) {
+            less += log.sealed;
+            before.push((Arc::clone(log), less));
+        }
+        before
+    }
+
+    /// The logs that exist, those of earlier writers after the present ones.
     pub fn logs(&self) -> impl Iterator<Item = &Arc<LogSnapshot>> {
-        self.logs.iter().filter_map(|(_, log)| log.as_ref())
+        let before = self.predecessors.iter().flat_map(|(_, logs)| logs.iter().rev());
+        self.logs.iter().filter_map(|(_, log)| log.as_ref()).chain(before)
     }
 
     fn sizes(&self) -> impl Iterator<Item = (Stream, [u64; 3])> {

@@ -19,6 +19,12 @@ pub enum Control {
     Round(Round),
     /// Root log: nothing changed, the recorder lives.
     Heartbeat(Heartbeat),
+    /// The last entry of a log that is no longer written: which log goes on in its place, under which key.
+    Succession(Succession),
+    /// Root log: another log has had its last entry.
+    LogClosed(LogClosed),
+    /// Root log: who began to write it, on which machine and why.
+    Adopted(Adopted),
     /// In the log it concerns: what recovery found and set aside.
     Recovery(Recovery),
     /// A new run of the clock: `ingest_time` may step back here and nowhere else.
@@ -47,6 +53,70 @@ pub struct LogOpened {
     pub key: String,
     /// Verifier key of its manifests.
     pub manifest_key: String,
+    /// The log that it goes on from, where it is a successor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predecessor: Option<Predecessor>,
+}
+
+/// The log before a successor, as it was last known. What is known of it and not kept, `kept..size`, is lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Predecessor {
+    /// Its origin.
+    pub origin: String,
+    /// Verifier key of its checkpoints.
+    pub key: String,
+    /// The greatest size that it is known to have been signed at.
+    pub size: u64,
+    /// Root at that size, base64.
+    pub root: String,
+    /// How many of its entries are sealed here, at most `size`.
+    pub kept: u64,
+    /// How many entries that it had and that are not kept were recorded again in the successor.
+    pub carried: u64,
+}
+
+impl Predecessor {
+    /// Whether entries of it are lost.
+    pub fn has_lost(&self) -> bool {
+        self.kept < self.size
+    }
+}
+
+/// Which log goes on in place of this one, and that this one is at its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Succession {
+    /// Origin of the successor.
+    pub origin: String,
+    /// Verifier key of its checkpoints.
+    pub key: String,
+}
+
+/// A log at its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogClosed {
+    /// Number of the log.
+    pub number: u64,
+    /// Its size, the last entry among it.
+    pub size: u64,
+    /// Root at that size, base64.
+    pub root: String,
+    /// Origin of its successor.
+    pub successor: String,
+}
+
+/// Who took a store into service, where and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Adopted {
+    /// A digest of the machine's id, hex; empty where it has none.
+    pub machine: String,
+    /// Who did it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// One round: every log that changed since the last.
@@ -203,6 +273,7 @@ mod tests {
             origin: "i/t/events/w1".into(),
             key: "k".into(),
             manifest_key: "m".into(),
+            predecessor: None,
         });
         let text = opened.to_text().unwrap();
         assert_eq!(
@@ -213,5 +284,47 @@ mod tests {
         assert!(Control::parse(&text.replace(":1", ": 1")).is_err());
         assert!(Control::parse(&text.replace("number", "nummer")).is_err());
         assert!(Control::parse(r#"{"control":"heartbeat","logs":1,"logs":1}"#).is_err());
+    }
+
+    #[test]
+    fn a_successor_names_what_it_goes_on_from() {
+        let predecessor = Predecessor {
+            origin: "i/t/events/w1".into(),
+            key: "k".into(),
+            size: 9,
+            root: "r".into(),
+            kept: 7,
+            carried: 1,
+        };
+        let opened = Control::LogOpened(LogOpened {
+            number: 1,
+            origin: "i/t/events/w2".into(),
+            key: "l".into(),
+            manifest_key: "m".into(),
+            predecessor: Some(predecessor),
+        });
+        let closed = LogClosed { number: 1, size: 7, root: "r".into(), successor: "i/t/events/w2".into() };
+        let adopted = Adopted { machine: String::new(), by: "ops".into(), reason: "moved".into() };
+        for (control, text) in [
+            (
+                opened,
+                r#"{"control":"log_opened","number":1,"origin":"i/t/events/w2","key":"l","manifest_key":"m","predecessor":{"origin":"i/t/events/w1","key":"k","size":9,"root":"r","kept":7,"carried":1}}"#,
+            ),
+            (
+                Control::Succession(Succession { origin: "i/t/events/w2".into(), key: "l".into() }),
+                r#"{"control":"succession","origin":"i/t/events/w2","key":"l"}"#,
+            ),
+            (
+                Control::LogClosed(closed),
+                r#"{"control":"log_closed","number":1,"size":7,"root":"r","successor":"i/t/events/w2"}"#,
+            ),
+            (Control::Adopted(adopted), r#"{"control":"adopted","machine":"","by":"ops","reason":"moved"}"#),
+        ] {
+            assert_eq!(control.to_text().unwrap(), text);
+            assert_eq!(Control::parse(text).unwrap(), control);
+        }
+        // Nothing has two spellings.
+        let none = r#"{"control":"log_opened","number":1,"origin":"o","key":"l","manifest_key":"m","predecessor":null}"#;
+        assert!(Control::parse(none).is_err());
     }
 }

@@ -10,6 +10,8 @@
 //!     payloads/date=YYYY-MM-DD/<first>-<last>-<digest>.parquet
 //! wal/<20 digits>.wal                               transient, shared by all logs of the writer
 //! quarantine/                                       what recovery set aside
+//! retired/<writer>/<20 digits>.wal                  write-ahead files of a writer that was given up
+//! restored                                          a copy put back, not taken into service yet
 //! lock                                              held by the one writer
 //! ```
 
@@ -25,6 +27,12 @@ pub const LOG: &str = "log";
 pub const WAL: &str = "wal";
 /// Directory of what recovery set aside.
 pub const QUARANTINE: &str = "quarantine";
+/// Directory of the write-ahead files of writers that were given up, a directory a writer.
+pub const RETIRED: &str = "retired";
+/// Marks a data directory that was put back from a backup and not adopted yet.
+pub const RESTORED: &str = "restored";
+/// What a backup says of itself.
+pub const BACKUP: &str = "backup.json";
 /// Directory of detector snapshots.
 pub const DETECT: &str = "detect";
 /// Directory of what sinks keep, a directory a sink.

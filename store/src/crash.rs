@@ -24,10 +24,58 @@ pub const PLACES: [&str; 13] = [
 /// Those of a sink's delivery.
 pub const SINK_PLACES: [&str; 3] = ["sink-batch-made", "sink-delivered", "sink-settled"];
 
+/// Those of a succession, in its order; those of a sealed log's own are passed between.
+pub const SUCCESSION_PLACES: [&str; 8] = [
+    "generation-written",
+    "succession-begun",
+    "succession-old-told",
+    "succession-old-closed",
+    "succession-wal-retired",
+    "succession-new-begun",
+    "succession-carried",
+    "succession-new-sealed",
+];
+
 /// Passes a place.
-#[cfg(not(feature = "crash-points"))]
+#[cfg(all(not(feature = "crash-points"), not(test)))]
 #[inline(always)]
 pub fn point(_place: &'static str) {}
+
+/// Passes a place; in a unit test on the thread that asked for it, the n-th time ends it as a crash would: nothing after it is
+/// done.
+#[cfg(all(not(feature = "crash-points"), test))]
+pub fn point(place: &'static str) {
+    tests::passed(place);
+}
+
+#[cfg(all(not(feature = "crash-points"), test))]
+pub(crate) mod tests {
+    use std::cell::Cell;
+
+    thread_local! {
+        static AT: Cell<Option<(&'static str, u64)>> = const { Cell::new(None) };
+    }
+
+    /// What a thread that crashes at a place panics with.
+    #[derive(Debug)]
+    pub(crate) struct Crashed;
+
+    /// Crashes this thread the `count`-th time it passes `place`.
+    pub(crate) fn crash_at(place: Option<(&'static str, u64)>) {
+        AT.set(place);
+    }
+
+    pub(super) fn passed(place: &'static str) {
+        match AT.get() {
+            Some((at, 1)) if at == place => {
+                AT.set(None);
+                std::panic::panic_any(Crashed);
+            }
+            Some((at, count)) if at == place => AT.set(Some((at, count - 1))),
+            _ => {}
+        }
+    }
+}
 
 /// Passes a place.
 #[cfg(feature = "crash-points")]
@@ -38,7 +86,10 @@ pub fn point(place: &'static str) {
     static WANTED: OnceLock<Option<(String, u64)>> = OnceLock::new();
     static SLOW: OnceLock<Option<(String, u64)>> = OnceLock::new();
     static PASSED: AtomicU64 = AtomicU64::new(0);
-    debug_assert!(PLACES.iter().chain(&SINK_PLACES).any(|known| *known == place), "{place} is not listed");
+    debug_assert!(
+        PLACES.iter().chain(&SINK_PLACES).chain(&SUCCESSION_PLACES).any(|known| *known == place),
+        "{place} is not listed"
+    );
     let setting = |name| {
         let text = std::env::var(name).ok()?;
         let (place, number) = text.rsplit_once(':')?;

@@ -1,18 +1,35 @@
-//! The seed and what derives from it. Keys live outside the data directory: whoever reads the seed can
-//! re-sign.
+//! Seeds and what derives from them. Keys live outside the data directory: whoever reads a seed can re-sign.
+//!
+//! A seed is one generation; each writer signs with keys of one of them (`keys/record.rs`). Seeds and what is derived from
+//! them are zeroed when dropped.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ed25519_dalek::{Signer as _, SigningKey};
-use schemas::note::{SignatureLine, VerifierKey, assemble};
+use schemas::checkpoint::Checkpoint;
+use schemas::note::{Note, SignatureLine, VerifierKey, assemble};
 use schemas::origin::is_part;
 use schemas::{LogId, Origin, manifest};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
+
+mod machine;
+pub(crate) mod record;
+mod seed;
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use record::Seen;
+pub use seed::{Custody, NoCustody, Wrapping};
+
+use record::Record;
+use seed::Seed;
 
 /// BLAKE3 contexts, one a purpose.
 const CHECKPOINT_CONTEXT: &str = "tachograph 2026-11 checkpoint key v1";
@@ -20,18 +37,19 @@ const MANIFEST_CONTEXT: &str = "tachograph 2026-11 manifest key v1";
 const FINGERPRINT_CONTEXT: &str = "tachograph 2026-11 redaction fingerprint key v1";
 const IDEMPOTENCY_CONTEXT: &str = "tachograph 2026-11 idempotency key v1";
 
-const SEED_FILE: &str = "seed";
 const INSTALLATION_FILE: &str = "installation";
+const FIRST_GENERATION: u32 = 1;
 
-/// The seed of an installation; zeroed when dropped.
-#[derive(Zeroize, ZeroizeOnDrop)]
-struct Seed([u8; 32]);
-
-/// The keys of one installation.
+/// The keys of one installation; cheap to clone.
+#[derive(Clone)]
 pub struct Keys {
-    seed: Seed,
+    seeds: Arc<BTreeMap<u32, Seed>>,
     #[allow(clippy::struct_field_names, reason = "the id of the installation, not of the keys")]
     installation: String,
+    record: Record,
+    /// Where they are, but for simulations.
+    dir: Option<PathBuf>,
+    memory: Arc<Mutex<BTreeMap<String, Seen>>>,
 }
 
 impl std::fmt::Debug for Keys {
@@ -41,62 +59,154 @@ impl std::fmt::Debug for Keys {
 }
 
 impl Keys {
-    /// Keys from a seed, for tests and simulation.
+    /// Keys from a seed, for tests and simulation: of one generation, without a memory.
     ///
     /// # Errors
     /// [`Error::Keys`] when `installation` cannot be part of an origin.
     pub fn from_seed(seed: [u8; 32], installation: &str) -> Result<Keys> {
-        if !is_part(installation) {
-            return Err(Error::Keys(format!("installation id {installation:?} cannot be part of an origin")));
-        }
-        Ok(Keys { seed: Seed(seed), installation: installation.to_string() })
+        check_installation(installation)?;
+        Ok(Keys {
+            seeds: Arc::new(BTreeMap::from([(FIRST_GENERATION, Seed(seed))])),
+            installation: installation.to_string(),
+            record: Record::default(),
+            dir: None,
+            memory: Arc::default(),
+        })
     }
 
-    /// Loads the keys of `dir`.
+    /// Loads the keys of `dir`, whose seeds are kept as they are.
     ///
     /// # Errors
-    /// [`Error::Keys`] when there are none, they are readable by others, or are not as written.
+    /// As [`Keys::load_with`].
     pub fn load(dir: &Path) -> Result<Keys> {
-        let seed_path = dir.join(SEED_FILE);
-        let wrong = |detail: &str| Error::Keys(format!("{}: {detail}", seed_path.display()));
-        let metadata = fs::metadata(&seed_path).map_err(|error| {
-            wrong(&format!("{error}; give the directory with the keys of this data with --keys"))
-        })?;
-        if metadata.permissions().mode() & 0o077 != 0 {
-            return Err(wrong("others may read it; chmod 600, and think about who has"));
-        }
-        let mut text = fs::read_to_string(&seed_path).map_err(|error| wrong(&error.to_string()))?;
-        let parsed = blake3::Hash::from_hex(text.trim_end()).ok();
-        text.zeroize();
-        let seed = parsed.ok_or_else(|| wrong("expected 64 hex digits"))?;
-        let installation = fs::read_to_string(dir.join(INSTALLATION_FILE))
-            .map_err(|error| Error::Keys(format!("{}: {error}", dir.join(INSTALLATION_FILE).display())))?;
-        Keys::from_seed(*seed.as_bytes(), installation.trim_end())
+        Keys::load_with(dir, &NoCustody)
     }
 
-    /// Loads the keys of `dir`, or makes them when `dir` has none.
+    /// Loads the keys of `dir`; `custody` opens the seeds that need it.
     ///
     /// # Errors
-    /// As [`Keys::load`]; [`Error::Io`].
+    /// [`Error::Keys`] when there are none, they are readable by others, cannot be opened, or are not as written.
+    pub fn load_with(dir: &Path, custody: &dyn Custody) -> Result<Keys> {
+        let record = Record::load(dir)?;
+        let pending = record.pending.iter().map(|pending| &pending.to);
+        let wanted: BTreeSet<u32> =
+            record.writers.iter().chain(pending).map(|writer| writer.generation).collect();
+        let installation = installation(dir, wanted.first().copied().unwrap_or(FIRST_GENERATION))?;
+        let mut seeds = BTreeMap::new();
+        for generation in wanted {
+            seeds.insert(generation, seed::open(dir, &installation, generation, custody)?);
+        }
+        let memory = Arc::new(Mutex::new(record::remembered(dir)?));
+        Ok(Keys { seeds: Arc::new(seeds), installation, record, dir: Some(dir.to_path_buf()), memory })
+    }
+
+    /// As [`Keys::load_or_create_with`], of seeds that are kept as they are.
+    ///
+    /// # Errors
+    /// As [`Keys::load_or_create_with`].
     pub fn load_or_create(dir: &Path) -> Result<Keys> {
-        if dir.join(SEED_FILE).exists() {
-            return Keys::load(dir);
+        Keys::load_or_create_with(dir, &NoCustody)
+    }
+
+    /// Loads the keys of `dir`, or makes them when `dir` has none: kept as they are.
+    ///
+    /// # Errors
+    /// As [`Keys::load_with`]; [`Error::Io`].
+    pub fn load_or_create_with(dir: &Path, custody: &dyn Custody) -> Result<Keys> {
+        if Keys::are_in(dir)? {
+            return Keys::load_with(dir, custody);
         }
         let io = |action, path: &Path| {
             let path = path.to_path_buf();
             move |source| Error::Io { action, path, source }
         };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io("create directory", dir))?;
-        let mut seed = [0u8; 32];
         let mut name = [0u8; 6];
-        random(&mut seed)?;
         random(&mut name)?;
-        let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
-        write_secret(&dir.join(INSTALLATION_FILE), format!("tacho-{name}\n").as_bytes())?;
+        let name = format!("tacho-{}", seed::hex(&name));
+        write_secret(&dir.join(INSTALLATION_FILE), format!("{name}\n").as_bytes())?;
         // The seed last: a directory with a seed is complete.
-        write_secret(&dir.join(SEED_FILE), format!("{}\n", blake3::Hash::from(seed).to_hex()).as_bytes())?;
-        seed.zeroize();
-        Keys::load(dir)
+        seed::write(dir, &name, FIRST_GENERATION, &new_seed()?, Wrapping::Plain, custody)?;
+        Keys::load_with(dir, custody)
+    }
+
+    /// Whether `dir` has keys.
+    ///
+    /// # Errors
+    /// [`Error::Keys`] when it cannot be read.
+    pub fn are_in(dir: &Path) -> Result<bool> {
+        Ok(!seed::generations(dir)?.is_empty())
+    }
+
+    /// How the seed that signs now is kept.
+    ///
+    /// # Errors
+    /// [`Error::Keys`].
+    pub fn wrapping(dir: &Path) -> Result<Wrapping> {
+        let record = Record::load(dir)?;
+        seed::wrapping(dir, record.writer().generation)
+    }
+
+    /// Keeps every seed of `dir` in another way, one file after the other: after a crash some are kept in the one and some in
+    /// the other way, and doing it again does the rest. Gives how many there are.
+    ///
+    /// # Errors
+    /// [`Error::Keys`], [`Error::Io`]; no seed is lost.
+    pub fn rewrap(dir: &Path, open: &dyn Custody, wrapping: Wrapping, close: &dyn Custody) -> Result<usize> {
+        let generations = seed::generations(dir)?;
+        for generation in &generations {
+            let installation = installation(dir, *generation)?;
+            // One that is kept so already may be so under what it is to be closed with: a crash came between.
+            let opened = match seed::open(dir, &installation, *generation, open) {
+                Ok(seed) => seed,
+                Err(error) => seed::open(dir, &installation, *generation, close).map_err(|_| error)?,
+            };
+            seed::write(dir, &installation, *generation, &opened, wrapping, close)?;
+        }
+        Ok(generations.len())
+    }
+
+    /// These keys and those of a new generation, kept as the present one is; and its number. One that an earlier rotation made
+    /// and never came to use is taken.
+    ///
+    /// # Errors
+    /// [`Error::Keys`], [`Error::Io`].
+    pub(crate) fn with_new_generation(&self, custody: &dyn Custody) -> Result<(Keys, u32)> {
+        let dir = self.dir()?;
+        let newest = self.record.writers.iter().map(|writer| writer.generation).max();
+        let generation = newest.unwrap_or(FIRST_GENERATION) + 1;
+        if !seed::generations(dir)?.contains(&generation) {
+            let wrapping = Keys::wrapping(dir)?;
+            seed::write(dir, &self.installation, generation, &new_seed()?, wrapping, custody)?;
+        }
+        crate::crash::point("generation-written");
+        let mut seeds = BTreeMap::new();
+        for (generation, seed) in self.seeds.iter() {
+            seeds.insert(*generation, Seed(seed.0));
+        }
+        seeds.insert(generation, seed::open(dir, &self.installation, generation, custody)?);
+        Ok((Keys { seeds: Arc::new(seeds), ..self.clone() }, generation))
+    }
+
+    /// These keys under another record, which is on stable storage once this returns.
+    pub(crate) fn with_record(&self, record: Record) -> Result<Keys> {
+        record.save(self.dir()?)?;
+        Ok(Keys { record, ..self.clone() })
+    }
+
+    /// These keys, with this machine on record where none is yet.
+    pub(crate) fn on_this_machine(self) -> Result<Keys> {
+        match (self.machine(), &self.record.machine) {
+            (Some(machine), None) => {
+                let record = Record { machine: Some(machine), ..self.record.clone() };
+                self.with_record(record)
+            }
+            _ => Ok(self),
+        }
+    }
+
+    fn dir(&self) -> Result<&Path> {
+        self.dir.as_deref().ok_or_else(|| Error::Keys("these keys are in no directory".to_string()))
     }
 
     /// The installation's id.
@@ -104,33 +214,141 @@ impl Keys {
         &self.installation
     }
 
-    fn derive(&self, context: &str, of: &str) -> [u8; 32] {
-        let mut hasher = blake3::Hasher::new_derive_key(context);
-        hasher.update(&self.seed.0);
-        hasher.update(of.as_bytes());
-        *hasher.finalize().as_bytes()
+    /// The writer that signs now.
+    pub fn writer(&self) -> &str {
+        &self.record.writer().writer
     }
 
-    /// The key under which fingerprints of redacted secrets of a tenant are made.
+    /// The writers before it, oldest first.
+    pub fn writers_before(&self) -> impl DoubleEndedIterator<Item = &str> {
+        let before = self.record.writers.len().saturating_sub(1);
+        self.record.writers.iter().take(before).map(|writer| writer.writer.as_str())
+    }
+
+    pub(crate) fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Whether they are in a directory, with a record and a memory: not in simulations.
+    pub(crate) fn are_kept(&self) -> bool {
+        self.dir.is_some()
+    }
+
+    /// A digest of the machine's id; empty where it has none, and none where nobody asks.
+    pub(crate) fn machine(&self) -> Option<String> {
+        self.are_kept().then(|| machine::digest(&self.installation))
+    }
+
+    /// The newest checkpoint that was signed of a log, as far as is known beside the keys.
+    pub fn remembered(&self, origin: &Origin) -> Option<Seen> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).get(&origin.to_string()).cloned()
+    }
+
+    /// All that is remembered, by origin.
+    pub fn all_remembered(&self) -> BTreeMap<String, Seen> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Remembers signed checkpoints; once this returns that is on stable storage. What is smaller than what is remembered
+    /// already changes nothing.
+    pub(crate) fn remember(&self, seen: impl IntoIterator<Item = (String, Seen)>) -> Result<()> {
+        let Some(dir) = &self.dir else { return Ok(()) };
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        for (origin, seen) in seen {
+            let known = memory.entry(origin).or_insert_with(|| seen.clone());
+            if seen.size > known.size {
+                *known = seen;
+            }
+        }
+        record::remember(dir, &memory)
+    }
+
+    /// As [`Keys::remember`], from signed notes.
+    pub(crate) fn remember_notes<'a>(&self, notes: impl IntoIterator<Item = &'a str>) -> Result<()> {
+        if !self.are_kept() {
+            return Ok(());
+        }
+        let mut seen = Vec::new();
+        for note in notes {
+            let checkpoint = Checkpoint::parse(Note::parse(note.as_bytes())?.unverified_text())?;
+            let Checkpoint { origin, size, root } = checkpoint;
+            seen.push((origin.to_string(), Seen { size, root: root.to_base64() }));
+        }
+        self.remember(seen)
+    }
+
+    fn derive(&self, context: &str, generation: u32, of: &str) -> Result<Zeroizing<[u8; 32]>> {
+        let seed = self.seeds.get(&generation);
+        let seed =
+            seed.ok_or_else(|| Error::Keys(format!("the seed of generation {generation} is not here")))?;
+        let mut hasher = blake3::Hasher::new_derive_key(context);
+        hasher.update(&seed.0);
+        hasher.update(of.as_bytes());
+        let derived = Zeroizing::new(*hasher.finalize().as_bytes());
+        // Its buffer held the seed.
+        hasher.reset();
+        std::hint::black_box(&hasher);
+        Ok(derived)
+    }
+
+    /// The generation that the keys of a writer come from; of one that is not known, the present one.
+    fn generation(&self, writer: &str) -> u32 {
+        self.record.generation(writer).unwrap_or(self.record.writer().generation)
+    }
+
+    /// The key under which fingerprints of redacted secrets of a tenant are made: of the present generation.
     pub fn fingerprint_key(&self, tenant: &str) -> [u8; 32] {
-        self.derive(FINGERPRINT_CONTEXT, tenant)
+        let generation = self.record.writer().generation;
+        // The present generation is loaded or these keys are not.
+        self.derive(FINGERPRINT_CONTEXT, generation, tenant).map(|key| *key).unwrap_or_default()
     }
 
     /// The key under which a log digests event ids.
     pub(crate) fn idempotency_key(&self, origin: &Origin) -> [u8; 32] {
-        self.derive(IDEMPOTENCY_CONTEXT, &origin.to_string())
+        let generation = self.generation(origin.writer());
+        self.derive(IDEMPOTENCY_CONTEXT, generation, &origin.to_string()).map(|key| *key).unwrap_or_default()
     }
 
     /// The two signers of a log.
     ///
     /// # Errors
-    /// [`Error::Keys`], which no derived key causes.
+    /// [`Error::Keys`] where the seed of its writer's generation is not loaded.
     pub fn log(&self, origin: &Origin) -> Result<LogKeys> {
-        let name = origin.to_string();
-        let checkpoint = NoteSigner::new(&name, self.derive(CHECKPOINT_CONTEXT, &name))?;
-        let manifest = NoteSigner::new(&manifest::key_name(origin), self.derive(MANIFEST_CONTEXT, &name))?;
+        let (name, generation) = (origin.to_string(), self.generation(origin.writer()));
+        let checkpoint = NoteSigner::new(&name, &*self.derive(CHECKPOINT_CONTEXT, generation, &name)?)?;
+        let manifest = NoteSigner::new(
+            &manifest::key_name(origin),
+            &*self.derive(MANIFEST_CONTEXT, generation, &name)?,
+        )?;
         Ok(LogKeys { log_id: origin.log_id(&checkpoint.key.key_bytes()), checkpoint, manifest })
     }
+}
+
+fn new_seed() -> Result<Seed> {
+    let mut seed = Seed([0u8; 32]);
+    random(&mut seed.0)?;
+    Ok(seed)
+}
+
+fn check_installation(installation: &str) -> Result<()> {
+    match is_part(installation) {
+        true => Ok(()),
+        false => Err(Error::Keys(format!("installation id {installation:?} cannot be part of an origin"))),
+    }
+}
+
+/// The installation's id, where `dir` has a seed of `generation` at all.
+fn installation(dir: &Path, generation: u32) -> Result<String> {
+    let seed = seed::path(dir, generation);
+    if let Err(error) = fs::metadata(&seed) {
+        let what = "give the directory with the keys of this data with --keys";
+        return Err(Error::Keys(format!("{}: {error}; {what}", seed.display())));
+    }
+    let path = dir.join(INSTALLATION_FILE);
+    let text =
+        fs::read_to_string(&path).map_err(|error| Error::Keys(format!("{}: {error}", path.display())))?;
+    check_installation(text.trim_end())?;
+    Ok(text.trim_end().to_string())
 }
 
 /// The signers of one log.
@@ -157,9 +375,8 @@ impl std::fmt::Debug for NoteSigner {
 }
 
 impl NoteSigner {
-    fn new(name: &str, mut secret: [u8; 32]) -> Result<NoteSigner> {
-        let signing = SigningKey::from_bytes(&secret);
-        secret.zeroize();
+    fn new(name: &str, secret: &[u8; 32]) -> Result<NoteSigner> {
+        let signing = SigningKey::from_bytes(secret);
         let key = VerifierKey::new(name, &signing.verifying_key().to_bytes())
             .map_err(|error| Error::Keys(error.to_string()))?;
         Ok(NoteSigner { signing, key })

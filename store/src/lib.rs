@@ -16,6 +16,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+pub mod backup;
 pub mod clock;
 pub mod disk;
 pub mod keys;
@@ -47,6 +48,7 @@ mod root;
 mod seal;
 mod sign;
 mod stop;
+mod succession;
 mod threads;
 
 mod proof;
@@ -56,16 +58,20 @@ mod power_cut;
 
 pub use append_file::AppendFile;
 pub use clock::Clock;
-pub use crash::{PLACES as CRASH_PLACES, SINK_PLACES as SINK_CRASH_PLACES, point as crash_point};
+pub use crash::{
+    PLACES as CRASH_PLACES, SINK_PLACES as SINK_CRASH_PLACES, SUCCESSION_PLACES as SUCCESSION_CRASH_PLACES,
+    point as crash_point,
+};
 pub use cursor::{Cursor, Source};
 pub use draft::{Draft, Receipt};
 pub use entries::{Entries, ReadError, open_segment};
 pub use error::{Error, Result};
-pub use keys::{Keys, write_secret};
+pub use keys::{Custody, Keys, NoCustody, Seen, Wrapping, write_secret};
 pub use options::Options;
 pub use own_files::OwnFiles;
 pub use proof::LogTree;
 pub use snapshot::{DataFile, LogSnapshot, Segment, Unsealed};
+pub use succession::{Adoption, Succeeded, adopt, rotate};
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -119,7 +125,12 @@ impl Store {
         let disk = RealDisk::open(data).map_err(|error| io("open data directory", error))?;
         let guard = disk.lock(layout::LOCK).map_err(|error| io("lock", error))?;
         let Some(guard) = guard else { return Err(Error::Locked(data.to_path_buf())) };
-        let opened = recover::open(options, Arc::new(disk), clock, keys)?;
+        let disk: Arc<dyn Disk> = Arc::new(disk);
+        // A crash may have come amid a succession: there is the new writer or the old one, never both.
+        let keys = succession::finish_begun(&disk, keys, &options, &clock)?.on_this_machine()?;
+        let mut options = options;
+        options.writer = keys.writer().to_string();
+        let opened = recover::open(options, disk, clock, keys)?;
         let shared = Arc::clone(&opened.shared);
         *lock(&shared.guard) = Some(guard);
         let threads = Threads::start(opened)?;
@@ -177,6 +188,11 @@ impl Store {
     /// The log of this tenant and stream as it is now, if there is one.
     pub fn snapshot(&self, tenant: &str, stream: Stream) -> Option<LogSnapshot> {
         Some(self.shared.find(tenant, stream)?.snapshot())
+    }
+
+    /// The logs that were written in place of this one before, oldest first: sealed and at their end.
+    pub fn predecessors(&self, tenant: &str, stream: Stream) -> Vec<LogSnapshot> {
+        self.shared.history.get(&(tenant.to_string(), stream)).cloned().unwrap_or_default()
     }
 
     /// Whether new entries are taken, and why not.
@@ -259,22 +275,30 @@ fn open_log(
         .find(schemas::origin::ROOT_TENANT, Stream::Root)
         .ok_or_else(|| Error::Poisoned { reason: "the root log is not open".to_string() })?;
     let known = numbers.iter().find(|(_, known)| known.origin == origin);
-    let known = known.map(|(number, known)| (*number, known.root_index));
-    let (number, root_index) = match known {
+    let before = shared.predecessors.get(&(tenant.to_string(), stream));
+    let known = known.map(|(number, known)| (*number, known.root_index, known.predecessor.clone()));
+    let (number, root_index, predecessor) = match known {
         // A crash came between the root log's entry and the log's first.
         Some(known) => known,
         None => {
             let number = numbers.keys().next_back().map_or(1, |last| last + 1);
             let keys = shared.keys.log(&origin)?;
-            let told = root::append_control(shared, &root, &root::opened(number, &origin, &keys))?;
+            let predecessor = before.map(|before| before.predecessor.clone());
+            let opened = root::opened(number, &origin, &keys, predecessor.clone());
+            let told = root::append_control(shared, &root, &opened)?;
             let root_index = told.first;
             wait(told)?;
-            numbers.insert(number, Known { origin: origin.clone(), root_index });
-            (number, root_index)
+            let known = Known { origin: origin.clone(), root_index, predecessor: predecessor.clone() };
+            numbers.insert(number, known);
+            (number, root_index, predecessor)
         }
     };
     let state = recover::new_log(shared, origin.clone(), number, root_index)?;
-    let placed = root::append_control(shared, &state, &root::opened(number, &origin, &state.keys))?;
+    let opened = root::opened(number, &origin, &state.keys, predecessor);
+    let placed = match before {
+        Some(before) => sequence::place_first(shared, &state, &opened, &before.read)?,
+        None => root::append_control(shared, &state, &opened)?,
+    };
     let mut logs = shared.logs.write().unwrap_or_else(std::sync::PoisonError::into_inner);
     logs.insert((tenant.to_string(), stream), Arc::clone(&state));
     Ok((state, Some(placed)))

@@ -5,7 +5,7 @@ use schemas::limits;
 /// Settings of one writer. The defaults are those of `schemas::limits`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// Name of this writer, part of every origin.
+    /// Name of this writer, part of every origin. [`crate::Store::open`] takes that of the keys.
     pub writer: String,
     /// Bytes of a write-ahead file.
     pub wal_file_bytes: u64,

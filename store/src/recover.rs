@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, RwLock};
 
-use schemas::control::{Control, LogOpened, Recovery, RoundLog};
+use schemas::control::{Adopted, Control, LogOpened, Recovery, RoundLog, Succession};
 use schemas::group::Position;
 use schemas::origin::ROOT_TENANT;
 use schemas::{Origin, Stream, layout, manifest};
@@ -23,14 +23,21 @@ use crate::keys::{Keys, LogKeys};
 use crate::options::Options;
 use crate::root::{Rounds, append_control, opened};
 use crate::sign::Signer;
+use crate::snapshot::LogSnapshot;
 use crate::state::{Inbox, Known, LogState, Queue, SealState, Sequencer, Shared, View, lock};
 use crate::wal::Wal;
 use crate::window::{IdDigester, Window};
 
+pub(crate) mod carried;
+pub(crate) mod last_known;
+mod outside;
 mod replay;
 mod sealed;
 mod seen;
 
+pub(crate) use outside::root_writers;
+
+use last_known::Predecessors;
 use replay::Replay;
 
 /// A log while it is being put together.
@@ -53,6 +60,25 @@ pub(crate) struct Opened {
     pub(crate) shared: Arc<Shared>,
     pub(crate) signer: Signer,
     pub(crate) rounds: Rounds,
+    /// Logs that the root log says are at their end, and whether it is at its own.
+    pub(crate) closed: (BTreeSet<u64>, bool),
+}
+
+/// What a store is opened for.
+#[derive(Debug, Default)]
+pub(crate) enum Purpose {
+    /// To go on as before.
+    #[default]
+    Serve,
+    /// To give its logs their last entries, or to find that they have them.
+    Close,
+    /// To begin the logs of a new writer, or to go on with that.
+    Begin {
+        /// What they go on from.
+        predecessors: Predecessors,
+        /// Who, where and why.
+        adopted: Adopted,
+    },
 }
 
 /// The error for damage that is not a torn write.
@@ -70,13 +96,24 @@ pub(crate) fn open(
     clock: Arc<dyn Clock>,
     keys: Keys,
 ) -> Result<Opened> {
+    open_for(options, disk, clock, keys, &Purpose::Serve)
+}
+
+/// As [`open`], for some purpose.
+pub(crate) fn open_for(
+    options: Options,
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    keys: Keys,
+    purpose: &Purpose,
+) -> Result<Opened> {
     // What an ended process wrote is read from the kernel's memory: none of it is relied on before it is on stable
     // storage.
     disk.sync_everything().map_err(failed(&*disk, "sync", ""))?;
     // What a person has to look into comes before whatever else is found.
     let mut damage: Option<Error> = crate::stop::found(&*disk, &keys, &options)?;
     let mut found = load_sealed(&disk, &keys, &options, &mut damage)?;
-    let mut replay = Replay::default();
+    let mut replay = Replay::of(&options.writer, layout::WAL);
     if let Err(error) = replay.run(&*disk, &keys, &mut found) {
         keep_damage(&mut damage, error)?;
     }
@@ -94,6 +131,13 @@ pub(crate) fn open(
             Told::default()
         }
     };
+    for check in outside::check(&*disk, &keys, &options, &mut found, &told, purpose) {
+        keep_damage(&mut damage, check)?;
+    }
+    let history = match purpose {
+        Purpose::Serve => outside::history(&disk, &keys),
+        Purpose::Close | Purpose::Begin { .. } => BTreeMap::new(),
+    };
     // Known to the root log, and a crash came before its first entry: it is opened again when it is asked for.
     found.retain(|_, log| log.view.durable > 0);
     let mut logs = Vec::with_capacity(found.len());
@@ -109,18 +153,28 @@ pub(crate) fn open(
         set_aside(&*disk, &replay)?;
         replay.write_newest_again(&*disk)?;
     }
-    let shared = Arc::new(share(options, disk, clock, keys, logs, &replay, &told));
+    let mut shared = share(options, disk, clock, keys, logs, &replay, &told);
+    shared.history = history;
+    if let Purpose::Begin { predecessors, .. } = purpose {
+        shared.predecessors.clone_from(predecessors);
+    }
+    let shared = Arc::new(shared);
     if let Some(Error::Tampered { log, reason }) = damage {
         tracing::error!(%log, %reason, "store opened read-only");
-        shared.tampered.set((log, reason)).ok();
-        return Ok(Opened { shared, signer: Signer::default(), rounds: Rounds::default() });
+        shared.tampered.set((log, format!("{reason}; {}", outside::WAY_ON))).ok();
+        let closed = (told.closed_logs, told.closed.is_some());
+        return Ok(Opened { shared, signer: Signer::default(), rounds: Rounds::default(), closed });
     }
     let mut signer = Signer::default();
     let logs = shared.all_logs();
     logs.iter().for_each(|log| signer.resume(log));
     tidy(&shared, &logs)?;
-    begin(&shared, &told)?;
-    Ok(Opened { shared, signer, rounds: Rounds::resume(told.rounds) })
+    // Nothing follows the last entry of a root log.
+    if told.closed.is_none() {
+        begin(&shared, &told, purpose)?;
+    }
+    let closed = (told.closed_logs, told.closed.is_some());
+    Ok(Opened { shared, signer, rounds: Rounds::resume(told.rounds), closed })
 }
 
 /// Keeps the first damage and lets every other error through.
@@ -179,6 +233,37 @@ pub(crate) struct Told {
     rounds: BTreeMap<u64, RoundLog>,
     /// Digests of the groups that earlier recoveries set aside.
     quarantined: BTreeSet<String>,
+    /// Logs that are at their end.
+    closed_logs: BTreeSet<u64>,
+    /// The last entry of the root log, where it is at its end.
+    closed: Option<Succession>,
+    /// Who took it into service last.
+    adopted: Option<Adopted>,
+}
+
+impl Told {
+    /// Takes in one control entry of the root log.
+    fn hear(&mut self, index: u64, control: Control) -> Result<()> {
+        match control {
+            Control::LogOpened(LogOpened { number, origin, predecessor, .. }) => {
+                let known = Known { origin: origin.parse()?, root_index: index, predecessor };
+                self.numbers.insert(number, known);
+            }
+            Control::Round(round) => {
+                self.rounds.extend(round.logs.into_iter().map(|log| (log.number, log)));
+            }
+            Control::Recovery(recovery) => {
+                self.quarantined.insert(recovery.quarantined_digest);
+            }
+            Control::LogClosed(closed) => {
+                self.closed_logs.insert(closed.number);
+            }
+            Control::Succession(succession) => self.closed = Some(succession),
+            Control::Adopted(adopted) => self.adopted = Some(adopted),
+            _ => {}
+        }
+        Ok(())
+    }
 }
 
 /// Reads the root log and holds every log against what it says.
@@ -195,21 +280,7 @@ fn check_root(keys: &Keys, options: &Options, disk: &Arc<dyn Disk>, found: &Logs
             None => Ok(told),
         };
     };
-    sealed::controls(&**disk, root, |index, control| {
-        match control {
-            Control::LogOpened(LogOpened { number, origin, .. }) => {
-                told.numbers.insert(number, Known { origin: origin.parse()?, root_index: index });
-            }
-            Control::Round(round) => {
-                told.rounds.extend(round.logs.into_iter().map(|log| (log.number, log)));
-            }
-            Control::Recovery(recovery) => {
-                told.quarantined.insert(recovery.quarantined_digest);
-            }
-            _ => {}
-        }
-        Ok(())
-    })?;
+    sealed::controls(&**disk, root, |index, control| told.hear(index, control))?;
     for (number, round) in &told.rounds {
         let origin = told.numbers.get(number).map(|known| &known.origin);
         let log = origin.and_then(|origin| found.get(&(origin.tenant().to_string(), origin.stream())));
@@ -268,6 +339,8 @@ fn share(
         keys,
         logs: RwLock::new(logs),
         numbers: Mutex::new(told.numbers.clone()),
+        predecessors: Predecessors::new(),
+        history: BTreeMap::new(),
         queue: Mutex::new(Queue::default()),
         queue_changed: Condvar::new(),
         signer_inbox: Mutex::new(Inbox::default()),
@@ -282,6 +355,16 @@ fn share(
         tampered: OnceLock::new(),
         guard: Mutex::new(None),
     }
+}
+
+/// Calls `each` with every control entry of an open log, in index order.
+pub(crate) fn controls_of(
+    shared: &Shared,
+    log: &LogState,
+    each: impl FnMut(u64, Control) -> Result<()>,
+) -> Result<()> {
+    let LogSnapshot { segments, unsealed, .. } = log.snapshot();
+    sealed::controls_in(&*shared.disk, &log.origin, &segments, &unsealed, each)
 }
 
 fn empty_window(options: &Options) -> Window {
@@ -372,7 +455,7 @@ fn set_aside(disk: &dyn Disk, replay: &Replay) -> Result<()> {
 }
 
 /// The first entries of this run: the root log's own, and what recovery set aside.
-fn begin(shared: &Shared, told: &Told) -> Result<()> {
+fn begin(shared: &Shared, told: &Told, purpose: &Purpose) -> Result<()> {
     let origin = Origin::new(shared.keys.installation(), ROOT_TENANT, Stream::Root, &shared.options.writer)?;
     let root = match shared.find(ROOT_TENANT, Stream::Root) {
         Some(root) => root,
@@ -384,8 +467,15 @@ fn begin(shared: &Shared, told: &Told) -> Result<()> {
         }
     };
     if lock(&root.sequencer).next == 0 {
-        append_control(shared, &root, &opened(0, &origin, &root.keys))?;
-        lock(&shared.numbers).insert(0, Known { origin, root_index: 0 });
+        let before = shared.predecessors.get(&(ROOT_TENANT.to_string(), Stream::Root));
+        let predecessor = before.map(|before| before.predecessor.clone());
+        append_control(shared, &root, &opened(0, &origin, &root.keys, predecessor.clone()))?;
+        lock(&shared.numbers).insert(0, Known { origin, root_index: 0, predecessor });
+    }
+    if told.adopted.is_none()
+        && let Some(adopted) = outside::adopted(&shared.keys, purpose)
+    {
+        append_control(shared, &root, &Control::Adopted(adopted))?;
     }
     let disk = &*shared.disk;
     for entry in disk.list(layout::QUARANTINE).map_err(failed(disk, "list", layout::QUARANTINE))? {

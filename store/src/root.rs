@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use schemas::checkpoint::Checkpoint;
-use schemas::control::{Control, Heartbeat, LogOpened, Round, RoundLog};
+use schemas::control::{Control, Heartbeat, LogOpened, Predecessor, Round, RoundLog};
 use schemas::limits::ROUND_LOGS_MAX;
 use schemas::note::Note;
 use schemas::{Origin, Stream};
@@ -23,12 +23,18 @@ pub(crate) struct Rounds {
 }
 
 /// The entry that opens a log.
-pub(crate) fn opened(number: u64, origin: &Origin, keys: &LogKeys) -> Control {
+pub(crate) fn opened(
+    number: u64,
+    origin: &Origin,
+    keys: &LogKeys,
+    predecessor: Option<Predecessor>,
+) -> Control {
     Control::LogOpened(LogOpened {
         number,
         origin: origin.to_string(),
         key: keys.checkpoint.verifier().to_string(),
         manifest_key: keys.manifest.verifier().to_string(),
+        predecessor,
     })
 }
 

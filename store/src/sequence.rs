@@ -13,7 +13,7 @@ use schemas::stream::{COUNTRY, COUNTRY_BY_ADDRESS, PAYLOAD_COMMITMENT, SESSION_I
 use tokio::sync::oneshot;
 
 use crate::control::control_draft;
-use crate::cursor::{self, Cursor};
+use crate::cursor::{self, Cursor, Positions};
 use crate::draft::Draft;
 use crate::error::{Error, Result};
 use crate::lookup::Recorded;
@@ -346,6 +346,30 @@ pub(crate) fn place_control(shared: &Shared, log: &Arc<LogState>, control: &Cont
     let mut sequencer = lock(&log.sequencer);
     let ingest_us = ingest_time(shared, log, &mut sequencer)?;
     enqueue_control(shared, log, &mut sequencer, control, ingest_us)
+}
+
+/// Places the first entry of a log that goes on from another, with how far that one had read its sources.
+pub(crate) fn place_first(
+    shared: &Shared,
+    log: &Arc<LogState>,
+    control: &Control,
+    read: &Positions,
+) -> Result<Placed> {
+    let mut cursors = Vec::with_capacity(read.len());
+    for (name, position) in read {
+        cursors.push(Cursor { name: name.parse()?, from: None, to: Some(position.clone()) });
+    }
+    let mut sequencer = lock(&log.sequencer);
+    let ingest_us = ingest_time(shared, log, &mut sequencer)?;
+    let draft = control_draft(&log.origin, control, sequencer.next, ingest_us)?;
+    let prepared = prepare(log.origin.stream(), log.origin.tenant(), &draft, false)?;
+    let first = sequencer.next;
+    let (slot, durable) = enqueue(shared, log, prepared.bytes())?;
+    sequencer.next += 1;
+    cursor::take(&mut sequencer.cursors, &cursors);
+    let filled = prepared.fill(&[true], &log.keys.log_id, first, ingest_us);
+    fill(shared, &slot, filled.map(|filled| Filled { cursors, ..filled }))?;
+    Ok(Placed { first, count: 1, duplicates: Vec::new(), durable: Some(durable) })
 }
 
 fn enqueue_control(

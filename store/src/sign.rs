@@ -10,6 +10,7 @@ use schemas::tree::{Hash, empty_root, node_hash};
 use schemas::{layout, tree};
 use tokio::sync::oneshot;
 
+use crate::commit::commit_once;
 use crate::crash;
 use crate::durable::replace_rebuildable;
 use crate::error::{Error, Result};
@@ -90,7 +91,31 @@ pub(crate) fn round(shared: &Shared, signer: &mut Signer, now: bool) -> Result<(
         Ok(result) => result?,
         Err(_) => return shared.check_writable(),
     }
+    remember(shared, &notes)?;
     show(shared, signer, &notes)
+}
+
+/// As [`round`] at once, on a store without threads.
+pub(crate) fn alone(shared: &Shared, signer: &mut Signer) -> Result<()> {
+    hash_inbox(shared, signer)?;
+    let notes = notes(shared, signer, true)?;
+    if notes.is_empty() {
+        return Ok(());
+    }
+    let mut synced = queue_notes(shared, notes.clone());
+    commit_once(shared)?;
+    match synced.try_recv() {
+        Ok(result) => result?,
+        Err(_) => return Err(closed()),
+    }
+    remember(shared, &notes)?;
+    show(shared, signer, &notes)
+}
+
+/// Remembers notes outside the data directory. They are on stable storage in it: a crash before leaves a memory that is
+/// behind, which harms nothing. Nobody has seen them yet: a crash after leaves nothing shown that is not remembered.
+fn remember(shared: &Shared, notes: &[SignedNote]) -> Result<()> {
+    shared.keys.remember_notes(notes.iter().map(|note| &*note.note))
 }
 
 /// Hashes all that is durable and not hashed yet.

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use arrow::compute::concat_batches;
+use schemas::control::Predecessor;
 use schemas::tile::TileBuilder;
 use schemas::tree::CompactRange;
 use schemas::{Hash, Origin, Stream, manifest};
@@ -21,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::keys::{Keys, LogKeys};
 use crate::options::Options;
 use crate::prepare::{Filled, arrow_error};
+use crate::recover::last_known::Predecessors;
 use crate::snapshot::{LogSnapshot, Segment, Unsealed};
 use crate::wal::Wal;
 use crate::window::{IdDigester, Window};
@@ -43,6 +45,10 @@ pub(crate) struct Shared {
     pub(crate) logs: RwLock<BTreeMap<(String, Stream), Arc<LogState>>>,
     /// Logs that the root log knows; number to origin. A log is opened under this lock.
     pub(crate) numbers: Mutex<BTreeMap<u64, Known>>,
+    /// What the logs of this writer go on from, while they are opened in a succession.
+    pub(crate) predecessors: Predecessors,
+    /// The sealed parts of the logs of earlier writers, oldest first.
+    pub(crate) history: BTreeMap<(String, Stream), Vec<LogSnapshot>>,
     pub(crate) queue: Mutex<Queue>,
     pub(crate) queue_changed: Condvar,
     pub(crate) signer_inbox: Mutex<Inbox>,
@@ -68,6 +74,8 @@ pub(crate) struct Known {
     pub(crate) origin: Origin,
     /// Index in the root log of its `log_opened` entry.
     pub(crate) root_index: u64,
+    /// The log that it goes on from, as that entry says.
+    pub(crate) predecessor: Option<Predecessor>,
 }
 
 /// What waits for the disk.

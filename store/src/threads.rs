@@ -33,7 +33,7 @@ pub(crate) struct Threads {
 
 impl Threads {
     pub(crate) fn start(opened: Opened) -> Result<Threads> {
-        let Opened { shared, signer, rounds } = opened;
+        let Opened { shared, signer, rounds, .. } = opened;
         let threads = Threads {
             handles: Mutex::new(Vec::new()),
             signer: Arc::new(Mutex::new(signer)),

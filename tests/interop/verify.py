@@ -29,6 +29,9 @@ CONTROL_KEYS: dict[str, tuple[tuple[str, ...], dict[str, type]]] = {
         ("events", "alerts", "access", "root"),
         {"number": int, "origin": str, "key": str, "manifest_key": str},
     ),
+    "succession": (("events", "alerts", "access", "root"), {"origin": str, "key": str}),
+    "log_closed": (("root",), {"number": int, "size": int, "root": str, "successor": str}),
+    "adopted": (("root",), {"machine": str, "by": str, "reason": str}),
     "round": (("root",), {"logs": list}),
     "heartbeat": (("root",), {"logs": int}),
     "recovery": (
@@ -43,6 +46,7 @@ CONTROL_KEYS: dict[str, tuple[tuple[str, ...], dict[str, type]]] = {
     "verdict": (("events",), {"alert_id": str, "verdict": str, "muted_until_us": int, "by": str}),
 }
 ROUND_KEYS = {"number": int, "size": int, "root": str, "manifest": int, "manifest_digest": str, "sealed": int}
+PREDECESSOR_KEYS = {"origin": str, "key": str, "size": int, "root": str, "kept": int, "carried": int}
 ROUND_LOGS_MAX = 48
 LOG_KEYS = {"format": int, "origin": str, "key": str, "manifest_key": str}
 
@@ -160,6 +164,10 @@ def parse_control(text: str, stream: str) -> dict[str, Any]:
     if kind == "verdict" and "note" in value:
         require(value["note"] != "", "an empty note")
         keys = keys | {"note": str}
+    if kind == "log_opened" and "predecessor" in value:
+        keys = keys | {"predecessor": dict}
+        notes.require_keys(value["predecessor"], PREDECESSOR_KEYS, "predecessor")
+        require_counts(value["predecessor"])
     notes.require_keys(value, {"control": str} | keys, kind)
     require_counts(value)
     if kind == "verdict":

@@ -19,9 +19,12 @@ use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, Pa
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::logical_expr::utils::conjunction;
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::logical_expr::{Expr, Operator, TableProviderFilterPushDown, TableType};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{BinaryExpr, Column, lit};
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::union::UnionExec;
 use schemas::Stream;
 use schemas::layout::FileKind;
@@ -47,13 +50,18 @@ pub(crate) struct LogTable {
     stream: Stream,
     kind: FileKind,
     log: Option<Arc<LogSnapshot>>,
+    /// The logs before it, each with what its indices are less by.
+    before: Vec<(Arc<LogSnapshot>, u64)>,
     shared: Shared,
 }
 
 /// A sealed file that may hold rows for the query.
 struct Candidate<'a> {
     file: &'a DataFile,
+    /// Of the file itself.
     statistics: Arc<Statistics>,
+    /// Of its rows in answers.
+    answered: Arc<Statistics>,
 }
 
 impl LogTable {
@@ -69,12 +77,13 @@ impl LogTable {
 
     fn new(shared: &Shared, stream: Stream, kind: FileKind, columns: &[Documented]) -> LogTable {
         let log = shared.snapshot.log(stream).cloned();
-        LogTable { schema: schema(columns), stream, kind, log, shared: shared.clone() }
+        let before = shared.snapshot.before(stream);
+        LogTable { schema: schema(columns), stream, kind, log, before, shared: shared.clone() }
     }
 
-    /// What the manifest says of a file, as the engine wants it.
-    fn statistics(&self, segment: &Segment, file: &DataFile) -> Statistics {
-        let index = |value: u64| ScalarValue::Int64(i64::try_from(value).ok());
+    /// What the manifest says of a file, as the engine wants it, its indices less by `less`.
+    fn statistics(&self, segment: &Segment, file: &DataFile, less: u64) -> Statistics {
+        let index = |value: u64| ScalarValue::Int64(shifted(value, less));
         let time = |us: i64| ScalarValue::TimestampMicrosecond(Some(us), Some("UTC".into()));
         let exact = |min: ScalarValue, max: ScalarValue| ColumnStatistics {
             null_count: Precision::Exact(0),
@@ -108,14 +117,24 @@ impl LogTable {
     }
 
     /// The sealed files that the filters do not rule out.
-    fn candidates(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<Candidate<'_>>> {
-        let Some(log) = &self.log else { return Ok(Vec::new()) };
+    fn candidates<'a>(
+        &self,
+        log: &'a LogSnapshot,
+        less: u64,
+        state: &dyn Session,
+        filters: &[Expr],
+    ) -> Result<Vec<Candidate<'a>>> {
         let files = log.segments.iter().filter_map(|segment| {
             let file = match self.kind {
                 FileKind::Segment => Some(&segment.entries),
                 FileKind::Payload => segment.payloads.as_ref(),
             }?;
-            Some(Candidate { file, statistics: Arc::new(self.statistics(segment, file)) })
+            let statistics = Arc::new(self.statistics(segment, file, 0));
+            let answered = match less {
+                0 => Arc::clone(&statistics),
+                less => Arc::new(self.statistics(segment, file, less)),
+            };
+            Some(Candidate { file, statistics, answered })
         });
         let files: Vec<Candidate<'_>> = files.collect();
         self.shared.scans.files.fetch_add(files.len() as u64, Ordering::Relaxed);
@@ -127,7 +146,7 @@ impl LogTable {
             // Not a predicate over minima and maxima: every file may hold rows.
             return Ok(files);
         };
-        let bounds = files.iter().map(|candidate| Arc::clone(&candidate.statistics)).collect();
+        let bounds = files.iter().map(|candidate| Arc::clone(&candidate.answered)).collect();
         let keep = predicate.prune(&PrunableStatistics::new(bounds, Arc::clone(&self.schema)))?;
         Ok(files.into_iter().zip(keep).filter_map(|(candidate, keep)| keep.then_some(candidate)).collect())
     }
@@ -149,13 +168,17 @@ impl LogTable {
 
     async fn sealed(
         &self,
+        log: &LogSnapshot,
+        less: u64,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        let candidates = self.candidates(state, filters)?;
-        let Some(log) = self.log.as_ref().filter(|_| !candidates.is_empty()) else { return Ok(None) };
+        let candidates = self.candidates(log, less, state, filters)?;
+        if candidates.is_empty() {
+            return Ok(None);
+        }
         self.shared.scans.files_read.fetch_add(candidates.len() as u64, Ordering::Relaxed);
         let checked = self.check(log, &candidates).await?;
         let origin = log.origin.to_string();
@@ -186,7 +209,8 @@ impl LogTable {
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
             .build();
-        Ok(Some(DataSourceExec::from_data_source(config)))
+        let read = DataSourceExec::from_data_source(config);
+        Ok(Some(if less == 0 { read } else { with_indices_less(less, read)? }))
     }
 
     fn unsealed(&self, projection: Option<&Vec<usize>>) -> Result<Arc<dyn ExecutionPlan>> {
@@ -218,6 +242,25 @@ impl LogTable {
         let columns = columns.collect::<Result<Vec<_>>>()?;
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
     }
+}
+
+fn shifted(index: u64, less: u64) -> Option<i64> {
+    i64::try_from(index).ok()?.checked_sub_unsigned(less)
+}
+
+/// The same rows, their indices less by `less`.
+fn with_indices_less(less: u64, rows: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let schema = rows.schema();
+    let columns = schema.fields().iter().enumerate().map(|(at, field)| {
+        let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), at));
+        if field.name() != "log_index" {
+            return (column, field.name().clone());
+        }
+        let less = lit(ScalarValue::Int64(i64::try_from(less).ok()));
+        let answered: Arc<dyn PhysicalExpr> = Arc::new(BinaryExpr::new(column, Operator::Minus, less));
+        (answered, field.name().clone())
+    });
+    Ok(Arc::new(ProjectionExec::try_new(columns.collect::<Vec<_>>(), Arc::clone(&rows))?))
 }
 
 /// Spreads files over partitions by turns, so that each reads about as much.
@@ -253,10 +296,18 @@ impl TableProvider for LogTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let unsealed = self.unsealed(projection)?;
-        match self.sealed(state, projection, filters, limit).await? {
-            Some(sealed) => UnionExec::try_new(vec![sealed, unsealed]),
-            None => Ok(unsealed),
+        let mut parts = Vec::new();
+        for (log, less) in &self.before {
+            parts.extend(self.sealed(log, *less, state, projection, filters, limit).await?);
         }
+        if let Some(log) = &self.log {
+            parts.extend(self.sealed(log, 0, state, projection, filters, limit).await?);
+        }
+        let unsealed = self.unsealed(projection)?;
+        if parts.is_empty() {
+            return Ok(unsealed);
+        }
+        parts.push(unsealed);
+        UnionExec::try_new(parts)
     }
 }

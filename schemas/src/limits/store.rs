@@ -55,3 +55,19 @@ pub const STORE_STATISTICS_BYTES_MAX: usize = 64;
 pub const STORE_MERGE_ROWS_MAX: usize = 8192;
 /// File and group numbers over this were not counted up to; the ones after a number must have room.
 pub const STORE_NUMBER_MAX: u64 = u64::MAX / 2;
+/// Memory that deriving a key from a passphrase takes, in KiB.
+pub const SEED_MEMORY_KIB: u32 = 64 << 10;
+/// Passes over it.
+pub const SEED_PASSES: u32 = 3;
+/// Bytes of a file with a seed, wrapped or not.
+pub const SEED_FILE_BYTES_MAX: u64 = 64 << 10;
+/// Bytes of who and why in an adoption.
+pub const ADOPTION_TEXT_BYTES_MAX: usize = 1024;
+/// Times a log is copied again because a file of it went away meanwhile.
+pub const BACKUP_ATTEMPTS_MAX: u32 = 8;
+/// Bytes that a program which unwraps or wraps a seed may print.
+pub const CUSTODY_OUTPUT_BYTES_MAX: u64 = 64 << 10;
+/// Rows of one append of entries that are recorded again in a successor.
+pub const CARRIED_ROWS_MAX: usize = 4096;
+/// How often a program that unwraps or wraps a seed is looked at, in milliseconds.
+pub const CUSTODY_POLL_MS: u64 = 10;

@@ -22,7 +22,7 @@ use crate::commit::first_ingest_us;
 use crate::disk::Disk;
 use crate::durable::{failed, replace_synced};
 use crate::error::{Error, Result};
-use crate::keys::Keys;
+use crate::keys::{Keys, Seen};
 use crate::prepare::{Filled, payload_batch};
 use crate::wal::WalFile;
 
@@ -64,8 +64,12 @@ pub(crate) struct Awaited {
 }
 
 /// What the write-ahead files held.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Replay {
+    /// Whose they are.
+    writer: String,
+    /// The directory they lie in.
+    directory: String,
     files: Vec<ReplayedFile>,
     last_group: Option<u64>,
     end: Position,
@@ -80,6 +84,18 @@ struct ReplayedFile {
 }
 
 impl Replay {
+    /// Of this writer's files in this directory; nothing is read yet.
+    pub(crate) fn of(writer: &str, directory: &str) -> Replay {
+        Replay {
+            writer: writer.to_string(),
+            directory: directory.to_string(),
+            files: Vec::new(),
+            last_group: None,
+            end: Position::default(),
+            torn: None,
+        }
+    }
+
     /// The group to be written next.
     pub(crate) fn next_group(&self) -> u64 {
         self.last_group.map_or(0, |number| number + 1)
@@ -120,7 +136,7 @@ impl Replay {
     /// Reads and applies all files.
     pub(crate) fn run(&mut self, disk: &dyn Disk, keys: &Keys, logs: &mut Logs) -> Result<()> {
         let mut numbers = Vec::new();
-        for entry in disk.list(layout::WAL).map_err(failed(disk, "list", layout::WAL))? {
+        for entry in disk.list(&self.directory).map_err(failed(disk, "list", &self.directory))? {
             // Spares have other names; they hold nothing.
             if let Ok(number) = layout::parse_wal(&entry.name) {
                 numbers.push(number);
@@ -134,7 +150,7 @@ impl Replay {
     }
 
     fn file(&mut self, disk: &dyn Disk, keys: &Keys, logs: &mut Logs, number: u64) -> Result<()> {
-        let path = layout::wal(number);
+        let path = layout::wal(number).replacen(layout::WAL, &self.directory, 1);
         let bytes = disk.read(&path).map_err(failed(disk, "read", &path))?;
         let header = FileHeader::parse(&bytes).map_err(|error| tampered(&path, error.to_string()))?;
         if header.number != number || number > NUMBER_MAX {
@@ -189,23 +205,40 @@ impl Replay {
             match section {
                 Section::Entries(entries) => {
                     let end = entries.first + u64::from(entries.count);
-                    apply_entries(log(keys, logs, &entries.origin)?, &entries)?;
+                    apply_entries(self.log(keys, logs, &entries.origin)?, &entries)?;
                     self.note_end(&entries.origin, end);
                 }
                 Section::Checkpoint(note) => {
                     let text = Note::parse(note)?;
                     let origin = Checkpoint::parse(text.unverified_text())?.origin;
-                    let log = log(keys, logs, &origin)?;
+                    let log = self.log(keys, logs, &origin)?;
                     let checkpoint = open_checkpoint(log, note)?;
                     let size = checkpoint.size;
                     log.awaited.notes.push_back((checkpoint, String::from_utf8_lossy(note).into()));
                     apply_reached(log)?;
                     self.note_end(&origin, size);
                 }
-                Section::Cursor(cursor) => apply_cursor(log(keys, logs, &cursor.origin)?, &cursor),
+                Section::Cursor(cursor) => apply_cursor(self.log(keys, logs, &cursor.origin)?, &cursor),
             }
         }
         Ok(())
+    }
+
+    fn log<'a>(&self, keys: &Keys, logs: &'a mut Logs, origin: &Origin) -> Result<&'a mut Found> {
+        if origin.installation() != keys.installation() {
+            return Err(tampered(origin, "the write-ahead files are of another installation"));
+        }
+        if origin.writer() != self.writer {
+            let detail = format!("the write-ahead files are of another writer than {}", self.writer);
+            return Err(tampered(origin, detail));
+        }
+        let key = (origin.tenant().to_string(), origin.stream());
+        match logs.entry(key) {
+            std::collections::btree_map::Entry::Occupied(found) => Ok(found.into_mut()),
+            std::collections::btree_map::Entry::Vacant(free) => {
+                Ok(free.insert(sealed::empty(keys, origin.clone())?))
+            }
+        }
     }
 
     fn note_end(&mut self, origin: &Origin, end: u64) {
@@ -238,19 +271,6 @@ fn group_at<'a>(bytes: &'a [u8], offset: usize, file: &FileHeader) -> Option<(Gr
     let start = offset + GROUP_HEADER_BYTES;
     let body = bytes.get(start..start.checked_add(header.body_bytes)?)?;
     (header.nonce == file.nonce && header.check_body(body).is_ok()).then_some((header, body))
-}
-
-fn log<'a>(keys: &Keys, logs: &'a mut Logs, origin: &Origin) -> Result<&'a mut Found> {
-    if origin.installation() != keys.installation() {
-        return Err(tampered(origin, "the write-ahead files are of another installation"));
-    }
-    let key = (origin.tenant().to_string(), origin.stream());
-    match logs.entry(key) {
-        std::collections::btree_map::Entry::Occupied(found) => Ok(found.into_mut()),
-        std::collections::btree_map::Entry::Vacant(free) => {
-            Ok(free.insert(sealed::empty(keys, origin.clone())?))
-        }
-    }
 }
 
 fn apply_entries(log: &mut Found, section: &EntriesSection<'_>) -> Result<()> {
@@ -403,6 +423,27 @@ fn apply_checkpoint(log: &mut Found, checkpoint: &Checkpoint, note: Arc<str>) ->
         if size > log.view.sealed {
             log.view.notes.push_back((size, note));
         }
+    }
+    Ok(())
+}
+
+/// Holds what is remembered outside the data directory against what was found.
+pub(crate) fn check_remembered(log: &mut Found, seen: &Seen) -> Result<()> {
+    let Seen { size, root } = seen;
+    if *size > log.view.durable {
+        let rolled_back = format!(
+            "rolled back: size {size} of it was signed with these keys, and only {} entries are here. This is an \
+             older copy, or the write-ahead files are lost",
+            log.view.durable
+        );
+        return Err(tampered(&log.origin, rolled_back));
+    }
+    // Below what is checked already it was checked when it was newest.
+    if *size >= log.noted.range.size() && log.noted.root_at(*size).map(Hash::to_base64).as_ref() != Some(root)
+    {
+        let forked =
+            format!("another root was signed at size {size} with these keys: this is another copy's history");
+        return Err(tampered(&log.origin, forked));
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ use crate::durable::{TEMPORARY, failed};
 use crate::error::Result;
 use crate::keys::{Keys, LogKeys};
 use crate::segment_file::decode;
-use crate::snapshot::{DataFile, Segment};
+use crate::snapshot::{DataFile, Segment, Unsealed};
 use crate::state::{SealState, View};
 
 /// Every `<tenant>/<stream>/<writer>` below `log`.
@@ -213,22 +213,22 @@ fn segments(disk: &dyn Disk, log: &Found) -> Result<Vec<Arc<Segment>>> {
 
 fn read_columns(
     disk: &dyn Disk,
-    log: &Found,
+    origin: &Origin,
     segment: &Segment,
     columns: &[&str],
 ) -> Result<Vec<arrow::array::RecordBatch>> {
-    let path = format!("{}/{}", layout::origin_dir(&log.origin), segment.entries.file.path);
-    let bytes = disk.read(&path).map_err(|error| tampered(&log.origin, format!("{path}: {error}")))?;
+    let path = format!("{}/{}", layout::origin_dir(origin), segment.entries.file.path);
+    let bytes = disk.read(&path).map_err(|error| tampered(origin, format!("{path}: {error}")))?;
     if manifest::digest(&bytes) != segment.entries.file.blake3 {
-        return Err(tampered(&log.origin, format!("{path} is not the file that its manifest names")));
+        return Err(tampered(origin, format!("{path} is not the file that its manifest names")));
     }
-    decode(FileKind::Segment, log.origin.stream(), bytes, Some(columns))
+    decode(FileKind::Segment, origin.stream(), bytes, Some(columns))
 }
 
 fn last_ingest_us(disk: &dyn Disk, log: &Found) -> Result<i64> {
     let Some(segment) = log.view.segments.last() else { return Ok(i64::MIN) };
     let mut last = i64::MIN;
-    for batch in read_columns(disk, log, segment, &["ingest_time"])? {
+    for batch in read_columns(disk, &log.origin, segment, &["ingest_time"])? {
         let times = batch.column_by_name("ingest_time");
         let times =
             times.and_then(|times| times.as_primitive_opt::<arrow::datatypes::TimestampMicrosecondType>());
@@ -241,6 +241,17 @@ fn last_ingest_us(disk: &dyn Disk, log: &Found) -> Result<i64> {
 pub(crate) fn controls(
     disk: &dyn Disk,
     log: &Found,
+    each: impl FnMut(u64, Control) -> Result<()>,
+) -> Result<()> {
+    controls_in(disk, &log.origin, &log.view.segments, &log.view.unsealed, each)
+}
+
+/// The same of what a log consists of.
+pub(crate) fn controls_in(
+    disk: &dyn Disk,
+    origin: &Origin,
+    segments: &[Arc<Segment>],
+    unsealed: &[Unsealed],
     mut each: impl FnMut(u64, Control) -> Result<()>,
 ) -> Result<()> {
     let mut index = 0;
@@ -257,10 +268,10 @@ pub(crate) fn controls(
         }
         Ok(())
     };
-    for segment in log.view.segments.iter() {
-        batches(&read_columns(disk, log, segment, &["control"])?)?;
+    for segment in segments {
+        batches(&read_columns(disk, origin, segment, &["control"])?)?;
     }
-    for unsealed in &log.view.unsealed {
+    for unsealed in unsealed {
         batches(std::slice::from_ref(&unsealed.entries))?;
     }
     Ok(())
@@ -274,7 +285,7 @@ pub(crate) fn newest_first(
     mut each: impl FnMut(&Segment, &[arrow::array::RecordBatch]) -> Result<bool>,
 ) -> Result<()> {
     for segment in log.view.segments.iter().rev() {
-        if !each(segment, &read_columns(disk, log, segment, columns)?)? {
+        if !each(segment, &read_columns(disk, &log.origin, segment, columns)?)? {
             break;
         }
     }

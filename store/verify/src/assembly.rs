@@ -187,8 +187,10 @@ impl<'a> Assembly<'a> {
         let stream = self.plan.known.origin.stream();
         let belongs = match control {
             Control::LogOpened(_) => index == 0 || stream == Stream::Root,
-            Control::Round(_) | Control::Heartbeat(_) => stream == Stream::Root,
-            Control::Recovery(_) | Control::ClockRun(_) => true,
+            Control::Round(_) | Control::Heartbeat(_) | Control::LogClosed(_) | Control::Adopted(_) => {
+                stream == Stream::Root
+            }
+            Control::Recovery(_) | Control::ClockRun(_) | Control::Succession(_) => true,
             Control::TokenCreated(_) | Control::TokenRevoked(_) | Control::Configuration(_) => {
                 stream == Stream::Access
             }
@@ -253,6 +255,7 @@ impl<'a> Assembly<'a> {
             }
             None => self.tiles.finish(has_write_ahead),
         }
+        self.check_end();
         self.judge_roots();
         let beyond =
             self.next.into_iter().chain(self.expected).map(|left| (left.size, left.source)).collect();
@@ -302,6 +305,16 @@ impl<'a> Assembly<'a> {
         }
         self.report.durable = size;
         self.check_cursors(log);
+    }
+
+    /// A succession is the last entry of its log.
+    fn check_end(&mut self) {
+        let end = self.controls.iter().find(|(_, control)| matches!(control, Control::Succession(_)));
+        if let Some((index, _)) = end
+            && index + 1 < self.report.durable.max(self.report.sealed)
+        {
+            self.find_at(index + 1, "an entry after the one that ends the log");
+        }
     }
 
     /// Of each cursor that the write-ahead files still tell of, the newest manifest says the same as of S.
@@ -368,7 +381,7 @@ impl Source {
             Source::Manifest(number) => finding.file(schemas::layout::manifest(*number)),
             Source::CheckpointFile => finding.file(schemas::layout::CHECKPOINT),
             Source::WriteAhead(place) => finding.file(place),
-            Source::Round(_) | Source::Remembered => finding,
+            Source::Round(_) | Source::Remembered | Source::Closed(_) | Source::Successor(_) => finding,
         }
     }
 }
@@ -381,6 +394,8 @@ impl std::fmt::Display for Source {
             Source::Round(index) => write!(f, "the round at entry {index} of the root log"),
             Source::WriteAhead(place) => write!(f, "the checkpoint in {place}"),
             Source::Remembered => f.write_str("the remembered checkpoint"),
+            Source::Closed(index) => write!(f, "the log_closed at entry {index} of the root log"),
+            Source::Successor(origin) => write!(f, "its successor {origin}"),
         }
     }
 }

@@ -77,6 +77,10 @@ pub enum Source {
     WriteAhead(String),
     /// The file of remembered checkpoints.
     Remembered,
+    /// A `log_closed` entry, at this index of the root log.
+    Closed(u64),
+    /// The first entry of the log that goes on in its place.
+    Successor(String),
 }
 
 /// A root that the tree must have at some size.

@@ -8,7 +8,7 @@ use arrow::datatypes::Int64Type;
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use schemas::control::{Control, LogOpened, RoundLog};
+use schemas::control::{Adopted, Control, LogClosed, LogOpened, RoundLog, Succession};
 use schemas::layout::{self, FileKind};
 use schemas::limits::ROUND_LOGS_MAX;
 use schemas::tree::Hash;
@@ -64,7 +64,7 @@ pub fn log_json(directory: &Path) -> Option<LogOpened> {
     }
     let bytes = read_small(&directory.join(layout::LOG_JSON)).ok()?;
     let LogJson { origin, key, manifest_key } = serde_json::from_slice(&bytes).ok()?;
-    Some(LogOpened { number: 0, origin, key, manifest_key })
+    Some(LogOpened { number: 0, origin, key, manifest_key, predecessor: None })
 }
 
 /// All that the control entries of the root log say.
@@ -74,6 +74,12 @@ pub struct Catalog {
     pub logs: BTreeMap<u64, Known>,
     /// What rounds say of each log, oldest first, with the round's index.
     pub rounds: BTreeMap<u64, Vec<(u64, RoundLog)>>,
+    /// Logs at their end, with the index of the entry that says so.
+    pub closed: BTreeMap<u64, (u64, LogClosed)>,
+    /// What goes on in place of the root log, where it is at its end.
+    pub succession: Option<Succession>,
+    /// Who took it into service last.
+    pub adopted: Option<Adopted>,
 }
 
 impl Catalog {
@@ -84,6 +90,15 @@ impl Catalog {
             let wrong = match control {
                 Control::LogOpened(opened) => catalog.open(*index, opened),
                 Control::Round(round) => catalog.round(*index, &round.logs),
+                Control::LogClosed(closed) => catalog.close(*index, closed),
+                Control::Succession(succession) => {
+                    catalog.succession = Some(succession.clone());
+                    None
+                }
+                Control::Adopted(adopted) => {
+                    catalog.adopted = Some(adopted.clone());
+                    None
+                }
                 _ => None,
             };
             if let Some(wrong) = wrong {
@@ -119,6 +134,15 @@ impl Catalog {
         }
     }
 
+    fn close(&mut self, index: u64, closed: &LogClosed) -> Option<String> {
+        let number = closed.number;
+        if number == 0 || !self.logs.contains_key(&number) {
+            return Some(format!("log {number} is closed, and none of that number was opened before"));
+        }
+        let before = self.closed.insert(number, (index, closed.clone()));
+        before.map(|_| format!("log {number} is closed twice"))
+    }
+
     fn round(&mut self, index: u64, logs: &[RoundLog]) -> Option<String> {
         if logs.len() > ROUND_LOGS_MAX || !logs.is_sorted_by(|a, b| a.number < b.number) {
             return Some(format!("a round of {} logs, not ascending or too many", logs.len()));
@@ -126,6 +150,9 @@ impl Catalog {
         for log in logs {
             if !self.logs.contains_key(&log.number) {
                 return Some(format!("a round names log {}, which was not opened before", log.number));
+            }
+            if self.closed.contains_key(&log.number) {
+                return Some(format!("a round names log {}, which was closed before", log.number));
             }
             self.rounds.entry(log.number).or_default().push((index, log.clone()));
         }
@@ -138,6 +165,14 @@ impl Catalog {
         for (index, round) in self.rounds.get(&number).into_iter().flatten() {
             match Hash::from_base64(&round.root) {
                 Ok(root) => expected.push(Expected { size: round.size, root, source: Source::Round(*index) }),
+                Err(error) => out.find(Finding::new(format!("log {number}: {error}")).index(*index)),
+            }
+        }
+        if let Some((index, closed)) = self.closed.get(&number) {
+            match Hash::from_base64(&closed.root) {
+                Ok(root) => {
+                    expected.push(Expected { size: closed.size, root, source: Source::Closed(*index) });
+                }
                 Err(error) => out.find(Finding::new(format!("log {number}: {error}")).index(*index)),
             }
         }

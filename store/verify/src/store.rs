@@ -27,6 +27,10 @@ use crate::tree::Tree;
 use crate::work::ordered;
 use crate::write_ahead::{self, WriteAhead};
 
+mod chain;
+
+use chain::{Chain, Declared};
+
 /// Times a log is read again because a file went away while it was verified.
 const RELOADS_MAX: usize = schemas::limits::VERIFY_RELOADS_MAX;
 
@@ -44,22 +48,23 @@ pub fn run(options: &Options, progress: &(dyn Fn(Progress) + Sync)) -> Result<Re
     let Some(known) = root.known else { return Ok(store.finish()) };
     store.report.root_key = Some(known.opened.key.clone());
 
-    let remembered_root = remembered.as_ref().and_then(|seen| seen.roots.get(&known.opened.origin)).copied();
-    let (plan, outcome) = store.verify_root(&known, &root.directory, remembered_root, options, progress)?;
-    let mut found = Gathered::default();
-    let catalog = Catalog::new(&outcome.controls, &mut found);
-    catalog.check_manifests(0, &plan, &mut found);
-    check_own_rounds(&catalog, &outcome, &mut found);
-    store.gathered.absorb(&known.opened.origin, found);
-    store.verify_others(&catalog, options, progress)?;
-    store.check_beyond();
+    let seen = remembered.as_ref().map(|seen| &seen.roots);
+    let chain = store.chain(known, &root.directory, seen, options, progress)?;
+    let declared = chain.declared();
+    store.check_unopened(&chain);
+    for epoch in &chain.epochs {
+        store.verify_others(&epoch.catalog, &declared, options, progress)?;
+    }
+    store.check_beyond(&declared);
+    store.check_successions(&chain);
 
-    let sealed_root = outcome.sealed_root;
     let report = store.finish();
     if report.exit_code() == 0
-        && let (Some(path), Some(mut remembered), Some(root)) = (&options.remember, remembered, sealed_root)
+        && let (Some(path), Some(mut remembered)) = (&options.remember, remembered)
     {
-        remembered.roots.insert(known.opened.origin, root);
+        for epoch in chain.epochs {
+            remembered.roots.extend(epoch.sealed_root.map(|root| (epoch.known.opened.origin, root)));
+        }
         remembered.save(path)?;
     }
     Ok(report)
@@ -147,6 +152,8 @@ impl Store {
             && roots.len() > 1
         {
             roots.retain(|found| key.name().ends_with(&format!("/{}", found.name())));
+        } else if roots.len() > 1 {
+            roots = chain::newest(roots);
         }
         let directory = match roots.as_slice() {
             [] => return Err(Error::NoRootLog { path: path() }),
@@ -222,11 +229,8 @@ impl Store {
         let mut plan = plan(0, known, directory, self.has_write_ahead());
         let mut more = Vec::new();
         if let Some((size, root)) = remembered {
-            if size > plan.sealed {
-                let wrong =
-                    format!("rolled back: sealed size {}, a size of {size} was seen before", plan.sealed);
-                self.gathered.find(Finding::new(wrong).log(&known.opened.origin).index(plan.sealed));
-            } else {
+            // Beyond what is here it is judged with what the successor says.
+            if size <= plan.sealed {
                 more.push(Expected { size, root, source: Source::Remembered });
             }
         }
@@ -244,12 +248,10 @@ impl Store {
     fn verify_others(
         &mut self,
         catalog: &Catalog,
+        declared: &Declared,
         options: &Options,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<(), Error> {
-        let opened: BTreeMap<String, &Known> =
-            catalog.logs.values().map(|known| (listing_name(&known.origin), known)).collect();
-        self.check_unopened(&opened);
         let logs: Vec<(usize, u64, &Known)> = (0..)
             .zip(catalog.logs.iter().filter(|(number, _)| **number != 0))
             .map(|(at, (number, known))| (at, *number, known))
@@ -292,7 +294,8 @@ impl Store {
         }
         let more = logs.iter().map(|(_, number, known)| {
             let mut found = Gathered::default();
-            let expected = catalog.expected(*number, &mut found);
+            let mut expected = catalog.expected(*number, &mut found);
+            expected.extend(declared.expected(&known.opened.origin, &mut found));
             self.gathered.absorb(&known.opened.origin, found);
             expected
         });
@@ -302,9 +305,13 @@ impl Store {
     }
 
     /// Logs on disk or in write-ahead files that the root log never opened.
-    fn check_unopened(&mut self, opened: &BTreeMap<String, &Known>) {
+    fn check_unopened(&mut self, chain: &Chain) {
+        let logs = chain.epochs.iter().flat_map(|epoch| epoch.catalog.logs.values());
+        let opened: BTreeMap<String, &Known> =
+            logs.map(|known| (listing_name(&known.origin), known)).collect();
         for directory in &self.directories {
-            if opened.contains_key(&directory.name()) {
+            // Of a root log that nothing vouches for, nothing is verified: the report says so of that root log.
+            if opened.contains_key(&directory.name()) || chain.strangers.contains(&directory.writer) {
                 continue;
             }
             let mut found = Gathered::default();
@@ -322,7 +329,8 @@ impl Store {
         }
         let origins = self.write_ahead.iter().flat_map(|(_, write_ahead)| write_ahead.logs.keys());
         for origin in origins {
-            if opened.get(&listing_name(origin)).is_none_or(|known| known.origin != *origin) {
+            let is_stranger = chain.strangers.iter().any(|writer| writer == origin.writer());
+            if !is_stranger && opened.get(&listing_name(origin)).is_none_or(|known| known.origin != *origin) {
                 let wrong = "entries in write-ahead files, and the root log never opened this log";
                 self.gathered.find(Finding::new(wrong).log(origin.to_string()));
             }
@@ -391,7 +399,7 @@ impl Store {
 
     /// Signed sizes beyond what was seen: not in a copy, and no failure; but in a data directory everything
     /// signed is durable, by now at the latest.
-    fn check_beyond(&mut self) {
+    fn check_beyond(&mut self, declared: &Declared) {
         let mut newest: BTreeMap<String, (Known, u64, Source)> = BTreeMap::new();
         for (known, size, source) in self.beyond.drain(..) {
             let held = newest.entry(known.opened.origin.clone()).or_insert((known, size, source.clone()));
@@ -404,6 +412,10 @@ impl Store {
         }
         let again = self.write_ahead.as_ref().map(|(directory, _)| write_ahead::read(directory));
         for (origin, (known, size, source)) in newest {
+            // A successor says that it is lost, and the report says that.
+            if declared.size(&origin).is_some_and(|declared| size <= declared) {
+                continue;
+            }
             let Some(again) = &again else {
                 let beyond = format!("signed to {size} by {source}, beyond what is in this copy");
                 let finding = Finding::new(beyond).log(&origin);

@@ -106,12 +106,11 @@ impl Store {
         };
         let key = derive("tachograph 2026-11 checkpoint key v1");
         let manifest_key = derive("tachograph 2026-11 manifest key v1");
-        let number = self.logs.len() as u64;
         let mut log = Log {
             log_id: origin.log_id(&key.verifying_key().to_bytes()),
             directory: self.data.path().join(layout::origin_dir(&origin)),
             origin,
-            number,
+            number: self.logs.len() as u64,
             key,
             manifest_key,
             entries: Vec::new(),
@@ -207,6 +206,7 @@ impl Log {
             origin: self.origin.to_string(),
             key: self.verifier().to_string(),
             manifest_key: verifier(&manifest::key_name(&self.origin), &self.manifest_key).to_string(),
+            predecessor: None,
         }
     }
 

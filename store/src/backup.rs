@@ -1,0 +1,377 @@
+//! A copy of what is sealed, taken while the store is written or not, and put back elsewhere.
+//!
+//! ```text
+//! backup:  list logs ─► root logs ─► every other log (manifests, live files, tiles, its checkpoint) ─► sync ─► backup.json
+//! restore: backup.json ─► marker `restored` ─► every file, its digest checked ─► sync
+//! ```
+//! The root log first: every log that is listed is opened in it, and what it says of others has come to pass by the time that
+//! they are read. `backup.json` comes last: a directory without it is no backup. What is not sealed is not in it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use schemas::checkpoint::Checkpoint;
+use schemas::limits::BACKUP_ATTEMPTS_MAX;
+use schemas::manifest::{File, Manifest, is_snapshot};
+use schemas::note::Note;
+use schemas::tile::{TileId, partial_tiles};
+use schemas::{Stream, layout};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::keys::write_secret;
+
+const VERSION: u32 = 1;
+
+/// What a backup holds. Persisted: keep the names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Backup {
+    version: u32,
+    /// When it was begun, microseconds.
+    pub taken_us: i64,
+    /// Every log in it.
+    pub logs: Vec<BackupLog>,
+    /// Every file in it but the one that says so.
+    pub files: Vec<BackupFile>,
+}
+
+/// One log as far as it is in a backup. Persisted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupLog {
+    /// Its origin.
+    pub origin: String,
+    /// Entries in it.
+    pub size: u64,
+    /// Root at that size, base64.
+    pub root: String,
+    /// Newest manifest.
+    pub manifest: u64,
+}
+
+/// One file of a backup. Persisted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupFile {
+    /// Path below the backup, with `/`.
+    pub path: String,
+    /// Its length.
+    pub bytes: u64,
+    /// BLAKE3 of it, hex.
+    pub blake3: String,
+}
+
+/// How files get into a backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transfer {
+    /// Each is written anew.
+    Copy,
+    /// Data files are the same files under another name: quick and small, on the same file system, and no protection from
+    /// a disk that goes bad.
+    HardLink,
+}
+
+impl Backup {
+    /// Reads what a backup says of itself.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where `dir` has no `backup.json`; [`Error::Refused`] where it is not as written.
+    pub fn load(dir: &Path) -> Result<Backup> {
+        let path = dir.join(layout::BACKUP);
+        let bytes = fs::read(&path).map_err(io("read", &path))?;
+        let wrong = |detail: String| Error::from(schemas::Error::malformed("backup.json", detail));
+        let backup: Backup = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
+        match backup.version {
+            VERSION => Ok(backup),
+            other => Err(wrong(format!("version {other}, this program knows {VERSION}"))),
+        }
+    }
+}
+
+fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error + use<> {
+    let path = path.to_path_buf();
+    move |source| Error::Io { action, path, source }
+}
+
+/// Copies what is sealed below `data` to `to`, which is not there or empty.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Tampered`] where a file is not the one that its manifest names: nothing is left that looks like a backup.
+pub fn backup(data: &Path, to: &Path, transfer: Transfer, now_us: i64) -> Result<Backup> {
+    begin_empty(to)?;
+    let mut writing = Writing { data, to, transfer, files: Vec::new(), directories: BTreeSet::new() };
+    let mut logs = Vec::new();
+    let mut listed = logs_below(data)?;
+    // False sorts first.
+    listed.sort_by_key(|(stream, path)| (*stream != Stream::Root, path.clone()));
+    for (_, path) in listed {
+        logs.push(writing.log(&path)?);
+    }
+    if logs.is_empty() {
+        let detail = format!("{} holds nothing sealed", data.display());
+        return Err(schemas::Error::malformed("data directory", detail).into());
+    }
+    let Writing { files, directories, .. } = writing;
+    for directory in directories.iter().rev() {
+        sync(directory)?;
+    }
+    sync(to)?;
+    let backup = Backup { version: VERSION, taken_us: now_us, logs, files };
+    let mut text = serde_json::to_vec_pretty(&backup)
+        .map_err(|error| schemas::Error::malformed("backup.json", error.to_string()))?;
+    text.push(b'\n');
+    write_secret(&to.join(layout::BACKUP), &text)?;
+    Ok(backup)
+}
+
+/// Puts a backup back as the data directory `to`, which is not there or empty: read-only until it is adopted.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Tampered`] where a file is not the one that was backed up. What is there then stays read-only.
+pub fn restore(from: &Path, to: &Path) -> Result<Backup> {
+    let backup = Backup::load(from)?;
+    for file in &backup.files {
+        check_path(&file.path)?;
+    }
+    begin_empty(to)?;
+    // Before anything else: a restore that breaks off leaves nothing that would be written on.
+    write_secret(&to.join(layout::RESTORED), format!("{}\n", backup.taken_us).as_bytes())?;
+    let mut writing =
+        Writing { data: from, to, transfer: Transfer::Copy, files: Vec::new(), directories: BTreeSet::new() };
+    for file in &backup.files {
+        writing.file(&file.path, Some((file.bytes, &file.blake3)))?;
+    }
+    for directory in writing.directories.iter().rev() {
+        sync(directory)?;
+    }
+    sync(to)?;
+    Ok(backup)
+}
+
+/// A path that stays below where it is put.
+fn check_path(path: &str) -> Result<()> {
+    let is_plain = |part: &str| !part.is_empty() && part != "." && part != "..";
+    let stays = path.starts_with(&format!("{}/", layout::LOG)) && path.split('/').all(is_plain);
+    match stays && !path.contains('\\') && !path.contains('\0') {
+        true => Ok(()),
+        false => Err(schemas::Error::malformed("backup.json", format!("path {path:?}")).into()),
+    }
+}
+
+fn begin_empty(to: &Path) -> Result<()> {
+    fs::create_dir_all(to).map_err(io("create directory", to))?;
+    let mut entries = fs::read_dir(to).map_err(io("list", to))?;
+    match entries.next() {
+        None => Ok(()),
+        Some(_) => {
+            let source =
+                std::io::Error::new(ErrorKind::AlreadyExists, "it is not empty; name a new directory");
+            Err(io("write to", to)(source))
+        }
+    }
+}
+
+/// The directories of logs of which something is sealed, relative to the data directory.
+fn logs_below(data: &Path) -> Result<Vec<(Stream, String)>> {
+    let names = |path: &Path| -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(path).map_err(io("list", path))? {
+            let name = entry.map_err(io("list", path))?.file_name();
+            names.push(name.to_string_lossy().into_owned());
+        }
+        names.sort();
+        Ok(names)
+    };
+    let mut found = Vec::new();
+    let log = data.join(layout::LOG);
+    for tenant in names(&log)? {
+        for stream in names(&log.join(&tenant))? {
+            for writer in names(&log.join(&tenant).join(&stream))? {
+                let (tenant, stream, writer) = layout::parse_log_dir(&tenant, &stream, &writer)?;
+                let path = layout::log_dir(&tenant, stream, &writer);
+                if data.join(&path).join(layout::MANIFEST).is_dir() {
+                    found.push((stream, path));
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+struct Writing<'a> {
+    data: &'a Path,
+    to: &'a Path,
+    transfer: Transfer,
+    files: Vec<BackupFile>,
+    directories: BTreeSet<PathBuf>,
+}
+
+/// Whether a seal or a compaction took a file away meanwhile.
+fn has_gone(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() == ErrorKind::NotFound)
+}
+
+impl Writing<'_> {
+    fn log(&mut self, directory: &str) -> Result<BackupLog> {
+        let mut attempt = 1;
+        loop {
+            let done = self.files.len();
+            match self.attempt(directory) {
+                Err(error) if has_gone(&error) && attempt < BACKUP_ATTEMPTS_MAX => {
+                    attempt += 1;
+                    self.files.truncate(done);
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn attempt(&mut self, directory: &str) -> Result<BackupLog> {
+        let (newest, live) = self.manifests(directory)?;
+        let wrong = |detail: String| Error::Tampered { log: directory.to_string(), reason: detail };
+        let note = Note::parse(newest.checkpoint.as_bytes())?;
+        let checkpoint = Checkpoint::parse(note.unverified_text())?;
+        if checkpoint.size != newest.size {
+            return Err(wrong(format!("manifest {} and its checkpoint differ", newest.number)));
+        }
+        for number in 1..=newest.number {
+            self.file(&format!("{directory}/{}", layout::manifest(number)), None)?;
+        }
+        for file in &live {
+            self.file(&format!("{directory}/{}", file.path), Some((file.bytes, &file.blake3)))?;
+        }
+        for tile in tiles(newest.size) {
+            self.file(&format!("{directory}/{}", layout::tile(tile)), None)?;
+        }
+        self.file(&format!("{directory}/{}", layout::LOG_JSON), None)?;
+        self.written(&format!("{directory}/{}", layout::CHECKPOINT), newest.checkpoint.as_bytes())?;
+        Ok(BackupLog {
+            origin: newest.origin,
+            size: newest.size,
+            root: checkpoint.root.to_base64(),
+            manifest: newest.number,
+        })
+    }
+
+    /// The newest manifest and the files that are live under it.
+    fn manifests(&self, directory: &str) -> Result<(Manifest, Vec<File>)> {
+        let path = self.data.join(directory).join(layout::MANIFEST);
+        let mut newest = 0;
+        for entry in fs::read_dir(&path).map_err(io("list", &path))? {
+            let name = entry.map_err(io("list", &path))?.file_name();
+            // An unfinished write is nothing yet.
+            newest = newest.max(layout::parse_manifest(&name.to_string_lossy()).unwrap_or(0));
+        }
+        let start = (1..=newest).rev().find(|number| is_snapshot(*number)).unwrap_or(1);
+        let mut live: Vec<File> = Vec::new();
+        let mut last = None;
+        for number in start..=newest {
+            let path = self.data.join(directory).join(layout::manifest(number));
+            let note = fs::read(&path).map_err(io("read", &path))?;
+            let manifest = Manifest::parse(Note::parse(&note)?.unverified_text())?;
+            if manifest.snapshot {
+                live.clear();
+            }
+            live.retain(|file| !manifest.remove.contains(&file.path));
+            live.extend(manifest.add.iter().cloned());
+            last = Some(manifest);
+        }
+        last.map(|last| (last, live)).ok_or_else(|| Error::Tampered {
+            log: directory.to_string(),
+            reason: "it has no manifest".to_string(),
+        })
+    }
+
+    /// The path in the copy, its directory made.
+    fn place(&mut self, path: &str) -> Result<PathBuf> {
+        let to = self.to.join(path);
+        if let Some(parent) = to.parent() {
+            fs::create_dir_all(parent).map_err(io("create directory", parent))?;
+            let above = parent.ancestors().take_while(|dir| dir.starts_with(self.to) && *dir != self.to);
+            self.directories.extend(above.map(Path::to_path_buf));
+        }
+        match fs::remove_file(&to) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(io("remove", &to)(error)),
+            // What an attempt before this one left.
+            _ => Ok(to),
+        }
+    }
+
+    fn file(&mut self, path: &str, expected: Option<(u64, &str)>) -> Result<()> {
+        let from = self.data.join(path);
+        let to = self.place(path)?;
+        match self.transfer {
+            Transfer::Copy => fs::copy(&from, &to).map(|_| ()).map_err(io("copy", &from))?,
+            Transfer::HardLink => fs::hard_link(&from, &to).map_err(io("link", &from))?,
+        }
+        sync(&to)?;
+        // Of what is in the copy, not of what was read for it.
+        let mut hasher = blake3::Hasher::new();
+        let file = fs::File::open(&to).map_err(io("open", &to))?;
+        hasher.update_reader(file).map_err(io("read", &to))?;
+        let (bytes, digest) = (hasher.count(), hasher.finalize().to_hex().to_string());
+        if let Some((length, named)) = expected
+            && (length != bytes || named != digest)
+        {
+            let reason =
+                format!("{} is not the file that was sealed: {bytes} bytes, digest {digest}", from.display());
+            return Err(Error::Tampered { log: path.to_string(), reason });
+        }
+        self.files.push(BackupFile { path: path.to_string(), bytes, blake3: digest });
+        Ok(())
+    }
+
+    fn written(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
+        let to = self.place(path)?;
+        fs::write(&to, bytes).map_err(io("write", &to))?;
+        sync(&to)?;
+        let blake3 = blake3::hash(bytes).to_hex().to_string();
+        self.files.push(BackupFile { path: path.to_string(), bytes: bytes.len() as u64, blake3 });
+        Ok(())
+    }
+}
+
+/// Every tile of a tree of this size.
+fn tiles(size: u64) -> Vec<TileId> {
+    let mut tiles = partial_tiles(size);
+    let (mut level, mut hashes) = (0, size);
+    while hashes > 0 {
+        let width = schemas::limits::TILE_WIDTH;
+        tiles.extend((0..hashes / width).map(|index| TileId { level, index, width }));
+        (level, hashes) = (level + 1, hashes / width);
+    }
+    tiles
+}
+
+#[expect(clippy::disallowed_methods, reason = "a backup lies outside the data directory and its disk")]
+fn sync(path: &Path) -> Result<()> {
+    fs::File::open(path).and_then(|file| file.sync_all()).map_err(io("sync", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_path_leaves_the_data_directory() {
+        for good in ["log/_root/root/w1/checkpoint", "log/a/events/w2-0a1b2c/tile/0/x001/067.p/3"] {
+            check_path(good).unwrap();
+        }
+        for bad in ["", "/etc/passwd", "log", "log/", "log/../../x", "log/./x", "wal/1", "../log/x", "log//x"]
+        {
+            assert!(check_path(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_tiles_of_a_size_are_those_of_its_tree() {
+        let names = |size| tiles(size).into_iter().map(layout::tile).collect::<BTreeSet<_>>();
+        assert!(names(0).is_empty());
+        assert_eq!(names(1), BTreeSet::from(["tile/0/000.p/1".to_string()]));
+        let full = ["tile/0/000", "tile/0/001.p/4", "tile/1/000.p/1"].map(str::to_string);
+        assert_eq!(names(260), BTreeSet::from(full));
+    }
+}

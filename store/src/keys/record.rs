@@ -1,0 +1,160 @@
+//! What lies beside the seeds: which writer signs under which of them, on which machine, and what was signed last.
+//!
+//! ```text
+//! <keys>/writers      which writers there were, which succession is under way; replaced whole, seldom
+//! <keys>/remembered   the newest checkpoint of every log of the present writer; replaced whole with each round of signing,
+//!                     before any of its checkpoints is shown
+//! ```
+//! Neither is a secret. `remembered` is the memory outside the data directory that knows a rolled-back one.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::write_secret;
+use crate::error::{Error, Result};
+
+const WRITERS: &str = "writers";
+const REMEMBERED: &str = "remembered";
+const VERSION: u32 = 1;
+/// The writer of a directory that has no record yet.
+const FIRST_WRITER: &str = "w1";
+
+/// A writer and the generation that its keys come from. Persisted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Writer {
+    pub(crate) writer: String,
+    pub(crate) generation: u32,
+}
+
+/// What ends with a new writer. Persisted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Kind {
+    /// The old logs are whole and get a last entry each.
+    Rotation,
+    /// Nothing more is written under the old writer.
+    Adoption,
+}
+
+/// A succession that has begun: whatever opens the data next finishes it. Persisted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Pending {
+    pub(crate) kind: Kind,
+    pub(crate) from: String,
+    pub(crate) to: Writer,
+    pub(crate) by: String,
+    pub(crate) reason: String,
+    /// The machine that it was begun on: a copy of it elsewhere must not finish it too.
+    pub(crate) machine: String,
+    /// Whether the write-ahead files are the new writer's.
+    pub(crate) retired: bool,
+}
+
+/// The file `writers`. Persisted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Record {
+    pub(crate) version: u32,
+    /// Oldest first; the last one writes.
+    pub(crate) writers: Vec<Writer>,
+    /// The machine it writes on; none where that was never looked at.
+    pub(crate) machine: Option<String>,
+    pub(crate) pending: Option<Pending>,
+    /// Writers whose logs were found here and that these keys never knew: somebody decided to go on all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) strangers: Vec<String>,
+}
+
+impl Default for Record {
+    fn default() -> Record {
+        let first = Writer { writer: FIRST_WRITER.to_string(), generation: 1 };
+        Record { version: VERSION, writers: vec![first], machine: None, pending: None, strangers: Vec::new() }
+    }
+}
+
+/// A size and the root there, base64.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seen {
+    /// The size.
+    pub size: u64,
+    /// The root.
+    pub root: String,
+}
+
+/// The file `remembered`. Persisted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RememberedFile {
+    version: u32,
+    logs: BTreeMap<String, Seen>,
+}
+
+impl Record {
+    /// The record of `dir`; that of a directory with one seed where there is none.
+    pub(super) fn load(dir: &Path) -> Result<Record> {
+        let record: Record = read(&dir.join(WRITERS))?.unwrap_or_default();
+        match record.version == VERSION && !record.writers.is_empty() {
+            true => Ok(record),
+            false => Err(damaged(&dir.join(WRITERS), "of another version, or without a writer")),
+        }
+    }
+
+    pub(super) fn save(&self, dir: &Path) -> Result<()> {
+        write(&dir.join(WRITERS), self)
+    }
+
+    /// The writer that signs now.
+    pub(crate) fn writer(&self) -> &Writer {
+        // Never empty: checked where it is read.
+        static NONE: Writer = Writer { writer: String::new(), generation: 1 };
+        self.writers.last().unwrap_or(&NONE)
+    }
+
+    /// The generation of a writer's keys: that of the writer that follows, where it is about to be one.
+    pub(super) fn generation(&self, writer: &str) -> Option<u32> {
+        let pending = self.pending.iter().map(|pending| &pending.to);
+        pending.chain(&self.writers).find(|known| known.writer == writer).map(|known| known.generation)
+    }
+}
+
+/// The newest checkpoints that `dir` remembers, by origin.
+pub(super) fn remembered(dir: &Path) -> Result<BTreeMap<String, Seen>> {
+    let path = dir.join(REMEMBERED);
+    let file: RememberedFile = match read(&path)? {
+        Some(file) => file,
+        None => return Ok(BTreeMap::new()),
+    };
+    match file.version {
+        VERSION => Ok(file.logs),
+        _ => Err(damaged(&path, "of another version")),
+    }
+}
+
+pub(super) fn remember(dir: &Path, logs: &BTreeMap<String, Seen>) -> Result<()> {
+    write(&dir.join(REMEMBERED), &RememberedFile { version: VERSION, logs: logs.clone() })
+}
+
+fn damaged(path: &Path, detail: &str) -> Error {
+    Error::Keys(format!("{}: {detail}; restore it from a copy of the keys' directory", path.display()))
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    match std::fs::read(path) {
+        Ok(bytes) => {
+            serde_json::from_slice(&bytes).map(Some).map_err(|error| damaged(path, &error.to_string()))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(damaged(path, &error.to_string())),
+    }
+}
+
+fn write<T: Serialize>(path: &Path, value: &T) -> Result<()> {
+    let mut bytes = serde_json::to_vec(value).map_err(|error| damaged(path, &error.to_string()))?;
+    bytes.push(b'\n');
+    write_secret(path, &bytes)
+}

@@ -1,0 +1,132 @@
+use std::cell::RefCell;
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::*;
+
+thread_local! {
+    static MACHINE: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// What this thread takes the machine's id for.
+pub(crate) fn on_machine(id: Option<&str>) {
+    MACHINE.set(id.map(str::to_string));
+}
+
+pub(super) fn machine() -> Option<String> {
+    MACHINE.with_borrow(Clone::clone)
+}
+
+/// A passphrase, and a program that turns every byte over.
+struct Given(&'static str);
+
+impl Custody for Given {
+    fn passphrase(&self) -> Result<Zeroizing<String>> {
+        Ok(Zeroizing::new(self.0.to_string()))
+    }
+
+    fn unwrap(&self, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+        Ok(Zeroizing::new(wrapped.iter().map(|byte| !byte).collect()))
+    }
+
+    fn wrap(&self, seed: &[u8]) -> Result<Vec<u8>> {
+        Ok(seed.iter().map(|byte| !byte).collect())
+    }
+}
+
+fn key(keys: &Keys) -> String {
+    crate::root_key(keys, keys.writer()).unwrap()
+}
+
+/// As an installation of the first version left it.
+fn first_version(dir: &Path) {
+    write_secret(&dir.join("installation"), b"tacho-0123456789ab\n").unwrap();
+    write_secret(&dir.join("seed"), format!("{}\n", "07".repeat(32)).as_bytes()).unwrap();
+}
+
+#[test]
+fn a_seed_of_the_first_version_is_the_first_generation() {
+    let dir = tempfile::tempdir().unwrap();
+    first_version(dir.path());
+    let keys = Keys::load(dir.path()).unwrap();
+    let same = Keys::from_seed([7; 32], "tacho-0123456789ab").unwrap();
+    assert_eq!(key(&keys), key(&same));
+    assert_eq!(keys.writer(), "w1");
+    let (next, generation) = keys.with_new_generation(&NoCustody).unwrap();
+    assert_eq!(generation, 2);
+    assert_eq!(key(&next), key(&keys), "nobody signs with it yet");
+    // One that was made and came to no use is taken.
+    assert_eq!(keys.with_new_generation(&NoCustody).unwrap().1, 2);
+}
+
+#[test]
+fn a_seed_opens_only_with_what_it_was_closed_with() {
+    let dir = tempfile::tempdir().unwrap();
+    first_version(dir.path());
+    let plain = key(&Keys::load(dir.path()).unwrap());
+    assert_eq!(
+        Keys::rewrap(dir.path(), &NoCustody, Wrapping::Passphrase, &Given("correct horse")).unwrap(),
+        1
+    );
+    assert_eq!(Keys::wrapping(dir.path()).unwrap(), Wrapping::Passphrase);
+    let text = fs::read_to_string(dir.path().join("seed")).unwrap();
+    assert!(!text.contains(&"07".repeat(8)), "{text}");
+    assert_eq!(fs::metadata(dir.path().join("seed")).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(key(&Keys::load_with(dir.path(), &Given("correct horse")).unwrap()), plain);
+    for wrong in [&Given("Correct horse") as &dyn Custody, &Given(""), &NoCustody] {
+        let error = Keys::load_with(dir.path(), wrong).unwrap_err();
+        assert!(matches!(&error, Error::Keys(_)), "{error}");
+        assert!(!error.to_string().contains("orrect"), "{error}");
+    }
+    // A new generation is kept as the present one is.
+    let keys = Keys::load_with(dir.path(), &Given("correct horse")).unwrap();
+    keys.with_new_generation(&Given("correct horse")).unwrap();
+    let second = fs::read_to_string(dir.path().join("generation-0002")).unwrap();
+    assert!(second.starts_with("passphrase v1 "), "{second}");
+    // One file is not taken for the other.
+    write_secret(&dir.path().join("generation-0002"), text.as_bytes()).unwrap();
+    assert!(keys.with_new_generation(&Given("correct horse")).is_err());
+    write_secret(&dir.path().join("generation-0002"), second.as_bytes()).unwrap();
+
+    assert_eq!(Keys::rewrap(dir.path(), &Given("correct horse"), Wrapping::Command, &Given("")).unwrap(), 2);
+    let text = fs::read_to_string(dir.path().join("seed")).unwrap();
+    assert_eq!(text, format!("command v1 {}\n", "f8".repeat(32)));
+    assert_eq!(key(&Keys::load_with(dir.path(), &Given("")).unwrap()), plain);
+    assert!(Keys::load(dir.path()).is_err());
+    // Interrupted after the first file: doing it again does the rest.
+    Keys::rewrap(dir.path(), &Given("correct horse"), Wrapping::Plain, &NoCustody).unwrap();
+    assert_eq!(key(&Keys::load(dir.path()).unwrap()), plain);
+}
+
+#[test]
+fn a_damaged_file_is_refused_and_says_which() {
+    let dir = tempfile::tempdir().unwrap();
+    first_version(dir.path());
+    Keys::rewrap(dir.path(), &NoCustody, Wrapping::Passphrase, &Given("p")).unwrap();
+    let path = dir.path().join("seed");
+    let good = fs::read_to_string(&path).unwrap();
+    let last = if good.trim_end().ends_with('0') { "1\n" } else { "0\n" };
+    let flipped = format!("{}{last}", &good[..good.len() - 2]);
+    for bad in [flipped.as_str(), "", "passphrase v1", "passphrase v2 00 00 00", "command v1 zz", "xyz"] {
+        write_secret(&path, bad.as_bytes()).unwrap();
+        let error = Keys::load_with(dir.path(), &Given("p")).unwrap_err().to_string();
+        assert!(error.contains("seed"), "{bad:?}: {error}");
+    }
+    write_secret(&path, good.as_bytes()).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    assert!(Keys::load_with(dir.path(), &Given("p")).unwrap_err().to_string().contains("others"));
+}
+
+#[test]
+fn what_is_remembered_grows_only() {
+    let dir = tempfile::tempdir().unwrap();
+    first_version(dir.path());
+    let keys = Keys::load(dir.path()).unwrap();
+    let seen = |size: u64| Seen { size, root: format!("root {size}") };
+    for size in [3, 9, 4] {
+        keys.remember([("tacho-0123456789ab/t/events/w1".to_string(), seen(size))]).unwrap();
+    }
+    let origin: Origin = "tacho-0123456789ab/t/events/w1".parse().unwrap();
+    assert_eq!(Keys::load(dir.path()).unwrap().remembered(&origin), Some(seen(9)));
+    fs::write(dir.path().join("remembered"), "{").unwrap();
+    assert!(Keys::load(dir.path()).unwrap_err().to_string().contains("remembered"));
+}

@@ -1,0 +1,148 @@
+//! What is known outside the data directory, held against what is in it: nothing is signed that somebody else may have signed
+//! otherwise.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use schemas::control::Adopted;
+use schemas::origin::ROOT_TENANT;
+use schemas::{Origin, Stream, layout};
+
+use super::{Found, Logs, Purpose, Told, replay, sealed, tampered};
+use crate::disk::Disk;
+use crate::error::{Error, Result};
+use crate::keys::Keys;
+use crate::options::Options;
+use crate::snapshot::LogSnapshot;
+
+/// What leads on from here.
+pub(super) const WAY_ON: &str = "nothing is signed here. If this copy is to go on, run tacho adopt --reason TEXT: it begins \
+                      successors and names what is lost (docs/keys.md)";
+
+/// What keeps this copy from being written.
+pub(super) fn check(
+    disk: &dyn Disk,
+    keys: &Keys,
+    options: &Options,
+    found: &mut Logs,
+    told: &Told,
+    purpose: &Purpose,
+) -> Vec<Error> {
+    let mut wrong = Vec::new();
+    for (name, seen) in keys.all_remembered() {
+        let Ok(origin) = name.parse::<Origin>() else { continue };
+        if origin.writer() != options.writer {
+            continue;
+        }
+        let result = match found.get_mut(&(origin.tenant().to_string(), origin.stream())) {
+            Some(log) => replay::check_remembered(log, &seen),
+            None => {
+                sealed::empty(keys, origin).and_then(|mut none| replay::check_remembered(&mut none, &seen))
+            }
+        };
+        wrong.extend(result.err());
+    }
+    if !matches!(purpose, Purpose::Serve) {
+        return wrong;
+    }
+    wrong.extend(check_machine(keys, told));
+    if disk.read(layout::RESTORED).is_ok() {
+        wrong.push(tampered("store", "put back from a backup"));
+    }
+    if let Some(successor) = &told.closed {
+        let closed = format!(
+            "it is at its end, and {} goes on in its place; these keys do not know that: they are older than the \
+             data. Put back the newest copy of their directory",
+            successor.origin
+        );
+        wrong.push(tampered("root log", closed));
+    }
+    let record = keys.record();
+    let known = |writer: &String| {
+        record.writers.iter().any(|known| known.writer == *writer) || record.strangers.contains(writer)
+    };
+    match root_writers(disk) {
+        Ok(there) if keys.are_kept() => {
+            wrong.extend(there.iter().find(|writer| !known(writer)).map(|writer| {
+                let newer = format!(
+                    "writer {writer} is here, and these keys do not know it: they are older than the data"
+                );
+                tampered("store", format!("{newer}. Put back the newest copy of their directory"))
+            }));
+        }
+        Ok(_) => {}
+        Err(error) => wrong.push(error),
+    }
+    let has_root = found.contains_key(&(ROOT_TENANT.to_string(), Stream::Root));
+    if !has_root && keys.writers_before().next().is_some() {
+        let older = format!("older than writer {}, which these keys sign for", options.writer);
+        wrong.push(tampered("store", older));
+    }
+    wrong
+}
+
+fn check_machine(keys: &Keys, told: &Told) -> Option<Error> {
+    let machine = keys.machine()?;
+    let in_log = told.adopted.as_ref().map(|adopted| adopted.machine.as_str());
+    let known = [in_log, keys.record().machine.as_deref()];
+    // A machine without an id cannot be told from another.
+    let other = known.into_iter().flatten().any(|known| !known.is_empty() && known != machine);
+    other.then(|| {
+        tampered(
+            "store",
+            "the machine is another than the one that wrote it: this may be a copy of one still running",
+        )
+    })
+}
+
+/// The entry that says who takes the store into service, where there is somebody to say it.
+pub(super) fn adopted(keys: &Keys, purpose: &Purpose) -> Option<Adopted> {
+    if let Purpose::Begin { adopted, .. } = purpose {
+        return Some(adopted.clone());
+    }
+    let machine = keys.machine()?;
+    Some(Adopted { machine, by: "tachograph".to_string(), reason: "first start".to_string() })
+}
+
+/// The writers of root logs in the data directory.
+pub(crate) fn root_writers(disk: &dyn Disk) -> Result<Vec<String>> {
+    let path = format!("{}/{ROOT_TENANT}/{}", layout::LOG, Stream::Root);
+    let entries = disk.list(&path).map_err(crate::durable::failed(disk, "list", &path))?;
+    Ok(entries.into_iter().filter(|entry| entry.is_dir).map(|entry| entry.name).collect())
+}
+
+/// The sealed logs of earlier writers. One that is damaged is left out: verification says what is wrong with it, and it keeps
+/// nobody from going on.
+pub(super) fn history(disk: &Arc<dyn Disk>, keys: &Keys) -> BTreeMap<(String, Stream), Vec<LogSnapshot>> {
+    let mut history: BTreeMap<(String, Stream), Vec<LogSnapshot>> = BTreeMap::new();
+    let directories = sealed::log_directories(&**disk).unwrap_or_default();
+    for writer in keys.writers_before() {
+        for (tenant, stream, _) in directories.iter().filter(|(_, _, of)| of == writer) {
+            let log = Origin::new(keys.installation(), tenant, *stream, writer)
+                .map_err(Error::from)
+                .and_then(|origin| sealed::load(disk, keys, origin));
+            match log {
+                Ok(log) if log.view.sealed > 0 => {
+                    history.entry((tenant.clone(), *stream)).or_default().push(snapshot(log));
+                }
+                Ok(_) => {}
+                Err(error) => tracing::error!(%error, "a log of an earlier writer is left out of answers"),
+            }
+        }
+    }
+    history
+}
+
+fn snapshot(log: Found) -> LogSnapshot {
+    let view = log.view;
+    LogSnapshot {
+        origin: log.origin,
+        sealed: view.sealed,
+        signed: view.signed,
+        durable: view.durable,
+        manifest: view.manifest,
+        checkpoint: view.checkpoint,
+        segments: view.segments,
+        unsealed: Vec::new(),
+    }
+}
