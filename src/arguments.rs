@@ -197,6 +197,9 @@ pub struct Ingest {
     /// A store or a running service.
     #[command(flatten)]
     pub target: Target,
+    /// Keep the signed checkpoint that covers what was taken, in this directory: `verify --receipt` holds a store against it
+    #[arg(long, value_name = "DIR")]
+    pub receipts: Option<PathBuf>,
     /// Print the result as one JSON object
     #[arg(long)]
     pub json: bool,

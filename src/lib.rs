@@ -24,6 +24,7 @@ mod listen;
 mod mappings;
 mod node;
 mod postgres;
+mod receipts;
 mod review;
 mod rules;
 mod service;

@@ -32,6 +32,11 @@ use crate::rim;
 use crate::session::Sessions;
 use crate::turns::Turns;
 
+/// The request header that asks for a receipt.
+pub const RECEIPT: &str = "tachograph-receipt";
+/// What it asks for: the checkpoint that covers what was taken.
+pub const RECEIPT_CHECKPOINT: &str = "checkpoint";
+
 pub(crate) mod answer;
 pub(crate) mod receive;
 
@@ -213,12 +218,12 @@ impl Ingest {
             return if rejected_count == 0 {
                 Err(Error::Empty)
             } else {
-                Ok(Taken { receipt: None, rejected, rejected_count })
+                Ok(Taken { receipt: None, checkpoint: None, rejected, rejected_count })
             };
         };
         let receipt = self.append(&tenant, draft, others).await;
         drop(reservation);
-        Ok(Taken { receipt: Some(receipt?), rejected, rejected_count })
+        Ok(Taken { receipt: Some(receipt?), checkpoint: None, rejected, rejected_count })
     }
 
     /// Appends a draft and counts what became of it, and of `others` beside it; answers once it is on stable storage.
@@ -241,6 +246,13 @@ impl Ingest {
         }
         measure::events(&outcome);
         appended
+    }
+
+    /// The checkpoint that covers a receipt, if it is signed in time: what was acknowledged is on record without it.
+    async fn covering(&self, tenant: &str, receipt: &Receipt) -> Option<Arc<str>> {
+        let log = self.shared.store.existing(tenant, Stream::Events)?;
+        let patience = Duration::from_millis(schemas::limits::INGEST_RECEIPT_WAIT_MS);
+        log.covered(receipt.tree_size, patience).await
     }
 
     /// What a body holds; what is refused of it is counted by code, for whoever knows what becomes of the rest.
@@ -296,6 +308,8 @@ impl Ingest {
 struct Taken {
     /// None where no value was usable.
     receipt: Option<Receipt>,
+    /// What covers it, where that was asked for.
+    checkpoint: Option<Arc<str>>,
     rejected: Vec<crate::Rejected>,
     rejected_count: u64,
 }
@@ -305,6 +319,7 @@ struct Taken {
         Parameters,
         ("idempotency-key" = Option<String>, Header, description = "Makes the whole body one that is taken once."),
         ("content-encoding" = Option<String>, Header, description = "gzip, zstd or identity."),
+        ("tachograph-receipt" = Option<String>, Header, description = "`checkpoint`: wait for the signed checkpoint that covers the answer, and put it in."),
     ),
     request_body(content((String = "application/x-ndjson"), (serde_json::Value = "application/json"))),
     responses(
@@ -349,9 +364,15 @@ async fn handle(
     // Escaped, so that any bytes are a key and no two keys become one.
     let idempotency_key = headers.get("idempotency-key").map(|key| key.as_bytes().escape_ascii().to_string());
     let idempotency_key = idempotency_key.filter(|key| !key.is_empty());
+    let tenant = principal.tenant.clone();
     let request = Request { principal, mapping, idempotency_key };
-    let task = tokio::spawn(ingest.take(request, body, reservation));
-    task.await.map_err(|error| Error::Worker { reason: error.to_string() })?
+    let task = tokio::spawn(ingest.clone().take(request, body, reservation));
+    let taken = task.await.map_err(|error| Error::Worker { reason: error.to_string() })??;
+    let checkpoint = match (&taken.receipt, headers.get(RECEIPT)) {
+        (Some(receipt), Some(kind)) if kind == RECEIPT_CHECKPOINT => ingest.covering(&tenant, receipt).await,
+        _ => None,
+    };
+    Ok(Taken { checkpoint, ..taken })
 }
 
 pub(crate) fn encoding(headers: &HeaderMap) -> Result<Encoding, Error> {

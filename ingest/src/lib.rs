@@ -64,7 +64,7 @@ pub use country::Countries;
 pub use destinations::of as destinations_of;
 pub use error::Error;
 pub use explain::{Explained, explain};
-pub use http::{Ingest, Options, PersonalData, RedactionKey, openapi, router};
+pub use http::{Ingest, Options, PersonalData, RECEIPT, RECEIPT_CHECKPOINT, RedactionKey, openapi, router};
 #[cfg(feature = "kafka")]
 pub use kafka::{Kafka, Sasl, Tls};
 pub use mapping::{About, Mapping, Mappings};

@@ -7,13 +7,14 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use axum::http::{Request, header};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use schemas::limits::TAP_ANSWER_BYTES_MAX;
+use ingest::{RECEIPT, RECEIPT_CHECKPOINT};
+use schemas::limits::{TAP_ANSWER_BYTES_MAX, TAP_RECEIPT_INTERVAL_MS};
 use tap::identity::Given;
 use tap::launch::{self, Part};
 use tap::relay::{self, Ends, Options};
@@ -22,6 +23,7 @@ use tap::send::{Answer, Transport};
 use crate::arguments::{Cli, Tap, Target};
 use crate::configuration::Configuration;
 use crate::exit;
+use crate::receipts::Receipts;
 use crate::service::Service;
 use crate::telemetry;
 
@@ -124,13 +126,22 @@ fn options(cli: &Cli, tap: &Tap) -> Options {
         say_what_waits_beside(&state, &home);
         home
     });
+    // Beside the directories of what waits: of the same service and login.
+    let receipts = home.clone().map(Receipts::new);
     Options {
         given,
         spool_home: home,
         spool_bytes_max: tap.spool_bytes,
         heartbeat_s: tap.heartbeat,
         redaction_key: redaction_key(token.as_deref()),
-        transport: Box::new(Http { target: tap.target.clone(), configuration, runtime: None, service: None }),
+        transport: Box::new(Http {
+            target: tap.target.clone(),
+            configuration,
+            runtime: None,
+            service: None,
+            receipts,
+            asked: None,
+        }),
     }
 }
 
@@ -195,6 +206,8 @@ fn data_directory(target: &Target, configuration: Option<&Configuration>) -> Opt
     configuration.map(Configuration::data).or(given)
 }
 
+/// How often the recorder is asked for the checkpoint that covers what it took.
+const RECEIPT_EVERY: Duration = Duration::from_millis(TAP_RECEIPT_INTERVAL_MS);
 /// Name of the file that says what a directory of waiting events is for.
 const NOTE: &str = "destination";
 
@@ -259,6 +272,9 @@ struct Http {
     configuration: Option<Configuration>,
     runtime: Option<tokio::runtime::Runtime>,
     service: Option<Service>,
+    receipts: Option<Receipts>,
+    /// When a receipt was asked for last.
+    asked: Option<Instant>,
 }
 
 impl Transport for Http {
@@ -283,15 +299,30 @@ impl Http {
             Some(runtime) => runtime,
             None => runtime()?,
         };
-        let request = Request::post("/v1/events?format=canonical")
-            .header(header::CONTENT_TYPE, "application/x-ndjson")
-            .body(Bytes::from(body))?;
+        let mut request =
+            Request::post("/v1/events?format=canonical").header(header::CONTENT_TYPE, "application/x-ndjson");
+        // Now and then: an answer waits for it.
+        let asks = self.receipts.is_some() && self.asked.is_none_or(|asked| asked.elapsed() >= RECEIPT_EVERY);
+        if asks {
+            request = request.header(RECEIPT, RECEIPT_CHECKPOINT);
+        }
+        let request = request.body(Bytes::from(body))?;
         let answer = runtime.block_on(async {
             tokio::time::timeout(patience, exchange(&service, request))
                 .await
                 .with_context(|| format!("no answer within {} ms", patience.as_millis()))?
         });
         (self.service, self.runtime) = (Some(service), Some(runtime));
+        if let Ok(answer) = &answer
+            && asks
+            && answer.status == 200
+        {
+            self.asked = Some(Instant::now());
+            // What was acknowledged is acknowledged; that somebody should look into it is said.
+            if let Some(Err(error)) = self.receipts.as_ref().map(|receipts| receipts.keep(&answer.body)) {
+                tracing::error!(error = format!("{error:#}"), "no receipt was kept");
+            }
+        }
         answer
     }
 }

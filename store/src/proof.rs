@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use schemas::checkpoint::Checkpoint;
@@ -20,6 +21,8 @@ use schemas::tile::{self, TileId, TileNodes};
 use schemas::tree::{self, Hash, Nodes, consistency_proof, empty_root, inclusion_proof, leaf_hash, root_at};
 use schemas::{Origin, Stream, layout};
 
+use tokio::time::Instant;
+
 use crate::bundle;
 use crate::edge::{Place, width_at};
 use crate::entries::ReadError;
@@ -27,6 +30,9 @@ use crate::state::{LogState, Shared, lock};
 use crate::{Log, Store};
 
 type Result<T> = std::result::Result<T, ReadError>;
+
+/// How often a log is asked whether a checkpoint covers it.
+const COVERED_LOOK_EVERY: Duration = Duration::from_millis(25);
 
 /// The tree of one log at one signed size. Made by [`Log::tree`]; keeps every tile that it reads, so it is for one
 /// answer and not for keeping.
@@ -86,6 +92,24 @@ impl Log {
     /// The newest signed checkpoint (C2SP signed note), empty before the first.
     pub fn checkpoint(&self) -> Arc<str> {
         Arc::clone(&lock(&self.state.view).checkpoint)
+    }
+
+    /// The newest checkpoint once it covers the first `size` entries; `None` where none does within `patience`.
+    pub async fn covered(&self, size: u64, patience: Duration) -> Option<Arc<str>> {
+        let until = Instant::now() + patience;
+        loop {
+            {
+                let view = lock(&self.state.view);
+                if view.signed >= size && !view.checkpoint.is_empty() {
+                    return Some(Arc::clone(&view.checkpoint));
+                }
+            }
+            if Instant::now() >= until {
+                return None;
+            }
+            // Signing comes at most once a second: a look now and then costs nothing beside it.
+            tokio::time::sleep(COVERED_LOOK_EVERY).await;
+        }
     }
 
     /// The verifier key of this log's checkpoints.

@@ -130,6 +130,44 @@ fn a_store_put_back_to_what_it_was_shows_to_who_remembers_and_to_nobody_else() {
 }
 
 #[test]
+fn a_receipt_that_a_client_kept_shows_a_store_put_back() {
+    let installation = Installation::new();
+    let home = installation.home.path();
+    let earlier = installation.snapshot("earlier");
+    let service = Service::start(home, &[]);
+    let (file, kept) = (home.join("events.ndjson"), home.join("receipts"));
+    let lines: Vec<String> = (0..50).map(|number| event(&format!("kept-{number}"))).collect();
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    let data = installation.data();
+    let ingest = run(&[
+        "ingest",
+        "--data",
+        data.to_str().unwrap(),
+        "--receipts",
+        kept.to_str().unwrap(),
+        file.to_str().unwrap(),
+    ]);
+    let said = String::from_utf8(ingest.stdout).unwrap();
+    assert!(said.ends_with("; receipt kept\n"), "{said}");
+    assert_eq!(service.stop(), Some(0));
+    let receipt = files_below(&kept).remove(0);
+    let held = || {
+        let identity = verify::Identity::Key(installation.key.parse().unwrap());
+        let options = verify::Options::new(&data, identity);
+        verify::run(&verify::Options { receipts: vec![kept.clone()], ..options }, &|_| {}).unwrap()
+    };
+    clean(&held());
+    installation.restore(&earlier);
+    clean(&installation.audit(None));
+    let report = held();
+    found(&report, "default/events", &format!("by the receipt {}", receipt.display()));
+    // And by the command.
+    let arguments = ["verify", "--data", data.to_str().unwrap(), "--key", &installation.key, "--receipt"];
+    let verified = run(&[&arguments[..], &[kept.to_str().unwrap()]].concat());
+    assert_eq!(verified.status.code(), Some(1), "{}", String::from_utf8_lossy(&verified.stdout));
+}
+
+#[test]
 fn a_write_ahead_file_cut_where_a_group_ends_is_held_against_what_was_signed() {
     let installation = Installation::new();
     let service = Service::start(installation.home.path(), &[]);

@@ -149,7 +149,10 @@ fn a_service_that_is_away_and_comes_back_gets_everything_in_order() {
     let left: Vec<_> = std::fs::read_dir(home.path().join("spool")).unwrap().flatten().collect();
     let is_empty = |home: &std::fs::DirEntry| {
         let mut entries = std::fs::read_dir(home.path()).unwrap().flatten();
-        entries.all(|entry| entry.file_name() == "destination")
+        entries.all(|entry| {
+            let name = entry.file_name().into_string().unwrap();
+            name == "destination" || name.ends_with(".checkpoint")
+        })
     };
     assert!(left.iter().all(is_empty), "{left:?}");
     whole(home.path(), service);

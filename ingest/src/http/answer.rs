@@ -23,6 +23,9 @@ pub(super) struct Accepted {
     first_index: u64,
     count: u64,
     tree_size: u64,
+    /// The signed checkpoint that covers the first `tree_size` entries, where a receipt was asked for and one is signed in time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checkpoint: Option<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -60,7 +63,7 @@ struct Meaning {
 
 /// The answer to a body that held values.
 pub(super) fn taken(taken: Taken) -> Response {
-    let Taken { receipt, rejected, rejected_count } = taken;
+    let Taken { receipt, checkpoint, rejected, rejected_count } = taken;
     let rejected: Vec<RejectedItem> = rejected.into_iter().map(RejectedItem::from).collect();
     let Some(receipt) = receipt else {
         let code = "nothing_usable";
@@ -91,6 +94,7 @@ pub(super) fn taken(taken: Taken) -> Response {
         first_index: receipt.first_index,
         count: receipt.count,
         tree_size: receipt.tree_size,
+        checkpoint: checkpoint.map(|note| note.to_string()),
     })
     .into_response()
 }
@@ -269,7 +273,12 @@ mod tests {
         let origin = Origin::new("plant.example", "acme", schemas::Stream::Events, "w1").unwrap();
         let log = origin.to_string();
         let receipt = Receipt { origin, first_index: 7, count: 2, duplicates: vec![(1, 3)], tree_size: 9 };
-        let response = taken(Taken { receipt: Some(receipt), rejected: vec![rejected()], rejected_count: 1 });
+        let response = taken(Taken {
+            receipt: Some(receipt),
+            checkpoint: None,
+            rejected: vec![rejected()],
+            rejected_count: 1,
+        });
         assert_eq!(response.status(), StatusCode::OK);
         let expected = serde_json::json!({"accepted": 2, "duplicates": 1, "rejected":
             [{"line": 3, "position": 2, "code": "bad_type", "detail": "why"}], "rejected_count": 1,
@@ -279,7 +288,8 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_usable_is_a_problem_that_lists_what_was_wrong() {
-        let response = taken(Taken { receipt: None, rejected: vec![rejected()], rejected_count: 1 });
+        let response =
+            taken(Taken { receipt: None, checkpoint: None, rejected: vec![rejected()], rejected_count: 1 });
         assert_eq!(response.status(), StatusCode::BAD_REQUEST);
         assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
         let body = json(response).await;

@@ -50,3 +50,5 @@ pub const INGEST_RATE_BURST_S: i64 = 10;
 pub const INGEST_RATE_BYTES_S_MAX: u64 = 1 << 40;
 /// Credentials whose rates are kept apart; those that owe nothing are forgotten past it.
 pub const INGEST_RATED_CREDENTIALS_MAX: usize = 65_536;
+/// How long an answer waits for the checkpoint that covers it, where one is asked for: signing comes once a second.
+pub const INGEST_RECEIPT_WAIT_MS: u64 = 3_000;

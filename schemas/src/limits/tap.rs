@@ -70,3 +70,5 @@ pub const TAP_NOTICE_INTERVAL_US: i64 = 10 * 1_000_000;
 pub const TAP_HEARTBEAT_S: u32 = 60;
 /// Milliseconds between syncs of the spool while the service is away.
 pub const TAP_SYNC_INTERVAL_MS: u64 = 1_000;
+/// How often a tap asks for the checkpoint that covers what was taken: the answer to that request waits for it.
+pub const TAP_RECEIPT_INTERVAL_MS: u64 = 30_000;

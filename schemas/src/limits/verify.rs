@@ -24,3 +24,5 @@ pub const VERIFY_THRIFT_DEPTH_MAX: usize = 16;
 pub const VERIFY_SCHEMA_ELEMENTS_MAX: u64 = 1024;
 /// Differing leaves remembered with their index; the rest are counted.
 pub const VERIFY_DIFFERENT_MAX: usize = 200;
+/// Receipts held against a store at once: each is a note of at most some KiB, kept while it is verified.
+pub const VERIFY_RECEIPTS_MAX: usize = 10_000;

@@ -381,7 +381,11 @@ impl Source {
             Source::Manifest(number) => finding.file(schemas::layout::manifest(*number)),
             Source::CheckpointFile => finding.file(schemas::layout::CHECKPOINT),
             Source::WriteAhead(place) => finding.file(place),
-            Source::Round(_) | Source::Remembered | Source::Closed(_) | Source::Successor(_) => finding,
+            Source::Round(_)
+            | Source::Remembered
+            | Source::Receipt(_)
+            | Source::Closed(_)
+            | Source::Successor(_) => finding,
         }
     }
 }
@@ -394,6 +398,7 @@ impl std::fmt::Display for Source {
             Source::Round(index) => write!(f, "the round at entry {index} of the root log"),
             Source::WriteAhead(place) => write!(f, "the checkpoint in {place}"),
             Source::Remembered => f.write_str("the remembered checkpoint"),
+            Source::Receipt(path) => write!(f, "the receipt {path}"),
             Source::Closed(index) => write!(f, "the log_closed at entry {index} of the root log"),
             Source::Successor(origin) => write!(f, "its successor {origin}"),
         }

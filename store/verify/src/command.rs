@@ -26,6 +26,9 @@ pub struct Flags {
     /// File of root checkpoints seen before: shows a store rolled back or forked; written after a clean run
     #[arg(long, value_name = "FILE")]
     pub remember: Option<PathBuf>,
+    /// Checkpoint that a client kept, or a directory of them: shows a log rolled back or forked; may be given several times
+    #[arg(long = "receipt", value_name = "PATH")]
+    pub receipts: Vec<PathBuf>,
     /// Threads [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
@@ -46,7 +49,8 @@ impl Flags {
             (None, false) => Identity::None,
         };
         let jobs = self.jobs.map_or_else(cores, usize::from);
-        Options { remember: self.remember.clone(), jobs, ..Options::new(directory, identity) }
+        let (remember, receipts) = (self.remember.clone(), self.receipts.clone());
+        Options { remember, receipts, jobs, ..Options::new(directory, identity) }
     }
 }
 

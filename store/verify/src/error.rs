@@ -39,6 +39,14 @@ pub enum Error {
         /// What is wrong with it and what to do.
         detail: String,
     },
+    /// A receipt cannot be parsed, or there are too many.
+    #[error("the receipt {path}: {detail}")]
+    Receipt {
+        /// The file, or the directory of too many.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// No worker thread could be started.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),

@@ -36,6 +36,7 @@ mod tiles;
 mod tree;
 
 pub mod proof;
+mod receipt;
 mod remember;
 mod report;
 

@@ -25,6 +25,8 @@ pub struct Options {
     pub identity: Identity,
     /// A file of root checkpoints seen before; made when it is missing, rewritten after a clean run.
     pub remember: Option<PathBuf>,
+    /// Files of checkpoints that clients kept, and directories of such files.
+    pub receipts: Vec<PathBuf>,
     /// Threads, at least 1.
     pub jobs: usize,
     /// Whether the write-ahead files of a data directory are checked too.
@@ -34,7 +36,14 @@ pub struct Options {
 impl Options {
     /// Everything in `directory` under `identity`, on every core.
     pub fn new(directory: impl Into<PathBuf>, identity: Identity) -> Options {
-        Options { directory: directory.into(), identity, remember: None, jobs: cores(), write_ahead: true }
+        Options {
+            directory: directory.into(),
+            identity,
+            remember: None,
+            receipts: Vec::new(),
+            jobs: cores(),
+            write_ahead: true,
+        }
     }
 }
 

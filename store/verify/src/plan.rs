@@ -77,6 +77,8 @@ pub enum Source {
     WriteAhead(String),
     /// The file of remembered checkpoints.
     Remembered,
+    /// A checkpoint that a client kept, in this file.
+    Receipt(String),
     /// A `log_closed` entry, at this index of the root log.
     Closed(u64),
     /// The first entry of the log that goes on in its place.

@@ -5,7 +5,7 @@
 //! round names is on disk by the time its log is read, and whatever was unsealed in the write-ahead files is
 //! still there or sealed since. What is signed later than its place in this order is read again at the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use schemas::control::LogOpened;
@@ -20,6 +20,7 @@ use crate::listing::{self, LogDirectory, LogFiles};
 use crate::options::{Identity, Options, Progress};
 use crate::plan::{Expected, Known, Plan, Source, plan};
 use crate::range::{self, Range, RangeResult};
+use crate::receipt::Receipts;
 use crate::remember::Remembered;
 use crate::report::{Finding, Gathered, LIMITS, Report};
 use crate::root::{Catalog, entry_zero, log_json};
@@ -41,7 +42,8 @@ const RELOADS_MAX: usize = schemas::limits::VERIFY_RELOADS_MAX;
 /// cannot be written after a clean run. All that is wrong with the store itself is in the report.
 pub fn run(options: &Options, progress: &(dyn Fn(Progress) + Sync)) -> Result<Report, Error> {
     let remembered = options.remember.as_deref().map(Remembered::load).transpose()?;
-    let mut store = Store::list(options)?;
+    let receipts = Receipts::load(&options.receipts)?;
+    let mut store = Store { receipts, ..Store::list(options)? };
     let root = store.root_log(options)?;
     store.report.identity_established = root.identity_established;
     store.report.key_from_store = !matches!(options.identity, Identity::Key(_));
@@ -52,6 +54,7 @@ pub fn run(options: &Options, progress: &(dyn Fn(Progress) + Sync)) -> Result<Re
     let chain = store.chain(known, &root.directory, seen, options, progress)?;
     let declared = chain.declared();
     store.check_unopened(&chain);
+    store.check_receipts(&chain);
     for epoch in &chain.epochs {
         store.verify_others(&epoch.catalog, &declared, options, progress)?;
     }
@@ -87,6 +90,7 @@ struct Store {
     write_ahead: Option<(PathBuf, WriteAhead)>,
     gathered: Gathered,
     report: Report,
+    receipts: Receipts,
     /// Signed sizes beyond what was seen of each log.
     beyond: Vec<(Known, u64, Source)>,
     entries_done: u64,
@@ -138,6 +142,7 @@ impl Store {
             write_ahead,
             gathered,
             report,
+            receipts: Receipts::default(),
             beyond: Vec::new(),
             entries_done: 0,
         })
@@ -234,6 +239,7 @@ impl Store {
                 more.push(Expected { size, root, source: Source::Remembered });
             }
         }
+        more.extend(self.receipts.expected(known, &mut plan.gathered));
         self.gathered.absorb(&known.opened.origin, std::mem::take(&mut plan.gathered));
         let plans = [plan];
         let outcome = self.verify_planned(&plans, &[more], RELOADS_MAX, options, progress)?.pop();
@@ -296,12 +302,20 @@ impl Store {
             let mut found = Gathered::default();
             let mut expected = catalog.expected(*number, &mut found);
             expected.extend(declared.expected(&known.opened.origin, &mut found));
+            expected.extend(self.receipts.expected(known, &mut found));
             self.gathered.absorb(&known.opened.origin, found);
             expected
         });
         let more: Vec<Vec<Expected>> = more.collect();
         self.verify_planned(&plans, &more, RELOADS_MAX, options, progress)?;
         Ok(())
+    }
+
+    fn check_receipts(&mut self, chain: &Chain) {
+        let logs = chain.epochs.iter().flat_map(|epoch| epoch.catalog.logs.values());
+        let known: BTreeSet<&str> = logs.map(|known| known.opened.origin.as_str()).collect();
+        let strangers = self.receipts.strangers(|origin| known.contains(origin));
+        strangers.for_each(|finding| self.gathered.find(finding));
     }
 
     /// Logs on disk or in write-ahead files that the root log never opened.

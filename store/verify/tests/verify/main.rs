@@ -14,5 +14,6 @@ mod clean;
 mod command;
 mod damage;
 mod forged;
+mod receipts;
 mod speed;
 mod unsealed;
