@@ -214,8 +214,10 @@ fn is_stopped(home: &Path, service: Service, policy: &str) {
     let answer = service.post_events(event("after").as_bytes());
     assert_eq!((answer.status, answer.json()["code"].as_str()), (503, Some("tampered")), "{}", answer.text());
     eventually("it says so", || metric(&metrics(&service), "tacho_witness_stopped") == 1);
-    let (code, text) = status(home);
-    assert!(code == Some(1) && text.contains("SIGNING IS STOPPED: witness w"), "{text}");
+    eventually("and to whoever asks", || {
+        let (code, text) = status(home);
+        code == Some(1) && text.contains("SIGNING IS STOPPED: witness w")
+    });
     let size = root_size(home);
     std::thread::sleep(Duration::from_millis(2_500));
     assert_eq!(root_size(home), size, "nothing was signed since");
