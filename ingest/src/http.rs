@@ -251,7 +251,7 @@ impl Ingest {
     /// The checkpoint that covers a receipt, if it is signed in time: what was acknowledged is on record without it.
     async fn covering(&self, tenant: &str, receipt: &Receipt) -> Option<Arc<str>> {
         let log = self.shared.store.existing(tenant, Stream::Events)?;
-        let patience = Duration::from_millis(schemas::limits::INGEST_RECEIPT_WAIT_MS);
+        let patience = Duration::from_millis(limits::INGEST_RECEIPT_WAIT_MS);
         log.covered(receipt.tree_size, patience).await
     }
 

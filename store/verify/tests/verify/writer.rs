@@ -133,7 +133,7 @@ impl Store {
         );
         put(&log.directory.join("log.json"), json.as_bytes());
         self.logs.push(log);
-        if number > 0 {
+        if self.logs.len() > 1 {
             self.logs[0].control(&text);
         }
         self.logs.len() - 1
