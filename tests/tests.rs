@@ -40,6 +40,8 @@ mod suites {
     mod import;
     /// A real broker, rebalances, poison.
     mod kafka;
+    /// Proofs that outlive restarts, rotations, backups.
+    mod lasting;
     /// Kills at random and at named points: nothing acknowledged is lost.
     mod loss;
     /// A disk that fails, a clock that steps.

@@ -44,7 +44,7 @@ pub(crate) enum Place {
 pub(crate) fn width_at(size: u64, level: u32, index: u64) -> u64 {
     let shift = level.checked_mul(TILE_HEIGHT);
     let in_level = shift.and_then(|shift| size.checked_shr(shift)).unwrap_or(0);
-    let before = index.checked_mul(TILE_WIDTH).unwrap_or(u64::MAX);
+    let before = index.saturating_mul(TILE_WIDTH);
     in_level.saturating_sub(before).min(TILE_WIDTH)
 }
 
@@ -89,7 +89,7 @@ impl Edge {
             let Some(Level { hashes, .. }) = self.levels.get_mut(level) else { return };
             hashes.push(node);
             let tile = hashes.rchunks_exact(TILE_WIDTH as usize).next();
-            match tile.filter(|_| hashes.len() as u64 % TILE_WIDTH == 0) {
+            match tile.filter(|_| (hashes.len() as u64).is_multiple_of(TILE_WIDTH)) {
                 Some(tile) => node = perfect_root(tile),
                 None => return,
             }

@@ -311,7 +311,7 @@ impl LogTree {
         let place = lock(&self.state.edge).place(id);
         let hashes = match place {
             Some(Place::Memory(hashes)) => hashes,
-            Some(Place::Disk) => self.from_disk(id)?,
+            Some(Place::Disk) => self.tile_on_disk(id)?,
             None => return Err(self.damaged(format!("no tile {}", layout::tile(id)))),
         };
         let wanted = take(&hashes);
@@ -319,7 +319,7 @@ impl LogTree {
         wanted.ok_or_else(|| self.damaged(format!("no tile {}", layout::tile(id))))
     }
 
-    fn from_disk(&self, id: TileId) -> Result<Vec<Hash>> {
+    fn tile_on_disk(&self, id: TileId) -> Result<Vec<Hash>> {
         let full = TileId { width: TILE_WIDTH, ..id };
         let path = format!("{}/{}", layout::origin_dir(&self.state.origin), layout::tile(full));
         let bytes = self.shared.disk.read(&path);

@@ -154,7 +154,7 @@ fn cosignatures_are_counted_and_a_wrong_one_spoils_the_note() {
     };
     let note = |lines: &[crate::note::SignatureLine]| Note::parse(assemble(text, lines).as_bytes()).unwrap();
     let unknown = line(77, 3);
-    let two = policy.cosignatures(&note(&[unknown.clone(), line(4, 8), line(0, 9)])).unwrap();
+    let two = policy.cosignatures(&note(&[unknown, line(4, 8), line(0, 9)])).unwrap();
     assert_eq!(two.by.iter().map(|(at, found)| (*at, found.time_s)).collect::<Vec<_>>(), [(0, 9), (4, 8)]);
     assert!(!two.is_enough);
     assert!(policy.cosignatures(&note(&[line(4, 8), line(0, 9), line(1, 1)])).unwrap().is_enough);

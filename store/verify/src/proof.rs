@@ -36,6 +36,7 @@ pub struct ProofArguments {
 }
 
 /// What came of it.
+#[expect(clippy::large_enum_variant, reason = "there is one of it in a whole run")]
 enum Outcome {
     Proved(Proved),
     /// Exit code 1.

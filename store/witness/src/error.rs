@@ -26,6 +26,7 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
+    #[expect(clippy::needless_pass_by_value, reason = "callers have no more use for it")]
     pub(crate) fn settings(what: &'static str, detail: impl ToString) -> Error {
         Error::Settings { what, detail: detail.to_string() }
     }

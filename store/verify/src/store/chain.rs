@@ -114,9 +114,9 @@ impl Store {
             let Outcome { leaves, sealed_root, .. } = outcome;
             let epoch = Epoch { known, catalog, sealed_root, leaves };
             if is_before {
-                epochs.push_front(epoch)
+                epochs.push_front(epoch);
             } else {
-                epochs.push_back(epoch)
+                epochs.push_back(epoch);
             }
             unverified.extend(self.next_before(&epochs));
             // Whoever comes after is found once all before are: the order of a deque is that of time.
