@@ -317,7 +317,9 @@ impl Http {
             && asks
             && answer.status == 200
         {
-            self.asked = Some(Instant::now());
+            #[expect(clippy::disallowed_methods, reason = "paces requests of a client")]
+            let now = Instant::now();
+            self.asked = Some(now);
             // What was acknowledged is acknowledged; that somebody should look into it is said.
             if let Some(Err(error)) = self.receipts.as_ref().map(|receipts| receipts.keep(&answer.body)) {
                 tracing::error!(error = format!("{error:#}"), "no receipt was kept");

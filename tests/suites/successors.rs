@@ -386,8 +386,8 @@ fn a_backup_taken_under_load_is_restored_and_says_what_is_lost() {
     assert_no_fork(&[&home, &restored]);
 
     // One that is not what was backed up is not put back.
-    let segment = files_below(Path::new(&backup)).into_iter();
-    let segment = segment.filter(|path| path.extension().is_some_and(|end| end == "parquet")).next().unwrap();
+    let mut segment = files_below(Path::new(&backup)).into_iter();
+    let segment = segment.find(|path| path.extension().is_some_and(|end| end == "parquet")).unwrap();
     let mut bytes = std::fs::read(&segment).unwrap();
     bytes[30] ^= 1;
     std::fs::write(&segment, bytes).unwrap();

@@ -209,8 +209,8 @@ impl LogTable {
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
             .build();
-        let read = DataSourceExec::from_data_source(config);
-        Ok(Some(if less == 0 { read } else { with_indices_less(less, read)? }))
+        let read: Arc<dyn ExecutionPlan> = DataSourceExec::from_data_source(config);
+        Ok(Some(if less == 0 { read } else { with_indices_less(less, &read)? }))
     }
 
     fn unsealed(&self, projection: Option<&Vec<usize>>) -> Result<Arc<dyn ExecutionPlan>> {
@@ -249,7 +249,7 @@ fn shifted(index: u64, less: u64) -> Option<i64> {
 }
 
 /// The same rows, their indices less by `less`.
-fn with_indices_less(less: u64, rows: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+fn with_indices_less(less: u64, rows: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let schema = rows.schema();
     let columns = schema.fields().iter().enumerate().map(|(at, field)| {
         let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), at));
@@ -260,7 +260,7 @@ fn with_indices_less(less: u64, rows: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn 
         let answered: Arc<dyn PhysicalExpr> = Arc::new(BinaryExpr::new(column, Operator::Minus, less));
         (answered, field.name().clone())
     });
-    Ok(Arc::new(ProjectionExec::try_new(columns.collect::<Vec<_>>(), Arc::clone(&rows))?))
+    Ok(Arc::new(ProjectionExec::try_new(columns.collect::<Vec<_>>(), Arc::clone(rows))?))
 }
 
 /// Spreads files over partitions by turns, so that each reads about as much.

@@ -163,7 +163,7 @@ proptest! {
         let text = format!("{name}\n{size}\nKgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n");
         let signing = SigningKey::from_bytes(&seed);
         let key = CosignerKey::new(&name, &signing.verifying_key().to_bytes()).unwrap();
-        prop_assert_eq!(key.to_string().parse::<CosignerKey>().unwrap(), key);
+        prop_assert_eq!(&key.to_string().parse::<CosignerKey>().unwrap(), &key);
         let line = key.line(time_s, &signing.sign(message(time_s, &text).as_bytes()).to_bytes());
         let note = Note::parse(assemble(&text, std::slice::from_ref(&line)).as_bytes()).unwrap();
         prop_assert_eq!(key.verify(&note).unwrap(), Cosignature { time_s, line });

@@ -152,6 +152,7 @@ async fn prove(node: &Node, principal: Principal, asked: Asked) -> Result<proof:
 }
 
 /// The log, and the caller as one of its tenant.
+#[expect(clippy::result_large_err, reason = "an answer is made once a request")]
 fn meant(
     node: &Node,
     principal: Principal,

@@ -268,7 +268,6 @@ fn at_every_place(
         }
     }
     assert!(crashes > 20, "{crashes} crashes");
-    println!("{crashes} crashes");
 }
 
 mod adoption;

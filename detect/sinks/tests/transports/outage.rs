@@ -333,7 +333,7 @@ async fn an_hour_away_a_line_that_breaks_and_a_slow_one_lose_nothing_of_any_tran
         println!("outage: {name}: {all} alerts, {} sent again", count - all);
     }
     assert!(hooked.1 > all && collected.1 > all, "no answer was lost: the line did not break when it should");
-    let mut sorted = in_index.0.clone();
+    let mut sorted = in_index.0;
     sorted.sort_unstable();
     assert!(sorted == expected, "_bulk: {} of {all}", sorted.len());
     assert!(index.busy_once.is_empty(), "each was refused once: {:?}", index.busy_once);

@@ -115,7 +115,7 @@ mod tests {
             match expected {
                 Some(expected) => assert_eq!(verdict, expected, "{old} {is_named} {status} {body:?}"),
                 None => {
-                    assert!(matches!(verdict, Verdict::Failed { .. }), "{old} {is_named} {status} {body:?}")
+                    assert!(matches!(verdict, Verdict::Failed { .. }), "{old} {is_named} {status} {body:?}");
                 }
             }
         }
