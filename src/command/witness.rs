@@ -101,7 +101,8 @@ fn table(status: &Status, is_enough: bool) -> String {
         line(format_args!("{}: {size}{at}", printable(&witness.name)));
         if let Some(reason) = &witness.reason {
             let since = witness.failing_since_s.map_or_else(|| "-".to_string(), time);
-            line(format_args!("  failing since {since}, {} times: {}", witness.failures, printable(reason)));
+            let what = if witness.accuses { "ACCUSES THIS LOG, failing" } else { "failing" };
+            line(format_args!("  {what} since {since}, {} times: {}", witness.failures, printable(reason)));
         }
     }
     if let Some(reason) = &status.stopped {
