@@ -379,6 +379,13 @@ fn keys_and_states_are_guarded_and_bad_settings_say_what_to_do() {
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let same = key(home.path(), "witness.example/w1");
     assert_eq!(String::from_utf8_lossy(&same.stdout).trim(), witness.vkey);
+    // A file name without a directory is one in this directory.
+    let bare = std::process::Command::new(crate::support::tacho())
+        .current_dir(home.path())
+        .args(["witness", "key", "bare.key", "--name", "witness.example/bare"])
+        .output()
+        .unwrap();
+    assert!(bare.status.success() && home.path().join("bare.key").exists(), "{bare:?}");
     let other = key(home.path(), "witness.example/w2");
     assert!(
         other.status.code() == Some(2)
