@@ -37,6 +37,8 @@ pub struct Node {
     detector: Option<Arc<detect::Handle>>,
     sinks: Option<sinks::Handle>,
     rules: Option<Arc<Reloader>>,
+    /// Where what witnesses have cosigned is kept.
+    witnessed: std::path::PathBuf,
     /// Changes that are under way, whoever still waits for them.
     changes: TaskTracker,
 }
@@ -101,8 +103,20 @@ impl Node {
         let identity = Identity::new(&settings, tokens, journal, Arc::clone(&clock))?;
         let changes = TaskTracker::new();
         let rules = detector.clone().map(|detector| Arc::new(Reloader::new(configuration, detector)));
-        let node =
-            Node { store, ingest, query, identity, clock, access, metrics, detector, sinks, rules, changes };
+        let node = Node {
+            store,
+            ingest,
+            query,
+            identity,
+            clock,
+            access,
+            metrics,
+            detector,
+            sinks,
+            rules,
+            witnessed: data.join(schemas::layout::WITNESS),
+            changes,
+        };
         // A store that takes nothing new is served all the same.
         if duty == Duty::Service
             && node.store.status().ready
@@ -116,6 +130,11 @@ impl Node {
             tracing::error!(%error, "a revocation is not on the access log yet");
         }
         Ok(node)
+    }
+
+    /// Where what witnesses have cosigned is kept.
+    pub fn witness_directory(&self) -> &std::path::Path {
+        &self.witnessed
     }
 
     /// Metrics in Prometheus' text format.

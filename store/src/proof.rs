@@ -74,8 +74,27 @@ impl Store {
     /// # Errors
     /// [`ReadError`].
     pub fn prove(&self, log: &Log, index: u64, since: Option<u64>) -> Result<Option<Document>> {
+        self.prove_under(log, index, since, None)
+    }
+
+    /// As [`Store::prove`], under this checkpoint of the root log in place of its newest: one with the cosignatures of witnesses,
+    /// which the document then has.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn prove_under(
+        &self,
+        log: &Log,
+        index: u64,
+        since: Option<u64>,
+        checkpoint: Option<Arc<str>>,
+    ) -> Result<Option<Document>> {
         let Some(root) = self.existing(ROOT_TENANT, Stream::Root) else { return Ok(None) };
-        let root = root.tree()?;
+        let mut root = root.tree()?;
+        if let Some(checkpoint) = checkpoint {
+            let Some(older) = root.at(checkpoint)? else { return Ok(None) };
+            root = older;
+        }
         let is_root = log.origin() == root.origin();
         // Before the log's tree, which is then of all that the round is of.
         let round = match is_root {
@@ -85,34 +104,27 @@ impl Store {
                 None => return Ok(None),
             },
         };
-        let tree = log.tree()?;
+        let of_log = if is_root { None } else { Some(log.tree()?) };
+        let tree = of_log.as_ref().unwrap_or(&root);
         let Some((entry, proof)) = tree.prove(index)? else { return Ok(None) };
         let in_root = match round {
             None => None,
             Some(at) => {
                 let Some((opened, opened_proof)) = root.prove(log.opened_at())? else { return Ok(None) };
-                let covered = rounds::covered(&log.state, &root, &tree, (at, index))?;
+                let covered = rounds::covered(&log.state, &root, tree, (at, index))?;
                 Some((Opened::new(&opened, &opened_proof), covered))
             }
         };
         let mut document = Document::new(log.origin(), &entry, &proof, in_root);
         if let Some(old) = since {
-            // Of the root log itself: the tree that its own proof is of may be an older one than this.
-            let size = if is_root { proof_size(&proof).unwrap_or_default() } else { root.size };
-            if old > size {
+            if old > root.size {
                 return Ok(None);
             }
-            let hashes = root.consistency(old, size)?.into_iter().map(Hash::to_base64).collect();
+            let hashes = root.consistency(old, root.size)?.into_iter().map(Hash::to_base64).collect();
             document.consistency = Some(Consistency { old, hashes });
         }
         Ok(Some(document))
     }
-}
-
-/// The size of the tree that a proof of ours is of.
-fn proof_size(proof: &Proof) -> Option<u64> {
-    let note = Note::parse(proof.checkpoint.as_bytes()).ok()?;
-    Checkpoint::parse(note.unverified_text()).ok().map(|checkpoint| checkpoint.size)
 }
 
 impl Log {
@@ -230,6 +242,21 @@ impl LogTree {
     /// The signed checkpoint that it is of, empty when the size is 0.
     pub fn checkpoint(&self) -> &Arc<str> {
         &self.checkpoint
+    }
+
+    /// The same log's tree at another checkpoint that it signed, with the lines that others added to it. `None` where it is of
+    /// another log, or newer than this.
+    fn at(self, checkpoint: Arc<str>) -> Result<Option<LogTree>> {
+        let parsed = Note::parse(checkpoint.as_bytes()).and_then(|note| Checkpoint::parse(note.unverified_text()));
+        let parsed = parsed.map_err(|error| self.damaged(format!("a cosigned checkpoint: {error}")))?;
+        if parsed.origin != self.state.origin || parsed.size > self.size {
+            return Ok(None);
+        }
+        if self.root_at(parsed.size)? != parsed.root {
+            return Err(self.damaged(format!("another tree was cosigned at size {}", parsed.size)));
+        }
+        let Checkpoint { size, root, .. } = parsed;
+        Ok(Some(LogTree { checkpoint, size, root, tiles: Mutex::default(), ..self }))
     }
 
     /// The root of the first `size` entries.

@@ -402,6 +402,38 @@ async fn a_round_from_before_the_start_is_found_behind_many_of_others() {
     store.close().await.unwrap();
 }
 
+/// Under an older checkpoint with lines of others, which are then in the document, however far the log has come since.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_may_be_under_a_checkpoint_that_others_signed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("data"), 300);
+    let log = store.log("default", Stream::Events).await.unwrap();
+    let root_log = store.existing("_root", Stream::Root).unwrap();
+    let key: VerifierKey = store.root_key().unwrap().parse().unwrap();
+    grow_to(&log, 40).await;
+    proved(&store, &log, 39, None).await;
+    let older = root_log.checkpoint();
+    let cosigned: Arc<str> = format!("{older}\u{2014} witness.example/w1 AAAABAAA\n").into();
+    for size in [41, 400, 700] {
+        grow_to(&log, size).await;
+        let newer = proved(&store, &log, size - 1, None).await;
+        assert!(newer.verify(&key).unwrap().root.size > older.lines().nth(1).unwrap().parse().unwrap());
+        let under = |index| store.prove_under(&log, index, None, Some(Arc::clone(&cosigned))).unwrap();
+        let document = under(39).unwrap();
+        let proved = document.verify(&key).unwrap();
+        let root = Checkpoint::open(older.as_bytes(), &key).unwrap();
+        assert_eq!((proved.root, proved.round, proved.checkpoint.size), (root, Some(40), size));
+        for proof in [&document.log_opened.unwrap().proof, &document.round.unwrap().proof] {
+            assert_eq!(Proof::parse(proof).unwrap().checkpoint, *cosigned);
+        }
+        assert!(under(size - 1).is_none(), "they have not seen it yet");
+    }
+    let of_root = store.prove_under(&root_log, 0, None, Some(Arc::clone(&cosigned))).unwrap().unwrap();
+    assert_eq!(Proof::parse(&of_root.proof).unwrap().checkpoint, *cosigned);
+    assert!(store.prove_under(&log, 3, None, Some(log.checkpoint())).unwrap().is_none(), "another log's");
+    store.close().await.unwrap();
+}
+
 /// A changed byte below the signed root is an error and no proof.
 #[tokio::test(flavor = "multi_thread")]
 async fn damage_is_told_and_not_proved() {

@@ -13,7 +13,7 @@ use crate::support::{Answer, Service, event, eventually, request, run};
 const LOG: &str = "/api/v1/logs/default/events/w1";
 const ROOT: &str = "/api/v1/logs/_root/root/w1";
 
-fn tacho_verify(arguments: &[&str]) -> (Option<i32>, String) {
+pub(super) fn tacho_verify(arguments: &[&str]) -> (Option<i32>, String) {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_tacho")).with_file_name("tacho-verify");
     let output = Command::new(program).args(arguments).output().unwrap();
     (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())

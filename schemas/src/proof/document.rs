@@ -22,7 +22,7 @@ use crate::checkpoint::Checkpoint;
 use crate::control::{Control, LogOpened};
 use crate::entry::EntryView;
 use crate::limits::{PROOF_DOCUMENT_BYTES_MAX, PROOF_HASHES_MAX};
-use crate::note::VerifierKey;
+use crate::note::{Note, VerifierKey};
 use crate::origin::Origin;
 use crate::stream::Stream;
 use crate::tree::{Hash, leaf_hash, verify_consistency, verify_inclusion};
@@ -193,6 +193,15 @@ impl Document {
             return Err(Error::mismatch("round", detail));
         }
         Ok(Proved { checkpoint, root, round: Some(size), entry })
+    }
+
+    /// The note of the root checkpoint, with the lines that witnesses added to it: its text is what [`Document::verify`] checked.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`].
+    pub fn root_note(&self) -> Result<Note> {
+        let proof = self.log_opened.as_ref().map_or(&self.proof, |opened| &opened.proof);
+        Note::parse(Proof::parse(proof)?.checkpoint.as_bytes())
     }
 
     /// Whether the root checkpoint of this document extends one that was seen before; false where the document does not

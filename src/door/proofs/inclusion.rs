@@ -1,6 +1,7 @@
 //! `GET /api/v1/proofs`: that an entry is in the record, for whoever has the root log's verifier key. `GET
 //! /api/v1/proofs/consistency`: that a log still extends what it was.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::AsArray as _;
@@ -57,6 +58,9 @@ pub(crate) struct Asked {
     stream: Option<String>,
     /// A size of the root log: also prove that it still extends what it was then.
     since: Option<u64>,
+    /// Under the newest root checkpoint that enough witnesses have cosigned, with their signatures.
+    #[serde(default)]
+    witnessed: bool,
 }
 
 /// Between which sizes.
@@ -161,7 +165,7 @@ async fn prove(node: &Node, principal: Principal, asked: Asked) -> Result<proof:
             return Err(not_there(&format!("`since`: the root log has no checkpoint of size {since}, but of {root}")));
         }
     }
-    let document = signed_document(node, &log, index, asked.since).await?;
+    let document = signed_document(node, &log, index, asked.since, asked.witnessed).await?;
     let statement = format!("{} entry {index}", log.origin());
     let bytes = (document.entry.len() + document.proof.len()) as u64;
     record(node, &principal, ACTION, &statement, Status::Ok, (1, bytes)).await?;
@@ -234,17 +238,29 @@ async fn signed_document(
     log: &Log,
     index: u64,
     since: Option<u64>,
+    is_witnessed: bool,
 ) -> Result<proof::Document, Response> {
     let looks = limits::PROOF_SIGNED_WAIT_MS.div_ceil(limits::PROOF_SIGNED_POLL_MS).max(1);
     for _ in 0..looks {
         let (store, log) = (node.store.clone(), log.clone());
-        if let Some(document) = reading(move || store.prove(&log, index, since)).await? {
+        let checkpoint = if is_witnessed { Some(cosigned(node).await?) } else { None };
+        if let Some(document) = reading(move || store.prove_under(&log, index, since, checkpoint)).await? {
             return Ok(document);
         }
         tokio::time::sleep(SIGNED_POLL).await;
     }
-    let detail = "the entry is recorded, and the root log does not know the log that far yet: ask again in some seconds";
+    let detail = "the entry is recorded, and the root log, or its witnesses where they are asked for, do not know the log that far yet: ask again in some seconds";
     Err(problem(StatusCode::CONFLICT, "not_signed", detail))
+}
+
+/// The newest checkpoint of the root log that enough witnesses have cosigned.
+async fn cosigned(node: &Node) -> Result<Arc<str>, Response> {
+    let path = node.witness_directory().join(witness::client::COSIGNED);
+    let read = tokio::fs::read_to_string(&path).await;
+    read.map(Arc::from).map_err(|error| {
+        tracing::info!(path = %path.display(), %error, "no cosigned checkpoint");
+        problem(StatusCode::CONFLICT, "not_witnessed", "no checkpoint of the root log is cosigned by enough witnesses yet")
+    })
 }
 
 /// Prove that a log extends what it was.

@@ -57,7 +57,12 @@ pub(super) fn covering(log: &LogState, root: &LogTree, index: u64) -> Result<Opt
             *is_searched = true;
         }
     }
-    Ok(within().filter(|round| round.size > index).map(|round| round.index))
+    let mut found = within();
+    if found.is_none() && lock(&log.proving.rounds).newest.is_some() {
+        // Under a root checkpoint from before the last two: that of witnesses who are behind.
+        found = search(log, root)?;
+    }
+    Ok(found.filter(|round| round.size > index).map(|round| round.index))
 }
 
 fn search(log: &LogState, root: &LogTree) -> Result<Option<Round>> {

@@ -8,6 +8,7 @@ use schemas::column::ColumnType;
 use schemas::entry::EntryView;
 use schemas::limits::PROOF_DOCUMENT_BYTES_MAX;
 use schemas::note::VerifierKey;
+use schemas::policy::Policy;
 use schemas::proof::{Document, Proved};
 
 use crate::remember::Remembered;
@@ -30,6 +31,9 @@ pub struct ProofArguments {
     /// File of root checkpoints seen before, as a verification of a whole store wrote it: shows a log rolled back or forked
     #[arg(long, value_name = "FILE")]
     pub remember: Option<PathBuf>,
+    /// Policy file (C2SP tlog-policy) of the witnesses that must have cosigned the root checkpoint
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
     /// Print nothing but what is wrong
     #[arg(long)]
     pub quiet: bool,
@@ -73,6 +77,11 @@ fn verify(arguments: &ProofArguments) -> Outcome {
         Ok(checked) => checked,
         Err(error) => return Outcome::Wrong(error.to_string()),
     };
+    if let Some(path) = &arguments.policy
+        && let Some(outcome) = witnessed(path, &document, &arguments.key)
+    {
+        return outcome;
+    }
     let Some(path) = &arguments.remember else { return Outcome::Proved(proved) };
     match remembered(path, &document, &proved) {
         Ok(None) => Outcome::Proved(proved),
@@ -86,6 +95,30 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     fs::File::open(path)?.take(PROOF_DOCUMENT_BYTES_MAX as u64 + 1).read_to_end(&mut text)?;
     Ok(text)
+}
+
+/// Holds the cosignatures of the root checkpoint against a policy; none where they are enough.
+fn witnessed(path: &Path, document: &Document, key: &VerifierKey) -> Option<Outcome> {
+    let unknown = |why: String| Some(Outcome::Unknown(format!("{}: {why}", path.display())));
+    let policy = match read(path).map_err(|error| error.to_string()) {
+        Ok(text) => Policy::parse(&text).map_err(|error| error.to_string()),
+        Err(error) => Err(error),
+    };
+    let policy = match policy {
+        Ok(policy) => policy,
+        Err(error) => return unknown(error),
+    };
+    if !policy.logs.is_empty() && !policy.logs.iter().any(|log| log.key == *key) {
+        return unknown(format!("its logs are others than {key}"));
+    }
+    match document.root_note().and_then(|note| policy.cosignatures(&note)) {
+        Ok(witnessed) if witnessed.is_enough => None,
+        Ok(witnessed) => unknown(format!(
+            "{} of its witnesses cosigned the root checkpoint, which is not enough: ask with --witnessed",
+            witnessed.by.len()
+        )),
+        Err(error) => Some(Outcome::Wrong(format!("a cosignature of the root checkpoint: {error}"))),
+    }
 }
 
 /// Holds the root checkpoint against the one that is remembered. What is remembered stays: it is of what a store had sealed,
