@@ -37,8 +37,6 @@ pub struct Node {
     detector: Option<Arc<detect::Handle>>,
     sinks: Option<sinks::Handle>,
     rules: Option<Arc<Reloader>>,
-    /// Where what witnesses have cosigned is kept.
-    witnessed: std::path::PathBuf,
     /// Changes that are under way, whoever still waits for them.
     changes: TaskTracker,
 }
@@ -103,20 +101,8 @@ impl Node {
         let identity = Identity::new(&settings, tokens, journal, Arc::clone(&clock))?;
         let changes = TaskTracker::new();
         let rules = detector.clone().map(|detector| Arc::new(Reloader::new(configuration, detector)));
-        let node = Node {
-            store,
-            ingest,
-            query,
-            identity,
-            clock,
-            access,
-            metrics,
-            detector,
-            sinks,
-            rules,
-            witnessed: data.join(schemas::layout::WITNESS),
-            changes,
-        };
+        let node =
+            Node { store, ingest, query, identity, clock, access, metrics, detector, sinks, rules, changes };
         // A store that takes nothing new is served all the same.
         if duty == Duty::Service
             && node.store.status().ready
@@ -130,11 +116,6 @@ impl Node {
             tracing::error!(%error, "a revocation is not on the access log yet");
         }
         Ok(node)
-    }
-
-    /// Where what witnesses have cosigned is kept.
-    pub fn witness_directory(&self) -> &std::path::Path {
-        &self.witnessed
     }
 
     /// Metrics in Prometheus' text format.

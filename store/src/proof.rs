@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -66,6 +67,11 @@ pub struct LogTree {
 }
 
 impl Store {
+    /// Where something in the data directory is, by its name there.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.shared.disk.absolute(name)
+    }
+
     /// Entry `index` of `log` with all that whoever has the root log's verifier key needs to see that it is there;
     /// with `since`, also that the root log still extends what it was at that size. `None` where there is no such entry
     /// under a checkpoint, or no root checkpoint that knows the log that far or reaches `since`: not yet, or not at all.
@@ -247,7 +253,8 @@ impl LogTree {
     /// The same log's tree at another checkpoint that it signed, with the lines that others added to it. `None` where it is of
     /// another log, or newer than this.
     fn at(self, checkpoint: Arc<str>) -> Result<Option<LogTree>> {
-        let parsed = Note::parse(checkpoint.as_bytes()).and_then(|note| Checkpoint::parse(note.unverified_text()));
+        let parsed =
+            Note::parse(checkpoint.as_bytes()).and_then(|note| Checkpoint::parse(note.unverified_text()));
         let parsed = parsed.map_err(|error| self.damaged(format!("a cosigned checkpoint: {error}")))?;
         if parsed.origin != self.state.origin || parsed.size > self.size {
             return Ok(None);

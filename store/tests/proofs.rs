@@ -61,7 +61,7 @@ async fn signed(log: &Log) {
 }
 
 /// The document, once the root log knows the log that far.
-async fn proved(store: &Store, log: &Log, index: u64, since: Option<u64>) -> Document {
+async fn proof_of(store: &Store, log: &Log, index: u64, since: Option<u64>) -> Document {
     loop {
         if let Some(document) = store.prove(log, index, since).unwrap() {
             return document;
@@ -282,7 +282,7 @@ async fn a_document_proves_from_the_root_key_alone_and_not_with_a_byte_changed()
     signed(&root_log).await;
     assert!(store.prove(&log, 300, None).unwrap().is_none(), "no such entry");
     assert!(store.prove(&log, 3, Some(1_000)).unwrap().is_none(), "no such root size");
-    let document = proved(&store, &log, 257, Some(seen.size())).await;
+    let document = proof_of(&store, &log, 257, Some(seen.size())).await;
     let proved = document.verify(&key).unwrap();
     assert_eq!(
         (proved.checkpoint.size, proved.checkpoint.origin.to_string()),
@@ -295,7 +295,7 @@ async fn a_document_proves_from_the_root_key_alone_and_not_with_a_byte_changed()
     assert!(document.verify(&other).is_err(), "a key that is no root log's");
 
     // The consistency proof is not of the entry: without it every byte counts.
-    let document = proved(&store, &log, 257, None).await;
+    let document = proof_of(&store, &log, 257, None).await;
     let text = serde_json::to_vec(&document).unwrap();
     assert_eq!(Document::parse(&text).unwrap(), document);
     for at in 0..text.len() {
@@ -314,7 +314,7 @@ async fn a_document_proves_from_the_root_key_alone_and_not_with_a_byte_changed()
     assert!(opened(&of_root, document.log_opened.clone()).verify(&key).is_err());
     let of_other = store.existing("t-1", Stream::Events).unwrap();
     signed(&of_other).await;
-    let of_other = proved(&store, &of_other, 0, None).await;
+    let of_other = proof_of(&store, &of_other, 0, None).await;
     of_other.verify(&key).unwrap();
     assert!(told(of_other.round.clone()).verify(&key).is_err(), "another log's round");
     assert!(opened(&document, of_other.log_opened.clone()).verify(&key).is_err(), "another log's opening");
@@ -343,7 +343,7 @@ async fn a_tree_that_the_root_log_never_saw_proves_nothing() {
         let store = open(&data, u64::MAX);
         let log = store.existing("default", Stream::Events).unwrap();
         log.append(draft(first, 9)).await.unwrap();
-        let document = proved(&store, &log, log.durable() - 1, None).await;
+        let document = proof_of(&store, &log, log.durable() - 1, None).await;
         let key: VerifierKey = store.root_key().unwrap().parse().unwrap();
         document.verify(&key).unwrap();
         store.close().await.unwrap();
@@ -355,25 +355,11 @@ async fn a_tree_that_the_root_log_never_saw_proves_nothing() {
     // What the true root log says, with the entry and the checkpoint of the tree that it never saw.
     for hashes in [seen.round.clone().unwrap().hashes, forged.round.clone().unwrap().hashes] {
         let round = Covered { hashes, ..seen.round.clone().unwrap() };
-        let document =
-            Document { round: Some(round), log_opened: seen.log_opened.clone(), ..forged.clone() };
+        let document = Document { round: Some(round), log_opened: seen.log_opened.clone(), ..forged.clone() };
         let error = document.verify(&key).unwrap_err().to_string();
         assert!(error.contains("inclusion proof"), "{error}");
     }
     drop(log);
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &to);
-        } else {
-            std::fs::copy(entry.path(), to).unwrap();
-        }
-    }
 }
 
 /// After a start the newest round of a log is looked for in the root log, however far back it is.
@@ -384,7 +370,7 @@ async fn a_round_from_before_the_start_is_found_behind_many_of_others() {
     let store = open(&data, u64::MAX);
     let quiet = store.log("quiet", Stream::Events).await.unwrap();
     grow_to(&quiet, 5).await;
-    let at = proved(&store, &quiet, 4, None).await.round.unwrap().index;
+    let at = proof_of(&store, &quiet, 4, None).await.round.unwrap().index;
     let busy = store.log("busy", Stream::Events).await.unwrap();
     let root_log = store.existing("_root", Stream::Root).unwrap();
     while root_log.durable() < at + 600 {
@@ -395,7 +381,7 @@ async fn a_round_from_before_the_start_is_found_behind_many_of_others() {
     store.close().await.unwrap();
     let store = open(&data, u64::MAX);
     let quiet = store.existing("quiet", Stream::Events).unwrap();
-    let document = proved(&store, &quiet, 4, None).await;
+    let document = proof_of(&store, &quiet, 4, None).await;
     assert!(document.round.as_ref().unwrap().index >= at);
     let key: VerifierKey = store.root_key().unwrap().parse().unwrap();
     assert_eq!(document.verify(&key).unwrap().round, Some(5));
@@ -411,12 +397,12 @@ async fn a_document_may_be_under_a_checkpoint_that_others_signed() {
     let root_log = store.existing("_root", Stream::Root).unwrap();
     let key: VerifierKey = store.root_key().unwrap().parse().unwrap();
     grow_to(&log, 40).await;
-    proved(&store, &log, 39, None).await;
+    proof_of(&store, &log, 39, None).await;
     let older = root_log.checkpoint();
     let cosigned: Arc<str> = format!("{older}\u{2014} witness.example/w1 AAAABAAA\n").into();
     for size in [41, 400, 700] {
         grow_to(&log, size).await;
-        let newer = proved(&store, &log, size - 1, None).await;
+        let newer = proof_of(&store, &log, size - 1, None).await;
         assert!(newer.verify(&key).unwrap().root.size > older.lines().nth(1).unwrap().parse().unwrap());
         let under = |index| store.prove_under(&log, index, None, Some(Arc::clone(&cosigned))).unwrap();
         let document = under(39).unwrap();

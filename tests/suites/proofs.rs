@@ -185,7 +185,10 @@ fn tiles_are_for_whoever_asks_and_entries_for_whoever_sees_all_of_them() {
         ("/api/v1/proofs/consistency?old=1&new=301".to_string(), [200, 200, 403, 403, 403, 404]),
         ("/api/v1/proofs/consistency?old=2&new=1".to_string(), [400, 400, 403, 403, 403, 404]),
         ("/api/v1/proofs/consistency?old=1&new=302".to_string(), [404, 404, 403, 403, 403, 404]),
-        ("/api/v1/proofs/consistency?tenant=_root&stream=root&old=1".to_string(), [200, 200, 200, 403, 403, 200]),
+        (
+            "/api/v1/proofs/consistency?tenant=_root&stream=root&old=1".to_string(),
+            [200, 200, 200, 403, 403, 200],
+        ),
     ] {
         let who = [&service.token, &auditor, &responder, &collector, &operator, &elsewhere];
         assert_eq!(who.map(|who| of(who, &path)), statuses, "{path}");

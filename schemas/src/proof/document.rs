@@ -110,12 +110,7 @@ fn bytes(what: &'static str, text: &str) -> Result<Vec<u8>> {
 
 impl Document {
     /// The document of an entry.
-    pub fn new(
-        origin: &Origin,
-        entry: &[u8],
-        proof: &Proof,
-        in_root: Option<(Opened, Covered)>,
-    ) -> Document {
+    pub fn new(origin: &Origin, entry: &[u8], proof: &Proof, in_root: Option<(Opened, Covered)>) -> Document {
         let (log_opened, round) = in_root.unzip();
         Document {
             format: FORMAT.to_string(),
@@ -173,7 +168,8 @@ impl Document {
                 return Err(Error::malformed("proof document", detail));
             }
             (_, None, false) => {
-                let detail = format!("nothing says that {root_origin} knows a tree of {origin} with this entry");
+                let detail =
+                    format!("nothing says that {root_origin} knows a tree of {origin} with this entry");
                 return Err(Error::malformed("proof document", detail));
             }
             (_, _, true) => {
@@ -230,7 +226,11 @@ impl Opened {
     }
 
     /// What opens the log of this origin, its key, and the root checkpoint that covers it.
-    fn verify(&self, origin: &Origin, root_key: &VerifierKey) -> Result<(LogOpened, VerifierKey, Checkpoint)> {
+    fn verify(
+        &self,
+        origin: &Origin,
+        root_key: &VerifierKey,
+    ) -> Result<(LogOpened, VerifierKey, Checkpoint)> {
         let (entry, root) = of_root("log_opened", self.index, &self.entry, &self.proof, root_key)?;
         if origin.installation() != root.origin.installation() {
             return Err(Error::mismatch("installation", format!("{origin} in {}", root.origin)));

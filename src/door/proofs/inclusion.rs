@@ -16,7 +16,7 @@ use axum::{Extension, Json, Router};
 use query::Status;
 use schemas::origin::ROOT_TENANT;
 use schemas::principal::Principal;
-use schemas::{Hash, Stream, limits, proof};
+use schemas::{Hash, Stream, layout, limits, proof};
 use serde::{Deserialize, Serialize};
 use store::Log;
 use utoipa::ToSchema;
@@ -162,7 +162,9 @@ async fn prove(node: &Node, principal: Principal, asked: Asked) -> Result<proof:
     if let Some(since) = asked.since {
         let root = node.store.existing(ROOT_TENANT, Stream::Root).map_or(0, |root| root.snapshot().signed);
         if since > root {
-            return Err(not_there(&format!("`since`: the root log has no checkpoint of size {since}, but of {root}")));
+            return Err(not_there(&format!(
+                "`since`: the root log has no checkpoint of size {since}, but of {root}"
+            )));
         }
     }
     let document = signed_document(node, &log, index, asked.since, asked.witnessed).await?;
@@ -199,8 +201,9 @@ async fn index_of(node: &Node, principal: &Principal, log: &Log, event_id: &str)
         ));
     };
     let literal = event_id.replace('\'', "''");
-    let sql =
-        format!("SELECT log_index FROM {table} WHERE event_id = '{literal}' ORDER BY log_index DESC LIMIT 10");
+    let sql = format!(
+        "SELECT log_index FROM {table} WHERE event_id = '{literal}' ORDER BY log_index DESC LIMIT 10"
+    );
     let answer = query.sql(principal, query::Request { sql, ..query::Request::default() }).await;
     let failed = |error: query::Error| {
         let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -255,11 +258,15 @@ async fn signed_document(
 
 /// The newest checkpoint of the root log that enough witnesses have cosigned.
 async fn cosigned(node: &Node) -> Result<Arc<str>, Response> {
-    let path = node.witness_directory().join(witness::client::COSIGNED);
+    let path = node.store.path(layout::WITNESS).join(witness::client::COSIGNED);
     let read = tokio::fs::read_to_string(&path).await;
     read.map(Arc::from).map_err(|error| {
         tracing::info!(path = %path.display(), %error, "no cosigned checkpoint");
-        problem(StatusCode::CONFLICT, "not_witnessed", "no checkpoint of the root log is cosigned by enough witnesses yet")
+        problem(
+            StatusCode::CONFLICT,
+            "not_witnessed",
+            "no checkpoint of the root log is cosigned by enough witnesses yet",
+        )
     })
 }
 

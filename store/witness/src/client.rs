@@ -74,8 +74,9 @@ impl Consistency {
     /// Whether this leads from `old` entries to a tree that this log signed: what does not is damage here, and says nothing of
     /// what a witness holds.
     fn leads_to(&self, old: u64, signed: &Head) -> Result<(), String> {
-        verify_consistency(&self.hashes, old, signed.size, &self.old_root, &signed.root)
-            .map_err(|error| format!("the proof from {old} does not lead to the root that was signed here: {error}"))
+        verify_consistency(&self.hashes, old, signed.size, &self.old_root, &signed.root).map_err(|error| {
+            format!("the proof from {old} does not lead to the root that was signed here: {error}")
+        })
     }
 }
 

@@ -245,7 +245,9 @@ fn load(files: &dyn Files, origin: &str, keys: &[VerifierKey], own: &CosignerKey
         return Err(wrong(format!("{name} is of {}", head.origin)));
     }
     // It may have been read from memory after a write that never reached the disk. What is built on it must not be forgotten.
-    files.replace(&name, &bytes).map_err(|error| wrong(format!("{name} could not be made durable: {error}")))?;
+    files
+        .replace(&name, &bytes)
+        .map_err(|error| wrong(format!("{name} could not be made durable: {error}")))?;
     Ok(Held::Tree(head, String::from_utf8_lossy(&bytes).into_owned().into()))
 }
 

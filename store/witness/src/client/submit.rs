@@ -150,7 +150,10 @@ impl Member {
                 return None;
             }
         }
-        Some(format!("{}; it shows a checkpoint that this log's key signed", self.accusation(shown.size, &newest)))
+        Some(format!(
+            "{}; it shows a checkpoint that this log's key signed",
+            self.accusation(shown.size, &newest)
+        ))
     }
 
     /// Checks what a witness says is its cosignature.

@@ -93,7 +93,8 @@ async fn a_quorum_that_has_seen_more_stops_the_log_though_others_have_not() {
         ports.push(Port::serve(witness.router()).await);
     }
     let policy = |of: &[usize]| {
-        let lines: String = of.iter().map(|at| line(&format!("w{at}"), *at as u8 + 1, &ports[*at].url)).collect();
+        let lines: String =
+            of.iter().map(|at| line(&format!("w{at}"), *at as u8 + 1, &ports[*at].url)).collect();
         let names: String = of.iter().map(|at| format!(" w{at}")).collect();
         format!("{lines}group two 2{names}\nquorum two\n")
     };
