@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use schemas::checkpoint::Checkpoint;
+use schemas::control::{ClockRead, Control};
 use schemas::note::VerifierKey;
 use schemas::proof::{Covered, Document, Proof};
 use schemas::rows::{Row, RowsBuilder};
@@ -42,13 +43,22 @@ fn draft(first: u64, rows: u64) -> Draft {
 }
 
 fn open(data: &Path, seal_rows: u64) -> Store {
+    open_with(data, seal_rows, Options::default().round_interval_us)
+}
+
+/// With a root log that is told soon how far logs have come.
+fn open_told(data: &Path, seal_rows: u64) -> Store {
+    open_with(data, seal_rows, 5_000)
+}
+
+fn open_with(data: &Path, seal_rows: u64, round_interval_us: i64) -> Store {
     let keys = Keys::load_or_create(&data.with_file_name("keys")).unwrap();
     let options = Options {
         wal_file_bytes: 1 << 20,
         sign_interval_us: 5_000,
         seal_rows,
         idempotency_ids_max: 16,
-        round_interval_us: 5_000,
+        round_interval_us,
         ..Options::default()
     };
     Store::open(data, keys, options, Arc::new(SystemClock::new())).unwrap()
@@ -269,7 +279,7 @@ async fn proofs_are_right_while_the_log_grows_and_is_sealed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_document_proves_from_the_root_key_alone_and_not_with_a_byte_changed() {
     let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir.path().join("data"), u64::MAX);
+    let store = open_told(&dir.path().join("data"), u64::MAX);
     let log = store.log("default", Stream::Events).await.unwrap();
     let root_log = store.existing("_root", Stream::Root).unwrap();
     grow_to(&log, 300).await;
@@ -332,7 +342,7 @@ async fn a_document_proves_from_the_root_key_alone_and_not_with_a_byte_changed()
 async fn a_tree_that_the_root_log_never_saw_proves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let (one, other) = (dir.path().join("one/data"), dir.path().join("other/data"));
-    let store = open(&one, u64::MAX);
+    let store = open_told(&one, u64::MAX);
     let root_log = store.existing("_root", Stream::Root).unwrap();
     let log = store.log("default", Stream::Events).await.unwrap();
     signed(&root_log).await;
@@ -340,7 +350,7 @@ async fn a_tree_that_the_root_log_never_saw_proves_nothing() {
     // The same installation twice, as of one moment: the same keys, the same log_opened.
     copy(&dir.path().join("one"), &dir.path().join("other"));
     let grown = |data: std::path::PathBuf, first: u64| async move {
-        let store = open(&data, u64::MAX);
+        let store = open_told(&data, u64::MAX);
         let log = store.existing("default", Stream::Events).unwrap();
         log.append(draft(first, 9)).await.unwrap();
         let document = proof_of(&store, &log, log.durable() - 1, None).await;
@@ -367,20 +377,20 @@ async fn a_tree_that_the_root_log_never_saw_proves_nothing() {
 async fn a_round_from_before_the_start_is_found_behind_many_of_others() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    let store = open(&data, u64::MAX);
-    let quiet = store.log("quiet", Stream::Events).await.unwrap();
+    let store = open_told(&data, u64::MAX);
+    let quiet = store.log("default", Stream::Events).await.unwrap();
     grow_to(&quiet, 5).await;
     let at = proof_of(&store, &quiet, 4, None).await.round.unwrap().index;
     let busy = store.log("busy", Stream::Events).await.unwrap();
     let root_log = store.existing("_root", Stream::Root).unwrap();
     while root_log.durable() < at + 600 {
-        let size = busy.durable() + 1;
-        grow_to(&busy, size).await;
+        busy.append_control(Control::ClockRead(ClockRead { due_us: 1 })).await.unwrap();
+        signed(&busy).await;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     store.close().await.unwrap();
-    let store = open(&data, u64::MAX);
-    let quiet = store.existing("quiet", Stream::Events).unwrap();
+    let store = open_told(&data, u64::MAX);
+    let quiet = store.existing("default", Stream::Events).unwrap();
     let document = proof_of(&store, &quiet, 4, None).await;
     assert!(document.round.as_ref().unwrap().index >= at);
     let key: VerifierKey = store.root_key().unwrap().parse().unwrap();
@@ -392,7 +402,7 @@ async fn a_round_from_before_the_start_is_found_behind_many_of_others() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_document_may_be_under_a_checkpoint_that_others_signed() {
     let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir.path().join("data"), 300);
+    let store = open_told(&dir.path().join("data"), 300);
     let log = store.log("default", Stream::Events).await.unwrap();
     let root_log = store.existing("_root", Stream::Root).unwrap();
     let key: VerifierKey = store.root_key().unwrap().parse().unwrap();
