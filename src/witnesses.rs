@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use schemas::note::VerifierKey;
 use schemas::origin::ROOT_TENANT;
 use schemas::policy::Policy;
-use schemas::{Hash, Stream, layout};
+use schemas::{Stream, layout};
 use store::Store;
 use tokio::sync::watch;
-use witness::client::{Handle, Log, Options, Transport};
+use witness::client::{Consistency, Handle, Log, Options, Transport};
 use witness::{Clock, Files};
 
 use crate::configuration::Configuration;
@@ -63,9 +63,15 @@ impl Log for RootLog {
         Some(self.0.existing(ROOT_TENANT, Stream::Root)?.checkpoint())
     }
 
-    async fn consistency(&self, old: u64, new: u64) -> Result<Vec<Hash>, String> {
+    async fn consistency(&self, old: u64, new: u64) -> Result<Consistency, String> {
         let log = self.0.existing(ROOT_TENANT, Stream::Root).ok_or("the root log is not open")?;
-        let proof = tokio::task::spawn_blocking(move || log.tree()?.consistency(old, new)).await;
+        let proof = tokio::task::spawn_blocking(move || {
+            let tree = log.tree()?;
+            // The proof is checked up to the root that is signed, and with it this one.
+            let hashes = tree.consistency(old, new)?;
+            Ok::<_, store::ReadError>(Consistency { old_root: tree.root_at(old)?, hashes })
+        })
+        .await;
         proof.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
     }
 

@@ -6,6 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::entry::EntryView;
+use crate::stream::Stream;
 use crate::{Error, Result};
 
 /// A fact about the log itself. Tags are persisted: keep them.
@@ -39,6 +41,20 @@ pub enum Control {
     ClockRead(ClockRead),
     /// In `events`: what a person says of an alert.
     Verdict(Verdict),
+}
+
+impl Control {
+    /// What an entry of the root log says, in its canonical bytes; none where it says nothing.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`].
+    pub fn of_root_entry(entry: &[u8]) -> Result<Option<Control>> {
+        let id = Stream::Root.column("control").map(|column| column.id);
+        let Some(id) = id else { return Ok(None) };
+        let Some(text) = EntryView::parse(entry)?.field(id)? else { return Ok(None) };
+        let text = std::str::from_utf8(text).map_err(|_| Error::malformed("control", "not UTF-8"))?;
+        Control::parse(text).map(Some)
+    }
 }
 
 /// A log and its verifier keys.

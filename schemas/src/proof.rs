@@ -23,7 +23,7 @@ use crate::{Error, Result};
 
 mod document;
 
-pub use document::{Consistency, Document, FORMAT as DOCUMENT_FORMAT, Opened, Proved};
+pub use document::{Consistency, Covered, Document, FORMAT as DOCUMENT_FORMAT, Opened, Proved};
 
 /// The first line of every proof.
 pub const HEADER: &str = "c2sp.org/tlog-proof@v1";

@@ -24,6 +24,9 @@ pub struct Prove {
     /// Also prove that the root log extends what it was at this size
     #[arg(long, value_name = "SIZE")]
     pub since: Option<u64>,
+    /// Under the newest root checkpoint that enough witnesses have cosigned, with their signatures in the proof
+    #[arg(long)]
+    pub witnessed: bool,
     /// Where to write the proof [default: standard output]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,

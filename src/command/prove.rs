@@ -42,7 +42,7 @@ async fn prove(command: &Prove, service: &Service) -> Result<u8> {
 }
 
 fn path(command: &Prove) -> String {
-    let Prove { event_id, index, tenant, stream, since, .. } = command;
+    let Prove { event_id, index, tenant, stream, since, witnessed, .. } = command;
     let mut path = format!("/api/v1/proofs?stream={}", percent_encoded(stream));
     let texts = [("event_id", event_id), ("tenant", tenant)];
     for (name, value) in texts.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
@@ -52,6 +52,9 @@ fn path(command: &Prove) -> String {
         if let Some(value) = value {
             path.push_str(&format!("&{name}={value}"));
         }
+    }
+    if *witnessed {
+        path.push_str("&witnessed=true");
     }
     path
 }

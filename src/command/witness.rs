@@ -101,7 +101,8 @@ fn table(status: &Status, is_enough: bool) -> String {
         line(format_args!("{}: {size}{at}", printable(&witness.name)));
         if let Some(reason) = &witness.reason {
             let since = witness.failing_since_s.map_or_else(|| "-".to_string(), time);
-            line(format_args!("  failing since {since}, {} times: {}", witness.failures, printable(reason)));
+            let what = if witness.accuses { "ACCUSES THIS LOG, failing" } else { "failing" };
+            line(format_args!("  {what} since {since}, {} times: {}", witness.failures, printable(reason)));
         }
     }
     if let Some(reason) = &status.stopped {
@@ -126,13 +127,26 @@ fn key(file: &Path, name: &str) -> Result<u8> {
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let cosigner = Cosigner::generate(name)?;
-            store::write_secret(file, cosigner.to_secret().as_bytes())?;
+            create(file, cosigner.to_secret().as_bytes())
+                .with_context(|| format!("create {}", file.display()))?;
             cosigner
         }
         Err(error) => return Err(error).with_context(|| format!("look at {}", file.display())),
     };
     print(format!("{}\n", cosigner.verifier()).as_bytes())?;
     Ok(exit::CLEAN)
+}
+
+/// Writes a file that is not there yet, and of two that try one only: a key that was given away is never replaced.
+#[expect(clippy::disallowed_methods, reason = "a key file of the command's own, outside every store")]
+fn create(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut created = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
+    created.write_all(bytes)?;
+    created.sync_all()?;
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+    std::fs::File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn load_key(file: &Path) -> Result<Cosigner> {

@@ -58,6 +58,7 @@ pub(super) struct Judged {
 #[utoipa::path(post, path = "/api/v1/alerts/{alert_id}/verdict", tag = "alerts",
     params(("alert_id" = String, Path, description = "Its id.")), request_body = Said, responses(
         (status = 201, description = "It is in the log.", body = Judged),
+        (status = 409, description = "The alert is in a log before this one.", body = crate::door::ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "No such alert is on record.", body = crate::door::ProblemBody, content_type = "application/problem+json"),
 ))]
 pub(super) async fn judge_alert(
@@ -87,9 +88,13 @@ pub(super) async fn judge_alert(
     if alert_id.len() != 32 || !alert_id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return problem(StatusCode::NOT_FOUND, "no_such_alert", "an alert's id is 32 hexadecimal digits");
     }
-    match is_recorded(&node, &principal, &alert_id).await {
-        Ok(true) => {}
-        Ok(false) => {
+    match find(&node, &principal, &alert_id).await {
+        Ok(Place::Here) => {}
+        Ok(Place::Before) => {
+            let detail = "the alert is in a log before this one (the writer or its key changed since): no verdict reaches it any more";
+            return problem(StatusCode::CONFLICT, "earlier_log", detail);
+        }
+        Ok(Place::Nowhere) => {
             return problem(StatusCode::NOT_FOUND, "no_such_alert", "no alert of this id is on record");
         }
         Err(detail) => return problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", &detail),
@@ -104,11 +109,30 @@ pub(super) async fn judge_alert(
     node.to_its_end(change).await
 }
 
-async fn is_recorded(node: &Node, principal: &Principal, alert_id: &str) -> Result<bool, String> {
-    let Some(alerts) = node.store.snapshot(&principal.tenant, Stream::Alerts) else { return Ok(false) };
-    let alert_id = alert_id.to_owned();
-    let looked = tokio::task::spawn_blocking(move || detect::is_recorded(alerts, &alert_id)).await;
-    looked.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+/// Where an alert is on record.
+enum Place {
+    Here,
+    /// In the log of an earlier writer.
+    Before,
+    Nowhere,
+}
+
+async fn find(node: &Node, principal: &Principal, alert_id: &str) -> Result<Place, String> {
+    let (store, tenant, alert_id) = (node.store.clone(), principal.tenant.clone(), alert_id.to_owned());
+    let looked = tokio::task::spawn_blocking(move || {
+        if let Some(alerts) = store.snapshot(&tenant, Stream::Alerts)
+            && detect::is_recorded(alerts, &alert_id)?
+        {
+            return Ok(Place::Here);
+        }
+        for alerts in store.predecessors(&tenant, Stream::Alerts) {
+            if detect::is_recorded(alerts, &alert_id)? {
+                return Ok(Place::Before);
+            }
+        }
+        Ok::<_, detect::Error>(Place::Nowhere)
+    });
+    looked.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
 }
 
 /// First who says it, then what is said, then that it was said: what the detector goes by is never without a name.

@@ -1,9 +1,11 @@
 //! `/api/v1/proofs` and `/api/v1/logs`: what an auditor takes away, and the logs in the form that other people's programs
 //! read (C2SP tlog-tiles).
 //!
-//! Checkpoints and tiles are sizes and hashes: for whoever asks in the tenant, and those of the root log for everybody who
-//! asks anywhere. Entries are rows with all their columns: for whom no policy takes rows or columns away, and on the access
-//! log before they leave. The root log's entries name every tenant: for whoever runs the service.
+//! Checkpoints are for whoever asks in the tenant, and all that is hashes of the root log for everybody who asks anywhere.
+//! Entries are rows with all their columns: for whom no policy takes rows or columns away, and on the access log before they
+//! leave. So are tiles and consistency proofs of a tenant's log: a leaf hash tells whoever knows the rest of a row whether a
+//! guess at what is masked is right, and two sizes that differ by one entry say the same of that entry. The root log's entries
+//! name every tenant: for whoever runs the service.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -18,7 +20,7 @@ use schemas::principal::Principal;
 use schemas::{Stream, layout, limits};
 use serde::Deserialize;
 use store::{Log, ReadError};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use utoipa::OpenApi;
 
 use super::{forbidden, problem};
@@ -71,10 +73,17 @@ fn not_there(what: &str) -> Response {
 async fn reading<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ReadError> + Send + 'static,
 ) -> Result<T, Response> {
+    reading_in_place(work).await.map(|(found, _)| found)
+}
+
+/// As [`reading`], with the place, for whoever still holds in memory what was read.
+async fn reading_in_place<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ReadError> + Send + 'static,
+) -> Result<(T, SemaphorePermit<'static>), Response> {
     let internal = |detail: &str| problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail);
     let Ok(place) = PLACES.acquire().await else { return Err(internal("no place to read")) };
-    let read = tokio::task::spawn_blocking(work).await;
-    drop(place);
+    // The reading goes on when whoever asked hangs up, and so it is the reading that holds the place.
+    let read = tokio::task::spawn_blocking(move || work().map(|found| (found, place))).await;
     match read {
         Ok(Ok(found)) => Ok(found),
         Ok(Err(error)) => {
@@ -109,6 +118,11 @@ fn refuse_entries(node: &Node, principal: &Principal, log: &Log, action: &'stati
     let sees_all = node.query.as_ref().is_some_and(|query| query.sees_all(principal.role));
     let what = "read whole entries: its policy takes rows or columns away";
     (!sees_all).then(|| forbidden(node, principal, action, what))
+}
+
+/// Refuses hashes of a tenant's log to whoever does not see every row and column of it: they would confirm guesses.
+fn refuse_hashes(node: &Node, principal: &Principal, log: &Log, action: &'static str) -> Option<Response> {
+    (log.origin().stream() != Stream::Root).then(|| refuse_entries(node, principal, log, action)).flatten()
 }
 
 /// Puts what is about to leave on the access log, of the tenant that it is of.
@@ -175,6 +189,7 @@ pub(super) async fn get_checkpoint(
         ("writer" = String, Path, description = "The writer, as the origin names it."),
         ("path" = String, Path, description = "Level or `entries`, index, and the width where it is partial."),
     ), responses(
+    (status = 403, description = "Of a tenant's log, and the caller's policy takes rows or columns away.", body = super::ProblemBody, content_type = "application/problem+json"),
     (status = 200, description = "The hashes, or the entries with their lengths.", body = Vec<u8>, content_type = "application/octet-stream"),
     (status = 404, description = "The signed tree does not have it.", body = super::ProblemBody, content_type = "application/problem+json"),
 ))]
@@ -193,6 +208,9 @@ pub(super) async fn get_tile(
     };
     let path = format!("{}/{}", layout::TILE, named.path);
     if let Ok(id) = layout::parse_tile(&path) {
+        if let Some(refused) = refuse_hashes(&node, &principal, &log, "tile") {
+            return refused;
+        }
         let found = reading(move || log.tile(id)).await;
         return served(found, "private, max-age=31536000, immutable");
     }
@@ -204,7 +222,11 @@ pub(super) async fn get_tile(
         return refused;
     }
     let statement = format!("{} {path}", log.origin());
-    let found = reading(move || log.entry_bundle(index, width)).await;
+    // Held to the end: a bundle is some megabytes in memory.
+    let (found, _place) = match reading_in_place(move || log.entry_bundle(index, width)).await {
+        Ok((found, place)) => (Ok(found), Some(place)),
+        Err(response) => (Err(response), None),
+    };
     if let Ok(Some(bundle)) = &found {
         let left = (width, bundle.len() as u64);
         if let Err(response) = record(&node, &principal, action, &statement, Status::Ok, left).await {
@@ -226,5 +248,31 @@ fn served(found: Result<Option<Bytes>, Response>, cache: &'static str) -> Respon
         }
         Ok(None) => not_there("the signed tree of this log does not have this tile"),
         Err(response) => response,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_place_is_taken_until_the_reading_ends_though_nobody_waits_for_it() {
+        let (end, ended) = std::sync::mpsc::sync_channel::<()>(1);
+        let (begin, begun) = tokio::sync::oneshot::channel();
+        let asked = tokio::spawn(reading(move || {
+            begin.send(()).ok();
+            ended.recv().ok();
+            Ok(())
+        }));
+        begun.await.unwrap();
+        asked.abort();
+        assert!(asked.await.unwrap_err().is_cancelled());
+        assert_eq!(PLACES.available_permits(), limits::PROOF_READS_AT_ONCE - 1);
+        end.send(()).unwrap();
+        let all = PLACES.acquire_many(u32::try_from(limits::PROOF_READS_AT_ONCE).unwrap()).await;
+        drop(all.unwrap());
+        let ((), place) = reading_in_place(|| Ok(())).await.unwrap();
+        assert_eq!(PLACES.available_permits(), limits::PROOF_READS_AT_ONCE - 1);
+        drop(place);
     }
 }

@@ -4,35 +4,52 @@
 //! never change, the right edge is in memory (`edge.rs`), and what moves from the one to the other is on disk before it
 //! leaves memory. Everything here may read files and hash: not for async threads.
 //!
-//! What is handed out was held against the signed root first: damage below it is an error here and no wrong proof.
+//! Every tile that is read is held against the signed root before anything is made of it: damage below it is an error here, and no
+//! wrong proof and no wrong tile.
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use schemas::checkpoint::Checkpoint;
-use schemas::limits::{TILE_WIDTH, TREE_ENTRIES_READ_MAX};
+use schemas::limits::{TILE_HEIGHT, TILE_WIDTH, TREE_ENTRIES_READ_MAX};
 use schemas::note::Note;
 use schemas::origin::ROOT_TENANT;
 use schemas::proof::{Consistency, Document, Opened, Proof};
-use schemas::tile::{self, TileId, TileNodes};
-use schemas::tree::{self, Hash, Nodes, consistency_proof, empty_root, inclusion_proof, leaf_hash, root_at};
+use schemas::tile::{self, TileId, TileNodes, perfect_root};
+use schemas::tree::{
+    self, Hash, Nodes, consistency_proof, empty_root, inclusion_proof, leaf_hash, node_hash, root_at,
+};
 use schemas::{Origin, Stream, layout};
 
 use tokio::time::Instant;
 
 use crate::bundle;
-use crate::edge::{Place, width_at};
+use crate::edge::{Edge, Place, width_at};
 use crate::entries::ReadError;
 use crate::state::{LogState, Shared, lock};
 use crate::{Log, Store};
+
+mod rounds;
 
 type Result<T> = std::result::Result<T, ReadError>;
 
 /// How often a log is asked whether a checkpoint covers it.
 const COVERED_LOOK_EVERY: Duration = Duration::from_millis(25);
+
+/// What is kept of a log for whoever asks for proofs. Nothing of it is on disk, and all of it can be found again.
+#[derive(Debug, Default)]
+pub(crate) struct Proving {
+    /// The tree from the right edge of S on, as far as somebody has asked for it.
+    pub(crate) edge: Mutex<Edge>,
+    /// Where the root log says how far this log had come.
+    pub(crate) rounds: Mutex<rounds::Told>,
+    /// Whether that was looked for in what was written before the start. Taken before `rounds`.
+    is_searched: Mutex<bool>,
+}
 
 /// The tree of one log at one signed size. Made by [`Log::tree`]; keeps every tile that it reads, so it is for one
 /// answer and not for keeping.
@@ -50,42 +67,70 @@ pub struct LogTree {
 }
 
 impl Store {
+    /// Where something in the data directory is, by its name there.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.shared.disk.absolute(name)
+    }
+
     /// Entry `index` of `log` with all that whoever has the root log's verifier key needs to see that it is there;
     /// with `since`, also that the root log still extends what it was at that size. `None` where there is no such entry
-    /// under a checkpoint, or no root checkpoint that knows the log or reaches `since`: not yet, or not at all.
+    /// under a checkpoint, or no root checkpoint that knows the log that far or reaches `since`: not yet, or not at all.
+    /// The root log is told how far a log has come every few seconds.
     ///
     /// # Errors
     /// [`ReadError`].
     pub fn prove(&self, log: &Log, index: u64, since: Option<u64>) -> Result<Option<Document>> {
-        let Some((entry, proof)) = log.tree()?.prove(index)? else { return Ok(None) };
+        self.prove_under(log, index, since, None)
+    }
+
+    /// As [`Store::prove`], under this checkpoint of the root log in place of its newest: one with the cosignatures of witnesses,
+    /// which the document then has.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn prove_under(
+        &self,
+        log: &Log,
+        index: u64,
+        since: Option<u64>,
+        checkpoint: Option<Arc<str>>,
+    ) -> Result<Option<Document>> {
         let Some(root) = self.existing(ROOT_TENANT, Stream::Root) else { return Ok(None) };
-        let root = root.tree()?;
+        let mut root = root.tree()?;
+        if let Some(checkpoint) = checkpoint {
+            let Some(older) = root.at(checkpoint)? else { return Ok(None) };
+            root = older;
+        }
         let is_root = log.origin() == root.origin();
-        let opened = match is_root {
+        // Before the log's tree, which is then of all that the round is of.
+        let round = match is_root {
             true => None,
-            false => match root.prove(log.opened_at())? {
-                Some((entry, proof)) => Some(Opened::new(&entry, &proof)),
+            false => match rounds::covering(&log.state, &root, index)? {
+                Some(at) => Some(at),
                 None => return Ok(None),
             },
         };
-        let mut document = Document::new(log.origin(), &entry, &proof, opened);
+        let of_log = if is_root { None } else { Some(log.tree()?) };
+        let tree = of_log.as_ref().unwrap_or(&root);
+        let Some((entry, proof)) = tree.prove(index)? else { return Ok(None) };
+        let in_root = match round {
+            None => None,
+            Some(at) => {
+                let Some((opened, opened_proof)) = root.prove(log.opened_at())? else { return Ok(None) };
+                let covered = rounds::covered(&log.state, &root, tree, (at, index))?;
+                Some((Opened::new(&opened, &opened_proof), covered))
+            }
+        };
+        let mut document = Document::new(log.origin(), &entry, &proof, in_root);
         if let Some(old) = since {
-            // Of the root log itself: the tree that its own proof is of may be an older one than this.
-            let size = if is_root { proof_size(&proof).unwrap_or_default() } else { root.size };
-            if old > size {
+            if old > root.size {
                 return Ok(None);
             }
-            let hashes = root.consistency(old, size)?.into_iter().map(Hash::to_base64).collect();
+            let hashes = root.consistency(old, root.size)?.into_iter().map(Hash::to_base64).collect();
             document.consistency = Some(Consistency { old, hashes });
         }
         Ok(Some(document))
     }
-}
-
-/// The size of the tree that a proof of ours is of.
-fn proof_size(proof: &Proof) -> Option<u64> {
-    let note = Note::parse(proof.checkpoint.as_bytes()).ok()?;
-    Checkpoint::parse(note.unverified_text()).ok().map(|checkpoint| checkpoint.size)
 }
 
 impl Log {
@@ -127,7 +172,7 @@ impl Log {
     /// # Errors
     /// [`ReadError::Damaged`] when the checkpoint is none.
     pub fn tree(&self) -> Result<LogTree> {
-        let mut edge = lock(&self.state.edge);
+        let mut edge = lock(&self.state.proving.edge);
         let (checkpoint, size, leaves) = {
             let view = lock(&self.state.view);
             (Arc::clone(&view.checkpoint), view.signed, edge.missing(&view))
@@ -205,6 +250,22 @@ impl LogTree {
         &self.checkpoint
     }
 
+    /// The same log's tree at another checkpoint that it signed, with the lines that others added to it. `None` where it is of
+    /// another log, or newer than this.
+    fn at(self, checkpoint: Arc<str>) -> Result<Option<LogTree>> {
+        let parsed =
+            Note::parse(checkpoint.as_bytes()).and_then(|note| Checkpoint::parse(note.unverified_text()));
+        let parsed = parsed.map_err(|error| self.damaged(format!("a cosigned checkpoint: {error}")))?;
+        if parsed.origin != self.state.origin || parsed.size > self.size {
+            return Ok(None);
+        }
+        if self.root_at(parsed.size)? != parsed.root {
+            return Err(self.damaged(format!("another tree was cosigned at size {}", parsed.size)));
+        }
+        let Checkpoint { size, root, .. } = parsed;
+        Ok(Some(LogTree { checkpoint, size, root, tiles: Mutex::default(), ..self }))
+    }
+
     /// The root of the first `size` entries.
     ///
     /// # Errors
@@ -223,7 +284,8 @@ impl LogTree {
         self.reading(|nodes| inclusion_proof(nodes, index, size))
     }
 
-    /// The consistency proof from the first `old` entries to the first `new` (RFC 6962), checked against both roots.
+    /// The consistency proof from the first `old` entries to the first `new` (RFC 6962), checked against both roots, and `new`
+    /// against the signed one.
     ///
     /// # Errors
     /// [`ReadError::Damaged`] unless `old <= new <= self.size()`; [`ReadError`].
@@ -233,9 +295,9 @@ impl LogTree {
         let (old_root, new_root) = (self.root_at(old)?, self.root_at(new)?);
         let checked = tree::verify_consistency(&proof, old, new, &old_root, &new_root);
         checked.map_err(|error| self.damaged(error.to_string()))?;
-        if new == self.size && new_root != self.root {
-            return Err(self.damaged("the tiles do not have the signed root"));
-        }
+        let on = self.reading(|nodes| consistency_proof(nodes, new, self.size))?;
+        let checked = tree::verify_consistency(&on, new, self.size, &new_root, &self.root);
+        checked.map_err(|error| self.damaged(format!("not of the signed root: {error}")))?;
         Ok(proof)
     }
 
@@ -301,22 +363,70 @@ impl LogTree {
         })
     }
 
-    /// The hashes of a tile that the tree has.
+    /// The hashes of a tile that the tree has, held against the signed root.
     fn hashes(&self, id: TileId) -> Result<Vec<Hash>> {
         let width = usize::try_from(id.width).unwrap_or(usize::MAX);
         let take = |hashes: &Vec<Hash>| hashes.get(..width).map(<[Hash]>::to_vec);
-        if let Some(hashes) = lock(&self.tiles).get(&(id.level, id.index)).and_then(take) {
+        let none = || self.damaged(format!("no tile {}", layout::tile(id)));
+        let place = (id.level, id.index);
+        if let Some(hashes) = lock(&self.tiles).get(&place).and_then(take) {
             return Ok(hashes);
         }
-        let place = lock(&self.state.edge).place(id);
-        let hashes = match place {
+        match width_at(self.size, id.level, id.index) {
+            0 => return Err(none()),
+            TILE_WIDTH => {
+                let hashes = self.read(TileId { width: TILE_WIDTH, ..id })?;
+                let (level, at) = (id.level + 1, id.index % TILE_WIDTH);
+                let parent = self.hashes(TileId { level, index: id.index / TILE_WIDTH, width: at + 1 })?;
+                if parent.last() != Some(&perfect_root(&hashes)) {
+                    return Err(self.damaged(format!("{} is not what is signed", layout::tile(id))));
+                }
+                lock(&self.tiles).insert(place, hashes);
+            }
+            _ => self.check_right_side()?,
+        }
+        lock(&self.tiles).get(&place).and_then(take).ok_or_else(none)
+    }
+
+    /// Reads the last tile of every level, where it is not full. Together they are all that the root is made of.
+    fn check_right_side(&self) -> Result<()> {
+        let mut root: Option<Hash> = None;
+        let mut found = Vec::new();
+        for level in 0.. {
+            let shift = level * TILE_HEIGHT;
+            let Some(in_level) = self.size.checked_shr(shift).filter(|hashes| *hashes > 0) else { break };
+            let (index, width) = (in_level / TILE_WIDTH, in_level % TILE_WIDTH);
+            if width == 0 {
+                continue;
+            }
+            let hashes = self.read(TileId { level, index, width })?;
+            // Perfect trees from the left, each smaller than the one before; hashed together from the right.
+            let mut rest = hashes.as_slice();
+            while !rest.is_empty() {
+                let (before, tree) = rest.split_at(rest.len() - (1 << rest.len().trailing_zeros()));
+                let left = perfect_root(tree);
+                root = Some(root.map_or(left, |right| node_hash(&left, &right)));
+                rest = before;
+            }
+            found.push(((level, index), hashes));
+        }
+        if root != Some(self.root) {
+            return Err(self.damaged("the last tiles do not have the signed root"));
+        }
+        lock(&self.tiles).extend(found);
+        Ok(())
+    }
+
+    /// A tile as it is kept, of this width.
+    fn read(&self, id: TileId) -> Result<Vec<Hash>> {
+        let place = lock(&self.state.proving.edge).place(id);
+        let mut hashes = match place {
             Some(Place::Memory(hashes)) => hashes,
             Some(Place::Disk) => self.tile_on_disk(id)?,
             None => return Err(self.damaged(format!("no tile {}", layout::tile(id)))),
         };
-        let wanted = take(&hashes);
-        lock(&self.tiles).insert((id.level, id.index), hashes);
-        wanted.ok_or_else(|| self.damaged(format!("no tile {}", layout::tile(id))))
+        hashes.truncate(usize::try_from(id.width).unwrap_or(usize::MAX));
+        Ok(hashes)
     }
 
     fn tile_on_disk(&self, id: TileId) -> Result<Vec<Hash>> {

@@ -17,10 +17,10 @@ use crate::clock::Clock;
 use crate::commit::commit_once;
 use crate::disk::Disk;
 use crate::durable::{TEMPORARY, failed, remove_temporaries, replace_rebuildable, replace_synced};
-use crate::edge::Edge;
 use crate::error::{Error, Result};
 use crate::keys::{Keys, LogKeys};
 use crate::options::Options;
+use crate::proof::Proving;
 use crate::root::{Rounds, append_control, opened};
 use crate::sign::Signer;
 use crate::snapshot::LogSnapshot;
@@ -389,7 +389,7 @@ fn state(keys: &Keys, log: Found, window: Window, number: u64, root_index: u64, 
         keys: log.keys,
         view: Mutex::new(log.view),
         sealer: Mutex::new(log.seal),
-        edge: Mutex::new(Edge::default()),
+        proving: Proving::default(),
     }
 }
 

@@ -52,7 +52,15 @@ pub(crate) fn rounds(shared: &Shared, rounds: &mut Rounds, now: bool) -> Result<
         rounds.round_last_us = now_us;
         let changed = changed(shared, rounds)?;
         for logs in changed.chunks(ROUND_LOGS_MAX) {
-            placed.push(append_control(shared, &root, &Control::Round(Round { logs: logs.to_vec() }))?);
+            let round = append_control(shared, &root, &Control::Round(Round { logs: logs.to_vec() }))?;
+            for log in shared.all_logs() {
+                if let Ok(at) = logs.binary_search_by_key(&log.number, |told| told.number)
+                    && let Some(told) = logs.get(at)
+                {
+                    lock(&log.proving.rounds).hear(round.first, told.size);
+                }
+            }
+            placed.push(round);
         }
         rounds.told.extend(changed.into_iter().map(|log| (log.number, log)));
     }

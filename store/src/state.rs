@@ -1,7 +1,7 @@
 //! The state that commit, sign, seal and readers share, and who may change what under which lock.
 //!
 //! Lock order: `LogState::sequencer` before `Shared::queue`; `Shared::wal` and `LogState::view` are leaves but that
-//! `wal` and `LogState::edge` may be held while a `view` is taken. No lock is held across an await.
+//! `wal` and `Proving::edge` may be held while a `view` is taken. No lock is held across an await.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,11 +17,11 @@ use tokio::sync::{oneshot, watch};
 use crate::clock::Clock;
 use crate::cursor::{Cursors, Positions};
 use crate::disk::Disk;
-use crate::edge::Edge;
 use crate::error::{Error, Result};
 use crate::keys::{Keys, LogKeys};
 use crate::options::Options;
 use crate::prepare::{Filled, arrow_error};
+use crate::proof::Proving;
 use crate::recover::last_known::Predecessors;
 use crate::snapshot::{LogSnapshot, Segment, Unsealed};
 use crate::wal::Wal;
@@ -139,8 +139,8 @@ pub(crate) struct LogState {
     pub(crate) view: Mutex<View>,
     /// Held for the whole of a seal.
     pub(crate) sealer: Mutex<SealState>,
-    /// The tree from the right edge of S on, as far as somebody has asked for it.
-    pub(crate) edge: Mutex<Edge>,
+    /// For whoever asks for proofs.
+    pub(crate) proving: Proving,
     pub(crate) seal_wanted: AtomicBool,
     pub(crate) durable: watch::Sender<u64>,
 }

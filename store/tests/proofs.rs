@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use schemas::checkpoint::Checkpoint;
+use schemas::control::{ClockRead, Control};
 use schemas::note::VerifierKey;
-use schemas::proof::{Document, Proof};
+use schemas::proof::{Covered, Document, Proof};
 use schemas::rows::{Row, RowsBuilder};
 use schemas::stream::{EVENT_ID, SESSION_ID, SOURCE, TENANT, TIME};
 use schemas::tile::TileId;
@@ -42,12 +43,22 @@ fn draft(first: u64, rows: u64) -> Draft {
 }
 
 fn open(data: &Path, seal_rows: u64) -> Store {
+    open_with(data, seal_rows, Options::default().round_interval_us)
+}
+
+/// With a root log that is told soon how far logs have come.
+fn open_told(data: &Path, seal_rows: u64) -> Store {
+    open_with(data, seal_rows, 5_000)
+}
+
+fn open_with(data: &Path, seal_rows: u64, round_interval_us: i64) -> Store {
     let keys = Keys::load_or_create(&data.with_file_name("keys")).unwrap();
     let options = Options {
         wal_file_bytes: 1 << 20,
         sign_interval_us: 5_000,
         seal_rows,
         idempotency_ids_max: 16,
+        round_interval_us,
         ..Options::default()
     };
     Store::open(data, keys, options, Arc::new(SystemClock::new())).unwrap()
@@ -55,6 +66,16 @@ fn open(data: &Path, seal_rows: u64) -> Store {
 
 async fn signed(log: &Log) {
     while log.snapshot().signed < log.durable() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// The document, once the root log knows the log that far.
+async fn proof_of(store: &Store, log: &Log, index: u64, since: Option<u64>) -> Document {
+    loop {
+        if let Some(document) = store.prove(log, index, since).unwrap() {
+            return document;
+        }
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
@@ -255,7 +276,7 @@ async fn proofs_are_right_while_the_log_grows_and_is_sealed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_document_proves_from_the_root_key_alone_and_not_with_a_byte_changed() {
     let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir.path().join("data"), u64::MAX);
+    let store = open_told(&dir.path().join("data"), u64::MAX);
     let log = store.log("default", Stream::Events).await.unwrap();
     let root_log = store.existing("_root", Stream::Root).unwrap();
     grow_to(&log, 300).await;
@@ -268,7 +289,7 @@ async fn a_document_proves_from_the_root_key_alone_and_not_with_a_byte_changed()
     signed(&root_log).await;
     assert!(store.prove(&log, 300, None).unwrap().is_none(), "no such entry");
     assert!(store.prove(&log, 3, Some(1_000)).unwrap().is_none(), "no such root size");
-    let document = store.prove(&log, 257, Some(seen.size())).unwrap().unwrap();
+    let document = proof_of(&store, &log, 257, Some(seen.size())).await;
     let proved = document.verify(&key).unwrap();
     assert_eq!(
         (proved.checkpoint.size, proved.checkpoint.origin.to_string()),
@@ -281,7 +302,7 @@ async fn a_document_proves_from_the_root_key_alone_and_not_with_a_byte_changed()
     assert!(document.verify(&other).is_err(), "a key that is no root log's");
 
     // The consistency proof is not of the entry: without it every byte counts.
-    let document = store.prove(&log, 257, None).unwrap().unwrap();
+    let document = proof_of(&store, &log, 257, None).await;
     let text = serde_json::to_vec(&document).unwrap();
     assert_eq!(Document::parse(&text).unwrap(), document);
     for at in 0..text.len() {
@@ -293,12 +314,16 @@ async fn a_document_proves_from_the_root_key_alone_and_not_with_a_byte_changed()
     let of_root = store.prove(&root_log, 0, Some(1)).unwrap().unwrap();
     assert_eq!(of_root.verify(&key).unwrap().root.origin.to_string(), key.name());
     let opened = |document: &Document, to| Document { log_opened: to, ..document.clone() };
+    let told = |to: Option<Covered>| Document { round: to, ..document.clone() };
+    let error = told(None).verify(&key).unwrap_err().to_string();
+    assert!(error.contains("knows a tree of"), "{error}");
     assert!(opened(&document, None).verify(&key).is_err());
     assert!(opened(&of_root, document.log_opened.clone()).verify(&key).is_err());
     let of_other = store.existing("t-1", Stream::Events).unwrap();
     signed(&of_other).await;
-    let of_other = store.prove(&of_other, 0, None).unwrap().unwrap();
+    let of_other = proof_of(&store, &of_other, 0, None).await;
     of_other.verify(&key).unwrap();
+    assert!(told(of_other.round.clone()).verify(&key).is_err(), "another log's round");
     assert!(opened(&document, of_other.log_opened.clone()).verify(&key).is_err(), "another log's opening");
     let elsewhere = Document { origin: of_other.origin.clone(), ..document.clone() };
     assert!(elsewhere.verify(&key).is_err());
@@ -306,6 +331,99 @@ async fn a_document_proves_from_the_root_key_alone_and_not_with_a_byte_changed()
         opened(&elsewhere, of_other.log_opened).verify(&key).is_err(),
         "an entry of one log as another's"
     );
+    store.close().await.unwrap();
+}
+
+/// Whoever has a log's key alone can sign another tree of it, but no proof of that: the root log knows the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tree_that_the_root_log_never_saw_proves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, other) = (dir.path().join("one/data"), dir.path().join("other/data"));
+    let store = open_told(&one, u64::MAX);
+    let root_log = store.existing("_root", Stream::Root).unwrap();
+    let log = store.log("default", Stream::Events).await.unwrap();
+    signed(&root_log).await;
+    store.close().await.unwrap();
+    // The same installation twice, as of one moment: the same keys, the same log_opened.
+    copy(&dir.path().join("one"), &dir.path().join("other"));
+    let grown = |data: std::path::PathBuf, first: u64| async move {
+        let store = open_told(&data, u64::MAX);
+        let log = store.existing("default", Stream::Events).unwrap();
+        log.append(draft(first, 9)).await.unwrap();
+        let document = proof_of(&store, &log, log.durable() - 1, None).await;
+        let key: VerifierKey = store.root_key().unwrap().parse().unwrap();
+        document.verify(&key).unwrap();
+        store.close().await.unwrap();
+        (document, key)
+    };
+    let (seen, key) = grown(one, 100).await;
+    let (forged, _) = grown(other, 500).await;
+    assert_eq!((&seen.origin, seen.index), (&forged.origin, forged.index));
+    // What the true root log says, with the entry and the checkpoint of the tree that it never saw.
+    for hashes in [seen.round.clone().unwrap().hashes, forged.round.clone().unwrap().hashes] {
+        let round = Covered { hashes, ..seen.round.clone().unwrap() };
+        let document = Document { round: Some(round), log_opened: seen.log_opened.clone(), ..forged.clone() };
+        let error = document.verify(&key).unwrap_err().to_string();
+        assert!(error.contains("inclusion proof"), "{error}");
+    }
+    drop(log);
+}
+
+/// After a start the newest round of a log is looked for in the root log, however far back it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_round_from_before_the_start_is_found_behind_many_of_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let store = open_told(&data, u64::MAX);
+    let quiet = store.log("default", Stream::Events).await.unwrap();
+    grow_to(&quiet, 5).await;
+    let at = proof_of(&store, &quiet, 4, None).await.round.unwrap().index;
+    let busy = store.log("busy", Stream::Events).await.unwrap();
+    let root_log = store.existing("_root", Stream::Root).unwrap();
+    while root_log.durable() < at + 600 {
+        busy.append_control(Control::ClockRead(ClockRead { due_us: 1 })).await.unwrap();
+        signed(&busy).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    store.close().await.unwrap();
+    let store = open_told(&data, u64::MAX);
+    let quiet = store.existing("default", Stream::Events).unwrap();
+    let document = proof_of(&store, &quiet, 4, None).await;
+    assert!(document.round.as_ref().unwrap().index >= at);
+    let key: VerifierKey = store.root_key().unwrap().parse().unwrap();
+    assert_eq!(document.verify(&key).unwrap().round, Some(5));
+    store.close().await.unwrap();
+}
+
+/// Under an older checkpoint with lines of others, which are then in the document, however far the log has come since.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_may_be_under_a_checkpoint_that_others_signed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open_told(&dir.path().join("data"), 300);
+    let log = store.log("default", Stream::Events).await.unwrap();
+    let root_log = store.existing("_root", Stream::Root).unwrap();
+    let key: VerifierKey = store.root_key().unwrap().parse().unwrap();
+    grow_to(&log, 40).await;
+    proof_of(&store, &log, 39, None).await;
+    let older = root_log.checkpoint();
+    let cosigned: Arc<str> = format!("{older}\u{2014} witness.example/w1 AAAABAAA\n").into();
+    for size in [41, 400, 700] {
+        grow_to(&log, size).await;
+        let newer = proof_of(&store, &log, size - 1, None).await;
+        assert!(newer.verify(&key).unwrap().root.size > older.lines().nth(1).unwrap().parse().unwrap());
+        let under = |index| store.prove_under(&log, index, None, Some(Arc::clone(&cosigned))).unwrap();
+        let document = under(39).unwrap();
+        let proved = document.verify(&key).unwrap();
+        let root = Checkpoint::open(older.as_bytes(), &key).unwrap();
+        assert_eq!((proved.root, proved.round, proved.checkpoint.size), (root, Some(40), size));
+        for proof in [&document.log_opened.unwrap().proof, &document.round.unwrap().proof] {
+            assert_eq!(Proof::parse(proof).unwrap().checkpoint, *cosigned);
+        }
+        assert!(under(size - 1).is_none(), "they have not seen it yet");
+    }
+    let of_root = store.prove_under(&root_log, 0, None, Some(Arc::clone(&cosigned))).unwrap().unwrap();
+    assert_eq!(Proof::parse(&of_root.proof).unwrap().checkpoint, *cosigned);
+    assert!(store.prove_under(&log, 3, None, Some(log.checkpoint())).unwrap().is_none(), "another log's");
     store.close().await.unwrap();
 }
 
@@ -327,6 +445,11 @@ async fn damage_is_told_and_not_proved() {
     assert!(matches!(tree.prove(256), Err(ReadError::Damaged { .. })), "its own leaf");
     assert!(matches!(log.tree().unwrap().prove(300), Err(ReadError::Damaged { .. })), "a sibling");
     assert!(matches!(log.entry_bundle(1, 256), Err(ReadError::Damaged { .. })));
+    let whole = TileId { level: 0, index: 1, width: 256 };
+    assert!(matches!(log.tile(whole), Err(ReadError::Damaged { .. })), "no tile is given out unchecked");
+    assert!(matches!(log.tile(TileId { width: 3, ..whole }), Err(ReadError::Damaged { .. })));
+    assert!(matches!(log.tree().unwrap().consistency(300, 400), Err(ReadError::Damaged { .. })));
+    assert!(log.tile(TileId { index: 0, ..whole }).unwrap().is_some());
     assert!(log.entry_bundle(0, 256).is_ok());
     std::fs::write(&tile, &bytes[..8_000]).unwrap();
     assert!(matches!(log.tile(TileId { level: 0, index: 1, width: 1 }), Err(ReadError::Damaged { .. })));

@@ -13,7 +13,7 @@ use crate::support::{Answer, Service, event, eventually, request, run};
 const LOG: &str = "/api/v1/logs/default/events/w1";
 const ROOT: &str = "/api/v1/logs/_root/root/w1";
 
-fn tacho_verify(arguments: &[&str]) -> (Option<i32>, String) {
+pub(super) fn tacho_verify(arguments: &[&str]) -> (Option<i32>, String) {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_tacho")).with_file_name("tacho-verify");
     let output = Command::new(program).args(arguments).output().unwrap();
     (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
@@ -64,6 +64,7 @@ fn a_proof_is_made_by_the_command_and_checked_without_the_service() {
     let key = root_key(home.path());
     let (code, said) = tacho_verify(&["proof", &at("proof.json"), "--key", &key]);
     assert!(code == Some(0) && said.contains("PROVED: entry 600 of log"), "{code:?} {said}");
+    assert!(said.contains("known to the root log: size 601"), "{said}");
     assert!(said.contains("event_id: e-599") && said.contains("Does not prove"), "{said}");
     assert_eq!(
         tacho_verify(&["proof", &at("proof.json"), "--key", &key, "--quiet"]),
@@ -79,6 +80,7 @@ fn a_proof_is_made_by_the_command_and_checked_without_the_service() {
         ("index", json!({"index": 1})),
         ("origin", json!({"origin": document.origin.replace("events", "alerts")})),
         ("opened", json!({"log_opened": Value::Null})),
+        ("round", json!({"round": Value::Null})),
         ("more", json!({"more": 1})),
     ] {
         let mut other: Value = serde_json::from_str(&text).unwrap();
@@ -94,6 +96,12 @@ fn a_proof_is_made_by_the_command_and_checked_without_the_service() {
     assert_eq!(tacho_verify(&["proof", &at("nothing.json"), "--key", &key]).0, Some(2));
     assert_eq!(tacho_verify(&["proof", &at("proof.json"), "--key", "nonsense"]).0, Some(2));
 
+    // Whoever names a file of what is remembered wants the proof held against it: nothing in it tells nothing.
+    let nowhere = ["proof", &at("proof.json"), "--key", &key, "--remember", &at("seen.json")];
+    assert_eq!(tacho_verify(&nowhere).0, Some(2), "there is no such file");
+    std::fs::write(home.path().join("seen.json"), r#"{"version":1,"roots":[]}"#).unwrap();
+    let (code, said) = tacho_verify(&nowhere);
+    assert!(code == Some(2) && said.contains("remembers nothing of"), "{code:?} {said}");
     // A remembered root checkpoint is held against the proof, where the proof goes on from it.
     let root = |document: &Document| document.verify(&key.parse().unwrap()).unwrap().root;
     let seen = root(&document);
@@ -125,6 +133,8 @@ fn a_proof_is_made_by_the_command_and_checked_without_the_service() {
     assert_eq!((consistent["old"].as_u64(), consistent["new"].as_u64()), (Some(256), Some(601)));
     assert_eq!(prove(&["e-nobody"]).0, Some(1), "no such event");
     assert_eq!(prove(&["--index", "601"]).0, Some(1), "no such entry");
+    let (code, said) = prove(&["--index", "3", "--since", "1000000"]);
+    assert!(code == Some(1) && said.contains("no checkpoint of size 1000000"), "at once: {code:?} {said}");
     let alone = prove(&["--stream", "root", "--tenant", "_root", "--index", "0"]);
     let alone = Document::parse(alone.1.trim().as_bytes()).unwrap();
     alone.verify(&key.parse().unwrap()).unwrap();
@@ -151,13 +161,14 @@ fn tiles_are_for_whoever_asks_and_entries_for_whoever_sees_all_of_them() {
     for (path, statuses) in [
         // admin, auditor, a role with a policy, collector, operator, another tenant's admin
         (format!("{LOG}/checkpoint"), [200, 200, 200, 403, 403, 404]),
-        (format!("{LOG}/tile/0/000"), [200, 200, 200, 403, 403, 404]),
-        (format!("{LOG}/tile/0/001.p/45"), [200, 200, 200, 403, 403, 404]),
-        (format!("{LOG}/tile/0/001.p/46"), [404, 404, 404, 403, 403, 404]),
-        (format!("{LOG}/tile/0/001"), [404, 404, 404, 403, 403, 404]),
-        (format!("{LOG}/tile/1/000.p/1"), [200, 200, 200, 403, 403, 404]),
-        (format!("{LOG}/tile/2/000.p/1"), [404, 404, 404, 403, 403, 404]),
-        (format!("{LOG}/tile/4294967295/000"), [404, 404, 404, 403, 403, 404]),
+        // Hashes would confirm guesses at what its policy hides.
+        (format!("{LOG}/tile/0/000"), [200, 200, 403, 403, 403, 404]),
+        (format!("{LOG}/tile/0/001.p/45"), [200, 200, 403, 403, 403, 404]),
+        (format!("{LOG}/tile/0/001.p/46"), [404, 404, 403, 403, 403, 404]),
+        (format!("{LOG}/tile/0/001"), [404, 404, 403, 403, 403, 404]),
+        (format!("{LOG}/tile/1/000.p/1"), [200, 200, 403, 403, 403, 404]),
+        (format!("{LOG}/tile/2/000.p/1"), [404, 404, 403, 403, 403, 404]),
+        (format!("{LOG}/tile/4294967295/000"), [404, 404, 403, 403, 403, 404]),
         (format!("{LOG}/tile/0/0"), [404, 404, 404, 403, 403, 404]),
         (format!("{LOG}/tile/entries/000"), [200, 200, 403, 403, 403, 404]),
         (format!("{LOG}/tile/entries/001.p/45"), [200, 200, 403, 403, 403, 404]),
@@ -171,9 +182,13 @@ fn tiles_are_for_whoever_asks_and_entries_for_whoever_sees_all_of_them() {
         ("/api/v1/proofs?index=7&stream=nonsense".to_string(), [404, 404, 404, 403, 403, 404]),
         ("/api/v1/proofs?index=7&event_id=e-7".to_string(), [400, 400, 403, 403, 403, 404]),
         ("/api/v1/proofs?index=seven".to_string(), [400, 400, 400, 403, 403, 400]),
-        ("/api/v1/proofs/consistency?old=1&new=301".to_string(), [200, 200, 200, 403, 403, 404]),
-        ("/api/v1/proofs/consistency?old=2&new=1".to_string(), [400, 400, 400, 403, 403, 404]),
-        ("/api/v1/proofs/consistency?old=1&new=302".to_string(), [404, 404, 404, 403, 403, 404]),
+        ("/api/v1/proofs/consistency?old=1&new=301".to_string(), [200, 200, 403, 403, 403, 404]),
+        ("/api/v1/proofs/consistency?old=2&new=1".to_string(), [400, 400, 403, 403, 403, 404]),
+        ("/api/v1/proofs/consistency?old=1&new=302".to_string(), [404, 404, 403, 403, 403, 404]),
+        (
+            "/api/v1/proofs/consistency?tenant=_root&stream=root&old=1".to_string(),
+            [200, 200, 200, 403, 403, 200],
+        ),
     ] {
         let who = [&service.token, &auditor, &responder, &collector, &operator, &elsewhere];
         assert_eq!(who.map(|who| of(who, &path)), statuses, "{path}");
@@ -182,6 +197,10 @@ fn tiles_are_for_whoever_asks_and_entries_for_whoever_sees_all_of_them() {
     let tile = headers(&format!("{LOG}/tile/0/000"));
     assert_eq!(tile["content-type"], "application/octet-stream");
     assert!(tile["cache-control"].contains("immutable"), "{tile:?}");
+    for path in ["?index=7", "?index=999999", "?index=x", "/consistency?old=1", "/consistency?old=2&new=1"] {
+        let kept = headers(&format!("/api/v1/proofs{path}"));
+        assert_eq!(kept["cache-control"], "private, no-store", "{path}");
+    }
     let checkpoint = headers(&format!("{LOG}/checkpoint"));
     assert_eq!(checkpoint["content-type"], "text/plain; charset=utf-8");
     assert!(checkpoint["cache-control"].contains("no-cache"), "{checkpoint:?}");

@@ -242,6 +242,12 @@ fn rotated_keys_keep_old_and_new_verifiable_from_the_old_root_key() {
     assert!(rows.len() < 120 && !rows.is_empty(), "{}", rows.len());
     let rows = service.sql("SELECT count(DISTINCT origin) AS n FROM checkpoints WHERE stream = 'events'");
     assert_eq!(rows, [json!({"n": 3})]);
+    // What is on record and not provable here is told apart from what is not on record.
+    for (event_id, status, code) in [("a-3", 409, "earlier_log"), ("nobody", 404, "not_found")] {
+        let path = format!("/api/v1/proofs?event_id={event_id}");
+        let answer = service.send("GET", &path, &[], b"");
+        assert!(answer.status == status && answer.text().contains(code), "{}", answer.text());
+    }
     assert_eq!(service.stop(), Some(0));
     // A changed byte in an old log is found from the old key, and from the new one.
     let old_files = files_below(&home.path("data/log/default/events/w1"));

@@ -11,6 +11,7 @@ use schemas::note::{Note, VerifierKey};
 use schemas::policy::Policy;
 use schemas::witness::Head;
 
+use super::proofs::tacho_verify;
 use crate::support::{Service, event, eventually, metric, run, service_log, signal, tacho, verify, whole};
 
 /// A witness that is killed when dropped.
@@ -166,6 +167,22 @@ fn the_root_log_is_cosigned_as_it_grows_and_says_so() {
         text.contains("tacho_witness_cosigned_age_seconds ")
             && text.contains("tacho_witness_size{witness=\"w\"}")
     );
+    // A proof can be had under what is cosigned, and held against a policy of whoever checks it.
+    let at = |name: &str| home.path().join(name).display().to_string();
+    let (url, token) = (format!("http://{}", service.address), at("keys/admin.token"));
+    let held = |more: &[&str], policy: &str| {
+        let to = ["prove", "a-3", "--url", &url, "--token-file", &token, "--out", &at("proof.json")];
+        let made = run(&[&to[..], more].concat());
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        tacho_verify(&["proof", &at("proof.json"), "--key", &log, "--policy", &at(policy)])
+    };
+    let (code, said) = held(&["--witnessed"], "policy");
+    assert_eq!(code, Some(0), "{said}");
+    let stranger = witness.line("w").replace(&witness.vkey, &another_key(place.path()));
+    std::fs::write(home.path().join("strangers"), format!("{stranger}quorum w\n")).unwrap();
+    let (code, said) = held(&["--witnessed"], "strangers");
+    assert!(code == Some(2) && said.contains("not enough"), "{code:?} {said}");
+    assert_eq!(held(&[], "policy").0, Some(2), "without cosignatures it is not told");
     if let Some(programs) = go_programs() {
         let mut go = Command::new(programs.join("go-witness"))
             .args(["verify", &log, &witness.vkey])
@@ -383,6 +400,13 @@ fn keys_and_states_are_guarded_and_bad_settings_say_what_to_do() {
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let same = key(home.path(), "witness.example/w1");
     assert_eq!(String::from_utf8_lossy(&same.stdout).trim(), witness.vkey);
+    // A file name without a directory is one in this directory.
+    let bare = std::process::Command::new(crate::support::tacho())
+        .current_dir(home.path())
+        .args(["witness", "key", "bare.key", "--name", "witness.example/bare"])
+        .output()
+        .unwrap();
+    assert!(bare.status.success() && home.path().join("bare.key").exists(), "{bare:?}");
     let other = key(home.path(), "witness.example/w2");
     assert!(
         other.status.code() == Some(2)

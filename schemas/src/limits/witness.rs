@@ -10,8 +10,9 @@ pub const WITNESS_ANSWER_BYTES_MAX: usize = 64 << 10;
 pub const WITNESS_POLICY_BYTES_MAX: usize = 1 << 20;
 /// Logs of a policy; C2SP tlog-policy recommends 32 at least. A witness's list of logs is one too.
 pub const WITNESS_POLICY_LOGS_MAX: usize = 4_096;
-/// Witnesses of a policy.
-pub const WITNESS_POLICY_WITNESSES_MAX: usize = 64;
+/// Witnesses of a policy: a note that all of them cosigned has the log's line too.
+pub const WITNESS_POLICY_WITNESSES_MAX: usize = 63;
+const _: () = assert!(WITNESS_POLICY_WITNESSES_MAX < super::NOTE_SIGNATURES_MAX);
 /// Groups of a policy.
 pub const WITNESS_POLICY_GROUPS_MAX: usize = 64;
 /// Seconds that a cosignature may be ahead of our clock.

@@ -8,7 +8,9 @@
 //! entry       canonical bytes, base64
 //! proof       C2SP tlog-proof of the entry, of the log's key
 //! log_opened  the root log's entry that names the log and its key: {index, entry, proof}; null where the log is the root log
-//! consistency from an older root checkpoint to the one in `log_opened` (or in `proof`): {old, hashes}; null where not asked for
+//! round       the root log's entry that says how far the log had come, past the entry: {index, entry, proof, hashes}, where `hashes`
+//!             is the inclusion proof of the entry in the tree that it names; null where the log is the root log
+//! consistency from an older root checkpoint to the one in `log_opened` and `round` (or in `proof`): {old, hashes}; null where not asked for
 //! ```
 
 use base64::Engine as _;
@@ -17,13 +19,13 @@ use serde::{Deserialize, Serialize};
 
 use super::Proof;
 use crate::checkpoint::Checkpoint;
-use crate::control::Control;
+use crate::control::{Control, LogOpened};
 use crate::entry::EntryView;
 use crate::limits::{PROOF_DOCUMENT_BYTES_MAX, PROOF_HASHES_MAX};
-use crate::note::VerifierKey;
+use crate::note::{Note, VerifierKey};
 use crate::origin::Origin;
 use crate::stream::Stream;
-use crate::tree::{Hash, verify_consistency};
+use crate::tree::{Hash, leaf_hash, verify_consistency, verify_inclusion};
 use crate::{Error, Result};
 
 /// What `format` says.
@@ -45,6 +47,8 @@ pub struct Document {
     pub proof: String,
     /// What says whose log it is, where it is not the root log.
     pub log_opened: Option<Opened>,
+    /// What ties the log's tree to the root log's, where it is not the root log.
+    pub round: Option<Covered>,
     /// From an older root checkpoint, where that was asked for.
     pub consistency: Option<Consistency>,
 }
@@ -59,6 +63,20 @@ pub struct Opened {
     pub entry: String,
     /// Its tlog-proof, of the root log's key.
     pub proof: String,
+}
+
+/// The root log's entry that says how far a log had come, and that the proved entry is in that tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Covered {
+    /// Its index in the root log.
+    pub index: u64,
+    /// Its canonical bytes, base64.
+    pub entry: String,
+    /// Its tlog-proof, of the root log's key.
+    pub proof: String,
+    /// RFC 6962 inclusion proof of the document's entry in the tree that it names, base64 each.
+    pub hashes: Vec<String>,
 }
 
 /// That the newer tree extends an older one.
@@ -76,8 +94,10 @@ pub struct Consistency {
 pub struct Proved {
     /// Of the log, which has the entry.
     pub checkpoint: Checkpoint,
-    /// Of the root log, which has the log.
+    /// Of the root log, which has the log and the round.
     pub root: Checkpoint,
+    /// The size of the log that the root log knows, which is over the entry's index; absent where it is the root log.
+    pub round: Option<u64>,
     /// The entry's canonical bytes.
     pub entry: Vec<u8>,
 }
@@ -85,12 +105,13 @@ pub struct Proved {
 /// The bytes of a base64 text in the one spelling that it has.
 fn bytes(what: &'static str, text: &str) -> Result<Vec<u8>> {
     let bytes = STANDARD.decode(text).ok().filter(|bytes| STANDARD.encode(bytes) == text);
-    bytes.ok_or_else(|| Error::malformed("proof document", format!("{what} is not base64")))
+    bytes.ok_or_else(|| Error::malformed("proof document", format!("the entry of {what} is not base64")))
 }
 
 impl Document {
     /// The document of an entry.
-    pub fn new(origin: &Origin, entry: &[u8], proof: &Proof, log_opened: Option<Opened>) -> Document {
+    pub fn new(origin: &Origin, entry: &[u8], proof: &Proof, in_root: Option<(Opened, Covered)>) -> Document {
+        let (log_opened, round) = in_root.unzip();
         Document {
             format: FORMAT.to_string(),
             origin: origin.to_string(),
@@ -98,6 +119,7 @@ impl Document {
             entry: STANDARD.encode(entry),
             proof: proof.to_string(),
             log_opened,
+            round,
             consistency: None,
         }
     }
@@ -118,8 +140,10 @@ impl Document {
     }
 
     /// Checks everything from the root log's key down: that the root log has the entry that opens the log, that the key
-    /// which that entry names signed the log's checkpoint, that this tree has the entry, and that the entry says that
-    /// it is of this log and index.
+    /// which that entry names signed the log's checkpoint, that this tree has the entry, that the entry says that it is
+    /// of this log and index, and that one and the same root log has a round in which the log had come past the entry, with
+    /// a tree that has it. Without the last whoever holds the log's key alone could show a tree that the root log, and so
+    /// whoever witnesses it, never saw.
     ///
     /// # Errors
     /// [`Error::Mismatch`] for what does not hold, [`Error::Malformed`] for what cannot be read.
@@ -130,30 +154,50 @@ impl Document {
             let detail = format!("{root_origin} is not a root log's");
             return Err(Error::mismatch("verifier key", detail));
         }
-        let entry = bytes("entry", &self.entry)?;
+        let entry = bytes("the proof", &self.entry)?;
         let proof = Proof::parse(&self.proof)?;
         if proof.index != self.index {
             let detail = format!("of index {}, not {}", proof.index, self.index);
             return Err(Error::mismatch("tlog-proof", detail));
         }
-        let (key, root) = match (&self.log_opened, origin == root_origin) {
-            (None, true) => (root_key.clone(), None),
-            (Some(opened), false) => {
-                let (key, root) = opened.verify(&origin, root_key)?;
-                (key, Some(root))
-            }
-            (None, false) => {
+        let in_root = match (&self.log_opened, &self.round, origin == root_origin) {
+            (None, None, true) => None,
+            (Some(opened), Some(round), false) => Some((opened.verify(&origin, root_key)?, round)),
+            (None, _, false) => {
                 let detail = format!("nothing says that {origin} is a log of {root_origin}");
                 return Err(Error::malformed("proof document", detail));
             }
-            (Some(_), true) => {
+            (_, None, false) => {
+                let detail =
+                    format!("nothing says that {root_origin} knows a tree of {origin} with this entry");
+                return Err(Error::malformed("proof document", detail));
+            }
+            (_, _, true) => {
                 return Err(Error::malformed("proof document", "a root log is not opened by another"));
             }
         };
-        let checkpoint = proof.verify(&entry, &key)?;
-        check_header(&entry, &origin, &key, self.index)?;
-        let root = root.unwrap_or_else(|| checkpoint.clone());
-        Ok(Proved { checkpoint, root, entry })
+        let key = in_root.as_ref().map_or(root_key, |((_, key, _), _)| key);
+        let checkpoint = proof.verify(&entry, key)?;
+        check_header(&entry, &origin, key, self.index)?;
+        let Some(((opened, _, root), round)) = in_root else {
+            return Ok(Proved { root: checkpoint.clone(), checkpoint, round: None, entry });
+        };
+        let size = round.verify(&opened, &root, root_key, (self.index, &entry))?;
+        if size > checkpoint.size {
+            // The log's own checkpoint is the newer of the two, as it is made; an older one is of another history, or of another time.
+            let detail = format!("the root log knows size {size}, the checkpoint is of {}", checkpoint.size);
+            return Err(Error::mismatch("round", detail));
+        }
+        Ok(Proved { checkpoint, root, round: Some(size), entry })
+    }
+
+    /// The note of the root checkpoint, with the lines that witnesses added to it: its text is what [`Document::verify`] checked.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`].
+    pub fn root_note(&self) -> Result<Note> {
+        let proof = self.log_opened.as_ref().map_or(&self.proof, |opened| &opened.proof);
+        Note::parse(Proof::parse(proof)?.checkpoint.as_bytes())
     }
 
     /// Whether the root checkpoint of this document extends one that was seen before; false where the document does not
@@ -181,20 +225,17 @@ impl Opened {
         Opened { index: proof.index, entry: STANDARD.encode(entry), proof: proof.to_string() }
     }
 
-    /// The key of the log with this origin, and the root checkpoint that covers it.
-    fn verify(&self, origin: &Origin, root_key: &VerifierKey) -> Result<(VerifierKey, Checkpoint)> {
-        let entry = bytes("log_opened.entry", &self.entry)?;
-        let proof = Proof::parse(&self.proof)?;
-        if proof.index != self.index {
-            let detail = format!("log_opened: of index {}, not {}", proof.index, self.index);
-            return Err(Error::mismatch("tlog-proof", detail));
-        }
-        let root = proof.verify(&entry, root_key)?;
-        check_header(&entry, &root.origin, root_key, self.index)?;
+    /// What opens the log of this origin, its key, and the root checkpoint that covers it.
+    fn verify(
+        &self,
+        origin: &Origin,
+        root_key: &VerifierKey,
+    ) -> Result<(LogOpened, VerifierKey, Checkpoint)> {
+        let (entry, root) = of_root("log_opened", self.index, &self.entry, &self.proof, root_key)?;
         if origin.installation() != root.origin.installation() {
             return Err(Error::mismatch("installation", format!("{origin} in {}", root.origin)));
         }
-        let opened = match control(&entry)? {
+        let opened = match Control::of_root_entry(&entry)? {
             Some(Control::LogOpened(opened)) if opened.origin == origin.to_string() => opened,
             _ => return Err(Error::mismatch("log_opened", format!("the entry does not open {origin}"))),
         };
@@ -202,8 +243,63 @@ impl Opened {
         if key.name() != opened.origin {
             return Err(Error::mismatch("log_opened", format!("a key of {} for {origin}", key.name())));
         }
-        Ok((key, root))
+        Ok((opened, key, root))
     }
+}
+
+impl Covered {
+    /// The round's entry, of the root log, and the path of the proved entry in the tree that it names.
+    pub fn new(entry: &[u8], proof: &Proof, hashes: &[Hash]) -> Covered {
+        let hashes = hashes.iter().map(|hash| hash.to_base64()).collect();
+        Covered { index: proof.index, entry: STANDARD.encode(entry), proof: proof.to_string(), hashes }
+    }
+
+    /// The size of the log in the round, once its tree has the entry.
+    fn verify(
+        &self,
+        opened: &LogOpened,
+        root: &Checkpoint,
+        root_key: &VerifierKey,
+        (index, entry): (u64, &[u8]),
+    ) -> Result<u64> {
+        let wrong = |detail: String| Err(Error::mismatch("round", detail));
+        let (round, now) = of_root("round", self.index, &self.entry, &self.proof, root_key)?;
+        if now != *root {
+            return wrong(format!("of the root log at size {}, log_opened at {}", now.size, root.size));
+        }
+        let Some(Control::Round(round)) = Control::of_root_entry(&round)? else {
+            return wrong("the entry is no round".to_string());
+        };
+        let Some(told) = round.logs.iter().find(|log| log.number == opened.number) else {
+            return wrong(format!("it does not name {}, number {}", opened.origin, opened.number));
+        };
+        if index >= told.size {
+            return wrong(format!("the log had come to size {}, and the entry is {index}", told.size));
+        }
+        super::within("hashes of an inclusion proof", self.hashes.len(), PROOF_HASHES_MAX)?;
+        let hashes = self.hashes.iter().map(|hash| Hash::from_base64(hash)).collect::<Result<Vec<_>>>()?;
+        let tree = Hash::from_base64(&told.root)?;
+        verify_inclusion(&hashes, index, told.size, &leaf_hash(entry), &tree)?;
+        Ok(told.size)
+    }
+}
+
+/// An entry of the root log, and the checkpoint that covers it.
+fn of_root(
+    what: &'static str,
+    index: u64,
+    entry: &str,
+    proof: &str,
+    root_key: &VerifierKey,
+) -> Result<(Vec<u8>, Checkpoint)> {
+    let entry = bytes(what, entry)?;
+    let proof = Proof::parse(proof)?;
+    if proof.index != index {
+        return Err(Error::mismatch("tlog-proof", format!("{what}: of index {}, not {index}", proof.index)));
+    }
+    let root = proof.verify(&entry, root_key)?;
+    check_header(&entry, &root.origin, root_key, index)?;
+    Ok((entry, root))
 }
 
 /// An entry says which log and which place it is of.
@@ -216,13 +312,4 @@ fn check_header(entry: &[u8], origin: &Origin, key: &VerifierKey, index: u64) ->
         return Err(Error::mismatch("entry", format!("it is of index {}, not {index}", view.index)));
     }
     Ok(())
-}
-
-/// What an entry of the root log says.
-fn control(entry: &[u8]) -> Result<Option<Control>> {
-    let id = Stream::Root.column("control").map(|column| column.id);
-    let Some(id) = id else { return Ok(None) };
-    let Some(text) = EntryView::parse(entry)?.field(id)? else { return Ok(None) };
-    let text = std::str::from_utf8(text).map_err(|_| Error::malformed("control", "not UTF-8"))?;
-    Control::parse(text).map(Some)
 }

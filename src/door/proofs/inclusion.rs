@@ -1,25 +1,27 @@
 //! `GET /api/v1/proofs`: that an entry is in the record, for whoever has the root log's verifier key. `GET
 //! /api/v1/proofs/consistency`: that a log still extends what it was.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::AsArray as _;
 use arrow::datatypes::Int64Type;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
 use query::Status;
 use schemas::origin::ROOT_TENANT;
 use schemas::principal::Principal;
-use schemas::{Hash, Stream, limits, proof};
+use schemas::{Hash, Stream, layout, limits, proof};
 use serde::{Deserialize, Serialize};
 use store::Log;
 use utoipa::ToSchema;
 
-use super::{log_of, not_there, reading, record, refuse_entries};
+use super::{log_of, not_there, reading, record, refuse_entries, refuse_hashes};
 use crate::door::{forbidden, problem};
 use crate::node::Node;
 
@@ -32,6 +34,13 @@ pub(super) fn router() -> Router<Node> {
     Router::new()
         .route("/api/v1/proofs", get(prove_entry))
         .route("/api/v1/proofs/consistency", get(prove_consistency))
+        .route_layer(map_response(not_kept))
+}
+
+/// A proof has a row in it, and a refusal says what is there: no cache keeps either.
+async fn not_kept(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    response
 }
 
 /// Which entry.
@@ -49,6 +58,9 @@ pub(crate) struct Asked {
     stream: Option<String>,
     /// A size of the root log: also prove that it still extends what it was then.
     since: Option<u64>,
+    /// Under the newest root checkpoint that enough witnesses have cosigned, with their signatures.
+    #[serde(default)]
+    witnessed: bool,
 }
 
 /// Between which sizes.
@@ -83,6 +95,9 @@ pub(super) struct Shape {
     proof: String,
     /// The root log's entry that names the log's key, with its own proof; null for the root log.
     log_opened: Option<serde_json::Value>,
+    /// The root log's entry that says how far the log had come past the entry, with its own proof, and the path of the entry in the
+    /// tree that it names; null for the root log.
+    round: Option<serde_json::Value>,
     /// From the older root size that was asked for.
     consistency: Option<serde_json::Value>,
 }
@@ -111,7 +126,7 @@ pub(super) struct Consistent {
 #[utoipa::path(get, path = "/api/v1/proofs", tag = "proofs", params(Asked), responses(
     (status = 200, description = "The proof, which tacho-verify checks without this service.", body = Shape),
     (status = 404, description = "There is no such log or entry.", body = crate::door::ProblemBody, content_type = "application/problem+json"),
-    (status = 409, description = "The id is of more than one entry, or the entry is not signed yet.", body = crate::door::ProblemBody, content_type = "application/problem+json"),
+    (status = 409, description = "The id is of more than one entry, the entry is not signed yet, or it is in a log before this one.", body = crate::door::ProblemBody, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn prove_entry(
     State(node): State<Node>,
@@ -144,7 +159,15 @@ async fn prove(node: &Node, principal: Principal, asked: Asked) -> Result<proof:
     if index >= log.durable() {
         return Err(not_there("the log has no entry of this index"));
     }
-    let document = signed_document(node, &log, index, asked.since).await?;
+    if let Some(since) = asked.since {
+        let root = node.store.existing(ROOT_TENANT, Stream::Root).map_or(0, |root| root.snapshot().signed);
+        if since > root {
+            return Err(not_there(&format!(
+                "`since`: the root log has no checkpoint of size {since}, but of {root}"
+            )));
+        }
+    }
+    let document = signed_document(node, &log, index, asked.since, asked.witnessed).await?;
     let statement = format!("{} entry {index}", log.origin());
     let bytes = (document.entry.len() + document.proof.len()) as u64;
     record(node, &principal, ACTION, &statement, Status::Ok, (1, bytes)).await?;
@@ -179,27 +202,31 @@ async fn index_of(node: &Node, principal: &Principal, log: &Log, event_id: &str)
         ));
     };
     let literal = event_id.replace('\'', "''");
-    let sql =
-        format!("SELECT log_index FROM {table} WHERE event_id = '{literal}' ORDER BY log_index LIMIT 10");
+    let sql = format!(
+        "SELECT log_index FROM {table} WHERE event_id = '{literal}' ORDER BY log_index DESC LIMIT 10"
+    );
     let answer = query.sql(principal, query::Request { sql, ..query::Request::default() }).await;
     let failed = |error: query::Error| {
         let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         problem(status, error.code(), &error.to_string())
     };
     let mut answer = answer.map_err(failed)?;
-    let mut found: Vec<u64> = Vec::new();
+    let mut found: Vec<i64> = Vec::new();
     while let Some(batch) = answer.next().await {
         let batch = batch.map_err(failed)?;
         let indices =
             batch.column_by_name("log_index").and_then(|array| array.as_primitive_opt::<Int64Type>());
-        found.extend(
-            indices
-                .into_iter()
-                .flat_map(|indices| indices.values().iter())
-                .filter_map(|at| u64::try_from(*at).ok()),
-        );
+        found.extend(indices.into_iter().flat_map(|indices| indices.values().iter()));
     }
-    match found.as_slice() {
+    let mut here: Vec<u64> = found.iter().filter_map(|at| u64::try_from(*at).ok()).collect();
+    here.sort_unstable();
+    match here.as_slice() {
+        [] if !found.is_empty() => {
+            // Entries of logs before this one are numbered below 0.
+            let detail = "the event is in a log before this one (the writer or its key changed since), and is not yet provable \
+                          through the service; `tacho-verify` over a copy of the store checks that log";
+            Err(problem(StatusCode::CONFLICT, "earlier_log", detail))
+        }
         [] => Err(not_there("no event of this id is on record")),
         [index] => Ok(*index),
         several => {
@@ -209,29 +236,45 @@ async fn index_of(node: &Node, principal: &Principal, log: &Log, event_id: &str)
     }
 }
 
-/// The document, once a checkpoint has been signed that covers the entry: at most a moment after it came.
+/// The document, once the entry is signed and the root log has a round that covers it: some seconds after it came.
 async fn signed_document(
     node: &Node,
     log: &Log,
     index: u64,
     since: Option<u64>,
+    is_witnessed: bool,
 ) -> Result<proof::Document, Response> {
     let looks = limits::PROOF_SIGNED_WAIT_MS.div_ceil(limits::PROOF_SIGNED_POLL_MS).max(1);
     for _ in 0..looks {
         let (store, log) = (node.store.clone(), log.clone());
-        if let Some(document) = reading(move || store.prove(&log, index, since)).await? {
+        let checkpoint = if is_witnessed { Some(cosigned(node).await?) } else { None };
+        if let Some(document) = reading(move || store.prove_under(&log, index, since, checkpoint)).await? {
             return Ok(document);
         }
         tokio::time::sleep(SIGNED_POLL).await;
     }
-    let detail =
-        "the entry is recorded and no checkpoint covers it yet, or `since` is over the root log's size";
+    let detail = "the entry is recorded, and the root log, or its witnesses where they are asked for, do not know the log that far yet: ask again in some seconds";
     Err(problem(StatusCode::CONFLICT, "not_signed", detail))
+}
+
+/// The newest checkpoint of the root log that enough witnesses have cosigned.
+async fn cosigned(node: &Node) -> Result<Arc<str>, Response> {
+    let path = node.store.path(layout::WITNESS).join(witness::client::COSIGNED);
+    let read = tokio::fs::read_to_string(&path).await;
+    read.map(Arc::from).map_err(|error| {
+        tracing::info!(path = %path.display(), %error, "no cosigned checkpoint");
+        problem(
+            StatusCode::CONFLICT,
+            "not_witnessed",
+            "no checkpoint of the root log is cosigned by enough witnesses yet",
+        )
+    })
 }
 
 /// Prove that a log extends what it was.
 #[utoipa::path(get, path = "/api/v1/proofs/consistency", tag = "proofs", params(Sizes), responses(
     (status = 200, description = "The proof.", body = Consistent),
+    (status = 403, description = "Of a tenant's log, and the caller's policy takes rows or columns away.", body = crate::door::ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "There is no such log, or it is not of that size.", body = crate::door::ProblemBody, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn prove_consistency(
@@ -246,10 +289,13 @@ pub(crate) async fn prove_consistency(
         Ok(Query(asked)) => asked,
         Err(error) => return problem(StatusCode::BAD_REQUEST, "request", &error.body_text()),
     };
-    let log = match meant(&node, principal, tenant.as_deref(), stream.as_deref()) {
-        Ok((_, log)) => log,
+    let (principal, log) = match meant(&node, principal, tenant.as_deref(), stream.as_deref()) {
+        Ok(meant) => meant,
         Err(response) => return response,
     };
+    if let Some(refused) = refuse_hashes(&node, &principal, &log, ACTION) {
+        return refused;
+    }
     if new.is_some_and(|new| old > new) {
         return problem(StatusCode::BAD_REQUEST, "request", "`old` is over `new`");
     }

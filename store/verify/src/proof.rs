@@ -8,15 +8,16 @@ use schemas::column::ColumnType;
 use schemas::entry::EntryView;
 use schemas::limits::PROOF_DOCUMENT_BYTES_MAX;
 use schemas::note::VerifierKey;
+use schemas::policy::Policy;
 use schemas::proof::{Document, Proved};
 
 use crate::remember::Remembered;
 
 /// What a proof always says of itself.
 const PROOF_LIMITS: [&str; 3] = [
-    "Proves: this entry is at this place of a log of this root log's installation, and whoever holds the log's key signed that.",
+    "Proves: this entry is at this place of a log of this root log's installation, and in the tree of that log that the root log names; both keys signed that.",
     "Does not prove what never reached the recorder, nor that an entry which is not here is not there; what the sender left out shows in no proof.",
-    "Whoever holds the seed can sign another history, which only a remembered checkpoint (--remember) or a witness shows; times are the recorder's.",
+    "Whoever holds the seed can sign another history, root log and all, which only a remembered checkpoint (--remember) or a witness shows; times are the recorder's.",
 ];
 
 /// What is typed.
@@ -30,6 +31,9 @@ pub struct ProofArguments {
     /// File of root checkpoints seen before, as a verification of a whole store wrote it: shows a log rolled back or forked
     #[arg(long, value_name = "FILE")]
     pub remember: Option<PathBuf>,
+    /// Policy file (C2SP tlog-policy) of the witnesses that must have cosigned the root checkpoint
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
     /// Print nothing but what is wrong
     #[arg(long)]
     pub quiet: bool,
@@ -74,6 +78,11 @@ fn verify(arguments: &ProofArguments) -> Outcome {
         Ok(checked) => checked,
         Err(error) => return Outcome::Wrong(error.to_string()),
     };
+    if let Some(path) = &arguments.policy
+        && let Some(outcome) = witnessed(path, &document, &arguments.key)
+    {
+        return outcome;
+    }
     let Some(path) = &arguments.remember else { return Outcome::Proved(proved) };
     match remembered(path, &document, &proved) {
         Ok(None) => Outcome::Proved(proved),
@@ -89,44 +98,72 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
+/// Holds the cosignatures of the root checkpoint against a policy; none where they are enough.
+fn witnessed(path: &Path, document: &Document, key: &VerifierKey) -> Option<Outcome> {
+    let unknown = |why: String| Some(Outcome::Unknown(format!("{}: {why}", path.display())));
+    let policy = match read(path).map_err(|error| error.to_string()) {
+        Ok(text) => Policy::parse(&text).map_err(|error| error.to_string()),
+        Err(error) => Err(error),
+    };
+    let policy = match policy {
+        Ok(policy) => policy,
+        Err(error) => return unknown(error),
+    };
+    if !policy.logs.is_empty() && !policy.logs.iter().any(|log| log.key == *key) {
+        return unknown(format!("its logs are others than {key}"));
+    }
+    match document.root_note().and_then(|note| policy.cosignatures(&note)) {
+        Ok(witnessed) if witnessed.is_enough => None,
+        Ok(witnessed) => unknown(format!(
+            "{} of its witnesses cosigned the root checkpoint, which is not enough: ask with --witnessed",
+            witnessed.by.len()
+        )),
+        Err(error) => Some(Outcome::Wrong(format!("a cosignature of the root checkpoint: {error}"))),
+    }
+}
+
 /// Holds the root checkpoint against the one that is remembered. What is remembered stays: it is of what a store had sealed,
 /// and this may be past it.
 fn remembered(path: &Path, document: &Document, proved: &Proved) -> Result<Option<Outcome>, crate::Error> {
+    // Whoever names a file wants the proof held against it: one that remembers nothing of this log does not tell.
+    if let Err(error) = fs::metadata(path) {
+        return Ok(Some(Outcome::Unknown(format!("cannot read {}: {error}", path.display()))));
+    }
     let remembered = Remembered::load(path)?;
     let now = &proved.root;
     let origin = now.origin.to_string();
-    if let Some((size, root)) = remembered.roots.get(&origin) {
-        if now.size < *size {
-            let why = format!(
-                "the proof is of the root log at size {}, and {size} is remembered: ask for a newer one",
-                now.size
-            );
-            return Ok(Some(Outcome::Unknown(why)));
-        }
-        match document.extends(proved, *size, root) {
-            Ok(true) => {}
-            Ok(false) => {
-                let why = format!(
-                    "the proof does not go on from size {size} of the root log, which is remembered: ask with --since {size}"
-                );
-                return Ok(Some(Outcome::Unknown(why)));
-            }
-            Err(error) => {
-                let why = format!("the root log is not the one remembered at size {size}: {error}");
-                return Ok(Some(Outcome::Wrong(why)));
-            }
-        }
+    let Some((size, root)) = remembered.roots.get(&origin) else {
+        let why = format!("{} remembers nothing of {origin}", path.display());
+        return Ok(Some(Outcome::Unknown(why)));
+    };
+    if now.size < *size {
+        let why = format!(
+            "the proof is of the root log at size {}, and {size} is remembered: ask for a newer one",
+            now.size
+        );
+        return Ok(Some(Outcome::Unknown(why)));
     }
-    Ok(None)
+    Ok(match document.extends(proved, *size, root) {
+        Ok(true) => None,
+        Ok(false) => Some(Outcome::Unknown(format!(
+            "the proof does not go on from size {size} of the root log, which is remembered: ask with --since {size}"
+        ))),
+        Err(error) => {
+            Some(Outcome::Wrong(format!("the root log is not the one remembered at size {size}: {error}")))
+        }
+    })
 }
 
 /// Prints what is proved, the fields of the entry, and what is not.
 fn print(proved: &Proved, out: &mut impl Write) -> io::Result<()> {
-    let Proved { checkpoint, root, entry } = proved;
+    let Proved { checkpoint, root, round, entry } = proved;
     let Ok(view) = EntryView::parse(entry) else { return Ok(()) };
     writeln!(out, "PROVED: entry {} of log {}", view.index, checkpoint.origin)?;
     writeln!(out, "log checkpoint: size {} root {}", checkpoint.size, checkpoint.root.to_base64())?;
     writeln!(out, "root checkpoint: {} size {} root {}", root.origin, root.size, root.root.to_base64())?;
+    if let Some(size) = round {
+        writeln!(out, "known to the root log: size {size} of the log, with this entry")?;
+    }
     for (id, value) in view.fields().map_while(Result::ok) {
         let column = checkpoint.origin.stream().column_by_id(id);
         let name = column.map_or_else(|| format!("field {id}"), |column| column.name.to_string());

@@ -5,11 +5,12 @@
 //!                                                                  ├─ cosigned: check, collect, quorum?, keep
 //!                                                                  ├─ another size: ask again from there
 //!                                                                  ├─ away, or a mistake: wait longer each time
+//!                                                                  ├─ a note of our key that is not of our tree: stop signing
 //!                                                                  └─ more than was ever signed, or another tree:
-//!                                                                       ask once more from the beginning, then stop signing
+//!                                                                       ask once more from the beginning, then it accuses
 //! ```
-//! An answer that makes a log stop is not signed by the witness: it is taken from a connection whose other end was
-//! authenticated (TLS, or this machine), and only when it says the same twice.
+//! What is signed stops a log at once: a kept note, or an answer with one in it. An accusation is not signed: it counts when one
+//! witness says it twice, and stops the log when those that do not accuse are no quorum any more. Below that it is an alarm.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -20,7 +21,7 @@ use async_trait::async_trait;
 use schemas::limits::WITNESS_INTERVAL_S_MAX;
 use schemas::note::{Note, VerifierKey};
 use schemas::policy::Policy;
-use schemas::tree::Hash;
+use schemas::tree::{Hash, verify_consistency};
 use schemas::witness::Head;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -48,16 +49,35 @@ use submit::{Member, Outcome};
 pub trait Log: fmt::Debug + Send + Sync + 'static {
     /// The newest signed checkpoint; none before the first. What anybody else was ever shown is not newer.
     fn checkpoint(&self) -> Option<Arc<str>>;
-    /// The consistency proof between two sizes up to that of the newest checkpoint.
+    /// What shows that the tree of `new` entries, at most those of the newest checkpoint, extends that of `old`.
     ///
     /// # Errors
     /// With what is wrong, for people.
-    async fn consistency(&self, old: u64, new: u64) -> Result<Vec<Hash>, String>;
+    async fn consistency(&self, old: u64, new: u64) -> Result<Consistency, String>;
     /// Signs nothing more and takes nothing more, for this reason, until a person has acted.
     ///
     /// # Errors
     /// When that could not be kept past a restart.
     async fn stop_signing(&self, reason: &str) -> Result<(), String>;
+}
+
+/// That a log's tree extends what it was, as the log has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consistency {
+    /// The root of the older tree.
+    pub old_root: Hash,
+    /// The consistency proof (RFC 6962).
+    pub hashes: Vec<Hash>,
+}
+
+impl Consistency {
+    /// Whether this leads from `old` entries to a tree that this log signed: what does not is damage here, and says nothing of
+    /// what a witness holds.
+    fn leads_to(&self, old: u64, signed: &Head) -> Result<(), String> {
+        verify_consistency(&self.hashes, old, signed.size, &self.old_root, &signed.root).map_err(|error| {
+            format!("the proof from {old} does not lead to the root that was signed here: {error}")
+        })
+    }
 }
 
 /// What is to be done.
@@ -223,6 +243,19 @@ async fn serve(shared: Arc<Shared>, mut member: Member, mut rounds: watch::Recei
                 Outcome::StopSigning { reason } => {
                     shared.stop_signing(&member.name, &reason).await;
                     return;
+                }
+                Outcome::Accused { reason } => {
+                    tracing::error!(witness = member.name, reason, "a witness accuses this log");
+                    metrics::counter!("tacho_witness_failures_total", "witness" => member.name.clone())
+                        .increment(1);
+                    let now_s = shared.clock.now_s();
+                    if let Some(reason) =
+                        shared.collected.accused(&shared.policy, member.at, &reason, now_s).await
+                    {
+                        shared.stop_signing(&member.name, &reason).await;
+                        return;
+                    }
+                    patience.next(None)
                 }
                 Outcome::Failed { reason, wait } => {
                     tracing::warn!(witness = member.name, reason, "a witness did not cosign");

@@ -52,8 +52,8 @@ struct Known {
 enum Held {
     /// None was cosigned yet.
     Nothing,
-    /// The newest that was cosigned.
-    Tree(Head),
+    /// The newest that was cosigned, and the note that is kept of it.
+    Tree(Head, Arc<str>),
     /// A write failed.
     Unknown,
 }
@@ -65,6 +65,8 @@ pub enum Answer {
     Cosigned(String),
     /// 409 with the size that is held.
     Conflict(u64),
+    /// 422: what was asked does not extend what is held; the kept note, which proves that to the log.
+    NotExtended(Arc<str>),
     /// Anything else, with a text for people.
     Refused(StatusCode, String),
 }
@@ -150,9 +152,9 @@ impl Witness {
         let internal = |why: &str| Answer::Refused(StatusCode::INTERNAL_SERVER_ERROR, why.to_string());
         let Some(log) = self.0.logs.get(&head.origin) else { return internal("no such log") };
         let mut held = log.held.lock().await;
-        let old = match &*held {
-            Held::Nothing => None,
-            Held::Tree(tree) => Some(tree),
+        let (old, kept) = match &*held {
+            Held::Nothing => (None, None),
+            Held::Tree(tree, note) => (Some(tree), Some(Arc::clone(note))),
             Held::Unknown => {
                 return internal("what is kept of this log could not be written; restart the witness");
             }
@@ -169,7 +171,8 @@ impl Witness {
         }
         if let Err(error) = head.extends(old, &request.proof) {
             tracing::warn!(origin = %head.origin, held_size, size = head.size, %error, "a checkpoint that does not extend the last");
-            return Answer::Refused(StatusCode::UNPROCESSABLE_ENTITY, error.to_string());
+            let refused = || Answer::Refused(StatusCode::UNPROCESSABLE_ENTITY, error.to_string());
+            return kept.map_or_else(refused, Answer::NotExtended);
         }
         let line = self.0.cosigner.cosign(self.0.clock.now_s(), note.unverified_text());
         if old == Some(&head) {
@@ -182,16 +185,16 @@ impl Witness {
             .iter()
             .filter(|line| log.keys.iter().any(|key| line.name == key.name() && line.id == key.id()));
         let lines: Vec<SignatureLine> = of_log.chain([&line]).cloned().collect();
-        let kept = assemble(note.unverified_text(), &lines);
+        let kept: Arc<str> = assemble(note.unverified_text(), &lines).into();
         // Before this is on stable storage the cosignature does not leave this function.
         *held = Held::Unknown;
-        if let Err(error) = self.replace(file_name(&head.origin), kept.into_bytes()).await {
+        if let Err(error) = self.replace(file_name(&head.origin), kept.as_bytes().to_vec()).await {
             tracing::error!(origin = %head.origin, %error, "the state of a log could not be written");
             return internal("what is kept of this log could not be written; restart the witness");
         }
         tracing::info!(origin = %head.origin, size = head.size, "cosigned");
         metrics::gauge!("tacho_witness_server_size", "origin" => head.origin.clone()).set(head.size as f64);
-        *held = Held::Tree(head);
+        *held = Held::Tree(head, kept);
         Answer::Cosigned(format!("{line}\n"))
     }
 
@@ -241,7 +244,11 @@ fn load(files: &dyn Files, origin: &str, keys: &[VerifierKey], own: &CosignerKey
     if head.origin != origin {
         return Err(wrong(format!("{name} is of {}", head.origin)));
     }
-    Ok(Held::Tree(head))
+    // It may have been read from memory after a write that never reached the disk. What is built on it must not be forgotten.
+    files
+        .replace(&name, &bytes)
+        .map_err(|error| wrong(format!("{name} could not be made durable: {error}")))?;
+    Ok(Held::Tree(head, String::from_utf8_lossy(&bytes).into_owned().into()))
 }
 
 async fn add_checkpoint(Shared(witness): Shared<Witness>, body: Body) -> Response {
@@ -257,6 +264,9 @@ async fn add_checkpoint(Shared(witness): Shared<Witness>, body: Body) -> Respons
     let (status, kind, text) = match witness.answer(&body).await {
         Answer::Cosigned(lines) => (StatusCode::OK, "text/plain; charset=utf-8", lines),
         Answer::Conflict(size) => (StatusCode::CONFLICT, SIZE_CONTENT_TYPE, format!("{size}\n")),
+        Answer::NotExtended(note) => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "text/plain; charset=utf-8", note.to_string())
+        }
         Answer::Refused(status, why) => (status, "text/plain; charset=utf-8", format!("{why}\n")),
     };
     metrics::counter!("tacho_witness_server_requests_total", "status" => status.as_u16().to_string())

@@ -1,6 +1,6 @@
 //! Cosignatures as they come, checkpoint by checkpoint, until enough are there.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use schemas::cosignature::{Cosignature, with_lines};
@@ -67,6 +67,7 @@ impl Collected {
                 failures: 0,
                 failing_since_s: None,
                 reason: None,
+                accuses: false,
             };
             inner.status.witnesses.push(none);
         }
@@ -122,6 +123,33 @@ impl Collected {
         self.keep(None).await;
     }
 
+    /// Notes that a witness accuses the log. Gives why signing has to stop: where those that do not accuse are no quorum. An
+    /// accusation is not signed, so fewer than that stop nothing: one that lies is then the same as one that is away.
+    pub(super) async fn accused(
+        &self,
+        policy: &Policy,
+        at: usize,
+        reason: &str,
+        now_s: u64,
+    ) -> Option<String> {
+        let accusers = {
+            let mut inner = self.inner();
+            inner.member(at)?.accuses = true;
+            inner.accusers()
+        };
+        self.failed(at, reason, now_s).await;
+        self.measure(now_s);
+        let others: BTreeSet<usize> = {
+            let inner = self.inner();
+            inner.places.keys().copied().filter(|at| !accusers.contains(at)).collect()
+        };
+        if policy.quorum.is_met(&others) {
+            return None;
+        }
+        let names = names(policy, accusers.iter().copied()).join(", ");
+        Some(format!("{reason}; without those that accuse ({names}) there is no quorum"))
+    }
+
     /// Notes that signing was stopped.
     pub(super) async fn stopped(&self, reason: &str, _now_s: u64) {
         self.inner().status.stopped = Some(reason.to_string());
@@ -136,6 +164,8 @@ impl Collected {
             metrics::gauge!("tacho_witness_cosigned_age_seconds")
                 .set(now_s.saturating_sub(quorum.time_s) as f64);
         }
+        let accusers = status.witnesses.iter().filter(|witness| witness.accuses).count();
+        metrics::gauge!("tacho_witness_accusers").set(accusers as f64);
         for witness in status.witnesses {
             metrics::gauge!("tacho_witness_failing", "witness" => witness.name.clone())
                 .set(if witness.failures > 0 { 1.0 } else { 0.0 });
@@ -166,6 +196,12 @@ impl Inner {
     fn member(&mut self, at: usize) -> Option<&mut MemberStatus> {
         let place = self.places.get(&at)?;
         self.status.witnesses.get_mut(*place)
+    }
+
+    /// The places in the policy of those that accuse.
+    fn accusers(&self) -> BTreeSet<usize> {
+        let accuses = |place: &usize| self.status.witnesses.get(*place).is_some_and(|member| member.accuses);
+        self.places.iter().filter(|(_, place)| accuses(place)).map(|(at, _)| *at).collect()
     }
 
     /// Goes on from the kept note.
@@ -204,6 +240,7 @@ impl Inner {
         if let Some(member) = self.member(at) {
             (member.size, member.time_s) = (Some(round.head.size), Some(cosignature.time_s));
             (member.failures, member.failing_since_s, member.reason) = (0, None, None);
+            member.accuses = false;
         }
         self.held.insert(at, round.head.clone());
         let known = self.pending.iter().position(|pending| pending.round.text == round.text);

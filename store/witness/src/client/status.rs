@@ -42,4 +42,7 @@ pub struct MemberStatus {
     pub failing_since_s: Option<u64>,
     /// The last one.
     pub reason: Option<String>,
+    /// Whether it says, and did twice, that this log has another history than its own; until it cosigns again.
+    #[serde(default)]
+    pub accuses: bool,
 }

@@ -32,7 +32,9 @@ pub(super) enum Outcome {
     Cosigned { round: Round, cosignature: Cosignature },
     /// Not now. `wait` is what the witness asked for.
     Failed { reason: String, wait: Option<Duration> },
-    /// The witness has seen what is not ours: nothing more may be signed until a person has looked.
+    /// It says, unsigned and twice, that it has seen what is not ours.
+    Accused { reason: String },
+    /// What is signed shows another history: nothing more may be signed until a person has looked.
     StopSigning { reason: String },
 }
 
@@ -88,7 +90,7 @@ impl Member {
                     let reason = self.accusation(old, &round.head);
                     // Twice, from the beginning, so that no single garbled answer stops a log.
                     if suspicion.is_some() {
-                        return Outcome::StopSigning { reason };
+                        return Outcome::Accused { reason };
                     }
                     tracing::warn!(witness = self.name, reason, "asking once more");
                     suspicion = Some(reason);
@@ -112,31 +114,64 @@ impl Member {
         let failed = |reason: String| Outcome::Failed { reason, wait: None };
         let proof = shared.log.consistency(old, round.head.size).await;
         let proof = proof.map_err(|error| failed(format!("no consistency proof from {old}: {error}")))?;
+        // Before anything is held against it: tiles that were damaged accuse nobody.
+        proof.leads_to(old, &round.head).map_err(failed)?;
         if let Some(held) = self.held.as_ref().filter(|held| held.size == old)
-            && let Err(error) = round.head.extends(Some(held), &proof)
+            && held.root != proof.old_root
         {
             // Both trees are signed by this log, and the witness has signed the first: nobody has to be believed.
             return Err(Outcome::StopSigning {
                 reason: format!(
-                    "witness {} has cosigned size {old} of this log, and size {} does not extend it ({error}): the log has \
+                    "witness {} has cosigned size {old} of this log, and size {} does not extend it: the log has \
                      been changed or replaced below what was witnessed",
                     self.name, round.head.size
                 ),
             });
         }
-        let request = AddCheckpoint { old, proof, checkpoint: round.text.as_bytes().to_vec() };
+        let request = AddCheckpoint { old, proof: proof.hashes, checkpoint: round.text.as_bytes().to_vec() };
         let answer = self.endpoint.post(request.to_bytes()).await.map_err(failed)?;
+        if let Some(reason) = self.shown_against(shared, &answer).await {
+            return Err(Outcome::StopSigning { reason });
+        }
         let asked = Asked { old, is_named, size: round.head.size };
         Ok((judge(asked, &answer), answer))
+    }
+
+    /// What is wrong where the answer is a checkpoint that this log's key signed, and that is not of the tree here: then nobody
+    /// has to be believed. Witnesses of ours answer 422 with the one that they hold.
+    async fn shown_against(&self, shared: &Shared, answer: &Answer) -> Option<String> {
+        let note = Note::parse(&answer.body).ok()?;
+        let shown = Head::open(&note, &shared.key).ok()?;
+        let newest = shared.newest().ok()??.head;
+        if shown.size <= newest.size {
+            let own = shared.log.consistency(shown.size, newest.size).await.ok()?;
+            own.leads_to(shown.size, &newest).ok()?;
+            if own.old_root == shown.root {
+                return None;
+            }
+        }
+        Some(format!(
+            "{}; it shows a checkpoint that this log's key signed",
+            self.accusation(shown.size, &newest)
+        ))
     }
 
     /// Checks what a witness says is its cosignature.
     fn check(&mut self, shared: &Shared, round: Round, answer: &Answer) -> Outcome {
         let failed = |reason: String| Outcome::Failed { reason, wait: None };
         let note = [round.note.unverified_text().as_bytes(), b"\n", &answer.body].concat();
-        let cosignature = match Note::parse(&note).and_then(|note| self.key.verify(&note)) {
+        let without = |why: &str| failed(format!("200 without its cosignature ({}): {why}", self.key));
+        let note = match Note::parse(&note) {
+            Ok(note) => note,
+            Err(error) => return without(&error.to_string()),
+        };
+        // A note ends its text at the last blank line: with one in the answer it would be another text that is signed.
+        if note.unverified_text() != round.note.unverified_text() {
+            return without("it is over another text than the checkpoint");
+        }
+        let cosignature = match self.key.verify(&note) {
             Ok(cosignature) => cosignature,
-            Err(error) => return failed(format!("200 without its cosignature ({}): {error}", self.key)),
+            Err(error) => return without(&error.to_string()),
         };
         let now_s = shared.clock.now_s();
         if cosignature.time_s > now_s.saturating_add(WITNESS_AHEAD_S_MAX) {
@@ -149,7 +184,7 @@ impl Member {
         Outcome::Cosigned { round, cosignature }
     }
 
-    /// Why signing has to stop.
+    /// What a witness has seen that is not ours.
     fn accusation(&self, held: u64, ours: &Head) -> String {
         let name = &self.name;
         if held > ours.size {

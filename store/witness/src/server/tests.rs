@@ -87,6 +87,7 @@ fn status(answer: &Answer) -> u16 {
     match answer {
         Answer::Cosigned(_) => 200,
         Answer::Conflict(_) => 409,
+        Answer::NotExtended(_) => 422,
         Answer::Refused(status, _) => status.as_u16(),
     }
 }
@@ -119,7 +120,9 @@ async fn a_log_that_grows_is_cosigned_and_every_other_is_refused() {
     assert_eq!(status(&witness.answer(&down.to_bytes()).await), 400);
     // A fork: the same log with another past, larger, and of the same size.
     let fork = Leaves::new("example.com/log", 1).grown(9, 0).grown(11, 1);
-    assert_eq!(status(&witness.answer(&fork.request(10, 20)).await), 422);
+    let Answer::NotExtended(shown) = witness.answer(&fork.request(10, 20)).await else { panic!() };
+    // With what proves it to the log that was asked for.
+    assert_eq!(Head::open(&Note::parse(shown.as_bytes()).unwrap(), &log.key).unwrap().size, 10);
     assert_eq!(witness.answer(&fork.request(10, 10)).await, Answer::Conflict(10));
     // Which is kept: two notes of one size, both signed by the log.
     let kept = |name: String| Note::parse(&files.read(&name).unwrap().unwrap()).unwrap();
@@ -236,6 +239,11 @@ async fn a_cosignature_comes_after_the_disk_and_a_failed_write_ends_the_log() {
     files.is_broken.store(false, std::sync::atomic::Ordering::SeqCst);
     // Nobody knows what is on disk now.
     assert_eq!(status(&witness.answer(&log.request(7, 9)).await), 500);
+    // What is read again is believed once it is durable, and not before.
+    files.is_broken.store(true, std::sync::atomic::Ordering::SeqCst);
+    let error = witness_of(&[&log], &files).unwrap_err().to_string();
+    assert!(error.contains("could not be made durable"), "{error}");
+    files.is_broken.store(false, std::sync::atomic::Ordering::SeqCst);
     let again = witness_of(&[&log], &files).unwrap();
     assert_eq!(again.answer(&log.request(0, 9)).await, Answer::Conflict(7));
 }

@@ -29,7 +29,20 @@ enum Say {
     OtherSizes,
     /// As an honest one.
     Truth,
+    /// A signature of its key over another text: the checkpoint, and more of its own behind a blank line.
+    AnotherText,
     Never,
+}
+
+/// A line of the witness of seed 1 over the whole checkpoint and `x`: behind `x` and a blank line it is the signature of a note.
+fn over_another_text(body: &[u8]) -> String {
+    use ed25519_dalek::Signer as _;
+    let request = schemas::witness::AddCheckpoint::parse(body).unwrap();
+    let note = schemas::note::Note::parse(&request.checkpoint).unwrap();
+    let text = format!("{}\nx\n", note.unverified_text());
+    let message = schemas::cosignature::message(1_700_000_000, &text);
+    let signature = ed25519_dalek::SigningKey::from_bytes(&[1; 32]).sign(message.as_bytes()).to_bytes();
+    format!("x\n\n{}\n", cosigner(1).verifier().line(1_700_000_000, &signature))
 }
 
 impl Liar {
@@ -54,8 +67,10 @@ impl Liar {
                     Say::Truth => match honest.answer(&body).await {
                         Answer::Cosigned(lines) => (200, lines),
                         Answer::Conflict(size) => (409, format!("{size}\n")),
+                        Answer::NotExtended(note) => (422, note.to_string()),
                         Answer::Refused(status, why) => (status.as_u16(), why),
                     },
+                    Say::AnotherText => (200, over_another_text(&body)),
                     Say::Never => std::future::pending().await,
                 };
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -95,6 +110,7 @@ async fn nonsense_is_a_failure_and_stops_nothing() {
             honest("c", 1),
             "200 without its cosignature",
         ),
+        ("another text", vec![Say::AnotherText], honest("x", 1), "over another text"),
         ("another key", vec![Say::Truth], honest("d", 2), "200 without its cosignature"),
         ("the future", vec![Say::Truth], ahead, "clocks is wrong"),
         ("no size", this(409, "many\n"), honest("e", 1), "409 without the size"),
@@ -148,6 +164,64 @@ async fn an_accusation_is_believed_the_second_time() {
     log.grow(1, 0);
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     assert_eq!(liar.asked.load(Ordering::SeqCst), asked, "and asks no more");
+    handle.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fewer_accusers_than_break_the_quorum_are_an_alarm_and_stop_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = MemoryLog::new();
+    log.grow(20, 0);
+    let this = |status: u16, body: &str| Say::This(status, body.to_string());
+    let honest = [2, 3].map(|seed| witness_at(&dir.path().join(seed.to_string()), seed, &log));
+    let ports = [Port::serve(honest[0].router()).await, Port::serve(honest[1].router()).await];
+    for at in 0..3 {
+        let say = match at {
+            0 => vec![this(409, "9999\n")],
+            // A size, and then that the proof from there does not hold; twice in each hand-over.
+            1 => vec![[this(409, "7\n"), this(422, "bad")]; 200].concat(),
+            // Another tree of the size that it is shown.
+            _ => vec![this(409, &format!("{}\n", log.size())); 400],
+        };
+        let liar = Liar::start(witness_at(&dir.path().join("1"), 1, &log), &say).await;
+        let policy = format!(
+            "{}{}{}group two 2 w1 w2 w3\nquorum two\n",
+            line("w1", 1, &liar.port.url),
+            line("w2", 2, &ports[0].url),
+            line("w3", 3, &ports[1].url)
+        );
+        let handle = client(&log, &policy, &dir.path().join(format!("client{at}")));
+        let accuser = || handle.status().witnesses[0].clone();
+        eventually("it accuses", || accuser().accuses).await;
+        cosigned(&handle, log.size()).await;
+        assert!(accuser().failures > 0 && accuser().reason.unwrap().contains("holds size"), "{say:?}");
+        log.grow(1, 0);
+        cosigned(&handle, log.size()).await;
+        assert_eq!(log.stopped(), None, "{say:?}");
+        handle.shutdown().await;
+        let kept = std::fs::read_to_string(dir.path().join(format!("client{at}/status.json"))).unwrap();
+        assert!(kept.contains("\"accuses\": true"), "{kept}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_witness_that_cosigns_again_accuses_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = MemoryLog::new();
+    log.grow(20, 0);
+    let say = [vec![Say::This(409, "9999\n".to_string()); 2], vec![Say::Truth]].concat();
+    let liar = Liar::start(witness_at(&dir.path().join("1"), 1, &log), &say).await;
+    let port = Port::serve(witness_at(&dir.path().join("2"), 2, &log).router()).await;
+    let policy = format!(
+        "{}{}group any any w1 w2\nquorum any\n",
+        line("w1", 1, &liar.port.url),
+        line("w2", 2, &port.url)
+    );
+    let handle = client(&log, &policy, &dir.path().join("client"));
+    eventually("it cosigns", || handle.status().witnesses[0].size == Some(20)).await;
+    assert!(liar.asked.load(Ordering::SeqCst) >= 3);
+    assert!(!handle.status().witnesses[0].accuses);
+    assert_eq!(log.stopped(), None);
     handle.shutdown().await;
 }
 

@@ -82,6 +82,70 @@ async fn another_tree_of_the_same_size_stops_the_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_quorum_that_has_seen_more_stops_the_log_though_others_have_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = MemoryLog::new();
+    log.grow(100, 0);
+    let restored = log.restored(60);
+    let witnesses = [1, 2, 3].map(|seed| witness_at(&dir.path().join(seed.to_string()), seed, &log));
+    let mut ports = Vec::new();
+    for witness in &witnesses {
+        ports.push(Port::serve(witness.router()).await);
+    }
+    let policy = |of: &[usize]| {
+        let lines: String =
+            of.iter().map(|at| line(&format!("w{at}"), *at as u8 + 1, &ports[*at].url)).collect();
+        let names: String = of.iter().map(|at| format!(" w{at}")).collect();
+        format!("{lines}group two 2{names}\nquorum two\n")
+    };
+    let handle = client(&log, &policy(&[0, 1]), &dir.path().join("old"));
+    cosigned(&handle, 100).await;
+    handle.shutdown().await;
+    // The third has seen nothing: it cosigns what it is shown, and is not enough.
+    let reason = stopped(&restored, &policy(&[0, 1, 2]), &dir.path().join("new")).await;
+    assert!(reason.contains("holds size 100") && reason.contains("(w0, w1) there is no quorum"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_signed_note_of_another_history_is_enough() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = MemoryLog::new();
+    log.grow(100, 0);
+    let witnesses = [1, 2, 3].map(|seed| witness_at(&dir.path().join(seed.to_string()), seed, &log));
+    let mut ports = Vec::new();
+    for witness in &witnesses {
+        ports.push(Port::serve(witness.router()).await);
+    }
+    let first = format!("{}quorum w0\n", line("w0", 1, &ports[0].url));
+    let handle = client(&log, &first, &dir.path().join("old"));
+    cosigned(&handle, 100).await;
+    handle.shutdown().await;
+    let restored = log.restored(60);
+    restored.grow(60, 1);
+    let lines: String = (0..3).map(|at| line(&format!("w{at}"), at as u8 + 1, &ports[at].url)).collect();
+    let policy = format!("{lines}group any any w0 w1 w2\nquorum any\n");
+    let reason = stopped(&restored, &policy, &dir.path().join("new")).await;
+    assert!(reason.contains("shows a checkpoint that this log's key signed"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_here_is_a_failure_and_accuses_nobody() {
+    let Witnessed { dir, log, policy, ports } = witnessed(100).await;
+    log.damage();
+    log.grow(9, 0);
+    // The checkpoint is what was signed; what is read of the tree is another.
+    let handle = client(&log, &policy, &dir.path().join("client"));
+    eventually("it fails and says why", || {
+        let reason = handle.status().witnesses[0].reason.clone();
+        reason.is_some_and(|reason| reason.contains("does not lead to the root that was signed here"))
+    })
+    .await;
+    assert_eq!(log.stopped(), None);
+    handle.shutdown().await;
+    drop(ports);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_kept_is_enough_to_stop_though_no_witness_answers() {
     let Witnessed { dir, log, policy, ports } = witnessed(100).await;
     for port in ports {

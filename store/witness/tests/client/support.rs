@@ -10,7 +10,7 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use schemas::note::{SignatureLine, VerifierKey, assemble};
 use schemas::tree::{CompactRange, Hash, Nodes, consistency_proof, leaf_hash, root};
 use tokio::task::JoinHandle;
-use witness::client::{Handle, Log, Options, Status, Transport, start};
+use witness::client::{Consistency, Handle, Log, Options, Status, Transport, start};
 use witness::key::Cosigner;
 use witness::server::Witness;
 use witness::{Clock, Files};
@@ -23,6 +23,7 @@ struct Grown {
     leaves: Vec<Hash>,
     note: Option<Arc<str>>,
     stopped: Option<String>,
+    is_damaged: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -77,6 +78,11 @@ impl MemoryLog {
         grown.note = Some(assemble(&text, &[line]).into());
     }
 
+    /// What is read of its tree from now on is not what was signed.
+    pub fn damage(&self) {
+        self.grown.lock().unwrap().is_damaged = true;
+    }
+
     pub fn size(&self) -> u64 {
         self.grown.lock().unwrap().leaves.len() as u64
     }
@@ -92,9 +98,17 @@ impl Log for MemoryLog {
         self.grown.lock().unwrap().note.clone()
     }
 
-    async fn consistency(&self, old: u64, new: u64) -> Result<Vec<Hash>, String> {
-        let leaves = self.grown.lock().unwrap().leaves.clone();
-        consistency_proof(&Leaves(leaves), old, new).map_err(|error| error.to_string())
+    async fn consistency(&self, old: u64, new: u64) -> Result<Consistency, String> {
+        let (mut leaves, is_damaged) = {
+            let grown = self.grown.lock().unwrap();
+            (grown.leaves.clone(), grown.is_damaged)
+        };
+        if is_damaged {
+            leaves[0] = leaf_hash(b"another");
+        }
+        let old_root = root(&leaves[..old as usize]);
+        let hashes = consistency_proof(&Leaves(leaves), old, new).map_err(|error| error.to_string())?;
+        Ok(Consistency { old_root, hashes })
     }
 
     async fn stop_signing(&self, reason: &str) -> Result<(), String> {
