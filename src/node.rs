@@ -163,6 +163,11 @@ impl Node {
         self.access.record(entry).await.context("access log")
     }
 
+    /// `text` without the secrets in it.
+    pub fn redacted(&self, text: &str) -> String {
+        self.access.redacted(text)
+    }
+
     /// A new id that joins intent and outcome.
     pub fn new_query_id(&self) -> String {
         self.access.new_query_id()

@@ -264,6 +264,7 @@ impl<'a> Events<'a> {
                 is_true: verdict.verdict == Judgement::True,
                 muted_until_us: verdict.muted_until_us,
                 by: &verdict.by,
+                note: &verdict.note,
             }),
             rest: Some(rest),
         }

@@ -71,6 +71,9 @@ fn row(tenant: &str, evidence_log: &str, found: &Found) -> Result<Row> {
         ordinal,
         budget_verdict,
         log10_p_milli,
+        muted_by,
+        muted_until_us,
+        mute_note,
     } = &found.alert;
     let mut cells = Cells::default();
     cells.text("event_id", &format!("{alert_id}-{sequence}"))?;
@@ -115,6 +118,13 @@ fn row(tenant: &str, evidence_log: &str, found: &Found) -> Result<Row> {
         cells.text("budget_verdict", budget_verdict_name(*verdict))?;
     }
     cells.int_option("log10_p_milli", *log10_p_milli)?;
+    if let Some(by) = muted_by {
+        cells.text("muted_by", by)?;
+    }
+    cells.int_option("muted_until", *muted_until_us)?;
+    if let Some(note) = mute_note {
+        cells.text("mute_note", note)?;
+    }
     Ok(cells.finish())
 }
 
@@ -271,6 +281,9 @@ mod tests {
             ordinal: 1,
             budget_verdict: Some(BudgetVerdict::Over),
             log10_p_milli: Some(-5_398),
+            muted_by: Some("ann".to_owned()),
+            muted_until_us: Some(9),
+            mute_note: Some("a drill".to_owned()),
         };
         Found { alert, session_id: None }
     }
@@ -296,6 +309,8 @@ mod tests {
             ("severity", "high"),
             ("confidence", "medium"),
             ("budget_verdict", "over"),
+            ("muted_by", "ann"),
+            ("mute_note", "a drill"),
         ] {
             assert_eq!(text(batch, name), value, "{name}");
         }

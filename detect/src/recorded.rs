@@ -74,6 +74,9 @@ impl Recorded<'_> {
                 budget_verdict_name,
             )?,
             log10_p_milli: self.int_option("log10_p_milli")?,
+            muted_by: self.text_option("muted_by")?,
+            muted_until_us: self.time_option("muted_until")?,
+            mute_note: self.text_option("mute_note")?,
         })
     }
 
@@ -107,6 +110,11 @@ impl Recorded<'_> {
 
     fn time(self, name: &str) -> Result<i64> {
         Ok(primitive::<TimestampMicrosecondType>(self.log, self.batch, name)?.value(self.row))
+    }
+
+    fn time_option(self, name: &str) -> Result<Option<i64>> {
+        let column = primitive::<TimestampMicrosecondType>(self.log, self.batch, name)?;
+        Ok(column.is_valid(self.row).then(|| column.value(self.row)))
     }
 
     fn ints(self, name: &str) -> Result<Vec<i64>> {

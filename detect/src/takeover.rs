@@ -222,7 +222,7 @@ pub(crate) fn told(
         let sequence = standing.last.get(&alert.alert_id).map_or(alert.sequence, |last| last.sequence);
         out.push(closed(alert, sequence.saturating_add(1), reason(&alert.rule_id, source, setup)));
     }
-    let muted = recorded.iter().filter(|(alert, _)| is_muted(alert));
+    let muted = recorded.iter().filter(|(alert, _)| alert.muted_by.is_some());
     let muted: BTreeSet<&str> = muted.map(|(alert, _)| alert.alert_id.as_str()).collect();
     for alert in &open {
         let last = standing.last.get(&alert.alert_id);
@@ -321,20 +321,6 @@ fn reason(rule_id: &str, told_by: &str, setup: &Setup) -> &'static str {
     }
 }
 
-/// Whether it was told as less than it is because its entity is muted.
-fn is_muted(alert: &Alert) -> bool {
-    alert.severity == Severity::Informational && ends_muted(&alert.explanation)
-}
-
-/// Names and details are what offenders like: only the end of the whole is the engine's own, a name and nothing behind it.
-fn ends_muted(explanation: &str) -> bool {
-    // What was cut ends where they like.
-    let is_whole = explanation.len().saturating_add(char::MAX.len_utf8()) <= explanation_max();
-    let named = explanation.strip_suffix('.').and_then(|text| text.rsplit_once(" Muted by "));
-    let is_name = |name: &str| !name.is_empty() && !name.contains(". ");
-    is_whole && named.is_some_and(|(before, name)| before.ends_with('.') && is_name(name))
-}
-
 /// The alerts of these entries and who told them, in their order.
 fn entries(alerts: &LogSnapshot, evidence_log: &str, wanted: &BTreeSet<u64>) -> Result<Vec<(Alert, String)>> {
     let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { return Ok(Vec::new()) };
@@ -372,23 +358,4 @@ fn each(
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn whoever_writes_into_an_explanation_mutes_nothing() {
-        for (explanation, expected) in [
-            ("principal a-1: call. A call. Muted by t-7.", true),
-            ("principal a-1: call. A call. Episode closed as benign by ann. Muted by ann.", true),
-            ("principal x. Muted by y: call. A call.", false),
-            ("principal a-1: a. Muted by y. A call.", false),
-            ("principal a-1: call. A call. Muted by ", false),
-            ("principal a-1: call. A call.", false),
-        ] {
-            assert_eq!(ends_muted(explanation), expected, "{explanation}");
-        }
-    }
 }

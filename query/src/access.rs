@@ -164,7 +164,7 @@ impl AccessLog {
     }
 
     /// `text` without the secrets in it, and no longer than the log holds.
-    pub(crate) fn redacted(&self, text: &str) -> String {
+    pub fn redacted(&self, text: &str) -> String {
         let bytes_max = Stream::Access.column("statement").map_or(0, |column| column.bytes_max);
         let (near, is_cut) = near_cap(text, bytes_max);
         let text = self.redactor.redact_text(near).text;

@@ -125,6 +125,9 @@ pub struct Verdict {
     pub muted_until_us: i64,
     /// Who says so.
     pub by: String,
+    /// Why, without secrets; empty where nothing was said.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
 }
 
 /// What an alert turned out to be. Names are persisted.

@@ -35,7 +35,7 @@ pub(super) struct Said {
     /// For how many seconds from now its entity is muted under its rule: what is told of it then is on record and informational.
     #[serde(default)]
     mute_s: u64,
-    /// Why; secrets are removed.
+    /// Why, in at most 1,024 bytes; secrets are removed. It stands in the log and in what is told under the mute.
     #[serde(default)]
     note: Option<String>,
 }
@@ -77,6 +77,12 @@ pub(super) async fn judge_alert(
         let detail = format!("mute_s is {}, give 0 to {}", said.mute_s, limits::ALERT_MUTE_S_MAX);
         return problem(StatusCode::BAD_REQUEST, "bad_verdict", &detail);
     }
+    let note = said.note.as_deref().filter(|note| !note.is_empty()).map(|note| node.redacted(note));
+    if note.as_ref().is_some_and(|note| note.len() > limits::ALERT_VERDICT_NOTE_BYTES_MAX) {
+        let detail =
+            format!("note is over {} bytes, give a shorter one", limits::ALERT_VERDICT_NOTE_BYTES_MAX);
+        return problem(StatusCode::BAD_REQUEST, "bad_verdict", &detail);
+    }
     let alert_id = alert_id.map(|Path(alert_id)| alert_id).unwrap_or_default();
     if alert_id.len() != 32 || !alert_id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return problem(StatusCode::NOT_FOUND, "no_such_alert", "an alert's id is 32 hexadecimal digits");
@@ -90,7 +96,7 @@ pub(super) async fn judge_alert(
     }
     let mute_us = i64::try_from(said.mute_s).unwrap_or(i64::MAX).saturating_mul(1_000_000);
     let muted_until_us = if mute_us == 0 { 0 } else { node.clock.wall_us().saturating_add(mute_us) };
-    let Said { verdict, note, .. } = said;
+    let verdict = said.verdict;
     let by = principal.id.clone();
     let judged = Judged { alert_id, verdict, muted_until_us, by, note };
     // Whoever asks may hang up meanwhile; who said it and what was said belong together.
@@ -113,12 +119,13 @@ async fn record(node: Node, principal: Principal, judged: Judged) -> Response {
         let entry = |access| Access { statement: Some(&statement), ..access };
         node.record(entry(Access::intent(&principal, &query_id, ACTION))).await?;
         let log = node.store.log(&principal.tenant, Stream::Events).await?;
-        let Judged { alert_id, verdict, muted_until_us, by, .. } = &judged;
+        let Judged { alert_id, verdict, muted_until_us, by, note } = &judged;
         log.append_control(Control::Verdict(Verdict {
             alert_id: alert_id.clone(),
             verdict: *verdict,
             muted_until_us: *muted_until_us,
             by: by.clone(),
+            note: note.clone().unwrap_or_default(),
         }))
         .await?;
         node.record(entry(Access::outcome(&principal, &query_id, ACTION, Status::Ok))).await

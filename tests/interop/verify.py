@@ -157,6 +157,9 @@ def parse_control(text: str, stream: str) -> dict[str, Any]:
     require(kind in CONTROL_KEYS, f"control kind {kind!r}")
     streams, keys = CONTROL_KEYS[kind]
     require(stream in streams, f"a {kind} in the stream {stream}")
+    if kind == "verdict" and "note" in value:
+        require(value["note"] != "", "an empty note")
+        keys = keys | {"note": str}
     notes.require_keys(value, {"control": str} | keys, kind)
     require_counts(value)
     if kind == "verdict":

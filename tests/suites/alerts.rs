@@ -67,19 +67,22 @@ fn an_alert_is_listed_shown_judged_and_muted_and_the_log_folds_to_the_same() {
     let too_long = service.send("POST", &path, &json, br#"{"verdict":"benign","mute_s":99999999}"#);
     assert_eq!((too_long.status, too_long.json()["code"].as_str().unwrap()), (400, "bad_verdict"));
 
-    let (code, text, error) =
-        alerts(&["verdict", &id, "benign", "--mute", "1h", "--note", "a drill of ours"]);
+    let secret = format!("ghp_{}", "aB3dE5fG7hJ9kL2mN4pQ6rS8tU1vW0xYz123");
+    let note = format!("a drill of ours, with {secret}");
+    let (code, text, error) = alerts(&["verdict", &id, "benign", "--mute", "1h", "--note", &note]);
     assert_eq!((code, text), (0, format!("recorded: {id} is benign\n")), "{error}");
     eventually("the episode closes", || told(&service, "closed") == 1);
     assert_eq!(service.post_events(write("b").as_bytes()).status, 200);
     eventually("what is muted is told all the same", || told(&service, "open") == 2);
-    let muted =
-        service.sql("SELECT severity, explanation FROM alerts WHERE state = 'open' ORDER BY log_index");
+    let muted = service.sql("SELECT * FROM alerts WHERE state = 'open' ORDER BY log_index");
     assert_eq!(
         (muted[0]["severity"].as_str(), muted[1]["severity"].as_str()),
         (Some("critical"), Some("informational"))
     );
-    assert!(muted[1]["explanation"].as_str().unwrap().contains("Muted by t-"), "{muted:?}");
+    assert!(muted[1]["muted_by"].as_str().unwrap().starts_with("t-"), "{muted:?}");
+    let note = muted[1]["mute_note"].as_str().unwrap();
+    assert!(note.starts_with("a drill of ours, with <redacted:"), "{note}");
+    assert!(muted[0]["muted_by"].is_null() && muted[1]["muted_until"].is_string(), "{muted:?}");
     let said = service.sql(
         "SELECT phase, statement FROM access WHERE action = 'alert_verdict' AND statement LIKE '%drill of ours%' ORDER BY log_index",
     );

@@ -302,7 +302,7 @@ fn r42_r43_one_episode_is_one_finding_that_explains_itself_and_a_mute_says_whose
     assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(alert["runbook"].as_str().unwrap()).is_file());
     // Closed and muted by a person; what comes then is told as muted, and by whom.
     let id = alert["alert_id"].as_str().unwrap();
-    let body = br#"{"verdict":"benign","mute_s":3600}"#;
+    let body = br#"{"verdict":"benign","mute_s":3600,"note":"a load test"}"#;
     let path = format!("/api/v1/alerts/{id}/verdict");
     assert_eq!(service.send("POST", &path, &[("content-type", "application/json")], body).status, 201);
     eventually("it is closed", || lines(&ocsf).last().is_some_and(|alert| alert["activity_id"] == 3));
@@ -313,7 +313,9 @@ fn r42_r43_one_episode_is_one_finding_that_explains_itself_and_a_mute_says_whose
     });
     let muted = lines(&ocsf).pop().unwrap();
     assert_eq!((muted["status_id"].as_i64(), muted["severity_id"].as_i64()), (Some(3), Some(1)), "{muted}");
-    assert!(muted.to_string().contains("Muted by"), "{muted}");
+    let detail = muted["status_detail"].as_str().unwrap();
+    assert!(detail.starts_with("muted by ") && detail.ends_with("Z: a load test"), "{muted}");
+    assert_eq!(muted["unmapped"]["mute_note"], "a load test");
     assert_eq!(service.stop(), Some(0));
 }
 

@@ -108,4 +108,10 @@ pub struct Alert {
     /// Thousandths of log10 of the p-value that opened the episode or moved `observed` last, recalibrated where there is a past of
     /// scores; none where nothing is held against a past.
     pub log10_p_milli: Option<i64>,
+    /// Who muted the entity under this rule, where somebody has: the severity is informational for it.
+    pub muted_by: Option<String>,
+    /// When that mute ends.
+    pub muted_until_us: Option<i64>,
+    /// Why it is muted, where that was said.
+    pub mute_note: Option<String>,
 }

@@ -25,6 +25,7 @@ const CLOSED_MAX: usize = schemas::limits::ENGINE_CLOSED_MAX;
 /// How long an episode holds what would open one by itself, where its rule asks.
 const OLD_US: i64 = schemas::limits::ENGINE_EPISODE_S_MAX * 1_000_000;
 const MUTES_MAX: usize = schemas::limits::ENGINE_MUTES_MAX;
+const MUTE_NOTE_BYTES_MAX: usize = schemas::limits::ALERT_VERDICT_NOTE_BYTES_MAX;
 
 /// One open episode of one entity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +68,7 @@ struct Episode {
 struct Mute {
     until_us: i64,
     by: String,
+    note: String,
 }
 
 /// An episode that is over: from when to when it was open, by the watermark.
@@ -246,8 +248,8 @@ impl Episodes {
         self.mutes.remove(&key);
         self.mutes.retain(|_, mute| mute.until_us > emission.received_us);
         if verdict.muted_until_us > emission.received_us && self.mutes.len() < MUTES_MAX {
-            let by = bounded(verdict.by).into_owned();
-            self.mutes.insert(key.clone(), Mute { until_us: verdict.muted_until_us, by });
+            let (by, note) = (bounded(verdict.by).into_owned(), noted(verdict.note).to_owned());
+            self.mutes.insert(key.clone(), Mute { until_us: verdict.muted_until_us, by, note });
         }
         let by = bounded(verdict.by);
         if verdict.is_true {
@@ -314,6 +316,11 @@ impl Episodes {
             });
         }
     }
+}
+
+/// As much of a note as is held for as long as its mute lasts.
+fn noted(note: &str) -> &str {
+    note.get(..note.floor_char_boundary(MUTE_NOTE_BYTES_MAX)).unwrap_or_default()
 }
 
 impl Episode {

@@ -77,6 +77,8 @@ pub struct Verdict<'a> {
     /// Until when its entity is muted under its rule; 0 without a mute.
     pub muted_until_us: i64,
     pub by: &'a str,
+    /// Why; empty where nothing was said.
+    pub note: &'a str,
 }
 
 /// A record with the two times that rules may use.

@@ -1,7 +1,7 @@
 //! A sink of each format to a file, while alerts are appended to a real log at a steady rate: how many a second arrive, how far behind they are at most, and
 //! what it takes in memory. Beside it, in the same minute of each format, a plain JSON write of as many objects to a file of its own, synced as often.
 //!
-//! `cargo run --release -p tachograph-sinks --example delivery_throughput [-- SECONDS [ALERTS_A_SECOND]]`
+//! `cargo run --release -p tachograph-sinks --example delivery_throughput [-- SECONDS [ALERTS_A_SECOND [FORMAT]]]`; a format alone is a process alone, whose memory is its own
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)]
 // Measured at the rim.
@@ -138,12 +138,18 @@ fn plain(dir: &Path, count: usize) -> Duration {
 
 #[tokio::main]
 async fn main() {
-    let mut arguments = std::env::args().skip(1).map(|text| text.parse::<usize>().expect("a number"));
-    let (seconds, rate) = (arguments.next().unwrap_or(60), arguments.next().unwrap_or(10_000));
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = |at: usize, otherwise| {
+        arguments.get(at).map_or(otherwise, |text| text.parse::<usize>().expect("a number"))
+    };
+    let (seconds, rate) = (number(0, 60), number(1, 10_000));
+    let only = arguments.get(2);
     println!(
-        "{rate} alerts a second for {seconds} s, to a file\nformat         arrived/s  drained at  behind at most  memory MiB (peak)  at full speed/s  plain JSON/s"
+        "{rate} alerts a second for {seconds} s, to a file\nformat         arrived/s  drained at  behind at most  memory at each quarter, MiB (peak)  at full speed/s  plain JSON/s"
     );
-    for format in ["json", "ocsf", "ecs", "cef", "leef", "cloudevents", "chat"] {
+    // Without a sink: what the log alone takes.
+    let formats = ["none", "json", "ocsf", "ecs", "cef", "leef", "cloudevents", "chat"];
+    for format in formats.into_iter().filter(|format| only.is_none_or(|only| only == format)) {
         let dir = tempfile::tempdir().unwrap();
         let keys = Keys::load_or_create(&dir.path().join("keys")).unwrap();
         let store = Store::open(
@@ -166,11 +172,14 @@ async fn main() {
             wall: Arc::new(|_, _| Err("no roles".to_owned())),
             speed: 1,
         };
-        let running = Sinks::start(&store, vec![sink(dir.path(), format)], &options()).unwrap();
-        let next =
-            |running: &sinks::Handle| running.status()[0].tenants.get("acme").map_or(0, |tenant| tenant.next);
+        let sinks = || if format == "none" { Vec::new() } else { vec![sink(dir.path(), format)] };
+        let running = Sinks::start(&store, sinks(), &options()).unwrap();
+        let next = |running: &sinks::Handle| match running.status().first() {
+            Some(status) => status.tenants.get("acme").map_or(0, |tenant| tenant.next),
+            None => log.durable(),
+        };
         let begun = Instant::now();
-        let mut behind = 0;
+        let (mut behind, mut quarters) = (0, Vec::new());
         for tick in 0..seconds * TICKS {
             let part = rate / TICKS;
             log.append(draft(tick * part..(tick + 1) * part)).await.unwrap();
@@ -178,6 +187,9 @@ async fn main() {
             let due =
                 Duration::from_secs(1) * u32::try_from(tick + 1).unwrap() / u32::try_from(TICKS).unwrap();
             tokio::time::sleep(due.saturating_sub(begun.elapsed())).await;
+            if (tick + 1).is_multiple_of((seconds * TICKS / 4).max(1)) {
+                quarters.push(memory().0.to_string());
+            }
         }
         while next(&running) < log.durable() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -185,11 +197,11 @@ async fn main() {
         let drained = begun.elapsed();
         let count = rate * seconds;
         running.shutdown().await;
-        let (resident, peak) = memory();
+        let (resident, peak) = (quarters.join(" "), memory().1);
         // The same again from the start, with nothing else to wait for.
-        std::fs::remove_dir_all(dir.path().join("sinks")).unwrap();
+        std::fs::remove_dir_all(dir.path().join("sinks")).ok();
         let begun = Instant::now();
-        let running = Sinks::start(&store, vec![sink(dir.path(), format)], &options()).unwrap();
+        let running = Sinks::start(&store, sinks(), &options()).unwrap();
         while next(&running) < log.durable() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -197,7 +209,7 @@ async fn main() {
         running.shutdown().await;
         let plain = plain(dir.path(), count);
         println!(
-            "{format:<14} {:>9.0}  {:>8.1} s  {behind:>14}  {resident:>10} ({peak})  {:>15.0}  {:>12.0}",
+            "{format:<14} {:>9.0}  {:>8.1} s  {behind:>14}  {resident:>28} ({peak})  {:>15.0}  {:>12.0}",
             count as f64 / drained.as_secs_f64(),
             drained.as_secs_f64(),
             count as f64 / full.as_secs_f64(),

@@ -101,7 +101,8 @@ fn expected(item: Item<'_>, context: &Context) -> Value {
             "references": alert.references, "runbook": alert.runbook, "source": alert.source,
             "session_id": alert.session_id, "time_us": alert.time_us, "ingest_time_us": alert.ingest_time_us,
             "first_seen_us": alert.first_seen_us, "last_seen_us": alert.last_seen_us, "tags": alert.tags,
-            "test": alert.is_test, "log": alert.log, "log_index": alert.log_index, "muted_by": alert.muted_by(),
+            "test": alert.is_test, "log": alert.log, "log_index": alert.log_index, "muted_by": alert.muted_by,
+            "muted_until_us": alert.muted_until_us, "mute_note": alert.mute_note,
         }),
         Item::Event(event) => {
             let mut columns: serde_json::Map<String, Value> = serde_json::Map::new();

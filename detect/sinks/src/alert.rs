@@ -5,12 +5,13 @@ use std::fmt::Debug;
 use arrow::array::RecordBatch;
 use serde::{Deserialize, Serialize};
 
+use crate::format::time::rfc3339;
 use crate::message::Importance;
 use crate::rows::{Cells, Table};
 use crate::{Error, Result};
 
-/// The columns to read, for `store::Entries`. A batch without the last two is read as well.
-pub const COLUMNS: [&str; 45] = [
+/// The columns to read, for `store::Entries`. A batch without the last five is read as well.
+pub const COLUMNS: [&str; 48] = [
     "log_index",
     "ingest_time",
     "event_id",
@@ -56,13 +57,14 @@ pub const COLUMNS: [&str; 45] = [
     "ordinal",
     "budget_verdict",
     "log10_p_milli",
+    "muted_by",
+    "muted_until",
+    "mute_note",
 ];
 /// `session_id` of an alert that is about no single session.
 const SESSION_NONE: &str = "_detect";
 /// The tag of an alert that was made to try the way it goes.
 pub const TAG_TEST: &str = "test";
-/// What an explanation ends with where somebody has muted the entity, before the name and a full stop.
-const MUTED_BY: &str = ". Muted by ";
 /// Rules whose statistic is of what somebody does rather than of how often: values and hours that are new to them.
 const BEHAVIOURAL: [&str; 3] = ["new_network", "off_hours", "unusual_tools"];
 
@@ -224,6 +226,12 @@ pub struct Alert {
     pub budget_verdict: Option<BudgetVerdict>,
     /// Thousandths of the decimal logarithm of the p-value that opened it; none for rules.
     pub log10_p_milli: Option<i64>,
+    /// Who muted the entity under this rule, where somebody has.
+    pub muted_by: Option<String>,
+    /// When that mute ends.
+    pub muted_until_us: Option<i64>,
+    /// Why it is muted, where that was said.
+    pub mute_note: Option<String>,
     /// It was made to try the way it goes: nothing happened.
     pub is_test: bool,
 }
@@ -291,6 +299,9 @@ impl Alert {
             ordinal: cells.int("ordinal")?,
             budget_verdict: word_option(cells, "budget_verdict")?,
             log10_p_milli: cells.int_option("log10_p_milli")?,
+            muted_by: cells.text_option("muted_by")?.map(str::to_owned),
+            muted_until_us: cells.int_option("muted_until")?,
+            mute_note: cells.text_option("mute_note")?.map(str::to_owned),
             is_test: tags.iter().any(|tag| tag == TAG_TEST),
             tags,
         };
@@ -316,11 +327,12 @@ impl Alert {
         }
     }
 
-    /// Who muted the entity under this rule, where somebody has. The stream has no column of it: it is the last sentence of an explanation, and the
-    /// severity is informational for it. What a record can put into an explanation has at least one sentence of the rule's behind it.
-    pub fn muted_by(&self) -> Option<&str> {
-        let (_, name) = self.explanation.strip_suffix('.')?.rsplit_once(MUTED_BY)?;
-        (self.severity == Severity::Informational && !name.contains(". ")).then_some(name)
+    /// Who muted it, until when and why, in words for people.
+    pub fn mute(&self) -> Option<String> {
+        let by = self.muted_by.as_deref()?;
+        let until = self.muted_until_us.map(|until_us| format!(" until {}", rfc3339(until_us)));
+        let note = self.mute_note.as_deref().map(|note| format!(": {note}"));
+        Some(format!("muted by {by}{}{}", until.unwrap_or_default(), note.unwrap_or_default()))
     }
 
     /// The columns of `events` that the entity consists of, with their values there.

@@ -22,7 +22,7 @@ mod leef;
 mod line;
 mod ocsf;
 mod text;
-mod time;
+pub(crate) mod time;
 mod writer;
 
 pub use kill_switch::{KillSwitch, kill_switch};

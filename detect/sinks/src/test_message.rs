@@ -57,6 +57,9 @@ pub fn test_message(sink: &Sink, context: &Context, tenant: &str, now_us: i64) -
         ordinal: 0,
         budget_verdict: None,
         log10_p_milli: None,
+        muted_by: None,
+        muted_until_us: None,
+        mute_note: None,
         is_test: true,
     };
     let press = Press {

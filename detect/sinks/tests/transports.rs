@@ -24,6 +24,8 @@ mod transports {
     /// A broker.
     #[cfg(feature = "kafka")]
     mod kafka;
+    /// An hour without a receiver, of each transport.
+    mod outage;
     /// Credentials that change, and that nobody sees.
     mod secrets;
     /// An HTTP server that is strict and does as it is told.

@@ -380,5 +380,8 @@ fn alert(batch: &RecordBatch, row: usize) -> Option<Alert> {
         budget_verdict: text("budget_verdict")
             .map(|_| serde_json::from_value(word("budget_verdict")).unwrap()),
         log10_p_milli: int("log10_p_milli"),
+        muted_by: text("muted_by"),
+        muted_until_us: int("muted_until"),
+        mute_note: text("mute_note"),
     })
 }

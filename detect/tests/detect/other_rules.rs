@@ -267,7 +267,13 @@ async fn a_mute_that_is_over_is_no_change_of_rules() {
     place.append("acme", &[to(0, "x/thief", "a-1")]).await;
     let alert_id = ran(&place, &rules).await[0].alert_id.clone();
     let muted_until_us = NOON_US + 60 * SECOND_US;
-    let verdict = Verdict { alert_id, verdict: Judgement::Benign, muted_until_us, by: "t-7".to_owned() };
+    let verdict = Verdict {
+        alert_id,
+        verdict: Judgement::Benign,
+        muted_until_us,
+        by: "t-7".to_owned(),
+        note: "moved".to_owned(),
+    };
     let log = place.store.log("acme", Stream::Events).await.unwrap();
     log.append_control(Control::Verdict(verdict)).await.unwrap();
     place.append("acme", &[to(1, "x/thief", "a-1")]).await;

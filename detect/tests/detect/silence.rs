@@ -65,7 +65,13 @@ async fn a_verdict_in_the_log_closes_and_mutes_and_is_folded_again() {
     let alert_id = place.recorded("acme")[0].alert_id.clone();
     let log = place.store.log("acme", Stream::Events).await.unwrap();
     let muted_until_us = NOON_US + 60 * MINUTE_US;
-    let verdict = Verdict { alert_id, verdict: Judgement::Benign, muted_until_us, by: "t-7".to_owned() };
+    let verdict = Verdict {
+        alert_id,
+        verdict: Judgement::Benign,
+        muted_until_us,
+        by: "t-7".to_owned(),
+        note: "moved".to_owned(),
+    };
     log.append_control(Control::Verdict(verdict)).await.unwrap();
     place.append("acme", &[write(2)]).await;
     place.judged(&handle, "acme").await;

@@ -26,6 +26,8 @@ pub const ENGINE_MARKER_VERSIONS_MAX: usize = 8;
 pub const ENGINE_MUTES_MAX: usize = 1_024;
 /// A verdict over HTTP, in bytes.
 pub const ALERT_VERDICT_BODY_BYTES_MAX: usize = 8 << 10;
+/// Bytes of the note of a verdict at most: it stands in the log, and in every alert that is told under its mute.
+pub const ALERT_VERDICT_NOTE_BYTES_MAX: usize = 1 << 10;
 /// How long an alert may be muted at once, in seconds: 90 days. What is wanted for ever is a setting, which is on record.
 pub const ALERT_MUTE_S_MAX: u64 = 90 * 86_400;
 /// Distinct users counted per source.

@@ -4,7 +4,7 @@ use super::common::{self, entry};
 use crate::column::{Column, ColumnType};
 
 /// The table.
-pub(super) const COLUMNS: [Column; 45] = {
+pub(super) const COLUMNS: [Column; 48] = {
     let [c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14, c15] = common::COLUMNS;
     use ColumnType::{Int64, ListInt64, ListUtf8, Timestamp, Utf8};
     [
@@ -53,5 +53,8 @@ pub(super) const COLUMNS: [Column; 45] = {
         entry(43, "ordinal", Int64, 8, "Which of the entries that this event caused."),
         entry(44, "budget_verdict", Utf8, 16, "within, over: how the opening stands to the day's budget."),
         entry(45, "log10_p_milli", Int64, 8, "Thousandths of log10 of the p-value; null without one."),
+        entry(46, "muted_by", Utf8, 256, "Who muted the entity under its rule; null where nobody has."),
+        entry(47, "muted_until", Timestamp, 8, "When that mute ends."),
+        entry(48, "mute_note", Utf8, 1024, "Why it is muted, as whoever muted it said."),
     ]
 };

@@ -175,6 +175,14 @@ fn rows() -> Vec<(Stream, u64, Value)> {
                 r#"{"control":"verdict","alert_id":"0a","verdict":"benign","muted_until_us":0,"by":"t-1"}"#,
             ),
         ),
+        (
+            Stream::Events,
+            302,
+            control(
+                "acme",
+                r#"{"control":"verdict","alert_id":"0a","verdict":"true","muted_until_us":7,"by":"t-1","note":"moved"}"#,
+            ),
+        ),
         (Stream::Root, 3, control("_root", r#"{"control":"heartbeat","logs":2}"#)),
         (Stream::Root, 4, control("_root", r#"{"control":"clock_run","last_us":5,"first_us":-5}"#)),
     ]

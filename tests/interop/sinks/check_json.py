@@ -9,8 +9,8 @@ from datetime import datetime, timedelta, timezone
 import messages
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-TIMES = {"time_us": "time", "ingest_time_us": "ingest_time", "first_seen_us": "first_seen", "last_seen_us": "last_seen"}
-ABSENT = {"id", "muted_by", "columns"}
+TIMES = {"time_us": "time", "ingest_time_us": "ingest_time", "first_seen_us": "first_seen", "last_seen_us": "last_seen", "muted_until_us": "muted_until"}
+ABSENT = {"id", "columns"}
 
 
 def values(expected: dict, found: dict) -> list[str]:

@@ -82,6 +82,9 @@ impl Emission<'_> {
             references: told.references(key),
             position: self.position,
             ordinal: self.ordinal,
+            muted_by: mute.map(|mute| mute.by.clone()),
+            muted_until_us: mute.map(|mute| mute.until_us),
+            mute_note: mute.map(|mute| mute.note.clone()).filter(|note| !note.is_empty()),
         };
         self.ordinal = self.ordinal.saturating_add(1);
         self.out.push(alert);
@@ -98,6 +101,5 @@ fn explanation(
     let (level, name) = (episode.entity.level.name(), printable(&episode.entity.name));
     let ending = why.map(|why| format!(" Episode {}.", printable(why))).unwrap_or_default();
     let muted = mute.map(|mute| format!(" Muted by {}.", printable(&mute.by))).unwrap_or_default();
-    // What a record can put anything into stands before what the rule says: the end is read for who muted it.
     format!("{level} {name}: {}.{marker} {meaning}.{ending}{muted}", printable(&episode.detail))
 }

@@ -186,7 +186,8 @@ fn a_verdict_of_benign_lets_what_goes_on_be_told_again() {
         if let Some(alert) = open.filter(|_| !closed && record.time_us >= START_US + 37 * DAY_US) {
             closed = true;
             let alert_id = alert.alert_id.clone();
-            let verdict = Verdict { alert_id: &alert_id, is_true: false, muted_until_us: 0, by: "ana" };
+            let verdict =
+                Verdict { alert_id: &alert_id, is_true: false, muted_until_us: 0, by: "ana", note: "" };
             let now_us = record.ingest_time_us;
             let entry = Record {
                 index,

@@ -50,7 +50,8 @@ fn folded(records: &[Record<'_>], said: Said, restarts: &[usize]) -> (Engine, Ve
                 at: &Record<'_>,
                 is_true: Option<bool>,
                 out: &mut Vec<Alert>| {
-        let verdict = is_true.map(|is_true| Verdict { alert_id, is_true, muted_until_us: 0, by: "t-7" });
+        let verdict =
+            is_true.map(|is_true| Verdict { alert_id, is_true, muted_until_us: 0, by: "t-7", note: "" });
         let (time_us, ingest_time_us) = (at.time_us, at.ingest_time_us);
         let index = engine.next_index();
         let entry = Record { index, time_us, ingest_time_us, control: true, verdict, ..call() };

@@ -379,7 +379,8 @@ fn what_goes_on_after_a_person_called_it_benign_is_told_as_another_episode() {
         let opened =
             alerts.iter().find(|alert: &&Alert| alert.rule_id == "denial_rate" && alert.entity == "bob");
         if let Some(alert_id) = opened.filter(|_| judged.is_none()).map(|alert| alert.alert_id.clone()) {
-            let verdict = Verdict { alert_id: &alert_id, is_true: false, muted_until_us: 0, by: "t-7" };
+            let verdict =
+                Verdict { alert_id: &alert_id, is_true: false, muted_until_us: 0, by: "t-7", note: "" };
             let says = Record { control: true, verdict: Some(verdict), ..record(index, happening, 0) };
             engine.observe(&says, &mut alerts).unwrap();
             index += 1;

@@ -116,7 +116,8 @@ fn a_mute_of_one_place_is_none_of_another() {
     let [alert] = told.as_slice() else { panic!("{told:?}") };
     assert_eq!((alert.entity_type.as_str(), alert.entity.as_str()), ("group", "a-1/203.0.113.0/24"));
     assert_eq!(alert.observables, ["agent_id=a-1", "network=203.0.113.0/24"]);
-    let verdict = Verdict { alert_id: &alert.alert_id, is_true: false, muted_until_us: i64::MAX, by: "ann" };
+    let verdict =
+        Verdict { alert_id: &alert.alert_id, is_true: false, muted_until_us: i64::MAX, by: "ann", note: "" };
     log.push(
         SECOND_US,
         Record { control: true, verdict: Some(verdict), ..Record::default() },
@@ -239,8 +240,13 @@ fn a_correlation_tells_of_its_group_with_all_that_led_to_it() {
 fn a_person_closes_and_mutes_it_like_any_other() {
     let mut log = Log::new(pack(false));
     let opened = log.push(SECOND_US, anonymous(), ANONYMOUS_WRITE);
-    let verdict =
-        Verdict { alert_id: &opened[0].alert_id, is_true: false, muted_until_us: i64::MAX, by: "ann" };
+    let verdict = Verdict {
+        alert_id: &opened[0].alert_id,
+        is_true: false,
+        muted_until_us: i64::MAX,
+        by: "ann",
+        note: "",
+    };
     let said = Record { control: true, verdict: Some(verdict), ..Record::default() };
     let closed = log.push(SECOND_US, said, ANONYMOUS_WRITE);
     assert_eq!(closed[0].state, State::Closed);

@@ -9,7 +9,7 @@ use crate::stream::{MINUTE_US, START_US, Stream, call, write};
 const RULE: &str = "unapproved_high_risk_write";
 
 fn says(alert_id: &str, is_true: bool, muted_until_us: i64) -> Record<'_> {
-    let verdict = Verdict { alert_id, is_true, muted_until_us, by: "t-7" };
+    let verdict = Verdict { alert_id, is_true, muted_until_us, by: "t-7", note: "moved" };
     Record { control: true, verdict: Some(verdict), ..call() }
 }
 
@@ -48,8 +48,11 @@ fn a_mute_takes_the_severity_and_never_the_alert_and_ends_in_time() {
     let muted = log.alerts.last().unwrap();
     assert_eq!((muted.state, muted.severity), (State::Open, Severity::Informational));
     assert!(muted.explanation.ends_with("Muted by t-7."), "{}", muted.explanation);
+    assert_eq!((muted.muted_by.as_deref(), muted.mute_note.as_deref()), (Some("t-7"), Some("moved")));
+    assert_eq!(muted.muted_until_us, Some(until));
     // Another entity of the rule is not muted.
     log.add(Record { agent_id: Some("a-2"), ..write() });
+    assert_eq!(log.alerts.last().unwrap().muted_by, None);
     assert_eq!(log.alerts.last().unwrap().severity, Severity::Critical);
     // Once the mute is over, an open episode gets its severity back with its next signal.
     log.wait(60 * MINUTE_US);
@@ -138,6 +141,7 @@ fn fold(
             is_true: index % 2 == 0,
             muted_until_us: if index % 3 == 0 { time_us + 60 * MINUTE_US } else { 0 },
             by: "t-7",
+            note: "known",
         });
         let agent = format!("a-{}", index % 5);
         let record = Record { index, time_us, ingest_time_us: time_us, agent_id: Some(&agent), ..write() };

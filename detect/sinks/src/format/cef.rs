@@ -117,6 +117,9 @@ fn of_alert(alert: &Alert, context: &Context) -> String {
         SINK_TEXT_BYTES_MAX,
     );
     line.int_option("TachographRecorderLog10PMilli", alert.log10_p_milli);
+    line.text_option("TachographRecorderMutedBy", alert.muted_by.as_deref(), SINK_TEXT_BYTES_MAX);
+    line.int_option("TachographRecorderMutedUntil", alert.muted_until_us.map(epoch_ms));
+    line.text_option("TachographRecorderMuteNote", alert.mute_note.as_deref(), SINK_TEXT_BYTES_MAX);
     line.text_option("request", context.url(alert).as_deref(), SINK_TEXT_BYTES_MAX);
     line.text("TachographRecorderReferences", &alert.references.join(","), SINK_TEXT_BYTES_MAX);
     line.text("TachographRecorderRunbook", &alert.runbook, SINK_TEXT_BYTES_MAX);

@@ -204,6 +204,9 @@ impl<'a> Document<'a> {
         self.label("ordinal", alert.ordinal.to_string());
         self.label_option("budget_verdict", alert.budget_verdict.map(|verdict| verdict.word()));
         self.label_option("log10_p_milli", alert.log10_p_milli.map(|int| int.to_string()));
+        self.label_option("muted_by", alert.muted_by.clone());
+        self.label_option("muted_until", alert.muted_until_us.map(rfc3339));
+        self.label_option("mute_note", alert.mute_note.clone());
         self.label_option("false_positive", alert.false_positive());
         self.label("test", if alert.is_test { "true" } else { "false" });
     }

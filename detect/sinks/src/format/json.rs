@@ -68,6 +68,9 @@ fn write_alert(json: &mut Json, alert: &Alert, context: &Context) {
     json.int("ordinal", alert.ordinal);
     json.text_option("budget_verdict", alert.budget_verdict.map(|verdict| verdict.word()));
     json.int_option("log10_p_milli", alert.log10_p_milli);
+    json.text_option("muted_by", alert.muted_by.as_deref());
+    json.text_option("muted_until", alert.muted_until_us.map(rfc3339).as_deref());
+    json.text_option("mute_note", alert.mute_note.as_deref());
     json.text_option("url", context.url(alert).as_deref());
     json.text_option("false_positive", alert.false_positive().as_deref());
     json.bool("test", alert.is_test);

@@ -103,6 +103,9 @@ fn of_alert(alert: &Alert, context: &Context) -> String {
     line.int_option("windowUs", alert.window_us);
     text_option(&mut line, "budgetVerdict", alert.budget_verdict.map(|verdict| verdict.word()));
     line.int_option("log10PMilli", alert.log10_p_milli);
+    text_option(&mut line, "mutedBy", alert.muted_by.as_deref());
+    line.int_option("mutedUntil", alert.muted_until_us.map(epoch_ms));
+    text_option(&mut line, "muteNote", alert.mute_note.as_deref());
     text_option(&mut line, "url", context.url(alert).as_deref());
     text(&mut line, "references", &alert.references.join(","));
     text(&mut line, "runbook", &alert.runbook);

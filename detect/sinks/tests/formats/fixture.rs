@@ -76,6 +76,9 @@ pub fn statistic() -> Alert {
         ordinal: 0,
         budget_verdict: Some(BudgetVerdict::Within),
         log10_p_milli: Some(-10_398),
+        muted_by: None,
+        muted_until_us: None,
+        mute_note: None,
         is_test: false,
     }
 }
@@ -180,6 +183,9 @@ pub fn silent_source() -> Alert {
         references: texts(&["MCP08"]),
         budget_verdict: Some(BudgetVerdict::Over),
         log10_p_milli: Some(-4_100),
+        muted_by: Some("analyst-7".to_owned()),
+        muted_until_us: Some(START_US + 24 * 60 * MINUTE_US),
+        mute_note: Some("The gateway is being moved, INC-12".to_owned()),
         ..statistic()
     }
 }
@@ -424,6 +430,9 @@ pub fn hostile_alert(text: &mut dyn FnMut() -> String, number: &mut dyn FnMut() 
         ordinal: number(),
         budget_verdict: [None, Some(BudgetVerdict::Within), Some(BudgetVerdict::Over)][(pick % 3) as usize],
         log10_p_milli: (pick.is_multiple_of(2)).then(&mut *number),
+        muted_by: (pick.is_multiple_of(7)).then(&mut *text),
+        muted_until_us: (pick.is_multiple_of(7)).then(|| number() / 1_000),
+        mute_note: (pick.is_multiple_of(14)).then(&mut *text),
         is_test: pick.is_multiple_of(11),
     }
 }

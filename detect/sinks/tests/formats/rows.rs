@@ -47,7 +47,12 @@ fn cells(alert: &Alert) -> Vec<(&'static str, Cell)> {
     ];
     let ints = [("expected", alert.expected), ("observed", alert.observed), ("window_us", alert.window_us)];
     cells.extend(ints.into_iter().filter_map(|(name, int)| int.map(|int| (name, Cell::Int(int)))));
-    cells.extend(alert.environment.as_deref().map(|environment| ("environment", text(environment))));
+    cells.extend(alert.muted_until_us.map(|until_us| ("muted_until", Cell::Int(until_us))));
+    let texts =
+        [("environment", &alert.environment), ("muted_by", &alert.muted_by), ("mute_note", &alert.mute_note)];
+    cells.extend(
+        texts.into_iter().filter_map(|(name, value)| value.as_deref().map(|value| (name, text(value)))),
+    );
     cells
 }
 
@@ -68,7 +73,7 @@ fn every_column_of_an_alert_is_read() {
         let read = Alert::read(&alert.log, &batch).unwrap();
         assert_eq!(read, [Some(without_budget(alert))], "{name}");
     }
-    let optional = ["budget_verdict", "log10_p_milli"];
+    let optional = ["budget_verdict", "log10_p_milli", "muted_by", "muted_until", "mute_note"];
     let entry = Stream::Alerts.entry_columns().map(|column| column.name);
     let mut expected: Vec<&str> = entry.filter(|name| !optional.contains(name)).collect();
     expected.extend(optional);
@@ -155,16 +160,4 @@ fn an_event_has_its_columns_in_order_and_no_null() {
     assert_eq!((call.text("latency_us"), call.int("server"), call.text("nothing")), (None, None, None));
     let tags = call.columns().find(|(name, _)| *name == "tags").map(|(_, value)| value.clone());
     assert_eq!(tags, Some(Value::Texts(vec!["late".to_owned()])));
-}
-
-#[test]
-fn who_muted_is_read_where_only_the_detector_writes() {
-    let muted = fixture::silent_source();
-    assert_eq!(muted.muted_by(), Some("analyst-7"));
-    let forged = Alert {
-        explanation: "principal x. Muted by y.: 3 denied calls. Many denials at once.".to_owned(),
-        ..muted.clone()
-    };
-    assert_eq!(forged.muted_by(), None);
-    assert_eq!(Alert { severity: sinks::Severity::Low, ..muted }.muted_by(), None);
 }

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::sync::{Arc, Mutex};
 
@@ -18,6 +18,8 @@ pub struct Index {
     pub script: Vec<Reply>,
     /// Statuses of items, by id, for the next time that it comes.
     pub items: BTreeMap<String, (u16, &'static str)>,
+    /// Alerts that it has no room for the first time that they come.
+    pub busy_once: BTreeSet<String>,
     pub bytes_max: Option<usize>,
     pub is_shuffled: bool,
 }
@@ -95,7 +97,11 @@ impl Index {
         if let Some((status, kind)) = self.items.remove(id) {
             return fault(status, kind);
         }
-        if !source["number"].is_number() {
+        let alert = source["alert_id"].as_str().unwrap_or_default();
+        if self.busy_once.remove(alert) {
+            return fault(429, "es_rejected_execution_exception");
+        }
+        if !source["number"].is_number() && alert.is_empty() {
             return fault(400, "document_parsing_exception");
         }
         if self.documents.contains_key(id) {

@@ -357,6 +357,10 @@ fn control_entries_in_the_wrong_place_or_spelling_are_found() {
             "malformed",
             r#"{"control":"verdict","alert_id":"a","verdict":"maybe","muted_until_us":0,"by":"x"}"#,
         ),
+        (
+            "canonical",
+            r#"{"control":"verdict","alert_id":"a","verdict":"true","muted_until_us":0,"by":"x","note":""}"#,
+        ),
         ("malformed", r#"{"control":"expiry"}"#),
         ("clock run", r#"{"control":"clock_run","last_us":1,"first_us":2}"#),
     ] {

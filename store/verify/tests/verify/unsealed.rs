@@ -3,7 +3,9 @@
 use std::fs;
 
 use schemas::group::{FileHeader, GroupBuilder, Position};
+use schemas::layout;
 use schemas::payload::{record_field, record_header};
+use schemas::tile::partial_tiles;
 use verify::{Identity, Options, Report, run};
 
 use crate::clean::{assert_clean, verified};
@@ -190,6 +192,34 @@ fn files_past_the_sealed_size_are_not_yet_published_beside_a_writer() {
         copy.findings.iter().any(|finding| finding.message.contains("no manifest ever named")),
         "{copy:#?}"
     );
+}
+
+#[test]
+fn only_the_beginning_of_a_tile_beyond_the_sealed_tree_is_left_by_a_kill() {
+    let (store, _) = store();
+    let log = &store.logs[1];
+    let (sealed, size) = (log.sealed as u64, log.leaves.len() as u64);
+    let next = partial_tiles(size).into_iter().find(|tile| tile.level == 0).unwrap();
+    assert!(next.index * 256 + next.width > sealed, "{next:?} is of the sealed tree of {sealed}");
+    let hashes: Vec<u8> = log.leaves[next.index as usize * 256..].iter().flat_map(|leaf| leaf.0).collect();
+    let path = log.directory.join(layout::tile(next));
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    for length in [0, 31, 64, hashes.len()] {
+        fs::write(&path, &hashes[..length]).unwrap();
+        let report = verified(&store);
+        assert_clean(&report);
+        let told = report.notes.iter().any(|note| note.message.contains("the beginning of a tile"));
+        assert_eq!(told, length < hashes.len(), "{length}: {report:#?}");
+    }
+    let mut other = hashes[..64].to_vec();
+    other[40] ^= 1;
+    fs::write(&path, other).unwrap();
+    found(&store, "64 bytes where a tile of");
+    fs::remove_file(&path).unwrap();
+    // What is sealed was synced before it was: there a kill leaves nothing behind.
+    let edge = partial_tiles(sealed).into_iter().find(|tile| tile.level == 0).unwrap();
+    fs::write(log.directory.join(layout::tile(edge)), b"").unwrap();
+    found(&store, "0 bytes where a tile of");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Alerts: Detection Finding 2004.
 
 use super::super::attack::{ATLAS_VERSION, Reference, Technique};
-use super::super::time::epoch_ms;
+use super::super::time::{epoch_ms, rfc3339};
 use super::super::writer::Json;
 use super::{
     Context, FINDING, Metadata, Session, address, write_actor, write_class, write_metadata, write_resources,
@@ -81,7 +81,7 @@ fn write_levels(json: &mut Json, alert: &Alert) {
     };
     json.int("confidence_id", confidence_id);
     json.text("confidence", confidence);
-    let (status_id, status) = match (alert.muted_by(), alert.state) {
+    let (status_id, status) = match (&alert.muted_by, alert.state) {
         (_, State::Closed) => (4, "Resolved"),
         (Some(_), _) => (3, "Suppressed"),
         (None, State::Open) => (1, "New"),
@@ -89,7 +89,7 @@ fn write_levels(json: &mut Json, alert: &Alert) {
     };
     json.int("status_id", status_id);
     json.text("status", status);
-    json.text_option("status_detail", alert.muted_by().map(|name| format!("muted by {name}")).as_deref());
+    json.text_option("status_detail", alert.mute().as_deref());
 }
 
 fn write_finding_info(json: &mut Json, alert: &Alert, context: &Context) {
@@ -261,5 +261,8 @@ fn write_unmapped(json: &mut Json, alert: &Alert) {
     json.int("ordinal", alert.ordinal);
     json.text_option("budget_verdict", alert.budget_verdict.map(|verdict| verdict.word()));
     json.int_option("log10_p_milli", alert.log10_p_milli);
+    json.text_option("muted_by", alert.muted_by.as_deref());
+    json.text_option("muted_until", alert.muted_until_us.map(rfc3339).as_deref());
+    json.text_option("mute_note", alert.mute_note.as_deref());
     json.text_option("false_positive", alert.false_positive().as_deref());
 }
