@@ -39,6 +39,8 @@ pub mod cursor;
 pub mod note;
 pub mod proof;
 
+pub mod evidence;
+
 pub mod group;
 pub mod manifest;
 
