@@ -5,12 +5,12 @@
 //! asks anywhere. Entries are rows with all their columns: for whom no policy takes rows or columns away, and on the access
 //! log before they leave. The root log's entries name every tenant: for whoever runs the service.
 
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use axum::{Extension, Json, Router};
+use axum::{Extension, Router};
 use bytes::Bytes;
 use query::{Access, Status};
 use schemas::origin::ROOT_TENANT;
@@ -27,10 +27,8 @@ use crate::node::Node;
 
 mod inclusion;
 
-pub(super) use inclusion::{__path_prove_consistency, __path_prove_entry};
-
 #[derive(OpenApi)]
-#[openapi(paths(prove_entry, prove_consistency, get_checkpoint, get_tile))]
+#[openapi(paths(inclusion::prove_entry, inclusion::prove_consistency, get_checkpoint, get_tile))]
 pub(super) struct Document;
 
 /// Proofs and bundles that are made at one time: each reads files and hashes, beside what records.

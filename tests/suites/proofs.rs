@@ -48,7 +48,7 @@ fn post(service: &Service, events: std::ops::Range<u32>) {
 #[test]
 fn a_proof_is_made_by_the_command_and_checked_without_the_service() {
     let home = tempfile::tempdir().unwrap();
-    let service = Service::start(home.path(), &[]);
+    let service = Service::start(home.path(), &[("TACHO_ROLES", "ingest,query")]);
     post(&service, 0..600);
     let url = format!("http://{}", service.address);
     let token_file = home.path().join("keys/admin.token");
@@ -139,7 +139,7 @@ fn tiles_are_for_whoever_asks_and_entries_for_whoever_sees_all_of_them() {
     std::fs::write(home.path().join("tacho.toml"), "[policy.responder]\ncolumns = { user_id = \"mask\" }\n")
         .unwrap();
     let config = home.path().join("tacho.toml").display().to_string();
-    let service = Service::start(home.path(), &[("TACHO_CONFIG", &config)]);
+    let service = Service::start(home.path(), &[("TACHO_CONFIG", &config), ("TACHO_ROLES", "ingest,query")]);
     post(&service, 0..300);
     eventually("signed", || {
         get(&service, &service.token, &format!("{LOG}/checkpoint")).text().contains("\n301\n")

@@ -5,15 +5,23 @@ use std::time::Duration;
 
 use arrow::array::AsArray as _;
 use arrow::datatypes::Int64Type;
-use schemas::Hash;
-use schemas::proof;
-use utoipa::{IntoParams, ToSchema};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Extension, Json, Router};
+use query::Status;
+use schemas::origin::ROOT_TENANT;
+use schemas::principal::Principal;
+use schemas::{Hash, Stream, limits, proof};
+use serde::{Deserialize, Serialize};
+use store::Log;
+use utoipa::ToSchema;
 
-use super::{
-    Access, Deserialize, Extension, IntoResponse as _, Json, Log, Node, Principal, Query, QueryRejection,
-    Response, Router, State, Status, StatusCode, forbidden, get, limits, log_of, not_there, problem, reading,
-    record, refuse_entries,
-};
+use super::{log_of, not_there, reading, record, refuse_entries};
+use crate::door::{forbidden, problem};
+use crate::node::Node;
 
 const ACTION: &str = "prove";
 /// How long between two looks whether an entry is signed by now.
@@ -27,7 +35,7 @@ pub(super) fn router() -> Router<Node> {
 }
 
 /// Which entry.
-#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Asked {
@@ -44,7 +52,7 @@ pub(crate) struct Asked {
 }
 
 /// Between which sizes.
-#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[derive(Debug, Clone, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Sizes {
@@ -80,7 +88,7 @@ pub(super) struct Shape {
 }
 
 /// A consistency proof (RFC 6962).
-#[derive(Debug, serde::Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ConsistencyProof)]
 pub(super) struct Consistent {
     /// The log.
@@ -154,7 +162,7 @@ fn meant(
     let log = log_of(node, &principal, tenant, stream.unwrap_or("events"));
     let log = log.ok_or_else(|| not_there("there is no log of this name"))?;
     // What whoever runs the service reads of a tenant is on that tenant's access log; the root log has none.
-    let is_root = tenant == schemas::origin::ROOT_TENANT;
+    let is_root = tenant == ROOT_TENANT;
     let tenant = if is_root { principal.tenant.clone() } else { tenant.to_owned() };
     Ok((Principal { tenant, ..principal }, log))
 }
@@ -162,7 +170,7 @@ fn meant(
 /// Where the event is, as a query of the caller finds it.
 async fn index_of(node: &Node, principal: &Principal, log: &Log, event_id: &str) -> Result<u64, Response> {
     let table = log.origin().stream().name();
-    let Some(query) = node.query.as_ref().filter(|_| log.origin().stream() != schemas::Stream::Root) else {
+    let Some(query) = node.query.as_ref().filter(|_| log.origin().stream() != Stream::Root) else {
         return Err(problem(
             StatusCode::BAD_REQUEST,
             "request",
@@ -184,7 +192,10 @@ async fn index_of(node: &Node, principal: &Principal, log: &Log, event_id: &str)
         let indices =
             batch.column_by_name("log_index").and_then(|array| array.as_primitive_opt::<Int64Type>());
         found.extend(
-            indices.into_iter().flat_map(|indices| indices.values()).filter_map(|at| u64::try_from(*at).ok()),
+            indices
+                .into_iter()
+                .flat_map(|indices| indices.values().iter())
+                .filter_map(|at| u64::try_from(*at).ok()),
         );
     }
     match found.as_slice() {

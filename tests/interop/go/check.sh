@@ -71,27 +71,39 @@ echo "Tessera's fsck: the root log is whole"
 "$tacho" prove e-65999 --url "http://$address" --out "$home/proof.json"
 "$verify" proof "$home/proof.json" --key "$root_key" | head -n 3
 
-# seen BY PATH COMMAND...: with one byte of the answer to PATH changed, the command must fail.
-seen() {
-  local by="$1" path="$2"; shift 2
-  "$interop" -base "http://$address" -serve "$path" >"$home/proxy" &
+# through PATH: a proxy that changes a byte of the answer to PATH and passes on all else; its address in $through.
+through() {
+  "$interop" -base "http://$address" -serve "$1" >"$home/proxy" &
   proxy=$!
   for _ in $(seq 100); do
     grep -q '^ready' "$home/proxy" && break
     sleep 0.1
   done
   through="http://$(sed -nE 's/^ready http=([^ ]+).*/\1/p' "$home/proxy")"
+}
+without() {
+  kill "$proxy" && wait "$proxy" || true
+  proxy=""
+}
+# seen BY PATH COMMAND...: with one byte of the answer to PATH changed, the command must fail.
+seen() {
+  local by="$1" path="$2"; shift 2
+  through "$path"
   if "$@" >"$home/seen.log" 2>&1; then
     cat "$home/seen.log"
     echo "a changed byte of $path was not seen by $by" >&2
     exit 1
   fi
-  kill "$proxy" && wait "$proxy" || true
-  proxy=""
+  without
   echo "a changed byte of $path: seen by $by"
 }
 by_fsck() { whole "$through" "$log" "$home/log.key"; }
 by_sumdb() { "$interop" -base "$through" -token "$token" -key "$log_key" -root-key "$root_key"; }
+# Nothing changed: it is not the proxy that they see.
+through /nothing
+by_fsck
+by_sumdb
+without
 partial=$((size % 256))
 index=$((size / 256))
 last="$(printf '%03d' "$index").p/$partial"
