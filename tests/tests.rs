@@ -24,6 +24,8 @@ mod suites {
     mod contextforge;
     /// Countries of addresses, from a database of the operator's.
     mod countries;
+    /// Evidence that leaves the building.
+    mod evidence;
     /// Recorded HTTP exchanges, event streams and archives.
     mod exchanges;
     /// Torn bodies, tiny ones, a full disk, odd lines in a file: one account at the end of each.

@@ -5,6 +5,10 @@
 //!
 //! `bundle.json` is one line of canonical JSON, [`Manifest`]. It says what the bundle claims to be; nothing in it is believed.
 
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 
 use crate::column::Column;
@@ -106,19 +110,25 @@ impl Filter {
             Filter::Session { session_id } => entry.field(SESSION_ID)? == Some(session_id.as_bytes()),
             Filter::Time { from_us, to_us, .. } => {
                 let time = time_of(entry, TIME)?;
-                *from_us <= time && time < *to_us && self.may_hold(entry)?
+                *from_us <= time && time < *to_us && self.place(entry)? == Ordering::Equal
             }
         })
     }
 
-    /// Whether the entry was recorded while one of the rows may have been.
+    /// Whether the entry was recorded before one of the rows may have been, while, or after.
     ///
     /// # Errors
     /// [`Error::Malformed`] for an entry that cannot be read.
-    pub fn may_hold(&self, entry: &EntryView<'_>) -> Result<bool> {
-        let Filter::Time { from_us, to_us, lateness_us } = self else { return Ok(true) };
+    pub fn place(&self, entry: &EntryView<'_>) -> Result<Ordering> {
+        let Filter::Time { from_us, to_us, lateness_us } = self else { return Ok(Ordering::Equal) };
         let recorded = time_of(entry, INGEST_TIME)?;
-        Ok(*from_us <= recorded && recorded < to_us.saturating_add(*lateness_us))
+        Ok(if recorded < *from_us {
+            Ordering::Less
+        } else if recorded < to_us.saturating_add(*lateness_us) {
+            Ordering::Equal
+        } else {
+            Ordering::Greater
+        })
     }
 }
 
@@ -310,6 +320,11 @@ pub fn parquet_name(stream: Stream) -> String {
 /// The columns of the views: the entry side, then the payload side.
 pub fn columns(stream: Stream) -> impl Iterator<Item = &'static Column> {
     stream.entry_columns().chain(stream.payload_columns())
+}
+
+/// The Arrow schema of the Parquet view.
+pub fn view_schema(stream: Stream) -> SchemaRef {
+    Arc::new(Schema::new(columns(stream).map(Column::field).collect::<Vec<_>>()))
 }
 
 /// The line of a file in [`SUMS`]; `digest` in lower-case hex.

@@ -2,6 +2,10 @@
 
 /// Entries of one bundle.
 pub const EVIDENCE_ENTRIES_MAX: u64 = 100_000;
+/// Hashes of what lies between the entries of one bundle.
+pub const EVIDENCE_HASHES_MAX: usize = 2_000_000;
+/// Tiles of hashes, 8 KiB each, that are kept while one is made.
+pub const EVIDENCE_TILES_MAX: usize = 4_096;
 /// Bytes of all files of a bundle together, unpacked: what a reader may be made to hold.
 pub const EVIDENCE_FILES_BYTES_MAX: u64 = 512 << 20;
 /// Bytes of a bundle as it is on disk: deflate makes nothing much larger.

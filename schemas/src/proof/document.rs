@@ -182,7 +182,10 @@ impl Opened {
     }
 
     /// The key of the log with this origin, and the root checkpoint that covers it.
-    fn verify(&self, origin: &Origin, root_key: &VerifierKey) -> Result<(VerifierKey, Checkpoint)> {
+    ///
+    /// # Errors
+    /// As [`Document::verify`].
+    pub fn verify(&self, origin: &Origin, root_key: &VerifierKey) -> Result<(VerifierKey, Checkpoint)> {
         let entry = bytes("log_opened.entry", &self.entry)?;
         let proof = Proof::parse(&self.proof)?;
         if proof.index != self.index {
