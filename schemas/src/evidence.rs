@@ -239,10 +239,7 @@ impl Manifest {
             ));
         }
         if self.complete && span != Some(self.entries) {
-            return wrong(format!(
-                "{} entries are not all of {}..{}",
-                self.entries, self.first, self.last
-            ));
+            return wrong(format!("{} entries are not all of {}..{}", self.entries, self.first, self.last));
         }
         if self.entries > EVIDENCE_ENTRIES_MAX {
             let (actual, limit) = (self.entries, EVIDENCE_ENTRIES_MAX);

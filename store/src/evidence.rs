@@ -141,25 +141,15 @@ impl Store {
         // What would not be read is not written.
         let text = manifest.to_text()?;
         Manifest::parse(text.as_bytes())?;
-        let collected = Collected {
-            stream,
-            filter: &asked.filter,
-            entries: &mut entries,
-            payloads: &mut payloads,
-        };
+        let collected =
+            Collected { stream, filter: &asked.filter, entries: &mut entries, payloads: &mut payloads };
         let notes = [root.checkpoint().as_ref(), tree.checkpoint().as_ref()];
         let bytes = write(out, &manifest, &text, notes, &opened, &gathered.hashes, collected)?;
         Ok(Exported { entries: manifest.entries, rows: manifest.rows, bytes })
     }
 }
 
-fn manifest(
-    root_key: &str,
-    log: &Log,
-    tree: &LogTree,
-    asked: &Export,
-    gathered: &Gathered,
-) -> Manifest {
+fn manifest(root_key: &str, log: &Log, tree: &LogTree, asked: &Export, gathered: &Gathered) -> Manifest {
     let stream = log.origin().stream();
     let is_withheld = |column: &&Column| asked.withheld.iter().any(|name| name == column.name);
     let name = |column: &Column| column.name.to_string();
@@ -377,7 +367,8 @@ impl<'a> Collector<'a> {
         }
         self.gathered.rows += 1;
         if let Some(commitment) = view.field(PAYLOAD_COMMITMENT)? {
-            let missing = || self.tree.damaged(format!("entry {index} commits to a payload that is not there"));
+            let missing =
+                || self.tree.damaged(format!("entry {index} commits to a payload that is not there"));
             let line = self.shown(index, &payload.ok_or_else(missing)?, commitment)?;
             self.payloads.write_all(line.as_bytes())?;
             self.count(line.len())?;
@@ -432,10 +423,7 @@ impl<'a> Collector<'a> {
 }
 
 /// Hashes of the tree, kept as they are handed out.
-fn between(
-    nodes: &dyn Nodes,
-    kept: &mut Vec<Hash>,
-) -> impl FnMut(u32, u64) -> schemas::Result<Hash> {
+fn between(nodes: &dyn Nodes, kept: &mut Vec<Hash>) -> impl FnMut(u32, u64) -> schemas::Result<Hash> {
     move |level, index| {
         let hash = nodes.node(level, index)?;
         kept.push(hash);

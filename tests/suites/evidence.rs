@@ -39,7 +39,9 @@ fn contents(bundle: &[u8]) -> Vec<(String, Vec<u8>)> {
         let mut plain = Vec::new();
         match member.method {
             Method::Stored => plain = packed.to_vec(),
-            Method::Deflated => drop(flate2::read::DeflateDecoder::new(packed).read_to_end(&mut plain).unwrap()),
+            Method::Deflated => {
+                drop(flate2::read::DeflateDecoder::new(packed).read_to_end(&mut plain).unwrap())
+            }
         }
         (member.name, plain)
     });
@@ -98,7 +100,14 @@ fn twenty_bundles_of_each_kind_are_exported_and_checked_without_the_service() {
         let range = format!("{}..{}", at * 20, at * 20 + 1 + at * 5);
         let sql = format!("SELECT log_index, event_id FROM events WHERE log_index % 20 = {at} -- {secret}");
         let kinds: [(&str, Vec<&str>); 4] = [
-            ("session", if at % 2 == 0 { vec!["--session", &session] } else { vec!["--session", &session, "--complete"] }),
+            (
+                "session",
+                if at % 2 == 0 {
+                    vec!["--session", &session]
+                } else {
+                    vec!["--session", &session, "--complete"]
+                },
+            ),
             ("range", vec!["--range", &range]),
             ("time", vec!["--range", "2026-11-21T09:59:59Z..2126-11-21T10:00:00Z"]),
             ("sql", vec!["--sql", &sql]),
@@ -113,7 +122,11 @@ fn twenty_bundles_of_each_kind_are_exported_and_checked_without_the_service() {
             let (code, said) = check(&name);
             assert!(code == Some(0) && said.contains("VERIFIED: "), "{name}: {code:?} {said}");
             let is_complete = said.contains("complete from first to last");
-            assert_eq!(is_complete, kind == "range" || kind == "time" || question.contains(&"--complete"), "{said}");
+            assert_eq!(
+                is_complete,
+                kind == "range" || kind == "time" || question.contains(&"--complete"),
+                "{said}"
+            );
             let files = contents(&std::fs::read(home.path().join(&name)).unwrap());
             for (file, contents) in &files {
                 assert!(!has(contents, secret), "{name} {file} has the secret");
@@ -177,7 +190,10 @@ fn twenty_bundles_of_each_kind_are_exported_and_checked_without_the_service() {
     assert_eq!(tacho_verify(&[&path, "--key", &key, "--remember", "seen.json"]).0, Some(2));
     let (code, said) = tacho_verify(&[&path, "--key", &key, "--json"]);
     let report: Value = serde_json::from_str(&said).unwrap();
-    assert_eq!((code, report["verdict"].as_str(), report["complete"].as_bool()), (Some(0), Some("verified"), Some(true)));
+    assert_eq!(
+        (code, report["verdict"].as_str(), report["complete"].as_bool()),
+        (Some(0), Some("verified"), Some(true))
+    );
     let mut damaged = before;
     let middle = damaged.len() / 2;
     damaged[middle] ^= 1;
@@ -189,7 +205,8 @@ fn twenty_bundles_of_each_kind_are_exported_and_checked_without_the_service() {
     let data = home.path().join("data").display().to_string();
     let keys = home.path().join("keys").display().to_string();
     let out = home.path().join("here.zip").display().to_string();
-    let here = run(&["export", "evidence", "--data", &data, "--keys", &keys, "--session", "s-3", "--out", &out]);
+    let here =
+        run(&["export", "evidence", "--data", &data, "--keys", &keys, "--session", "s-3", "--out", &out]);
     assert_eq!(here.status.code(), Some(0), "{here:?}");
     assert_eq!(check("here.zip").0, Some(0));
 }

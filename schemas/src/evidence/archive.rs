@@ -12,7 +12,7 @@ use crate::limits::{EVIDENCE_BUNDLE_BYTES_MAX, EVIDENCE_DIRECTORY_BYTES_MAX, EVI
 use crate::{Error, Result};
 
 /// Bytes of a local header without its name.
-pub const LOCAL_BYTES: u64 = 30;
+pub const LOCAL_LENGTH: u64 = 30;
 /// Bytes of the end record.
 pub const END_LENGTH: usize = 22;
 const DIRECTORY_LENGTH: usize = 46;
@@ -55,7 +55,7 @@ pub struct Member {
 impl Member {
     /// Where its data is.
     pub fn data_offset(&self) -> u64 {
-        self.offset + LOCAL_BYTES + self.name.len() as u64
+        self.offset + LOCAL_LENGTH + self.name.len() as u64
     }
 
     /// The local header with the name.
@@ -114,7 +114,8 @@ pub fn tail(members: &[Member], at: u64) -> Result<Vec<u8>> {
         member.directory(&mut out)?;
     }
     let length = small(out.len() as u64)?;
-    let count = u16::try_from(members.len()).map_err(|_| Error::malformed("zip", "too many files".to_string()))?;
+    let count =
+        u16::try_from(members.len()).map_err(|_| Error::malformed("zip", "too many files".to_string()))?;
     out.extend_from_slice(&0x0605_4b50u32.to_le_bytes());
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&count.to_le_bytes());
@@ -147,7 +148,8 @@ pub fn parse_tail(end: &[u8], length: u64) -> Result<Vec<Member>> {
     let all = directory_length + END_LENGTH as u64;
     let start = usize::try_from(all).ok().and_then(|all| end.len().checked_sub(all));
     let directory = start.and_then(|start| end.get(start..));
-    let directory = directory.ok_or_else(|| wrong("the directory is not before an end record, or too long"))?;
+    let directory =
+        directory.ok_or_else(|| wrong("the directory is not before an end record, or too long"))?;
     let mut members = Vec::new();
     let mut rest = directory.get(..directory.len() - END_LENGTH).unwrap_or_default();
     let mut at = 0u64;
@@ -230,7 +232,7 @@ mod tests {
         assert_eq!(parse_tail(&more, length).unwrap(), members);
         assert!(parse_tail(&tail, length + 1).is_err(), "bytes before the first file");
         assert!(parse_tail(&[&tail[..], &[0]].concat(), length + 1).is_err(), "bytes after the end");
-        assert_eq!(members[0].local().unwrap().len() as u64, LOCAL_BYTES + 5);
+        assert_eq!(members[0].local().unwrap().len() as u64, LOCAL_LENGTH + 5);
         for at in 0..tail.len() {
             for bit in 0..8 {
                 let mut other = tail.clone();

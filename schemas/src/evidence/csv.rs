@@ -114,8 +114,7 @@ mod tests {
         }
         let mut map = Vec::new();
         value::map("attributes", [("k", "-1")].into_iter(), &mut map).unwrap();
-        let payload =
-            [(200, Shown::Withheld), (201, Shown::Value(b"-x".to_vec())), (202, Shown::Value(map))];
+        let payload = [(200, Shown::Withheld), (201, Shown::Value(b"-x".to_vec())), (202, Shown::Value(map))];
         let row = row(Stream::Events, &EntryView::parse(&entry).unwrap(), &payload).unwrap();
         assert!(
             row.starts_with(

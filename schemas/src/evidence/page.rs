@@ -66,7 +66,10 @@ What they check, in words, for whoever would write a third:
 pub fn statement(manifest: &Manifest) -> String {
     let Manifest { first, last, entries, rows, .. } = manifest;
     let is_all = if manifest.complete {
-        format!("It holds all {entries} entries from index {first} to {}, none left out", last.saturating_sub(1))
+        format!(
+            "It holds all {entries} entries from index {first} to {}, none left out",
+            last.saturating_sub(1)
+        )
     } else {
         format!(
             "It proves that the {entries} entries in it are on the log, and not that nothing was left out; they lie from index {first} to {}",
@@ -119,12 +122,15 @@ pub fn custody(manifest: &Manifest, sums: &[(String, String)]) -> String {
         // Writing to a string cannot fail.
         writeln!(page, "- {name}: {value}").unwrap_or_default();
     }
-    write!(page, "\n{}\n\n## SHA-256 of the files\n\n```\n", inline(&statement(manifest))).unwrap_or_default();
+    write!(page, "\n{}\n\n## SHA-256 of the files\n\n```\n", inline(&statement(manifest)))
+        .unwrap_or_default();
     for (name, digest) in sums {
         page.push_str(&super::sums_line(digest, name));
     }
     page.push_str("```\n\n## Handed over\n\nOn paper, or in a copy outside the bundle: a changed page does not verify.\n\n");
-    page.push_str("| from | to | when | SHA-256 of the zip, first 16 digits | signature |\n|---|---|---|---|---|\n");
+    page.push_str(
+        "| from | to | when | SHA-256 of the zip, first 16 digits | signature |\n|---|---|---|---|---|\n",
+    );
     page.push_str(&"| | | | | |\n".repeat(5));
     page
 }
@@ -145,8 +151,14 @@ mod tests {
         manifest.exported_by = "somebody\n# else".to_string();
         let page = custody(&manifest, &[("log/entries".to_string(), "00ff".to_string())]);
         assert!(page.contains("- Exported by: somebody # else\n"), "{page}");
-        assert!(page.contains("2026-11-21T00:00:00.000000Z") && page.contains("00ff  log/entries\n"), "{page}");
-        assert!(page.contains("not that nothing was left out") && page.contains("Withheld, and fixed"), "{page}");
+        assert!(
+            page.contains("2026-11-21T00:00:00.000000Z") && page.contains("00ff  log/entries\n"),
+            "{page}"
+        );
+        assert!(
+            page.contains("not that nothing was left out") && page.contains("Withheld, and fixed"),
+            "{page}"
+        );
         assert!(page.contains("| from | to |"), "{page}");
     }
 

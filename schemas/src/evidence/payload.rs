@@ -68,7 +68,8 @@ impl Field {
 
     /// What it shows, and its `c_f`.
     fn read(&self) -> Result<(Shown, Hash)> {
-        let wrong = || Error::malformed("payload", format!("field {} is neither shown nor withheld", self.id));
+        let wrong =
+            || Error::malformed("payload", format!("field {} is neither shown nor withheld", self.id));
         match (&self.salt, &self.value, &self.commitment) {
             (Some(salt), Some(value), None) => {
                 let salt: [u8; SALT_BYTES] = bytes(salt)?.try_into().map_err(|_| wrong())?;
@@ -170,7 +171,10 @@ mod tests {
             }
             for value in ["{\"a\":1}", "ü"] {
                 let value = STANDARD.encode(value);
-                assert_eq!(line.contains(&value), !withheld.contains(&if value.starts_with('e') { 200 } else { 204 }));
+                assert_eq!(
+                    line.contains(&value),
+                    !withheld.contains(&if value.starts_with('e') { 200 } else { 204 })
+                );
             }
         }
     }
@@ -184,7 +188,8 @@ mod tests {
             for bit in 0..8 {
                 let mut other = line.to_vec();
                 other[at] ^= 1 << bit;
-                let read = Payload::parse(&other).and_then(|payload| Ok((payload.index, payload.open(Stream::Events)?)));
+                let read = Payload::parse(&other)
+                    .and_then(|payload| Ok((payload.index, payload.open(Stream::Events)?)));
                 let same = read.is_ok_and(|(index, (_, found))| index == 7 && found == commitment);
                 assert!(!same, "byte {at} bit {bit}");
             }

@@ -100,7 +100,9 @@ async fn export(node: &Node, principal: Principal, asked: Asked) -> Result<(File
     let tenant = asked.tenant.clone().unwrap_or_else(|| principal.tenant.clone());
     let stream = asked.stream.as_deref().unwrap_or("events");
     if tenant == ROOT_TENANT || stream == "root" {
-        return Err(refused("the root log names every tenant; prove its entries one by one (/api/v1/proofs)"));
+        return Err(refused(
+            "the root log names every tenant; prove its entries one by one (/api/v1/proofs)",
+        ));
     }
     let log = log_of(node, &principal, &tenant, stream);
     let log = log.ok_or_else(|| not_there("there is no log of this name"))?;
@@ -129,12 +131,7 @@ fn not_recorded(error: &anyhow::Error) -> Response {
 }
 
 /// The payload columns that are withheld. A role that reads no payloads discloses none.
-fn withheld(
-    node: &Node,
-    principal: &Principal,
-    log: &Log,
-    asked: &Asked,
-) -> Result<Vec<String>, Response> {
+fn withheld(node: &Node, principal: &Principal, log: &Log, asked: &Asked) -> Result<Vec<String>, Response> {
     let all: Vec<&str> = log.origin().stream().payload_columns().map(|column| column.name).collect();
     let named = asked.withhold.iter().chain(&asked.disclose).flatten();
     let unknown = named.clone().find(|name| *name != "all" && !all.contains(&name.as_str()));
@@ -225,7 +222,9 @@ async fn written(node: &Node, log: &Log, export: &Export) -> Result<Option<(File
                     "damaged",
                     "what is stored does not have the signed root: verify the store",
                 ),
-                ExportError::Write(_) => internal("the bundle could not be written: see to the room for temporary files"),
+                ExportError::Write(_) => {
+                    internal("the bundle could not be written: see to the room for temporary files")
+                }
                 _ => internal("a file of this log could not be read"),
             })
         }
@@ -243,7 +242,12 @@ struct Question {
     filter: Filter,
 }
 
-async fn question(node: &Node, principal: &Principal, log: &Log, asked: &Asked) -> Result<Question, Response> {
+async fn question(
+    node: &Node,
+    principal: &Principal,
+    log: &Log,
+    asked: &Asked,
+) -> Result<Question, Response> {
     let Asked { sql, session, range, complete, lateness_s, .. } = asked;
     if *complete && session.is_none() {
         return Err(refused("complete goes with a session; a range is complete as it is"));
@@ -281,7 +285,11 @@ async fn ranged(
     range: &str,
     lateness_s: Option<u32>,
 ) -> Result<Question, Response> {
-    let wrong = || refused("a range is FROM..TO: two indices, or two times such as 2026-11-21T10:00:00Z, the second excluded and later");
+    let wrong = || {
+        refused(
+            "a range is FROM..TO: two indices, or two times such as 2026-11-21T10:00:00Z, the second excluded and later",
+        )
+    };
     let (from, to) = range.split_once("..").ok_or_else(wrong)?;
     if let (Ok(first), Ok(last)) = (from.parse::<u64>(), to.parse::<u64>()) {
         if lateness_s.is_some() || first >= last {
@@ -295,7 +303,8 @@ async fn ranged(
     }
     let time = |text: &str| text.parse::<jiff::Timestamp>().map(jiff::Timestamp::as_microsecond);
     let (Ok(from_us), Ok(to_us)) = (time(from), time(to)) else { return Err(wrong()) };
-    let lateness_us = lateness_s.map_or(limits::EVIDENCE_LATENESS_US, |seconds| i64::from(seconds) * 1_000_000);
+    let lateness_us =
+        lateness_s.map_or(limits::EVIDENCE_LATENESS_US, |seconds| i64::from(seconds) * 1_000_000);
     if lateness_us > limits::EVIDENCE_LATENESS_LONGEST_US {
         let days = limits::EVIDENCE_LATENESS_LONGEST_US / 86_400_000_000;
         return Err(refused(&format!("lateness_s is at most {days} days")));
@@ -339,7 +348,8 @@ async fn ends(node: &Node, principal: &Principal, sql: String) -> Result<Vec<u64
     let mut found = std::collections::BTreeSet::new();
     while let Some(batch) = answer.next().await {
         let batch = batch.map_err(failed)?;
-        let column = batch.column_by_name("log_index").and_then(|array| array.as_primitive_opt::<Int64Type>());
+        let column =
+            batch.column_by_name("log_index").and_then(|array| array.as_primitive_opt::<Int64Type>());
         let column = column.ok_or_else(|| {
             refused("the statement must select log_index, which says which entries the bundle is to hold")
         })?;

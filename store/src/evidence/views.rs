@@ -78,8 +78,7 @@ impl Collected<'_> {
     /// Writes the Parquet view.
     pub(super) fn parquet(&mut self, out: &mut (impl Write + Send)) -> Result<()> {
         let stream = self.stream;
-        let options =
-            ArrowWriterOptions::new().with_properties(properties()?).with_skip_arrow_metadata(true);
+        let options = ArrowWriterOptions::new().with_properties(properties()?).with_skip_arrow_metadata(true);
         let mut writer = ArrowWriter::try_new_with_options(out, view_schema(stream), options)?;
         let mut rows = Rows::new(stream);
         self.each_row(|entry, payload| {

@@ -17,9 +17,9 @@ use schemas::proof::{Opened, Proof};
 use schemas::{LogId, Stream};
 use serde::Serialize;
 
+use crate::Error;
 use crate::options::Identity;
 use crate::report::{Finding, Gathered};
-use crate::Error;
 
 mod archive;
 mod entries;
@@ -202,13 +202,18 @@ impl Check {
         let key = &*used.insert(key);
         if manifest.root_key != key.to_string() {
             let theirs = manifest.root_key.split('+').next().unwrap_or_default();
-            let message = format!("it is of the installation of {theirs}, and the key given is of {}", key.name());
+            let message =
+                format!("it is of the installation of {theirs}, and the key given is of {}", key.name());
             self.find_in(evidence::MANIFEST, message);
         }
         if let Err(error) = Checkpoint::open(&root_note, key) {
             let of = Note::parse(&root_note).ok();
-            let of = of.as_ref().and_then(|note| note.unverified_text().split('\n').next()).unwrap_or("nobody");
-            self.find_in(evidence::ROOT_CHECKPOINT, format!("not signed by {key}; it calls itself {of:?}: {error}"));
+            let of =
+                of.as_ref().and_then(|note| note.unverified_text().split('\n').next()).unwrap_or("nobody");
+            self.find_in(
+                evidence::ROOT_CHECKPOINT,
+                format!("not signed by {key}; it calls itself {of:?}: {error}"),
+            );
             return Ok(None);
         }
         let log_key = match opened(manifest, key, &root_note, &entry, &proof) {
@@ -315,9 +320,11 @@ impl Check {
         let sums: Vec<(String, String)> =
             before.filter_map(|name| Some((name.clone(), self.digests.get(name)?.clone()))).collect();
         let custody = page::custody(manifest, &sums);
-        for (name, expected) in
-            [(evidence::CUSTODY, custody.as_str()), (evidence::LIMITS, page::LIMITS), (evidence::VERIFY, page::VERIFY)]
-        {
+        for (name, expected) in [
+            (evidence::CUSTODY, custody.as_str()),
+            (evidence::LIMITS, page::LIMITS),
+            (evidence::VERIFY, page::VERIFY),
+        ] {
             if let Some(text) = self.read(zip, name)?
                 && text != expected.as_bytes()
             {
@@ -329,7 +336,10 @@ impl Check {
         for name in files.iter().filter(|name| *name != evidence::SUMS) {
             let Some(digest) = self.digests.get(name) else { continue };
             if lines.next() != Some(evidence::sums_line(digest, name).as_bytes()) {
-                self.find_in(name, format!("its line in {} is missing, or has another SHA-256", evidence::SUMS));
+                self.find_in(
+                    name,
+                    format!("its line in {} is missing, or has another SHA-256", evidence::SUMS),
+                );
             }
         }
         if lines.next().is_some() {
@@ -338,7 +348,12 @@ impl Check {
         Ok(())
     }
 
-    fn report(mut self, manifest: Option<Manifest>, key: Option<VerifierKey>, identity: &Identity) -> BundleReport {
+    fn report(
+        mut self,
+        manifest: Option<Manifest>,
+        key: Option<VerifierKey>,
+        identity: &Identity,
+    ) -> BundleReport {
         if self.unlisted > 0 {
             self.gathered.find(Finding::new(format!("{} findings more", self.unlisted)));
         }
@@ -377,8 +392,7 @@ fn opened(
     let origin: Origin = manifest.origin.parse().map_err(|error: schemas::Error| error.to_string())?;
     let proof = std::str::from_utf8(proof).map_err(|error| error.to_string())?;
     let proof = Proof::parse(proof).map_err(|error| error.to_string())?;
-    let (key, _) =
-        Opened::new(entry, &proof).verify(&origin, root_key).map_err(|error| error.to_string())?;
+    let (key, _) = Opened::new(entry, &proof).verify(&origin, root_key).map_err(|error| error.to_string())?;
     let text = |note: &[u8]| Note::parse(note).map(|note| note.unverified_text().to_string()).ok();
     if text(proof.checkpoint.as_bytes()) != text(root_note) {
         return Err(format!("its checkpoint is not the one of {}", evidence::ROOT_CHECKPOINT));

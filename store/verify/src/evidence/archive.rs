@@ -68,7 +68,9 @@ impl Archive {
         let mut reader = BufReader::new(&mut self.file);
         let mut found = vec![0; local.len()];
         match reader.read_exact(&mut found) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return wrong("its header is cut off"),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return wrong("its header is cut off");
+            }
             read => read?,
         }
         if found != local {
@@ -86,7 +88,12 @@ impl Archive {
         };
         let used = match unpacked {
             Ok(used) => used,
-            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+                ) =>
+            {
                 return wrong(format!("it cannot be unpacked: {error}"));
             }
             Err(error) => return Err(error.into()),

@@ -50,7 +50,9 @@ impl Hashes {
         let text = value::text("hashes", bytes)?;
         let mut hashes = Vec::new();
         for line in text.split_inclusive('\n') {
-            let line = line.strip_suffix('\n').ok_or_else(|| Error::malformed("hashes", "a last line without its end"))?;
+            let line = line
+                .strip_suffix('\n')
+                .ok_or_else(|| Error::malformed("hashes", "a last line without its end"))?;
             if hashes.len() == EVIDENCE_HASHES_MAX {
                 let (actual, limit) = (EVIDENCE_HASHES_MAX as u64 + 1, EVIDENCE_HASHES_MAX as u64);
                 return Err(Error::TooLarge { what: "hashes between the entries", actual, limit });
@@ -90,7 +92,8 @@ pub(super) fn check(
     };
     let mut at = 0;
     while at < bytes.len() {
-        let length = bytes.get(at..at + 2).and_then(|length| Some(u16::from_be_bytes(length.try_into().ok()?)));
+        let length =
+            bytes.get(at..at + 2).and_then(|length| Some(u16::from_be_bytes(length.try_into().ok()?)));
         let range = length.map(|length| at + 2..at + 2 + usize::from(length));
         let Some((range, entry)) = range.and_then(|range| Some((range.clone(), bytes.get(range)?))) else {
             say(None, "an entry that ends early".to_string());
@@ -171,7 +174,10 @@ impl Reading<'_> {
                 say(None, "log/hashes has more hashes than lie between the entries".to_string());
             }
             Ok(root) if root != checkpoint.root => {
-                say(None, "entries and hashes do not make the signed root: one of them was changed".to_string());
+                say(
+                    None,
+                    "entries and hashes do not make the signed root: one of them was changed".to_string(),
+                );
             }
             Ok(_) => {}
         }
@@ -194,11 +200,17 @@ impl Reading<'_> {
     /// A range of time goes up to entries that were recorded before and after it, or to the ends of the log.
     fn check_ends(&self, first: u64, last: u64, size: u64, say: Say<'_>) {
         if first > 0 && self.ends[0] != Ordering::Less {
-            say(Some(first), "not recorded before the time, and what came before it is not in the bundle".to_string());
+            say(
+                Some(first),
+                "not recorded before the time, and what came before it is not in the bundle".to_string(),
+            );
         }
         if last < size && self.ends[1] != Ordering::Greater {
             let index = Some(last.saturating_sub(1));
-            say(index, "not recorded after the time, and what came after it is not in the bundle".to_string());
+            say(
+                index,
+                "not recorded after the time, and what came after it is not in the bundle".to_string(),
+            );
         }
     }
 }

@@ -71,7 +71,10 @@ fn opened(
     for (id, shown) in &shown {
         let Some(column) = stream.column_by_id(*id) else { continue };
         if (*shown == Shown::Withheld) != manifest.withholds(column) {
-            return Err(wrong(format!("{} is shown or withheld, and bundle.json says otherwise", column.name)));
+            return Err(wrong(format!(
+                "{} is shown or withheld, and bundle.json says otherwise",
+                column.name
+            )));
         }
     }
     // Values of their types: what is shown is canonical or it is nothing.
@@ -118,12 +121,12 @@ pub(super) fn check_parquet(
     stream: Stream,
     say: Say<'_>,
 ) -> std::result::Result<(), crate::Error> {
-    let expected = Expected {
-        stream,
-        schema: view_schema(stream),
-        metadata: Vec::new(),
-        rows: payloads.len() as u64,
-    };
+    let expected =
+        Expected { stream, schema: view_schema(stream), metadata: Vec::new(), rows: payloads.len() as u64 };
+    if !bytes.starts_with(b"PAR1") {
+        // The reader goes by the end of the file.
+        say(None, "it does not begin as a Parquet file does".to_string());
+    }
     let bytes = Bytes::from(bytes);
     let check = |(): &()| {
         let said = Mutex::new(Vec::new());
@@ -139,7 +142,9 @@ pub(super) fn check_parquet(
             |problem| tell(None, problem),
             |batch| {
                 for row in 0..batch.num_rows() {
-                    if let Err((index, detail)) = check_row(batch, row, at, (entries, payloads), log_id, stream) {
+                    if let Err((index, detail)) =
+                        check_row(batch, row, at, (entries, payloads), log_id, stream)
+                    {
                         tell(index, detail);
                     }
                     at += 1;

