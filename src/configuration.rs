@@ -10,7 +10,7 @@ use query::{Gate, GateSettings, Policies, PolicySettings, Thresholds, Window};
 use schemas::limits;
 use toml::Value;
 
-use crate::arguments::{Alerts, Cli, Command, Cursor, Keys, Place, Redaction, Rules, Sinks, Token};
+use crate::arguments::{Alerts, Cli, Command, Cursor, Export, Keys, Place, Redaction, Rules, Sinks, Token};
 use crate::{collectors, identity};
 
 mod gates;
@@ -272,6 +272,7 @@ impl Configuration {
             Command::Ingest(ingest) => ingest.target.place.clone(),
             Command::Mark(mark) => mark.target.place.clone(),
             Command::Prove(prove) => prove.target.place.clone(),
+            Command::Export(Export::Evidence(evidence)) => evidence.target.place.clone(),
             Command::Tap(tap) => tap.target.place.clone(),
             Command::Sql(sql) => sql.target.place.clone(),
             Command::Replay(replay) => replay.target.place.clone(),

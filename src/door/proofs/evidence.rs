@@ -11,6 +11,7 @@ use arrow::array::AsArray as _;
 use arrow::datatypes::Int64Type;
 use axum::body::Body;
 use axum::extract::Request;
+use axum::response::IntoResponse as _;
 use schemas::evidence::{Filter, Kind, Sizes};
 use serde::Serialize;
 use store::{Export, ExportError, Exported, Selection};
@@ -18,7 +19,7 @@ use tokio_util::io::ReaderStream;
 use utoipa::ToSchema;
 
 use super::{
-    Access, Deserialize, Extension, HeaderValue, IntoResponse as _, Log, Node, Principal, ROOT_TENANT,
+    Access, Deserialize, Extension, HeaderValue, Log, Node, Principal, ROOT_TENANT,
     Response, Router, Semaphore, State, Status, StatusCode, forbidden, header, limits, log_of, not_there,
     problem, refuse_entries,
 };

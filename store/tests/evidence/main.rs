@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use parquet::basic::Compression;
 use proptest::prelude::*;
 use schemas::Stream;
 use schemas::entry::EntryView;
