@@ -286,14 +286,12 @@ impl Configuration {
             Command::Gate(gate) => gate.target.place.clone(),
             Command::Rules(Rules::Reload { target, .. }) => target.place.clone(),
             Command::Verify(verify) => Place { data: verify.data.clone(), keys: None },
-            Command::Token(
+            Command::Redaction(Redaction::Sample { target, .. } | Redaction::Verdict { target, .. })
+            | Command::Token(
                 Token::Create { target, .. } | Token::List { target } | Token::Revoke { target, .. },
             ) => target.place.clone(),
             Command::Keys(Keys::Show { place, .. })
             | Command::Cursor(Cursor::List { place } | Cursor::Forget { place, .. }) => place.clone(),
-            Command::Redaction(Redaction::Sample { target, .. } | Redaction::Verdict { target, .. }) => {
-                target.place.clone()
-            }
             Command::Demo(_)
             | Command::Drill(_)
             | Command::Mapping(_)

@@ -146,6 +146,7 @@ mod tests {
             include_str!("alerts.rs"),
             include_str!("redaction.rs"),
             include_str!("rules.rs"),
+            include_str!("sinks.rs"),
             include_str!("proofs.rs"),
             include_str!("proofs/inclusion.rs"),
             include_str!("proofs/evidence.rs"),

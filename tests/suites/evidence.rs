@@ -40,7 +40,7 @@ fn contents(bundle: &[u8]) -> Vec<(String, Vec<u8>)> {
         match member.method {
             Method::Stored => plain = packed.to_vec(),
             Method::Deflated => {
-                drop(flate2::read::DeflateDecoder::new(packed).read_to_end(&mut plain).unwrap())
+                flate2::read::DeflateDecoder::new(packed).read_to_end(&mut plain).unwrap();
             }
         }
         (member.name, plain)
@@ -97,7 +97,7 @@ fn twenty_bundles_of_each_kind_are_exported_and_checked_without_the_service() {
     for at in 0..20u32 {
         let held = withheld[at as usize % withheld.len()];
         let session = format!("s-{}", at % 7);
-        let range = format!("{}..{}", at * 20, at * 20 + 1 + at * 5);
+        let range = format!("{}..{}", at * 20 + 1, at * 20 + 2 + at * 5);
         let sql = format!("SELECT log_index, event_id FROM events WHERE log_index % 20 = {at} -- {secret}");
         let kinds: [(&str, Vec<&str>); 4] = [
             (
