@@ -99,7 +99,7 @@ pub fn run(path: &Path, identity: &Identity) -> Result<BundleReport, Error> {
         Err(Failure::Io(source)) => return Err(unreadable(source)),
         Err(Failure::Wrong(detail)) => check.find(Finding::new(detail)),
     }
-    Ok(check.report(manifest, key, identity))
+    Ok(check.report(manifest.as_ref(), key, identity))
 }
 
 struct Check {
@@ -350,7 +350,7 @@ impl Check {
 
     fn report(
         mut self,
-        manifest: Option<Manifest>,
+        manifest: Option<&Manifest>,
         key: Option<VerifierKey>,
         identity: &Identity,
     ) -> BundleReport {
@@ -361,12 +361,12 @@ impl Check {
             verdict: "",
             findings: self.gathered.findings,
             notes: self.gathered.notes,
-            origin: manifest.as_ref().map(|manifest| manifest.origin.clone()),
-            size: manifest.as_ref().map(|manifest| manifest.size),
-            entries: manifest.as_ref().map_or(0, |manifest| manifest.entries),
-            rows: manifest.as_ref().map_or(0, |manifest| manifest.rows),
-            complete: manifest.as_ref().is_some_and(|manifest| manifest.complete),
-            statement: manifest.as_ref().map(page::statement),
+            origin: manifest.map(|manifest| manifest.origin.clone()),
+            size: manifest.map(|manifest| manifest.size),
+            entries: manifest.map_or(0, |manifest| manifest.entries),
+            rows: manifest.map_or(0, |manifest| manifest.rows),
+            complete: manifest.is_some_and(|manifest| manifest.complete),
+            statement: manifest.map(page::statement),
             root_key: key.map(|key| key.to_string()),
             identity_established: *identity != Identity::None,
             key_from_bundle: !matches!(identity, Identity::Key(_)),
