@@ -241,16 +241,13 @@ async fn proofs_are_right_while_the_log_grows_and_is_sealed() {
             })
         })
         .collect();
-    for _ in 0..150 {
+    // However fast this machine seals and proves: until enough of both has happened at once.
+    let is_enough = || log.snapshot().segments.len() > 3 && proved.load(Ordering::SeqCst) >= 50;
+    while !is_enough() && readers.iter().all(|reader| !reader.is_finished()) {
         log.append(draft(log.durable(), 97)).await.unwrap();
-    }
-    let seals = log.snapshot().segments.len();
-    while proved.load(Ordering::SeqCst) < 50 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     done.store(true, Ordering::SeqCst);
     readers.into_iter().for_each(|reader| reader.join().unwrap());
-    assert!(seals > 3, "{seals} seals");
     store.close().await.unwrap();
 }
 
