@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod alerts;
+mod export;
 mod keys;
 mod mark;
 mod prove;
@@ -16,6 +17,7 @@ mod sinks;
 mod witness;
 
 pub use alerts::{AlertSeverity, AlertVerdict, Alerts};
+pub use export::{Evidence, Export};
 pub use keys::{Adopt, Backup, Keys, Restore};
 pub use mark::Mark;
 pub use prove::Prove;
@@ -55,6 +57,9 @@ pub enum Command {
     Verify(Verify),
     /// Prove that an entry is in the record, for whoever has the root log's verifier key: tacho-verify proof checks it offline
     Prove(Prove),
+    /// Take entries of the record away with their proof
+    #[command(subcommand)]
+    Export(Export),
     /// Hold the six go/no-go gates against their conditions: exit 0 pass, 1 block, 2 no answer
     Gate(GateCommand),
     /// What the detector told, and what came of it

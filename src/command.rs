@@ -13,6 +13,7 @@ pub mod config;
 pub mod cursor;
 pub mod demo;
 pub mod drill;
+pub mod export;
 pub mod gate;
 pub mod ingest;
 pub mod keys;
@@ -42,6 +43,7 @@ pub fn run(cli: Cli, configuration: Configuration) -> Result<u8> {
         Command::Drill(command) => drill::run(&command, &configuration),
         Command::Sinks(command) => block_on(sinks::run(command, configuration)),
         Command::Prove(command) => block_on(prove::run(command, configuration)),
+        Command::Export(command) => block_on(export::run(command, configuration)),
         Command::Mark(command) => block_on(mark::run(&command, configuration)),
         Command::Cursor(command) => block_on(cursor::run(&command, &configuration)),
         Command::Keys(command) => keys::run(&command, &configuration),

@@ -10,7 +10,9 @@ use query::{Gate, GateSettings, Policies, PolicySettings, Thresholds, Window};
 use schemas::limits;
 use toml::Value;
 
-use crate::arguments::{Alerts, Cli, Command, Cursor, Place, Redaction, Rules, Sinks, Token, Witness};
+use crate::arguments::{
+    Alerts, Cli, Command, Cursor, Export, Place, Redaction, Rules, Sinks, Token, Witness,
+};
 use crate::{collectors, identity};
 
 mod custody;
@@ -273,6 +275,7 @@ impl Configuration {
             Command::Ingest(ingest) => ingest.target.place.clone(),
             Command::Mark(mark) => mark.target.place.clone(),
             Command::Prove(prove) => prove.target.place.clone(),
+            Command::Export(Export::Evidence(evidence)) => evidence.target.place.clone(),
             Command::Tap(tap) => tap.target.place.clone(),
             Command::Sql(sql) => sql.target.place.clone(),
             Command::Replay(replay) => replay.target.place.clone(),
@@ -286,7 +289,8 @@ impl Configuration {
             Command::Gate(gate) => gate.target.place.clone(),
             Command::Rules(Rules::Reload { target, .. }) => target.place.clone(),
             Command::Verify(verify) => Place { data: verify.data.clone(), keys: None },
-            Command::Token(
+            Command::Redaction(Redaction::Sample { target, .. } | Redaction::Verdict { target, .. })
+            | Command::Token(
                 Token::Create { target, .. } | Token::List { target } | Token::Revoke { target, .. },
             ) => target.place.clone(),
             Command::Keys(command) => custody::place(command),
@@ -295,9 +299,6 @@ impl Configuration {
             Command::Restore(to) => Place { data: Some(to.to.clone()), keys: to.keys.clone() },
             Command::Witness(Witness::Status { place, .. })
             | Command::Cursor(Cursor::List { place } | Cursor::Forget { place, .. }) => place.clone(),
-            Command::Redaction(Redaction::Sample { target, .. } | Redaction::Verdict { target, .. }) => {
-                target.place.clone()
-            }
             Command::Demo(_)
             | Command::Drill(_)
             | Command::Mapping(_)

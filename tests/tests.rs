@@ -24,6 +24,8 @@ mod suites {
     mod contextforge;
     /// Countries of addresses, from a database of the operator's.
     mod countries;
+    /// Evidence that leaves the building.
+    mod evidence;
     /// An operator who turns against the record.
     mod evil;
     /// Recorded HTTP exchanges, event streams and archives.

@@ -246,6 +246,14 @@ impl FileName {
     }
 }
 
+/// A time in microseconds as `YYYY-MM-DDThh:mm:ss.ffffffZ`.
+pub fn timestamp(time_us: i64) -> String {
+    let of_day = time_us.rem_euclid(86_400_000_000);
+    let (seconds, fraction) = (of_day / 1_000_000, of_day % 1_000_000);
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{}T{hours:02}:{minutes:02}:{seconds:02}.{fraction:06}Z", date(time_us))
+}
+
 /// The UTC date of a time in microseconds, as `YYYY-MM-DD`.
 pub fn date(time_us: i64) -> String {
     let days = time_us.div_euclid(86_400_000_000);
@@ -295,6 +303,8 @@ mod tests {
         assert_eq!(date(-1), "1969-12-31");
         assert_eq!(date(951_782_400_000_000), "2000-02-29");
         assert_eq!(date(1_795_219_200_000_000), "2026-11-21");
+        assert_eq!(timestamp(1_795_219_200_000_000 + 45_296_000_007), "2026-11-21T12:34:56.000007Z");
+        assert_eq!(timestamp(-1), "1969-12-31T23:59:59.999999Z");
     }
 
     proptest! {

@@ -42,6 +42,8 @@ pub mod policy;
 pub mod proof;
 pub mod witness;
 
+pub mod evidence;
+
 pub mod group;
 pub mod manifest;
 

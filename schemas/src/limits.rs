@@ -5,6 +5,7 @@
 
 mod cursor;
 mod detect;
+mod evidence;
 mod format;
 mod formats;
 mod gate;
@@ -29,6 +30,7 @@ mod witness;
 
 pub use cursor::*;
 pub use detect::*;
+pub use evidence::*;
 pub use format::*;
 pub use formats::*;
 pub use gate::*;
@@ -55,6 +57,10 @@ const _: () = assert!(TILE_WIDTH == 1 << TILE_HEIGHT);
 const _: () = assert!(TREE_ENTRIES_READ_MAX >= TILE_WIDTH);
 const _: () = assert!(PROOF_EXTRA_BYTES_MAX / 3 * 4 + PROOF_HASHES_MAX * 45 < PROOF_BYTES_MAX);
 const _: () = assert!(3 * PROOF_BYTES_MAX < PROOF_DOCUMENT_BYTES_MAX);
+const _: () = assert!(EVIDENCE_BUNDLE_BYTES_MAX < u32::MAX as u64);
+const _: () = assert!(EVIDENCE_LATENESS_US <= EVIDENCE_LATENESS_LONGEST_US);
+const _: () = assert!(SQL_BYTES_MAX * 6 + 4096 < EVIDENCE_MANIFEST_BYTES_MAX);
+const _: () = assert!(SQL_BYTES_MAX < EVIDENCE_REQUEST_BYTES_MAX);
 const _: () = assert!(ENTRY_BYTES_MAX <= u16::MAX as usize);
 const _: () = assert!(VALUE_BYTES_MAX <= BODY_BYTES_MAX && BODY_BYTES_MAX <= DECOMPRESSED_BYTES_MAX);
 const _: () = assert!(DECOMPRESSED_BYTES_MAX < GROUP_BODY_BYTES_MAX);

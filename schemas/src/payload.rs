@@ -68,6 +68,20 @@ pub fn field_commitment(id: u16, field_salt: &[u8; SALT_BYTES], value: &[u8]) ->
     Hash(hasher.finalize().into())
 }
 
+/// The commitment of a row from the `c_f` of its fields, ascending by id; none where there is no field. For who has only
+/// some of the values.
+pub fn row_commitment(fields: impl IntoIterator<Item = (u16, Hash)>) -> Option<Hash> {
+    let mut hasher = Sha256::new();
+    hasher.update([ROW_PREFIX]);
+    let mut is_empty = true;
+    for (id, commitment) in fields {
+        hasher.update(id.to_be_bytes());
+        hasher.update(commitment.0);
+        is_empty = false;
+    }
+    (!is_empty).then(|| Hash(hasher.finalize().into()))
+}
+
 /// The commitment of one row, field by field in ascending id order.
 #[derive(Debug)]
 pub struct RowCommitment<'a> {
@@ -189,6 +203,14 @@ mod tests {
         record_field(203, b"", &mut record);
         let view = RecordView::parse(&record).unwrap();
         assert_eq!((view.index, view.salt), (7, [9; SALT_BYTES]));
+        let fields: Vec<(u16, Hash)> = view
+            .fields()
+            .map(|field| {
+                let (id, value) = field.unwrap();
+                (id, field_commitment(id, &committer.field_salt(&view.salt, id), value))
+            })
+            .collect();
+        assert_eq!(row_commitment(fields), view.commitment(&mut committer).unwrap());
         let commitment = view.commitment(&mut committer).unwrap().unwrap();
         for at in 8..record.len() {
             let mut other = record.clone();

@@ -32,11 +32,19 @@ pub fn metadata(origin: &Origin, first: u64, last: u64) -> [(&'static str, Strin
 /// # Errors
 /// [`Error::Schema`] naming the first column that differs.
 pub fn check_schema(stream: Stream, kind: FileKind, schema: &Schema) -> Result<()> {
-    let wrong = |detail: String| Err(Error::Schema { stream: stream.name(), detail });
     let expected = match kind {
         FileKind::Segment => stream.entry_schema(),
         FileKind::Payload => stream.payload_schema(),
     };
+    check_columns(stream, &expected, schema)
+}
+
+/// [`check_schema`] against any columns of the stream.
+///
+/// # Errors
+/// As [`check_schema`].
+pub fn check_columns(stream: Stream, expected: &Schema, schema: &Schema) -> Result<()> {
+    let wrong = |detail: String| Err(Error::Schema { stream: stream.name(), detail });
     if schema.fields().len() != expected.fields().len() {
         return wrong(format!("{} columns, expected {}", schema.fields().len(), expected.fields().len()));
     }

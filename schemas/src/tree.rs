@@ -132,6 +132,29 @@ impl CompactRange {
         self.size += 1;
     }
 
+    /// Appends the `2^level` leaves of which only their root is known.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] where such a subtree does not begin here, or past 2^63 leaves.
+    pub fn push_subtree(&mut self, level: u32, root: Hash) -> Result<()> {
+        let wrong = || Error::malformed("compact range", format!("no subtree of level {level} here"));
+        let width = 1u64.checked_shl(level).filter(|width| self.size.is_multiple_of(*width));
+        let size = width.and_then(|width| self.size.checked_add(width)).ok_or_else(wrong)?;
+        if size > 1 << 63 {
+            return Err(wrong());
+        }
+        let (mut node, mut rest) = (root, self.size >> level);
+        while rest & 1 == 1 {
+            if let Some(left) = self.peaks.pop() {
+                node = node_hash(&left, &node);
+            }
+            rest >>= 1;
+        }
+        self.peaks.push(node);
+        self.size = size;
+        Ok(())
+    }
+
     /// The root.
     pub fn root(&self) -> Hash {
         let mut peaks = self.peaks.iter().rev();

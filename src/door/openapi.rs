@@ -149,6 +149,7 @@ mod tests {
             include_str!("sinks.rs"),
             include_str!("proofs.rs"),
             include_str!("proofs/inclusion.rs"),
+            include_str!("proofs/evidence.rs"),
             include_str!("../../ingest/src/http.rs"),
             include_str!("../../ingest/src/otlp/door.rs"),
             include_str!("../../query/src/http.rs"),

@@ -27,10 +27,17 @@ use super::{forbidden, problem};
 use crate::identity::DEFAULT_TENANT;
 use crate::node::Node;
 
+mod evidence;
 mod inclusion;
 
 #[derive(OpenApi)]
-#[openapi(paths(inclusion::prove_entry, inclusion::prove_consistency, get_checkpoint, get_tile))]
+#[openapi(paths(
+    inclusion::prove_entry,
+    inclusion::prove_consistency,
+    evidence::export_evidence,
+    get_checkpoint,
+    get_tile
+))]
 pub(super) struct Document;
 
 /// Proofs and bundles that are made at one time: each reads files and hashes, beside what records.
@@ -39,6 +46,7 @@ static PLACES: Semaphore = Semaphore::const_new(limits::PROOF_READS_AT_ONCE);
 /// The routes, for a process that answers queries.
 pub(super) fn router() -> Router<Node> {
     inclusion::router()
+        .merge(evidence::router())
         .route("/api/v1/logs/{tenant}/{stream}/{writer}/checkpoint", get(get_checkpoint))
         .route("/api/v1/logs/{tenant}/{stream}/{writer}/tile/{*path}", get(get_tile))
 }

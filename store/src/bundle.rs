@@ -115,7 +115,7 @@ fn of_segment(log: &LogState, segment: &Segment, range: &Range<u64>, found: &mut
 
 /// The rows of the pages whose smallest and largest log index leave room for one of the range; none when the file has
 /// no page index.
-fn pages(metadata: &ParquetMetaData, range: &Range<u64>) -> Option<RowSelection> {
+pub(crate) fn pages(metadata: &ParquetMetaData, range: &Range<u64>) -> Option<RowSelection> {
     let schema = metadata.file_metadata().schema_descr();
     let column = schema.columns().iter().position(|column| column.path().string() == LOG_INDEX)?;
     let (first, last) = (i64::try_from(range.start).ok()?, i64::try_from(range.end).ok()?);

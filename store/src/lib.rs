@@ -34,6 +34,7 @@ mod error;
 mod lookup;
 mod options;
 mod own_files;
+mod payloads;
 mod prepare;
 mod segment_file;
 mod sequence;
@@ -53,6 +54,8 @@ mod threads;
 
 mod proof;
 
+mod evidence;
+
 #[cfg(test)]
 mod power_cut;
 
@@ -66,9 +69,10 @@ pub use cursor::{Cursor, Source};
 pub use draft::{Draft, Receipt};
 pub use entries::{Entries, ReadError, open_segment};
 pub use error::{Error, Result};
+pub use evidence::{Export, ExportError, Exported, Selection};
 pub use keys::{Custody, Keys, NoCustody, Seen, Wrapping, write_secret};
 pub use options::Options;
-pub use own_files::OwnFiles;
+pub use own_files::{NewFile, OwnFiles};
 pub use proof::LogTree;
 pub use snapshot::{DataFile, LogSnapshot, Segment, Unsealed};
 pub use succession::{Adoption, Succeeded, adopt, rotate};

@@ -344,12 +344,12 @@ impl LogTree {
         Err(self.damaged(format!("size {size} asked for, {} are signed", self.size)))
     }
 
-    fn damaged(&self, detail: impl Into<String>) -> ReadError {
+    pub(crate) fn damaged(&self, detail: impl Into<String>) -> ReadError {
         ReadError::Damaged { log: self.state.origin.to_string(), detail: detail.into() }
     }
 
     /// Runs over the tree's nodes; an error is the reading's where that failed.
-    fn reading<T>(&self, run: impl FnOnce(&dyn Nodes) -> schemas::Result<T>) -> Result<T> {
+    pub(crate) fn reading<T>(&self, run: impl FnOnce(&dyn Nodes) -> schemas::Result<T>) -> Result<T> {
         let nodes = TileNodes::new(self.size, |id: TileId| {
             self.hashes(id).map_err(|error| {
                 let told = schemas::Error::malformed("tile", error.to_string());
@@ -361,6 +361,14 @@ impl LogTree {
             let failure = lock(&self.failure).take();
             failure.unwrap_or_else(|| self.damaged(error.to_string()))
         })
+    }
+
+    /// Lets go of the tiles that were read, where they are more than `kept`: for long walks.
+    pub(crate) fn forget_tiles(&self, kept: usize) {
+        let mut tiles = lock(&self.tiles);
+        if tiles.len() > kept {
+            tiles.clear();
+        }
     }
 
     /// The hashes of a tile that the tree has, held against the signed root.

@@ -226,7 +226,10 @@ impl Opened {
     }
 
     /// What opens the log of this origin, its key, and the root checkpoint that covers it.
-    fn verify(
+    ///
+    /// # Errors
+    /// As [`Document::verify`].
+    pub fn verify(
         &self,
         origin: &Origin,
         root_key: &VerifierKey,

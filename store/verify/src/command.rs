@@ -9,7 +9,7 @@ use schemas::note::VerifierKey;
 
 use crate::options::{Identity, Options, Progress, cores};
 use crate::report::{Finding, Report};
-use crate::{run, work};
+use crate::{evidence, run, work};
 
 /// How often the progress line changes.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
@@ -41,23 +41,31 @@ pub struct Flags {
 }
 
 impl Flags {
-    /// The options that these flags mean for `directory`.
-    pub fn options(&self, directory: PathBuf) -> Options {
-        let identity = match (&self.key, self.trust_store_key) {
+    /// Where the root log's key comes from.
+    pub(crate) fn identity(&self) -> Identity {
+        match (&self.key, self.trust_store_key) {
             (Some(key), _) => Identity::Key(key.clone()),
             (None, true) => Identity::TrustStoreKey,
             (None, false) => Identity::None,
-        };
+        }
+    }
+
+    /// The options that these flags mean for `directory`.
+    pub fn options(&self, directory: PathBuf) -> Options {
+        let identity = self.identity();
         let jobs = self.jobs.map_or_else(cores, usize::from);
         let (remember, receipts) = (self.remember.clone(), self.receipts.clone());
         Options { remember, receipts, jobs, ..Options::new(directory, identity) }
     }
 }
 
-/// Verifies `directory`, prints the report to standard output and what went wrong to standard error, and gives
+/// Verifies `directory`, or the evidence bundle that it is where it is a file; prints the report to standard output and what went wrong to standard error, and gives
 /// the exit code: 0 clean, 1 tampered, 2 could not run or identity not established.
 pub fn execute(directory: PathBuf, flags: &Flags) -> u8 {
     quiet_workers();
+    if directory.is_file() {
+        return evidence::execute(&directory, flags);
+    }
     let line = ProgressLine::new(!flags.quiet && !flags.json && io::stderr().is_terminal());
     let result = run(&flags.options(directory), &|progress| line.show(progress));
     line.clear();
@@ -145,7 +153,7 @@ pub fn print_text(report: &Report, quiet: bool, out: &mut impl Write) -> io::Res
     report.limits.iter().try_for_each(|limit| writeln!(out, "{limit}"))
 }
 
-fn print_all(what: &str, findings: &[Finding], out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn print_all(what: &str, findings: &[Finding], out: &mut impl Write) -> io::Result<()> {
     for Finding { log, index, file, message } in findings {
         write!(out, "{what}:")?;
         if let Some(log) = log {

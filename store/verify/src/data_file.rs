@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::arrow::arrow_reader::{
@@ -15,7 +16,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use schemas::layout::{FileKind, FileName};
 use schemas::manifest::File;
-use schemas::{Origin, segment};
+use schemas::{Origin, Stream, segment};
 
 use crate::statistics::{GroupStatistics, check_group};
 use crate::thrift::{check_footer, is_struct};
@@ -66,16 +67,47 @@ pub fn read(
     origin: &Origin,
     name: &FileName,
     rows: u64,
+    problem: impl FnMut(String),
+    each: impl FnMut(&RecordBatch),
+) -> Result<(), String> {
+    let schema = match name.kind {
+        FileKind::Segment => origin.stream().entry_schema(),
+        FileKind::Payload => origin.stream().payload_schema(),
+    };
+    let metadata = segment::metadata(origin, name.first, name.last).to_vec();
+    read_columns(bytes, &Expected { stream: origin.stream(), schema, metadata, rows }, problem, each)
+}
+
+/// What a Parquet file must say of itself.
+#[derive(Debug)]
+pub struct Expected {
+    /// Whose columns it has.
+    pub stream: Stream,
+    /// These, all of them.
+    pub schema: SchemaRef,
+    /// Key-value metadata, all of it, in order.
+    pub metadata: Vec<(&'static str, String)>,
+    /// How many rows.
+    pub rows: u64,
+}
+
+/// [`read`] of a file with any columns of a stream.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_columns(
+    bytes: &Bytes,
+    expected: &Expected,
     mut problem: impl FnMut(String),
     mut each: impl FnMut(&RecordBatch),
 ) -> Result<(), String> {
     let metadata = read_metadata(bytes)?;
-    check_metadata(&metadata, origin, name, rows, bytes.len() as u64)?;
+    check_metadata(&metadata, expected, bytes.len() as u64)?;
     // Reads page after page by their own headers: the offset index is checked, not followed.
     let plain = metadata.clone().into_builder().set_offset_index(None).set_column_index(None).build();
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let reader = ArrowReaderMetadata::try_new(Arc::new(plain), options).map_err(|error| error.to_string())?;
-    check_schema(&metadata, &reader, origin, name.kind)?;
+    check_schema(&metadata, &reader, expected)?;
     for group in 0..metadata.num_row_groups() {
         let types = reader.schema().fields().iter().map(|field| field.data_type());
         let mut statistics = GroupStatistics::new(bytes, &metadata, group, types)?;
@@ -128,18 +160,15 @@ fn read_metadata(bytes: &Bytes) -> Result<ParquetMetaData, String> {
 /// All that must hold before a value is decoded, so that no declared size makes the reader allocate wildly.
 fn check_metadata(
     metadata: &ParquetMetaData,
-    origin: &Origin,
-    name: &FileName,
-    rows: u64,
+    Expected { metadata: expected, rows, .. }: &Expected,
     file_bytes: u64,
 ) -> Result<(), String> {
     let file = metadata.file_metadata();
-    let expected = segment::metadata(origin, name.first, name.last);
     let found = file.key_value_metadata().map(Vec::as_slice).unwrap_or_default();
     let same = found.len() == expected.len()
         && found
             .iter()
-            .zip(&expected)
+            .zip(expected)
             .all(|(found, (key, value))| found.key == *key && found.value.as_deref() == Some(value.as_str()));
     if !same {
         return Err(format!("key-value metadata {found:?}, expected {expected:?}"));
@@ -148,7 +177,7 @@ fn check_metadata(
     let sum = groups
         .iter()
         .try_fold(0i64, |sum, group| (group.num_rows() > 0).then(|| sum.checked_add(group.num_rows()))?);
-    if sum != Some(file.num_rows()) || u64::try_from(file.num_rows()) != Ok(rows) {
+    if sum != Some(file.num_rows()) || u64::try_from(file.num_rows()) != Ok(*rows) {
         return Err(format!("{} rows in {} row groups, expected {rows}", file.num_rows(), groups.len()));
     }
     for (at, group) in groups.iter().enumerate() {
@@ -161,15 +190,10 @@ fn check_metadata(
 fn check_schema(
     metadata: &ParquetMetaData,
     reader: &ArrowReaderMetadata,
-    origin: &Origin,
-    kind: FileKind,
+    Expected { stream, schema, .. }: &Expected,
 ) -> Result<(), String> {
-    segment::check_schema(origin.stream(), kind, reader.schema()).map_err(|error| error.to_string())?;
-    let expected = match kind {
-        FileKind::Segment => origin.stream().entry_schema(),
-        FileKind::Payload => origin.stream().payload_schema(),
-    };
-    let expected = ArrowSchemaConverter::new().convert(&expected).map_err(|error| error.to_string())?;
+    segment::check_columns(*stream, schema, reader.schema()).map_err(|error| error.to_string())?;
+    let expected = ArrowSchemaConverter::new().convert(schema).map_err(|error| error.to_string())?;
     let found = metadata.file_metadata().schema_descr();
     for (found, expected) in found.columns().iter().zip(expected.columns()) {
         let same = found.path() == expected.path()

@@ -35,6 +35,7 @@ mod assembly;
 mod tiles;
 mod tree;
 
+pub mod evidence;
 pub mod proof;
 mod receipt;
 mod remember;

@@ -1,4 +1,4 @@
-//! `tacho-verify`: verifies a copy of a store, or one proof from it, without the program that wrote it.
+//! `tacho-verify`: verifies a copy of a store, an evidence bundle, or one proof, without the program that wrote it.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use verify::command::{Flags, execute};
 use verify::proof::{self, ProofArguments};
 
-/// Verifies a Tachograph store from its files alone, or one proof from it
+/// Verifies a Tachograph store from its files alone, an evidence bundle, or one proof from it
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -18,7 +18,7 @@ use verify::proof::{self, ProofArguments};
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Data directory, or a copy of its log directory
+    /// Data directory, a copy of its log directory, or an evidence bundle (a zip)
     #[arg(required = true)]
     directory: Option<PathBuf>,
     #[command(flatten)]
