@@ -397,7 +397,7 @@ fn keys_and_states_are_guarded_and_bad_settings_say_what_to_do() {
     let same = key(home.path(), "witness.example/w1");
     assert_eq!(String::from_utf8_lossy(&same.stdout).trim(), witness.vkey);
     // A file name without a directory is one in this directory.
-    let bare = std::process::Command::new(crate::support::tacho())
+    let bare = Command::new(tacho())
         .current_dir(home.path())
         .args(["witness", "key", "bare.key", "--name", "witness.example/bare"])
         .output()
