@@ -262,14 +262,18 @@ fn a_restored_backup_is_found_at_the_witness_and_signing_stops() {
     eventually("it is cosigned", || cosigned(home.path(), &log) > 0);
     assert_eq!(service.stop(), Some(0));
     copy(&home.path().join("data"), &home.path().join("backup"));
+    copy(&home.path().join("keys"), &home.path().join("backup-keys"));
     let backed_up = root_size(home.path());
     let service = witnessed(home.path(), &policy);
     post(&service, "b", 50);
     eventually("it is cosigned beyond the backup", || cosigned(home.path(), &log) > backed_up + 1);
     assert_eq!(service.stop(), Some(0));
-    // The disk is lost; somebody puts the backup back and starts the service as if nothing were.
-    std::fs::remove_dir_all(home.path().join("data")).unwrap();
-    copy(&home.path().join("backup"), &home.path().join("data"));
+    // The disk is lost, keys and all, and with them what is remembered beside them; somebody puts the backup back and starts the
+    // service as if nothing were.
+    for (name, backup) in [("data", "backup"), ("keys", "backup-keys")] {
+        std::fs::remove_dir_all(home.path().join(name)).unwrap();
+        copy(&home.path().join(backup), &home.path().join(name));
+    }
     assert_eq!(verify(home.path()).0, 0, "by itself it is a good store");
     let service = witnessed(home.path(), &policy);
     is_stopped(home.path(), service, &policy);
