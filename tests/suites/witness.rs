@@ -268,8 +268,8 @@ fn a_restored_backup_is_found_at_the_witness_and_signing_stops() {
     post(&service, "b", 50);
     eventually("it is cosigned beyond the backup", || cosigned(home.path(), &log) > backed_up + 1);
     assert_eq!(service.stop(), Some(0));
-    // The machine is lost; somebody puts the backup back, with the keys and what they remember, and starts the service as if
-    // nothing were.
+    // The disk is lost, keys and all, and with them what is remembered beside them; somebody puts the backup back and starts the
+    // service as if nothing were.
     for (name, backup) in [("data", "backup"), ("keys", "backup-keys")] {
         std::fs::remove_dir_all(home.path().join(name)).unwrap();
         copy(&home.path().join(backup), &home.path().join(name));
