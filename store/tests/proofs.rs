@@ -345,7 +345,7 @@ async fn a_tree_that_the_root_log_never_saw_proves_nothing() {
     let (one, other) = (dir.path().join("one/data"), dir.path().join("other/data"));
     let store = open_told(&one, u64::MAX);
     let root_log = store.existing("_root", Stream::Root).unwrap();
-    let log = store.log("default", Stream::Events).await.unwrap();
+    store.log("default", Stream::Events).await.unwrap();
     signed(&root_log).await;
     store.close().await.unwrap();
     // The same installation twice, as of one moment: the same keys, the same log_opened.
@@ -370,7 +370,6 @@ async fn a_tree_that_the_root_log_never_saw_proves_nothing() {
         let error = document.verify(&key).unwrap_err().to_string();
         assert!(error.contains("inclusion proof"), "{error}");
     }
-    drop(log);
 }
 
 /// After a start the newest round of a log is looked for in the root log, however far back it is.
