@@ -24,7 +24,7 @@ pub(super) fn check(
     disk: &dyn Disk,
     keys: &Keys,
     options: &Options,
-    found: &mut Logs,
+    found: &Logs,
     told: &Told,
     purpose: &Purpose,
 ) -> Vec<Error> {
@@ -34,11 +34,9 @@ pub(super) fn check(
         if origin.writer() != options.writer {
             continue;
         }
-        let result = match found.get_mut(&(origin.tenant().to_string(), origin.stream())) {
-            Some(log) => replay::check_remembered(log, &seen),
-            None => {
-                sealed::empty(keys, origin).and_then(|mut none| replay::check_remembered(&mut none, &seen))
-            }
+        let result = match found.get(&(origin.tenant().to_string(), origin.stream())) {
+            Some(log) => replay::check_remembered(disk, log, &seen),
+            None => sealed::empty(keys, origin).and_then(|none| replay::check_remembered(disk, &none, &seen)),
         };
         wrong.extend(result.err());
     }
@@ -57,9 +55,18 @@ pub(super) fn check(
         );
         wrong.push(tampered("root log", closed));
     }
+    let ended = found.values().filter(|log| log.origin.stream() != Stream::Root);
+    wrong.extend(ended.filter_map(|log| Some((log, log.at_end.as_ref()?))).map(|(log, successor)| {
+        let closed = format!(
+            "it is at its end, and {} goes on in its place; these keys do not know that: these keys are older than the \
+             data. Put back the newest copy of their directory",
+            successor.origin
+        );
+        tampered(&log.origin, closed)
+    }));
     let record = keys.record();
     let known = |writer: &String| {
-        record.writers.iter().any(|known| known.writer == *writer) || record.strangers.contains(writer)
+        record.all().any(|known| known.writer == *writer) || record.strangers.contains(writer)
     };
     match root_writers(disk) {
         Ok(there) if keys.are_kept() => {
