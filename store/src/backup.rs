@@ -111,7 +111,8 @@ pub fn backup(data: &Path, to: &Path, transfer: Transfer, now_us: i64) -> Result
         }
         // A rotation may have come meanwhile, and then the old root log names one that was not listed.
         let again = logs_below(data)?;
-        let roots = |listed: &[(Stream, String)]| listed.iter().filter(|(stream, _)| *stream == Stream::Root).count();
+        let roots =
+            |listed: &[(Stream, String)]| listed.iter().filter(|(stream, _)| *stream == Stream::Root).count();
         if roots(&again) == roots(&listed) || attempt >= BACKUP_ATTEMPTS_MAX {
             break;
         }

@@ -264,7 +264,8 @@ impl Keys {
         for (origin, seen) in seen {
             match memory.get(&origin) {
                 Some(known) if known.size == seen.size && known.root != seen.root => {
-                    let reason = format!("another root than {} is remembered at size {}", seen.root, seen.size);
+                    let reason =
+                        format!("another root than {} is remembered at size {}", seen.root, seen.size);
                     return Err(Error::Tampered { log: origin, reason });
                 }
                 Some(known) if known.size >= seen.size => {}

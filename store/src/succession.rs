@@ -38,9 +38,9 @@ use crate::recover::last_known::{given_up, last_known};
 use crate::recover::{Opened, Purpose, carried, controls_of, open, open_for, root_writers, tampered};
 use crate::sequence::{Placed, place};
 use crate::snapshot::Unsealed;
-use closing::close_old;
 use crate::state::{LogState, Shared, lock};
 use crate::{root, seal, sign};
+use closing::close_old;
 
 /// Times everything is sealed until nothing is left.
 const SEALS: usize = 4;
@@ -133,7 +133,12 @@ pub(crate) fn rotate_on(
     let (keys, generation) = keys.with_new_generation(custody)?;
     let record = keys.record().clone();
     let from = record.writer().writer.clone();
-    let keys = begin(disk, &keys, record, Begun { kind: Kind::Rotation, from, generation, by, reason: "keys rotated", found: None })?;
+    let keys = begin(
+        disk,
+        &keys,
+        record,
+        Begun { kind: Kind::Rotation, from, generation, by, reason: "keys rotated", found: None },
+    )?;
     finish(disk, &keys, options, clock).map(|(_, succeeded)| succeeded)
 }
 
@@ -325,6 +330,10 @@ fn finish(
     // After a rotation there are none of these files.
     let set_aside = format!("{}/{}", layout::RETIRED, pending.from);
     let predecessors = last_known(disk, &keys, &pending.from, &set_aside)?;
+    // What was closed whole is not here: these are older data than it was begun on.
+    if pending.kind == Kind::Rotation && predecessors.values().any(|before| before.predecessor.has_lost()) {
+        return Err(tampered("store", "older than the rotation that was begun on it"));
+    }
     let Pending { kind, from, to, by, reason, .. } = pending;
     let adopted = Adopted { machine: machine.clone(), by, reason };
     // What a rotation goes on from has it on record already.

@@ -34,7 +34,8 @@ impl Keys {
         // Whoever held them before may have signed and rotated since they were read.
         let record = Record::load(&dir)?;
         if record.generations().any(|generation| !self.seeds.contains_key(&generation)) {
-            let changed = format!("the keys in {} were rotated while they were loaded: start it again", dir.display());
+            let changed =
+                format!("the keys in {} were rotated while they were loaded: start it again", dir.display());
             return Err(Error::Keys(changed));
         }
         *self.memory() = record::remembered(&dir)?;

@@ -48,10 +48,8 @@ pub(crate) fn last_known(
         let origin = Origin::new(keys.installation(), &tenant, stream, writer)?;
         found.insert((tenant, stream), sealed::load_what_opens(disk, keys, origin)?);
     }
-    let kept: BTreeMap<(String, Stream), (u64, Positions)> = found
-        .iter()
-        .map(|(name, log)| (name.clone(), (log.view.sealed, log.view.cursors.now())))
-        .collect();
+    let kept: BTreeMap<(String, Stream), (u64, Positions)> =
+        found.iter().map(|(name, log)| (name.clone(), (log.view.sealed, log.view.cursors.now()))).collect();
     Replay::read_what_fits(writer, retired, &**disk, keys, &mut found);
     let mut known = Known::default();
     for log in found.values() {
@@ -87,7 +85,8 @@ pub(crate) fn last_known(
         let log = found.get(&place).filter(|_| origin.stream() != Stream::Root);
         let unsealed = log.map(|log| log.view.unsealed.clone()).unwrap_or_default();
         // What is missing between is read again, at the price of some that is carried over.
-        let read = log.map(|log| if log.has_gap { read_kept } else { log.view.cursors.now() }).unwrap_or_default();
+        let read =
+            log.map(|log| if log.has_gap { read_kept } else { log.view.cursors.now() }).unwrap_or_default();
         let carried = carried::count(&unsealed);
         let predecessor = Predecessor { origin: name, key, size, root, kept, carried };
         predecessors.insert(place, Before { predecessor, read, unsealed });
@@ -112,7 +111,9 @@ pub(crate) fn given_up(keys: &Keys) -> Result<Vec<Predecessor>> {
             && writers.iter().any(|given_up| given_up.writer == origin.writer())
     };
     lost.extend(
-        keys.all_remembered().into_iter().filter(|(name, _)| name.parse().is_ok_and(|origin| is_lost(&origin))),
+        keys.all_remembered()
+            .into_iter()
+            .filter(|(name, _)| name.parse().is_ok_and(|origin| is_lost(&origin))),
     );
     let mut logs = Vec::new();
     for (name, Seen { size, root }) in lost {

@@ -8,10 +8,10 @@ use schemas::control::Adopted;
 use schemas::origin::ROOT_TENANT;
 use schemas::{Origin, Stream, layout};
 
-use super::{Found, Logs, Purpose, Told, replay, sealed, tampered};
+use super::{Found, Logs, Purpose, Told, sealed, tampered};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::keys::Keys;
+use crate::keys::{Keys, Seen};
 use crate::options::Options;
 use crate::snapshot::LogSnapshot;
 
@@ -35,8 +35,8 @@ pub(super) fn check(
             continue;
         }
         let result = match found.get(&(origin.tenant().to_string(), origin.stream())) {
-            Some(log) => replay::check_remembered(disk, log, &seen),
-            None => sealed::empty(keys, origin).and_then(|none| replay::check_remembered(disk, &none, &seen)),
+            Some(log) => check_remembered(disk, log, &seen),
+            None => sealed::empty(keys, origin).and_then(|none| check_remembered(disk, &none, &seen)),
         };
         wrong.extend(result.err());
     }
@@ -86,6 +86,34 @@ pub(super) fn check(
         wrong.push(tampered("store", older));
     }
     wrong
+}
+
+/// Holds what is remembered outside the data directory against what was found.
+fn check_remembered(disk: &dyn Disk, log: &Found, seen: &Seen) -> Result<()> {
+    let Seen { size, root } = seen;
+    if *size > log.view.durable {
+        let rolled_back = format!(
+            "rolled back: size {size} of it was signed with these keys, and only {} entries are here. This is an \
+             older copy, or the write-ahead files are lost",
+            log.view.durable
+        );
+        return Err(tampered(&log.origin, rolled_back));
+    }
+    // Of what is sealed as far as its tiles tell; they are held against the entries when it is verified.
+    let here = match usize::try_from(size.saturating_sub(log.view.sealed)) {
+        Ok(leaves) if *size >= log.view.sealed => {
+            let mut range = log.seal.tiles.compact_range();
+            log.view.leaves.iter().take(leaves).for_each(|leaf| range.push(*leaf));
+            Some(range.root())
+        }
+        _ => sealed::root_at(disk, log, *size),
+    };
+    if here.is_some_and(|here| here.to_base64() != *root) {
+        let forked =
+            format!("another root was signed at size {size} with these keys: this is another copy's history");
+        return Err(tampered(&log.origin, forked));
+    }
+    Ok(())
 }
 
 fn check_machine(keys: &Keys, told: &Told) -> Option<Error> {

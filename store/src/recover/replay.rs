@@ -22,7 +22,7 @@ use crate::commit::first_ingest_us;
 use crate::disk::Disk;
 use crate::durable::{failed, replace_synced};
 use crate::error::{Error, Result};
-use crate::keys::{Keys, Seen};
+use crate::keys::Keys;
 use crate::prepare::{Filled, payload_batch};
 use crate::wal::WalFile;
 
@@ -105,7 +105,13 @@ impl Replay {
 
     /// The same of what can be read of them: one damaged log keeps nobody from reading the others, and of one whose sealed part
     /// is not all here the entries count from the first that is.
-    pub(crate) fn read_what_fits(writer: &str, directory: &str, disk: &dyn Disk, keys: &Keys, logs: &mut Logs) {
+    pub(crate) fn read_what_fits(
+        writer: &str,
+        directory: &str,
+        disk: &dyn Disk,
+        keys: &Keys,
+        logs: &mut Logs,
+    ) {
         for _ in 0..=REPLAY_GAPS_MAX {
             let mut replay = Replay { is_lenient: true, ..Replay::of(writer, directory) };
             if let Err(error) = replay.run(disk, keys, logs) {
@@ -336,7 +342,8 @@ fn apply_entries(log: &mut Found, section: &EntriesSection<'_>) -> Result<()> {
     }
     if section.first > durable {
         log.awaited.end = log.awaited.end.max(end);
-        log.awaited.first = log.awaited.first.map_or(Some(section.first), |first| Some(first.min(section.first)));
+        log.awaited.first =
+            log.awaited.first.map_or(Some(section.first), |first| Some(first.min(section.first)));
         return Ok(());
     }
     let skip = usize::try_from(durable - section.first).unwrap_or(usize::MAX);
@@ -473,34 +480,6 @@ fn apply_checkpoint(log: &mut Found, checkpoint: &Checkpoint, note: Arc<str>) ->
         if size > log.view.sealed {
             log.view.notes.push_back((size, note));
         }
-    }
-    Ok(())
-}
-
-/// Holds what is remembered outside the data directory against what was found.
-pub(crate) fn check_remembered(disk: &dyn Disk, log: &Found, seen: &Seen) -> Result<()> {
-    let Seen { size, root } = seen;
-    if *size > log.view.durable {
-        let rolled_back = format!(
-            "rolled back: size {size} of it was signed with these keys, and only {} entries are here. This is an \
-             older copy, or the write-ahead files are lost",
-            log.view.durable
-        );
-        return Err(tampered(&log.origin, rolled_back));
-    }
-    // Of what is sealed as far as its tiles tell; they are held against the entries when it is verified.
-    let here = match usize::try_from(size.saturating_sub(log.view.sealed)) {
-        Ok(leaves) if *size >= log.view.sealed => {
-            let mut range = log.seal.tiles.compact_range();
-            log.view.leaves.iter().take(leaves).for_each(|leaf| range.push(*leaf));
-            Some(range.root())
-        }
-        _ => sealed::root_at(disk, log, *size),
-    };
-    if here.is_some_and(|here| here.to_base64() != *root) {
-        let forked =
-            format!("another root was signed at size {size} with these keys: this is another copy's history");
-        return Err(tampered(&log.origin, forked));
     }
     Ok(())
 }

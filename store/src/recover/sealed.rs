@@ -199,7 +199,8 @@ impl Found {
             times.and_then(|times| times.as_primitive_opt::<arrow::datatypes::TimestampMicrosecondType>());
         self.last_ingest_us = times.map_or(self.last_ingest_us, |times| times.value(last));
         let controls = batch.column_by_name("control").and_then(|array| array.as_string_opt::<i32>());
-        let control = controls.filter(|array| array.is_valid(last)).map(|array| Control::parse(array.value(last)));
+        let control =
+            controls.filter(|array| array.is_valid(last)).map(|array| Control::parse(array.value(last)));
         self.at_end = match control.transpose()? {
             Some(Control::Succession(succession)) => Some(succession),
             _ => None,

@@ -88,4 +88,3 @@ fn last_control(shared: &Shared, log: &LogState) -> Result<Option<Control>> {
     })?;
     Ok(last)
 }
-

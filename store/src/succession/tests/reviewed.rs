@@ -164,7 +164,11 @@ fn a_rotation_that_cannot_be_finished_is_served_and_an_adoption_takes_its_place(
         let report = older.clean(&told.root_key);
         assert!(says(&report.notes, "lost for ever"), "{place}: {report:#?}");
         let report = older.verify(&old);
-        assert_eq!((report.exit_code(), report.findings.as_slice()), (2, [].as_slice()), "{place}: {report:#?}");
+        assert_eq!(
+            (report.exit_code(), report.findings.as_slice()),
+            (2, [].as_slice()),
+            "{place}: {report:#?}"
+        );
         assert_no_fork(&[&home, &older]);
     }
 }
@@ -238,8 +242,8 @@ fn a_log_that_never_had_an_entry_is_closed_too() {
 #[test]
 fn a_damaged_data_file_gives_up_no_more_than_it_holds() {
     let home = Home::new();
-    home.record("a", 10, true).unwrap();
     on_machine(Some("one"));
+    home.record("a", 10, true).unwrap();
     home.record("b", 20, false).unwrap();
     on_machine(Some("two"));
     let sealed = segments(&home, "default/events/w1");

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 
 use schemas::control::{Control, LogOpened, Predecessor};
-use schemas::{Origin, Stream};
 use schemas::tree::Hash;
+use schemas::{Origin, Stream};
 
 use super::{Store, check_own_rounds, listing_name};
 use crate::Error;
@@ -268,7 +268,8 @@ impl Store {
                     }
                     Ok(true) => {
                         strangers.insert(directory.writer.clone());
-                        let wrong = "entry 0 of this root log cannot be read: nothing of its writer was verified";
+                        let wrong =
+                            "entry 0 of this root log cannot be read: nothing of its writer was verified";
                         self.gathered.find(finding(wrong.to_string()).index(0));
                     }
                     Err(error) => self.gathered.unread(finding(format!("cannot list it: {error}"))),
@@ -328,7 +329,12 @@ impl Store {
                 let mut judged = judge(predecessor, known, sealed, epoch);
                 judged.findings.extend(misplaced(predecessor, known, epoch));
                 if let Some(before) = before {
-                    judged.findings.extend(unmatched(predecessor, known, before, self.is_absent(before, epoch)));
+                    judged.findings.extend(unmatched(
+                        predecessor,
+                        known,
+                        before,
+                        self.is_absent(before, epoch),
+                    ));
                 }
                 found.push((predecessor.origin.clone(), judged));
             }
@@ -340,7 +346,8 @@ impl Store {
             if let Some(next) = chain.epochs.get(at + 1) {
                 if self.is_absent(epoch, next) {
                     let named = epoch.catalog.succession.as_ref().map_or("", |named| named.origin.as_str());
-                    let other = format!("it names {named}, which never went on; {} does", next.known.opened.origin);
+                    let other =
+                        format!("it names {named}, which never went on; {} does", next.known.opened.origin);
                     self.gathered.note(Finding::new(other).log(&epoch.known.opened.origin));
                 }
                 found.push((epoch.known.opened.origin.clone(), unfinished(epoch, next)));
@@ -372,7 +379,9 @@ fn misplaced(predecessor: &Predecessor, known: &Known, epoch: &Epoch) -> Option<
             && root.as_deref() == Some(before.writer())
     });
     let successor = &known.opened.origin;
-    (!fits).then(|| Finding::new(format!("{successor} goes on from it, which is not the log in its place before")))
+    (!fits).then(|| {
+        Finding::new(format!("{successor} goes on from it, which is not the log in its place before"))
+    })
 }
 
 /// What is missing of a log beside what its successor says of it.
