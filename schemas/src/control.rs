@@ -25,6 +25,8 @@ pub enum Control {
     Succession(Succession),
     /// Root log: another log has had its last entry.
     LogClosed(LogClosed),
+    /// Root log: a log that was given up and that no log goes on from.
+    LogLost(Predecessor),
     /// Root log: who began to write it, on which machine and why.
     Adopted(Adopted),
     /// In the log it concerns: what recovery found and set aside.
@@ -317,8 +319,9 @@ mod tests {
             origin: "i/t/events/w2".into(),
             key: "l".into(),
             manifest_key: "m".into(),
-            predecessor: Some(predecessor),
+            predecessor: Some(predecessor.clone()),
         });
+        let lost = Predecessor { origin: "i/t/events/w2".into(), kept: 0, carried: 0, ..predecessor };
         let closed = LogClosed { number: 1, size: 7, root: "r".into(), successor: "i/t/events/w2".into() };
         let adopted = Adopted { machine: String::new(), by: "ops".into(), reason: "moved".into() };
         for (control, text) in [
@@ -333,6 +336,10 @@ mod tests {
             (
                 Control::LogClosed(closed),
                 r#"{"control":"log_closed","number":1,"size":7,"root":"r","successor":"i/t/events/w2"}"#,
+            ),
+            (
+                Control::LogLost(lost),
+                r#"{"control":"log_lost","origin":"i/t/events/w2","key":"k","size":9,"root":"r","kept":0,"carried":0}"#,
             ),
             (Control::Adopted(adopted), r#"{"control":"adopted","machine":"","by":"ops","reason":"moved"}"#),
         ] {

@@ -56,6 +56,9 @@ pub fn adopt(command: Adopt, configuration: &Configuration) -> Result<u8> {
         };
         text.push_str(&format!("{origin}: {kept} entries kept, {carried} recorded again, {lost}\n"));
     }
+    for refused in &adopted.refused {
+        text.push_str(&format!("remembered, and not counted: {refused}\n"));
+    }
     text.push_str("give auditors the key of the new root log, which the old one does not vouch for:\n");
     text.push_str(&format!("{}\n", adopted.root_key));
     print(text.as_bytes())?;

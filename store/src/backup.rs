@@ -7,7 +7,7 @@
 //! The root log first: every log that is listed is opened in it, and what it says of others has come to pass by the time that
 //! they are read. `backup.json` comes last: a directory without it is no backup. What is not sealed is not in it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -102,13 +102,25 @@ fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error
 /// [`Error::Io`]; [`Error::Tampered`] where a file is not the one that its manifest names: nothing is left that looks like a backup.
 pub fn backup(data: &Path, to: &Path, transfer: Transfer, now_us: i64) -> Result<Backup> {
     begin_empty(to)?;
-    let mut writing = Writing { data, to, transfer, files: Vec::new(), directories: BTreeSet::new() };
+    let mut writing = Writing::new(data, to, transfer);
     let mut logs = Vec::new();
     let mut listed = logs_below(data)?;
-    // False sorts first.
-    listed.sort_by_key(|(stream, path)| (*stream != Stream::Root, path.clone()));
-    for (_, path) in listed {
-        logs.push(writing.log(&path)?);
+    for attempt in 1.. {
+        for path in listed.iter().filter_map(|(stream, path)| (*stream == Stream::Root).then_some(path)) {
+            logs.push(writing.log(path)?);
+        }
+        // A rotation may have come meanwhile, and then the old root log names one that was not listed.
+        let again = logs_below(data)?;
+        let roots =
+            |listed: &[(Stream, String)]| listed.iter().filter(|(stream, _)| *stream == Stream::Root).count();
+        if roots(&again) == roots(&listed) || attempt >= BACKUP_ATTEMPTS_MAX {
+            break;
+        }
+        (listed, logs, writing.files) = (again, Vec::new(), Vec::new());
+    }
+    // Of those that were listed before the root log was read: it has opened each of them.
+    for (_, path) in listed.iter().filter(|(stream, _)| *stream != Stream::Root) {
+        logs.push(writing.log(path)?);
     }
     if logs.is_empty() {
         let detail = format!("{} holds nothing sealed", data.display());
@@ -139,8 +151,7 @@ pub fn restore(from: &Path, to: &Path) -> Result<Backup> {
     begin_empty(to)?;
     // Before anything else: a restore that breaks off leaves nothing that would be written on.
     write_secret(&to.join(layout::RESTORED), format!("{}\n", backup.taken_us).as_bytes())?;
-    let mut writing =
-        Writing { data: from, to, transfer: Transfer::Copy, files: Vec::new(), directories: BTreeSet::new() };
+    let mut writing = Writing::new(from, to, Transfer::Copy);
     for file in &backup.files {
         writing.file(&file.path, Some((file.bytes, &file.blake3)))?;
     }
@@ -207,6 +218,8 @@ struct Writing<'a> {
     transfer: Transfer,
     files: Vec<BackupFile>,
     directories: BTreeSet<PathBuf>,
+    /// What attempts at the present log have copied: none of it changes under its name.
+    copied: BTreeMap<String, BackupFile>,
 }
 
 /// Whether a seal or a compaction took a file away meanwhile.
@@ -214,19 +227,32 @@ fn has_gone(error: &Error) -> bool {
     matches!(error, Error::Io { source, .. } if source.kind() == ErrorKind::NotFound)
 }
 
-impl Writing<'_> {
+impl<'a> Writing<'a> {
+    fn new(data: &'a Path, to: &'a Path, transfer: Transfer) -> Writing<'a> {
+        let (files, directories, copied) = (Vec::new(), BTreeSet::new(), BTreeMap::new());
+        Writing { data, to, transfer, files, directories, copied }
+    }
+
     fn log(&mut self, directory: &str) -> Result<BackupLog> {
+        self.copied.clear();
         let mut attempt = 1;
-        loop {
-            let done = self.files.len();
+        let done = self.files.len();
+        let log = loop {
             match self.attempt(directory) {
                 Err(error) if has_gone(&error) && attempt < BACKUP_ATTEMPTS_MAX => {
                     attempt += 1;
                     self.files.truncate(done);
                 }
-                result => return result,
+                result => break result?,
             }
+        };
+        let kept: BTreeSet<&String> = self.files.iter().skip(done).map(|file| &file.path).collect();
+        // Superseded between two attempts: no manifest in the copy names it any more.
+        for path in self.copied.keys().filter(|path| !kept.contains(path)) {
+            let path = self.to.join(path);
+            fs::remove_file(&path).map_err(io("remove", &path))?;
         }
+        Ok(log)
     }
 
     fn attempt(&mut self, directory: &str) -> Result<BackupLog> {
@@ -237,13 +263,17 @@ impl Writing<'_> {
         if checkpoint.size != newest.size {
             return Err(wrong(format!("manifest {} and its checkpoint differ", newest.number)));
         }
+        // First what the next seal takes away.
+        for tile in partial_tiles(newest.size) {
+            self.file(&format!("{directory}/{}", layout::tile(tile)), None)?;
+        }
         for number in 1..=newest.number {
             self.file(&format!("{directory}/{}", layout::manifest(number)), None)?;
         }
         for file in &live {
             self.file(&format!("{directory}/{}", file.path), Some((file.bytes, &file.blake3)))?;
         }
-        for tile in tiles(newest.size) {
+        for tile in full_tiles(newest.size) {
             self.file(&format!("{directory}/{}", layout::tile(tile)), None)?;
         }
         self.file(&format!("{directory}/{}", layout::LOG_JSON), None)?;
@@ -301,6 +331,10 @@ impl Writing<'_> {
     }
 
     fn file(&mut self, path: &str, expected: Option<(u64, &str)>) -> Result<()> {
+        if let Some(copied) = self.copied.get(path) {
+            self.files.push(copied.clone());
+            return Ok(());
+        }
         let from = self.data.join(path);
         let to = self.place(path)?;
         match self.transfer {
@@ -320,7 +354,9 @@ impl Writing<'_> {
                 format!("{} is not the file that was sealed: {bytes} bytes, digest {digest}", from.display());
             return Err(Error::Tampered { log: path.to_string(), reason });
         }
-        self.files.push(BackupFile { path: path.to_string(), bytes, blake3: digest });
+        let file = BackupFile { path: path.to_string(), bytes, blake3: digest };
+        self.copied.insert(path.to_string(), file.clone());
+        self.files.push(file);
         Ok(())
     }
 
@@ -334,9 +370,9 @@ impl Writing<'_> {
     }
 }
 
-/// Every tile of a tree of this size.
-fn tiles(size: u64) -> Vec<TileId> {
-    let mut tiles = partial_tiles(size);
+/// Every full tile of a tree of this size.
+fn full_tiles(size: u64) -> Vec<TileId> {
+    let mut tiles = Vec::new();
     let (mut level, mut hashes) = (0, size);
     while hashes > 0 {
         let width = schemas::limits::TILE_WIDTH;
@@ -356,6 +392,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_an_attempt_copied_is_not_copied_again() {
+        let (data, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for name in ["a", "b"] {
+            fs::write(data.path().join(name), name).unwrap();
+        }
+        let mut writing = Writing::new(data.path(), to.path(), Transfer::Copy);
+        writing.file("a", None).unwrap();
+        fs::remove_file(data.path().join("a")).unwrap();
+        // It is gone from the data, and was copied by the attempt before.
+        writing.file("a", None).unwrap();
+        assert_eq!(writing.files.len(), 2);
+        assert!(writing.file("c", None).is_err_and(|error| has_gone(&error)));
+    }
+
+    #[test]
     fn no_path_leaves_the_data_directory() {
         for good in ["log/_root/root/w1/checkpoint", "log/a/events/w2-0a1b2c/tile/0/x001/067.p/3"] {
             check_path(good).unwrap();
@@ -368,7 +419,8 @@ mod tests {
 
     #[test]
     fn the_tiles_of_a_size_are_those_of_its_tree() {
-        let names = |size| tiles(size).into_iter().map(layout::tile).collect::<BTreeSet<_>>();
+        let tiles = |size| partial_tiles(size).into_iter().chain(full_tiles(size));
+        let names = |size| tiles(size).map(layout::tile).collect::<BTreeSet<_>>();
         assert!(names(0).is_empty());
         assert_eq!(names(1), BTreeSet::from(["tile/0/000.p/1".to_string()]));
         let full = ["tile/0/000", "tile/0/001.p/4", "tile/1/000.p/1"].map(str::to_string);

@@ -10,6 +10,16 @@ use schemas::{Origin, Stream};
 use crate::draft::Draft;
 use crate::error::Result;
 
+/// The stream in which others than the store itself may record this; none for the store's own kinds.
+pub(crate) fn stream_of(control: &Control) -> Option<Stream> {
+    use Control::{ClockRead, Configuration, TokenCreated, TokenRevoked, Verdict};
+    match control {
+        TokenCreated(_) | TokenRevoked(_) | Configuration(_) => Some(Stream::Access),
+        ClockRead(_) | Verdict(_) => Some(Stream::Events),
+        _ => None,
+    }
+}
+
 /// The draft of one control entry at `index`.
 pub(crate) fn control_draft(origin: &Origin, control: &Control, index: u64, now_us: i64) -> Result<Draft> {
     let stream = origin.stream();

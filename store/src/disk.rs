@@ -132,6 +132,20 @@ impl RealDisk {
     }
 }
 
+/// Takes the lock that this file is, until what is returned is dropped; `None` when somebody has it.
+pub(crate) fn lock_file(path: &Path) -> io::Result<Option<File>> {
+    let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {
+            file.set_len(0)?;
+            writeln!(file, "{}", std::process::id())?;
+            Ok(Some(file))
+        }
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 #[derive(Debug)]
 struct RealFile(File);
 
@@ -148,17 +162,7 @@ impl DiskFile for RealFile {
 
 impl Disk for RealDisk {
     fn lock(&self, path: &str) -> io::Result<Option<Box<dyn Debug + Send + Sync>>> {
-        let mut file =
-            OpenOptions::new().create(true).truncate(false).write(true).open(self.absolute(path))?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {
-                file.set_len(0)?;
-                writeln!(file, "{}", std::process::id())?;
-                Ok(Some(Box::new(file)))
-            }
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        Ok(lock_file(&self.absolute(path))?.map(|file| Box::new(file) as Box<dyn Debug + Send + Sync>))
     }
 
     fn create(&self, path: &str) -> io::Result<Box<dyn DiskFile>> {

@@ -27,8 +27,9 @@ pub struct Receipt {
     pub first_index: u64,
     /// New entries, contiguous from `first_index`.
     pub count: u64,
-    /// Rows that were in the log already: `(row of the draft, index)`.
-    pub duplicates: Vec<(usize, u64)>,
+    /// Rows that were in the log already: `(row of the draft, index)`. Below 0 it is in the logs that were written in its place
+    /// before: -1 is the last entry of these.
+    pub duplicates: Vec<(usize, i64)>,
     /// Durable size of the log when the answer was made.
     pub tree_size: u64,
 }

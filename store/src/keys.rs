@@ -8,7 +8,7 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ed25519_dalek::{Signer as _, SigningKey};
 use schemas::checkpoint::Checkpoint;
@@ -19,12 +19,14 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
 
+mod lock;
 mod machine;
 pub(crate) mod record;
 mod seed;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub(crate) use lock::Held;
 pub use record::Seen;
 pub use seed::{Custody, NoCustody, Wrapping};
 
@@ -88,9 +90,7 @@ impl Keys {
     /// [`Error::Keys`] when there are none, they are readable by others, cannot be opened, or are not as written.
     pub fn load_with(dir: &Path, custody: &dyn Custody) -> Result<Keys> {
         let record = Record::load(dir)?;
-        let pending = record.pending.iter().map(|pending| &pending.to);
-        let wanted: BTreeSet<u32> =
-            record.writers.iter().chain(pending).map(|writer| writer.generation).collect();
+        let wanted: BTreeSet<u32> = record.generations().collect();
         let installation = installation(dir, wanted.first().copied().unwrap_or(FIRST_GENERATION))?;
         let mut seeds = BTreeMap::new();
         for generation in wanted {
@@ -173,8 +173,7 @@ impl Keys {
     /// [`Error::Keys`], [`Error::Io`].
     pub(crate) fn with_new_generation(&self, custody: &dyn Custody) -> Result<(Keys, u32)> {
         let dir = self.dir()?;
-        let newest = self.record.writers.iter().map(|writer| writer.generation).max();
-        let generation = newest.unwrap_or(FIRST_GENERATION) + 1;
+        let generation = self.record.generation_newest() + 1;
         if !seed::generations(dir)?.contains(&generation) {
             let wrapping = Keys::wrapping(dir)?;
             seed::write(dir, &self.installation, generation, &new_seed()?, wrapping, custody)?;
@@ -241,25 +240,44 @@ impl Keys {
 
     /// The newest checkpoint that was signed of a log, as far as is known beside the keys.
     pub fn remembered(&self, origin: &Origin) -> Option<Seen> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner).get(&origin.to_string()).cloned()
+        self.memory().get(&origin.to_string()).cloned()
     }
 
     /// All that is remembered, by origin.
     pub fn all_remembered(&self) -> BTreeMap<String, Seen> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.memory().clone()
+    }
+
+    fn memory(&self) -> MutexGuard<'_, BTreeMap<String, Seen>> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Remembers signed checkpoints; once this returns that is on stable storage. What is smaller than what is remembered
     /// already changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Tampered`] for another root at a size that is remembered: nothing is remembered then. [`Error::Io`].
     pub(crate) fn remember(&self, seen: impl IntoIterator<Item = (String, Seen)>) -> Result<()> {
         let Some(dir) = &self.dir else { return Ok(()) };
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = self.memory();
+        let mut greater = BTreeMap::new();
         for (origin, seen) in seen {
-            let known = memory.entry(origin).or_insert_with(|| seen.clone());
-            if seen.size > known.size {
-                *known = seen;
+            match memory.get(&origin) {
+                Some(known) if known.size == seen.size && known.root != seen.root => {
+                    let reason =
+                        format!("another root than {} is remembered at size {}", seen.root, seen.size);
+                    return Err(Error::Tampered { log: origin, reason });
+                }
+                Some(known) if known.size >= seen.size => {}
+                _ => {
+                    greater.insert(origin, seen);
+                }
             }
         }
+        if greater.is_empty() {
+            return Ok(());
+        }
+        memory.extend(greater);
         record::remember(dir, &memory)
     }
 
@@ -410,17 +428,26 @@ pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
         let path = path.to_path_buf();
         move |source| Error::Io { action, path, source }
     };
-    let temporary = path.with_extension("tmp");
+    let mut part = [0u8; 8];
+    random(&mut part)?;
+    // A name that nobody can have put a file of theirs, or a link, under.
+    let temporary = path.with_extension(format!("{}.tmp", seed::hex(&part)));
     let mut file = fs::OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
         .open(&temporary)
         .map_err(io("create"))?;
-    file.write_all(bytes).map_err(io("write"))?;
-    file.sync_all().map_err(io("sync"))?;
-    fs::rename(&temporary, path).map_err(io("publish"))?;
+    let written = file
+        .write_all(bytes)
+        .map_err(io("write"))
+        .and_then(|()| file.sync_all().map_err(io("sync")))
+        .and_then(|()| fs::rename(&temporary, path).map_err(io("publish")));
+    if written.is_err() {
+        // Nobody looks for it: whoever writes next takes another name.
+        fs::remove_file(&temporary).ok();
+    }
+    written?;
     if let Some(dir) = path.parent() {
         fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(io("sync directory of"))?;
     }

@@ -123,20 +123,18 @@ impl Store {
     /// A store that is damaged below a signed size opens read-only: [`Store::status`] says so.
     ///
     /// # Errors
-    /// [`Error::Locked`] when another process has it; [`Error::Keys`], [`Error::Io`].
+    /// [`Error::Locked`] when another process has it; [`Error::Keys`] when another one signs with these keys, too;
+    /// [`Error::Io`].
     pub fn open(data: &Path, keys: Keys, options: Options, clock: Arc<dyn Clock>) -> Result<Store> {
         let io = |action, source| Error::Io { action, path: data.to_path_buf(), source };
         let disk = RealDisk::open(data).map_err(|error| io("open data directory", error))?;
         let guard = disk.lock(layout::LOCK).map_err(|error| io("lock", error))?;
         let Some(guard) = guard else { return Err(Error::Locked(data.to_path_buf())) };
-        let disk: Arc<dyn Disk> = Arc::new(disk);
-        // A crash may have come amid a succession: there is the new writer or the old one, never both.
-        let keys = succession::finish_begun(&disk, keys, &options, &clock)?.on_this_machine()?;
-        let mut options = options;
-        options.writer = keys.writer().to_string();
-        let opened = recover::open(options, disk, clock, keys)?;
+        // Before anything of them is relied on: another may have signed since they were loaded.
+        let (keys, held) = keys.held()?;
+        let opened = open_held(Arc::new(disk), keys, options, clock)?;
         let shared = Arc::clone(&opened.shared);
-        *lock(&shared.guard) = Some(guard);
+        *lock(&shared.guard) = Some(Box::new((guard, held)));
         let threads = Threads::start(opened)?;
         Ok(Store { shared, threads: Arc::new(threads) })
     }
@@ -244,6 +242,30 @@ impl Store {
         let shared = Arc::clone(&self.shared);
         let closed = tokio::task::spawn_blocking(move || threads.close(&shared)).await;
         closed.map_err(|error| Error::Poisoned { reason: error.to_string() })?
+    }
+}
+
+fn open_held(
+    disk: Arc<dyn Disk>,
+    keys: Keys,
+    mut options: Options,
+    clock: Arc<dyn Clock>,
+) -> Result<recover::Opened> {
+    let pending = keys.record().pending.clone();
+    // A crash may have come amid a succession: there is the new writer or the old one, never both.
+    match (succession::finish_begun(&disk, keys.clone(), &options, &clock), pending) {
+        (Ok(keys), _) => {
+            let keys = keys.on_this_machine()?;
+            options.writer = keys.writer().to_string();
+            recover::open(options, disk, clock, keys)
+        }
+        // It is served as far as it goes, and says what leads on.
+        (Err(Error::Tampered { log, reason }), Some(pending)) => {
+            options.writer = pending.from;
+            let reason = format!("{reason}; the succession that was begun is not finished");
+            recover::open_for(options, disk, clock, keys, &recover::Purpose::Look { log, reason })
+        }
+        (Err(error), _) => Err(error),
     }
 }
 
@@ -364,7 +386,8 @@ impl Log {
             placed.map_err(|error| Error::Poisoned { reason: error.to_string() })??
         };
         let (first_index, count) = (placed.first, placed.count);
-        let duplicates = placed.duplicates.clone();
+        let duplicates = &placed.duplicates;
+        let duplicates = duplicates.iter().map(|(row, index)| (*row, window::place_of(*index))).collect();
         let tree_size = match durable(&self.shared, placed).await? {
             Some(size) => size,
             None => lock(&self.state.view).durable,
@@ -377,13 +400,7 @@ impl Log {
     /// # Errors
     /// As [`Log::append`]; [`Error::Refused`] for the kinds that the store writes by itself.
     pub async fn append_control(&self, control: Control) -> Result<()> {
-        use Control::{ClockRead, Configuration, TokenCreated, TokenRevoked, Verdict};
-        let stream = match control {
-            TokenCreated(_) | TokenRevoked(_) | Configuration(_) => Some(Stream::Access),
-            ClockRead(_) | Verdict(_) => Some(Stream::Events),
-            _ => None,
-        };
-        if stream != Some(self.state.origin.stream()) {
+        if control::stream_of(&control) != Some(self.state.origin.stream()) {
             return Err(Error::Refused(schemas::Error::malformed(
                 "control entry",
                 "of the store's own kind, or not of this stream",

@@ -7,21 +7,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, RwLock};
 
-use schemas::control::{Adopted, Control, LogOpened, Recovery, RoundLog, Succession};
-use schemas::group::Position;
+use schemas::control::{Adopted, Control, LogOpened, Predecessor, RoundLog, Succession};
 use schemas::origin::ROOT_TENANT;
-use schemas::{Origin, Stream, layout, manifest};
+use schemas::{Origin, Stream, layout};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
-use crate::commit::commit_once;
 use crate::disk::Disk;
-use crate::durable::{TEMPORARY, failed, remove_temporaries, replace_rebuildable, replace_synced};
+use crate::durable::{failed, remove_temporaries, replace_rebuildable};
 use crate::error::{Error, Result};
 use crate::keys::{Keys, LogKeys};
 use crate::options::Options;
 use crate::proof::Proving;
-use crate::root::{Rounds, append_control, opened};
+use crate::root::Rounds;
 use crate::sign::Signer;
 use crate::snapshot::LogSnapshot;
 use crate::state::{Inbox, Known, LogState, Queue, SealState, Sequencer, Shared, View, lock};
@@ -29,6 +27,7 @@ use crate::wal::Wal;
 use crate::window::{IdDigester, Window};
 
 pub(crate) mod carried;
+mod first;
 pub(crate) mod last_known;
 mod outside;
 mod replay;
@@ -36,7 +35,10 @@ mod sealed;
 mod seen;
 
 pub(crate) use outside::root_writers;
+#[cfg(test)]
+pub(crate) use sealed::{load as load_for_tests, root_at as root_for_tests};
 
+use first::{begin, set_aside};
 use last_known::Predecessors;
 use replay::Replay;
 
@@ -52,6 +54,10 @@ pub(crate) struct Found {
     /// What refers to entries that a later group must bring.
     pub(crate) awaited: replay::Awaited,
     pub(crate) last_ingest_us: i64,
+    /// What its last entry says goes on in its place, where it ends the log.
+    pub(crate) at_end: Option<Succession>,
+    /// Whether entries are missing before the last ones that were read.
+    pub(crate) has_gap: bool,
 }
 
 /// An opened store before its threads run.
@@ -78,6 +84,15 @@ pub(crate) enum Purpose {
         predecessors: Predecessors,
         /// Who, where and why.
         adopted: Adopted,
+        /// Logs that are given up and that nothing goes on from.
+        lost: Vec<Predecessor>,
+    },
+    /// To be read, and for nothing else: why.
+    Look {
+        /// What keeps it from being written.
+        log: String,
+        /// And why.
+        reason: String,
     },
 }
 
@@ -112,6 +127,9 @@ pub(crate) fn open_for(
     disk.sync_everything().map_err(failed(&*disk, "sync", ""))?;
     // What a person has to look into comes before whatever else is found.
     let mut damage: Option<Error> = crate::stop::found(&*disk, &keys, &options)?;
+    if let Purpose::Look { log, reason } = purpose {
+        keep_damage(&mut damage, tampered(log, reason))?;
+    }
     let mut found = load_sealed(&disk, &keys, &options, &mut damage)?;
     let mut replay = Replay::of(&options.writer, layout::WAL);
     if let Err(error) = replay.run(&*disk, &keys, &mut found) {
@@ -131,11 +149,11 @@ pub(crate) fn open_for(
             Told::default()
         }
     };
-    for check in outside::check(&*disk, &keys, &options, &mut found, &told, purpose) {
+    for check in outside::check(&*disk, &keys, &options, &found, &told, purpose) {
         keep_damage(&mut damage, check)?;
     }
     let history = match purpose {
-        Purpose::Serve => outside::history(&disk, &keys),
+        Purpose::Serve | Purpose::Look { .. } => outside::history(&disk, &keys),
         Purpose::Close | Purpose::Begin { .. } => BTreeMap::new(),
     };
     // Known to the root log, and a crash came before its first entry: it is opened again when it is asked for.
@@ -144,7 +162,9 @@ pub(crate) fn open_for(
     for (name, log) in found {
         let mut window = empty_window(&options);
         let ids = IdDigester::new(&keys, &log.origin);
-        if let Err(error) = seen::fill(&*disk, &log, &ids, &options, clock.wall_us(), &mut window) {
+        let before = history.get(&name).map(Vec::as_slice).unwrap_or_default();
+        let filled = seen::fill(&*disk, &log, before, &ids, clock.wall_us(), &options, &mut window);
+        if let Err(error) = filled {
             keep_damage(&mut damage, error)?;
         }
         logs.push((name, log, window));
@@ -152,6 +172,11 @@ pub(crate) fn open_for(
     if damage.is_none() {
         set_aside(&*disk, &replay)?;
         replay.write_newest_again(&*disk)?;
+        // Before anybody is shown it: a crash may have come between the disk and the memory.
+        let notes = logs.iter().map(|(_, log, _)| &*log.view.checkpoint);
+        if let Err(error) = keys.remember_notes(notes.filter(|note| !note.is_empty())) {
+            keep_damage(&mut damage, error)?;
+        }
     }
     let mut shared = share(options, disk, clock, keys, logs, &replay, &told);
     shared.history = history;
@@ -239,6 +264,8 @@ pub(crate) struct Told {
     closed: Option<Succession>,
     /// Who took it into service last.
     adopted: Option<Adopted>,
+    /// Logs that it says are given up.
+    lost: BTreeSet<String>,
 }
 
 impl Told {
@@ -260,6 +287,9 @@ impl Told {
             }
             Control::Succession(succession) => self.closed = Some(succession),
             Control::Adopted(adopted) => self.adopted = Some(adopted),
+            Control::LogLost(lost) => {
+                self.lost.insert(lost.origin);
+            }
             _ => {}
         }
         Ok(())
@@ -440,62 +470,5 @@ fn tidy(shared: &Shared, logs: &[Arc<LogState>]) -> Result<()> {
         }
         sealed::remove_unpublished(&*shared.disk, &log.origin, &lock(&log.sealer).live, sealed, durable)?;
     }
-    Ok(())
-}
-
-/// Copies a torn group out of the write-ahead files before they are written again without it.
-fn set_aside(disk: &dyn Disk, replay: &Replay) -> Result<()> {
-    let Some((Position { file, offset }, bytes)) = replay.torn() else { return Ok(()) };
-    let digest = manifest::digest(bytes);
-    let path = format!("{}/{file:020}-{offset}-{}", layout::QUARANTINE, digest.get(..16).unwrap_or_default());
-    match disk.read(&path) {
-        Ok(there) if there == bytes => Ok(()),
-        _ => replace_synced(disk, &path, bytes),
-    }
-}
-
-/// The first entries of this run: the root log's own, and what recovery set aside.
-fn begin(shared: &Shared, told: &Told, purpose: &Purpose) -> Result<()> {
-    let origin = Origin::new(shared.keys.installation(), ROOT_TENANT, Stream::Root, &shared.options.writer)?;
-    let root = match shared.find(ROOT_TENANT, Stream::Root) {
-        Some(root) => root,
-        None => {
-            let root = new_log(shared, origin.clone(), 0, 0)?;
-            let mut logs = shared.logs.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-            logs.insert((ROOT_TENANT.to_string(), Stream::Root), Arc::clone(&root));
-            root
-        }
-    };
-    if lock(&root.sequencer).next == 0 {
-        let before = shared.predecessors.get(&(ROOT_TENANT.to_string(), Stream::Root));
-        let predecessor = before.map(|before| before.predecessor.clone());
-        append_control(shared, &root, &opened(0, &origin, &root.keys, predecessor.clone()))?;
-        lock(&shared.numbers).insert(0, Known { origin, root_index: 0, predecessor });
-    }
-    if told.adopted.is_none()
-        && let Some(adopted) = outside::adopted(&shared.keys, purpose)
-    {
-        append_control(shared, &root, &Control::Adopted(adopted))?;
-    }
-    let disk = &*shared.disk;
-    for entry in disk.list(layout::QUARANTINE).map_err(failed(disk, "list", layout::QUARANTINE))? {
-        if entry.is_dir {
-            continue;
-        }
-        let path = format!("{}/{}", layout::QUARANTINE, entry.name);
-        let bytes = disk.read(&path).map_err(failed(disk, "read", &path))?;
-        let digest = manifest::digest(&bytes);
-        // A crash may have come after an earlier recovery set it aside and before it said so.
-        if !entry.name.ends_with(TEMPORARY) && !told.quarantined.contains(&digest) {
-            tracing::warn!(%path, bytes = bytes.len(), "an unfinished group was set aside");
-            let recovery = Recovery {
-                size: lock(&root.sequencer).next,
-                quarantined_bytes: bytes.len() as u64,
-                quarantined_digest: digest,
-            };
-            append_control(shared, &root, &Control::Recovery(recovery))?;
-        }
-    }
-    while commit_once(shared)? {}
     Ok(())
 }

@@ -9,6 +9,7 @@
 //! the old writer: another copy may. What that one had not sealed is recorded again in the new logs. The new writer's name holds a random part: two copies that are adopted do not sign the
 //! same log.
 
+mod closing;
 #[cfg(test)]
 mod faulty;
 #[cfg(test)]
@@ -18,11 +19,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use schemas::checkpoint::Checkpoint;
-use schemas::control::{Adopted, Control, LogClosed, Predecessor, Succession};
+use schemas::control::{Adopted, Predecessor};
 use schemas::limits::ADOPTION_TEXT_BYTES_MAX;
-use schemas::note::Note;
 use schemas::origin::ROOT_TENANT;
+use schemas::tree::Hash;
 use schemas::{Origin, Stream, layout};
 
 use crate::clock::Clock;
@@ -32,14 +32,15 @@ use crate::disk::{Disk, RealDisk};
 use crate::durable::{failed, replace_synced};
 use crate::error::{Error, Result};
 use crate::keys::record::{Kind, Pending, Record, Writer};
-use crate::keys::{Custody, Keys, Seen, random};
+use crate::keys::{Custody, Held, Keys, Seen, random};
 use crate::options::Options;
-use crate::recover::last_known::{Predecessors, last_known};
-use crate::recover::{Opened, Purpose, carried, controls_of, open, open_for, root_writers};
+use crate::recover::last_known::{given_up, last_known};
+use crate::recover::{Opened, Purpose, carried, controls_of, open, open_for, root_writers, tampered};
 use crate::sequence::{Placed, place};
 use crate::snapshot::Unsealed;
 use crate::state::{LogState, Shared, lock};
 use crate::{root, seal, sign};
+use closing::close_old;
 
 /// Times everything is sealed until nothing is left.
 const SEALS: usize = 4;
@@ -53,8 +54,10 @@ pub struct Succeeded {
     pub writer: String,
     /// The verifier key of its root log.
     pub root_key: String,
-    /// What the new logs go on from, by tenant and stream.
+    /// What the new logs go on from, by tenant and stream; and what is given up without one that does.
     pub logs: Vec<Predecessor>,
+    /// Of the checkpoints remembered elsewhere those that were not taken, and why.
+    pub refused: Vec<String>,
 }
 
 /// Who takes a copy into service, and why.
@@ -81,7 +84,7 @@ pub fn rotate(
     clock: &Arc<dyn Clock>,
     by: &str,
 ) -> Result<Succeeded> {
-    let (disk, _guard) = locked(data)?;
+    let (disk, keys, _guard) = locked(data, keys)?;
     rotate_on(&disk, keys, custody, options, clock, by)
 }
 
@@ -96,20 +99,21 @@ pub fn adopt(
     clock: &Arc<dyn Clock>,
     adoption: &Adoption,
 ) -> Result<Succeeded> {
-    let (disk, _guard) = locked(data)?;
+    let (disk, keys, _guard) = locked(data, keys)?;
     adopt_on(&disk, keys, options, clock, adoption)
 }
 
-type Guard = Box<dyn std::fmt::Debug + Send + Sync>;
+type Guard = (Box<dyn std::fmt::Debug + Send + Sync>, Held);
 
-fn locked(data: &Path) -> Result<(Arc<dyn Disk>, Guard)> {
+fn locked(data: &Path, keys: Keys) -> Result<(Arc<dyn Disk>, Keys, Guard)> {
     let io = |action, source| Error::Io { action, path: data.to_path_buf(), source };
     // A directory that is not there is a mistake here, not a new store.
     std::fs::metadata(data).map_err(|error| io("open data directory", error))?;
     let disk = RealDisk::open(data).map_err(|error| io("open data directory", error))?;
     let guard = disk.lock(layout::LOCK).map_err(|error| io("lock", error))?;
     let guard = guard.ok_or_else(|| Error::Locked(data.to_path_buf()))?;
-    Ok((Arc::new(disk), guard))
+    let (keys, held) = keys.held()?;
+    Ok((Arc::new(disk), keys, (guard, held)))
 }
 
 pub(crate) fn rotate_on(
@@ -127,8 +131,14 @@ pub(crate) fn rotate_on(
     old.shared.check_writable()?;
     drop(old);
     let (keys, generation) = keys.with_new_generation(custody)?;
-    let reason = "keys rotated";
-    let keys = begin(disk, &keys, Kind::Rotation, keys.writer(), generation, by, reason)?;
+    let record = keys.record().clone();
+    let from = record.writer().writer.clone();
+    let keys = begin(
+        disk,
+        &keys,
+        record,
+        Begun { kind: Kind::Rotation, from, generation, by, reason: "keys rotated", found: None },
+    )?;
     finish(disk, &keys, options, clock).map(|(_, succeeded)| succeeded)
 }
 
@@ -145,23 +155,74 @@ pub(crate) fn adopt_on(
     if reason.trim().is_empty() {
         return Err(schemas::Error::malformed("adoption", "a reason is needed").into());
     }
-    keys.remember(remembered.iter().map(|(origin, seen)| (origin.clone(), seen.clone())))?;
-    // One that was begun here is finished; one that was begun on another machine is its own affair.
-    let machine = keys.machine().unwrap_or_default();
-    let keys = match &keys.record().pending {
-        Some(pending) if pending.machine == machine => finish(disk, &keys, options, clock)?.0,
-        _ => keys,
+    let (own, refused) = own(&keys, remembered);
+    keys.remember(own)?;
+    let (keys, replaced) = match keys.record().pending.clone() {
+        Some(pending) => finish_or_replace(disk, keys, options, clock, pending)?,
+        None => (keys, None),
     };
     let there = root_writers(&**disk)?;
-    let writers = &keys.record().writers;
-    let from = writers.iter().rev().find(|known| there.contains(&known.writer));
-    let from = from.unwrap_or(keys.record().writer()).clone();
-    let is_stranger = |writer: &String| !writers.iter().any(|known| known.writer == *writer);
-    let strangers = there.iter().filter(|writer| is_stranger(writer)).cloned().collect();
-    let keys = keys.with_record(Record { strangers, ..keys.record().clone() })?;
-    let keys =
-        begin(disk, &keys, Kind::Adoption, &from.writer, keys.record().writer().generation, by, reason)?;
-    finish(disk, &keys, options, clock).map(|(_, succeeded)| succeeded)
+    let generation = keys.record().generation_newest();
+    let mut record = keys.record().clone();
+    let (from, found) = match replaced {
+        Some(Pending { from, to, retired, found, .. }) => {
+            let found = if retired { Some(to.writer.clone()) } else { found };
+            record.given_up.push(to);
+            (from, found)
+        }
+        None => {
+            let newest = record.writers.iter().rposition(|known| there.contains(&known.writer));
+            // Of a writer after it there is nothing here: what it signed is lost, and the new root log says so.
+            if let Some(newest) = newest {
+                let after = record.writers.split_off(newest + 1);
+                record.given_up.extend(after);
+            }
+            (record.writer().writer.clone(), None)
+        }
+    };
+    let is_stranger = |writer: &&String| !record.all().any(|known| known.writer == **writer);
+    record.strangers = there.iter().filter(is_stranger).cloned().collect();
+    let begun = Begun { kind: Kind::Adoption, from, generation, by, reason, found };
+    let keys = begin(disk, &keys, record, begun)?;
+    finish(disk, &keys, options, clock).map(|(_, succeeded)| Succeeded { refused, ..succeeded })
+}
+
+/// Of remembered checkpoints those of this installation that can be meant, and what is with the others.
+fn own(keys: &Keys, remembered: &BTreeMap<String, Seen>) -> (BTreeMap<String, Seen>, Vec<String>) {
+    let (mut own, mut refused) = (BTreeMap::new(), Vec::new());
+    for (name, seen) in remembered {
+        match (name.parse::<Origin>(), Hash::from_base64(&seen.root)) {
+            (Ok(origin), Ok(_)) if origin.installation() == keys.installation() => {
+                own.insert(name.clone(), seen.clone());
+            }
+            (Ok(origin), Ok(_)) => refused.push(format!("{name}: of installation {}", origin.installation())),
+            (Err(error), _) | (_, Err(error)) => refused.push(format!("{name}: {error}")),
+        }
+    }
+    (own, refused)
+}
+
+/// Finishes what was begun on this machine. What cannot be finished, or not here, is given back: another comes in its place.
+fn finish_or_replace(
+    disk: &Arc<dyn Disk>,
+    keys: Keys,
+    options: &Options,
+    clock: &Arc<dyn Clock>,
+    pending: Pending,
+) -> Result<(Keys, Option<Pending>)> {
+    let is_elsewhere = pending.machine != keys.machine().unwrap_or_default();
+    // What was begun may have been begun on other data than those that were put back.
+    if is_elsewhere || disk.read(layout::RESTORED).is_ok() {
+        return Ok((keys, Some(pending)));
+    }
+    match finish(disk, &keys, options, clock) {
+        Ok((keys, _)) => Ok((keys, None)),
+        Err(Error::Tampered { log, reason }) => {
+            tracing::warn!(%log, %reason, "the succession that was begun cannot be finished; an adoption takes its place");
+            Ok((keys, Some(pending)))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn check_text(text: &str) -> Result<()> {
@@ -179,32 +240,37 @@ fn of(options: &Options, writer: &str) -> Options {
     Options { writer: writer.to_string(), ..options.clone() }
 }
 
-/// Puts a succession on record: the point from which on there is the new writer.
-fn begin(
-    disk: &Arc<dyn Disk>,
-    keys: &Keys,
+/// A succession as it begins.
+struct Begun<'a> {
     kind: Kind,
-    from: &str,
+    from: String,
     generation: u32,
-    by: &str,
-    reason: &str,
-) -> Result<Keys> {
-    let known = keys.record().writers.iter().map(|known| known.writer.clone());
+    by: &'a str,
+    reason: &'a str,
+    found: Option<String>,
+}
+
+/// Puts a succession on record: the point from which on there is the new writer. What else changes in the record changes with
+/// it.
+fn begin(disk: &Arc<dyn Disk>, keys: &Keys, record: Record, begun: Begun<'_>) -> Result<Keys> {
+    let known = keys.record().all().map(|known| known.writer.clone());
     let numbers = known.chain(root_writers(&**disk)?).filter_map(|writer| number(&writer));
     let mut random_part = [0u8; 3];
     random(&mut random_part)?;
     let [a, b, c] = random_part;
     let writer = format!("w{}-{a:02x}{b:02x}{c:02x}", numbers.max().unwrap_or(1) + 1);
+    let Begun { kind, from, generation, by, reason, found } = begun;
     let pending = Pending {
         kind,
-        from: from.to_string(),
+        from,
         to: Writer { writer, generation },
         by: by.to_string(),
         reason: reason.to_string(),
         machine: keys.machine().unwrap_or_default(),
         retired: false,
+        found,
     };
-    let keys = keys.with_record(Record { pending: Some(pending), ..keys.record().clone() })?;
+    let keys = keys.with_record(Record { pending: Some(pending), ..record })?;
     crash::point("succession-begun");
     Ok(keys)
 }
@@ -217,7 +283,7 @@ fn number(writer: &str) -> Option<u64> {
 /// Finishes a succession that was begun, if there is one.
 ///
 /// # Errors
-/// [`Error::Keys`] where it was begun on another machine.
+/// [`Error::Tampered`] where it was begun on another machine, or cannot be finished on what is here: an adoption leads on.
 pub(crate) fn finish_begun(
     disk: &Arc<dyn Disk>,
     keys: Keys,
@@ -227,6 +293,9 @@ pub(crate) fn finish_begun(
     match keys.record().pending {
         Some(_) => {
             tracing::warn!("a succession was begun and not finished: finishing it");
+            if disk.read(layout::RESTORED).is_ok() {
+                return Err(tampered("store", "put back from a backup, and a succession was begun before"));
+            }
             finish(disk, &keys, options, clock).map(|(keys, _)| keys)
         }
         None => Ok(keys),
@@ -244,9 +313,8 @@ fn finish(
     };
     let machine = keys.machine().unwrap_or_default();
     if pending.machine != machine {
-        let detail =
-            "a succession was begun on another machine, and a copy must not finish it too; run tacho adopt";
-        return Err(Error::Keys(detail.to_string()));
+        let detail = "a succession was begun on another machine, and a copy must not finish it too";
+        return Err(tampered("store", detail));
     }
     let keys = match pending.kind {
         _ if pending.retired => keys.clone(),
@@ -261,10 +329,19 @@ fn finish(
     };
     // After a rotation there are none of these files.
     let set_aside = format!("{}/{}", layout::RETIRED, pending.from);
-    let predecessors = last_known(disk, &keys, options, &pending.from, &set_aside)?;
-    let Pending { from, to, by, reason, .. } = pending;
+    let predecessors = last_known(disk, &keys, &pending.from, &set_aside)?;
+    // What was closed whole is not here: these are older data than it was begun on.
+    if pending.kind == Kind::Rotation && predecessors.values().any(|before| before.predecessor.has_lost()) {
+        return Err(tampered("store", "older than the rotation that was begun on it"));
+    }
+    let Pending { kind, from, to, by, reason, .. } = pending;
     let adopted = Adopted { machine: machine.clone(), by, reason };
-    let root_key = open_new(disk, &keys, options, clock, &to.writer, &predecessors, adopted)?;
+    // What a rotation goes on from has it on record already.
+    let lost = if kind == Kind::Adoption { given_up(&keys)? } else { Vec::new() };
+    let logs = predecessors.values().map(|before| &before.predecessor);
+    let logs = logs.chain(lost.iter().filter(|lost| lost.has_lost())).cloned().collect();
+    let purpose = Purpose::Begin { predecessors, adopted, lost };
+    let root_key = open_new(disk, &keys, options, clock, &to.writer, &purpose)?;
     if disk.read(layout::RESTORED).is_ok() {
         disk.remove(layout::RESTORED).map_err(failed(&**disk, "remove", layout::RESTORED))?;
         disk.sync_dir("").map_err(failed(&**disk, "sync directory", ""))?;
@@ -273,69 +350,7 @@ fn finish(
     let writer = to.writer.clone();
     record.writers.push(to);
     let keys = keys.with_record(record)?;
-    let logs = predecessors.into_values().map(|before| before.predecessor).collect();
-    Ok((keys, Succeeded { from, writer, root_key, logs }))
-}
-
-/// Gives every log of the old writer its last entry, the root log last of all, and seals them.
-fn close_old(
-    disk: &Arc<dyn Disk>,
-    keys: &Keys,
-    options: &Options,
-    clock: &Arc<dyn Clock>,
-    pending: &Pending,
-) -> Result<()> {
-    let options = of(options, &pending.from);
-    let opened = open_for(options, Arc::clone(disk), Arc::clone(clock), keys.clone(), &Purpose::Close)?;
-    let mut old = Alone(opened);
-    old.0.shared.check_writable()?;
-    let shared = Arc::clone(&old.0.shared);
-    let (closed_logs, root_is_closed) = old.0.closed.clone();
-    let successor = |log: &LogState| -> Result<Succession> {
-        let new =
-            Origin::new(keys.installation(), log.origin.tenant(), log.origin.stream(), &pending.to.writer)?;
-        Ok(Succession { origin: new.to_string(), key: keys.log(&new)?.checkpoint.verifier().to_string() })
-    };
-    if !root_is_closed {
-        for log in others(&shared).iter().filter(|log| !closed_logs.contains(&log.number)) {
-            let last = Control::Succession(successor(log)?);
-            // A crash may have come after it and before the root log says so.
-            if last_control(&shared, log)?.as_ref() != Some(&last) {
-                root::append_control(&shared, log, &last)?;
-            }
-        }
-        old.seal_all()?;
-        crash::point("succession-old-told");
-        let root = root_log(&shared)?;
-        root::rounds(&shared, &mut old.0.rounds, true)?;
-        for log in others(&shared).iter().filter(|log| !closed_logs.contains(&log.number)) {
-            let note = Arc::clone(&lock(&log.view).checkpoint);
-            let checkpoint = Checkpoint::parse(Note::parse(note.as_bytes())?.unverified_text())?;
-            let closed = LogClosed {
-                number: log.number,
-                size: checkpoint.size,
-                root: checkpoint.root.to_base64(),
-                successor: successor(log)?.origin,
-            };
-            root::append_control(&shared, &root, &Control::LogClosed(closed))?;
-        }
-        root::append_control(&shared, &root, &Control::Succession(successor(&root)?))?;
-    }
-    old.seal_all()?;
-    old.clear()?;
-    crash::point("succession-old-closed");
-    Ok(())
-}
-
-/// The newest control entry that a log has, if it is its last entry.
-fn last_control(shared: &Shared, log: &LogState) -> Result<Option<Control>> {
-    let mut last = None;
-    let durable = lock(&log.view).durable;
-    controls_of(shared, log, |index, control| {
-        last = (index + 1 == durable).then_some(control);
-        Ok(())
-    })?;
-    Ok(last)
+    Ok((keys, Succeeded { from, writer, root_key, logs, refused: Vec::new() }))
 }
 
 /// Puts on record that the write-ahead files are the new writer's from here on.
@@ -346,11 +361,12 @@ fn retired(keys: &Keys, pending: &Pending) -> Result<Keys> {
 
 /// Sets the write-ahead files of a writer that is given up aside, as they are: they are evidence, and not the new one's.
 fn retire(disk: &Arc<dyn Disk>, pending: &Pending) -> Result<()> {
+    let whose = pending.found.as_ref().unwrap_or(&pending.from);
     let list = || disk.list(layout::WAL).map_err(failed(&**disk, "list", layout::WAL));
     for entry in list()?.iter().filter(|entry| layout::parse_wal(&entry.name).is_ok()) {
         let from = format!("{}/{}", layout::WAL, entry.name);
         let bytes = disk.read(&from).map_err(failed(&**disk, "read", &from))?;
-        let to = format!("{}/{}/{}", layout::RETIRED, pending.from, entry.name);
+        let to = format!("{}/{whose}/{}", layout::RETIRED, entry.name);
         replace_synced(&**disk, &to, &bytes)?;
     }
     // Crash between: they are copied again. All copies are on stable storage before the first file goes.
@@ -372,14 +388,13 @@ fn open_new(
     options: &Options,
     clock: &Arc<dyn Clock>,
     writer: &str,
-    predecessors: &Predecessors,
-    adopted: Adopted,
+    purpose: &Purpose,
 ) -> Result<String> {
-    let purpose = Purpose::Begin { predecessors: predecessors.clone(), adopted };
-    let opened = open_for(of(options, writer), Arc::clone(disk), Arc::clone(clock), keys.clone(), &purpose)?;
+    let opened = open_for(of(options, writer), Arc::clone(disk), Arc::clone(clock), keys.clone(), purpose)?;
     let mut new = Alone(opened);
     let shared = Arc::clone(&new.0.shared);
     shared.check_writable()?;
+    let predecessors = &shared.predecessors;
     let wait = |_: Placed| commit_once(&shared).map(|_| ());
     for (tenant, stream) in predecessors.keys().filter(|(_, stream)| *stream != Stream::Root) {
         if let (_, Some(placed)) = crate::open_log(&shared, tenant, *stream, &wait)? {
@@ -407,12 +422,12 @@ fn carry(shared: &Shared, log: &Arc<LogState>, unsealed: &[Unsealed]) -> Result<
     if unsealed.is_empty() {
         return Ok(());
     }
-    let (mut controls, durable) = (0, lock(&log.view).durable);
-    controls_of(shared, log, |_, _| {
-        controls += 1;
+    let (mut own, durable) = (0, lock(&log.view).durable);
+    controls_of(shared, log, |_, control| {
+        own += u64::from(!carried::is_carried(&control));
         Ok(())
     })?;
-    let there = usize::try_from(durable - controls).unwrap_or(usize::MAX);
+    let there = usize::try_from(durable - own).unwrap_or(usize::MAX);
     for draft in carried::drafts(log.origin.stream(), unsealed, there)? {
         place(shared, log, &draft, &[], false)?;
         while commit_once(shared)? {}

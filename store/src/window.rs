@@ -11,6 +11,20 @@ use schemas::Origin;
 
 use crate::keys::Keys;
 
+/// Marks the place of an entry in a log before: how far it is from that log's end, and from those of the logs between.
+const BEFORE: u64 = 1 << 62;
+
+/// A place as a window keeps it; below 0 in the logs before, -1 their last entry.
+pub(crate) fn index_of(place: i64) -> u64 {
+    if place < 0 { BEFORE | place.unsigned_abs() } else { place.unsigned_abs() }
+}
+
+/// The place that an index of a window is.
+pub(crate) fn place_of(index: u64) -> i64 {
+    let place = i64::try_from(index & !BEFORE).unwrap_or(i64::MAX);
+    if index & BEFORE == 0 { place } else { -place }
+}
+
 /// A keyed digest of (scope, event id).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct IdKey([u8; 16]);

@@ -31,6 +31,10 @@ CONTROL_KEYS: dict[str, tuple[tuple[str, ...], dict[str, type]]] = {
     ),
     "succession": (("events", "alerts", "access", "root"), {"origin": str, "key": str}),
     "log_closed": (("root",), {"number": int, "size": int, "root": str, "successor": str}),
+    "log_lost": (
+        ("root",),
+        {"origin": str, "key": str, "size": int, "root": str, "kept": int, "carried": int},
+    ),
     "adopted": (("root",), {"machine": str, "by": str, "reason": str}),
     "round": (("root",), {"logs": list}),
     "heartbeat": (("root",), {"logs": int}),

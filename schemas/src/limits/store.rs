@@ -69,5 +69,9 @@ pub const BACKUP_ATTEMPTS_MAX: u32 = 8;
 pub const CUSTODY_OUTPUT_BYTES_MAX: u64 = 64 << 10;
 /// Rows of one append of entries that are recorded again in a successor.
 pub const CARRIED_ROWS_MAX: usize = 4096;
+/// Runs of missing entries in one log of given-up write-ahead files, beyond which its rows are read no further.
+pub const REPLAY_GAPS_MAX: usize = 16;
+/// Bytes in memory of one append of entries that are recorded again: with what their encoding adds, under [`RANGE_BYTES_MAX`].
+pub const CARRIED_BYTES_MAX: usize = 32 << 20;
 /// How often a program that unwraps or wraps a seed is looked at, in milliseconds.
 pub const CUSTODY_POLL_MS: u64 = 10;

@@ -52,6 +52,9 @@ pub(crate) struct Pending {
     pub(crate) machine: String,
     /// Whether the write-ahead files are the new writer's.
     pub(crate) retired: bool,
+    /// Whose write-ahead files there were when it began, where not those of `from`: of a writer that never came to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) found: Option<String>,
 }
 
 /// The file `writers`. Persisted.
@@ -67,12 +70,22 @@ pub(crate) struct Record {
     /// Writers whose logs were found here and that these keys never knew: somebody decided to go on all the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) strangers: Vec<String>,
+    /// Writers that signed, or may have, and that nobody goes on from: an adoption went on from an earlier one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) given_up: Vec<Writer>,
 }
 
 impl Default for Record {
     fn default() -> Record {
         let first = Writer { writer: FIRST_WRITER.to_string(), generation: 1 };
-        Record { version: VERSION, writers: vec![first], machine: None, pending: None, strangers: Vec::new() }
+        Record {
+            version: VERSION,
+            writers: vec![first],
+            machine: None,
+            pending: None,
+            strangers: Vec::new(),
+            given_up: Vec::new(),
+        }
     }
 }
 
@@ -115,10 +128,24 @@ impl Record {
         self.writers.last().unwrap_or(&NONE)
     }
 
+    /// All writers there ever were, those that are about to be and those that were given up among them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Writer> {
+        let pending = self.pending.iter().map(|pending| &pending.to);
+        pending.chain(&self.writers).chain(&self.given_up)
+    }
+
+    pub(super) fn generations(&self) -> impl Iterator<Item = u32> {
+        self.all().map(|known| known.generation)
+    }
+
+    /// The newest generation that anything was to be signed under.
+    pub(crate) fn generation_newest(&self) -> u32 {
+        self.generations().max().unwrap_or(1)
+    }
+
     /// The generation of a writer's keys: that of the writer that follows, where it is about to be one.
     pub(super) fn generation(&self, writer: &str) -> Option<u32> {
-        let pending = self.pending.iter().map(|pending| &pending.to);
-        pending.chain(&self.writers).find(|known| known.writer == writer).map(|known| known.generation)
+        self.all().find(|known| known.writer == writer).map(|known| known.generation)
     }
 }
 
@@ -137,6 +164,20 @@ pub(super) fn remembered(dir: &Path) -> Result<BTreeMap<String, Seen>> {
 
 pub(super) fn remember(dir: &Path, logs: &BTreeMap<String, Seen>) -> Result<()> {
     write(&dir.join(REMEMBERED), &RememberedFile { version: VERSION, logs: logs.clone() })
+}
+
+/// Removes what a write of one of these files left that was broken off. For whoever holds the keys: nobody else writes them.
+pub(super) fn remove_unfinished(dir: &Path) -> Result<()> {
+    let failed = |error: std::io::Error| Error::Keys(format!("{}: {error}", dir.display()));
+    for entry in std::fs::read_dir(dir).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        let name = name.to_string_lossy();
+        let is_ours = [WRITERS, REMEMBERED].iter().any(|file| name.starts_with(&format!("{file}.")));
+        if is_ours && name.ends_with(crate::durable::TEMPORARY) {
+            std::fs::remove_file(dir.join(&*name)).map_err(failed)?;
+        }
+    }
+    Ok(())
 }
 
 fn damaged(path: &Path, detail: &str) -> Error {

@@ -7,39 +7,59 @@ use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::Int64Type;
 use schemas::Stream;
-use schemas::limits::CARRIED_ROWS_MAX;
+use schemas::control::Control;
+use schemas::limits::{CARRIED_BYTES_MAX, CARRIED_ROWS_MAX};
 use schemas::rows::{Row, RowsBuilder, is_assigned};
 
-use crate::control::no_payloads;
+use crate::control::{no_payloads, stream_of};
 use crate::draft::Draft;
 use crate::error::Result;
 use crate::prepare::arrow_error;
 use crate::snapshot::Unsealed;
 
-/// Drafts of the rows of `unsealed` that are no control entries, in order, but for the first `skipped` of them.
+/// Drafts of the rows of `unsealed` that are carried over, in order, but for the first `skipped` of them.
 pub(crate) fn drafts(stream: Stream, unsealed: &[Unsealed], mut skipped: usize) -> Result<Vec<Draft>> {
     let mut drafts = Vec::new();
     for batch in unsealed {
-        let mut rows = events(&batch.entries);
+        let mut rows = carried(&batch.entries);
         let passed = skipped.min(rows.len());
         skipped -= passed;
         rows.drain(..passed);
-        for rows in rows.chunks(CARRIED_ROWS_MAX) {
-            drafts.push(draft(stream, batch, rows)?);
+        // A stack: the first rows on top.
+        let mut chunks: Vec<&[u32]> = rows.chunks(CARRIED_ROWS_MAX).rev().collect();
+        while let Some(rows) = chunks.pop() {
+            let draft = draft(stream, batch, rows)?;
+            let bytes = draft.entries.get_array_memory_size() + draft.payloads.get_array_memory_size();
+            if bytes > CARRIED_BYTES_MAX && rows.len() > 1 {
+                let (first, rest) = rows.split_at(rows.len() / 2);
+                chunks.extend([rest, first]);
+            } else {
+                drafts.push(draft);
+            }
         }
     }
     Ok(drafts)
 }
 
-/// How many rows are no control entries.
+/// How many rows are carried over.
 pub(crate) fn count(unsealed: &[Unsealed]) -> u64 {
-    unsealed.iter().map(|batch| events(&batch.entries).len() as u64).sum()
+    unsealed.iter().map(|batch| carried(&batch.entries).len() as u64).sum()
 }
 
-fn events(entries: &RecordBatch) -> Vec<u32> {
-    let control = entries.column_by_name("control");
+/// Whether a control entry is: those that the store writes by itself are about the log that it stood in.
+pub(crate) fn is_carried(control: &Control) -> bool {
+    stream_of(control).is_some()
+}
+
+fn carried(entries: &RecordBatch) -> Vec<u32> {
+    let controls = entries.column_by_name("control").and_then(|column| column.as_string_opt::<i32>());
     let rows = u32::try_from(entries.num_rows()).unwrap_or(u32::MAX);
-    (0..rows).filter(|row| control.is_none_or(|control| control.is_null(*row as usize))).collect()
+    let is_wanted = |row: &u32| {
+        let control = controls.filter(|controls| controls.is_valid(*row as usize));
+        let control = control.map(|controls| controls.value(*row as usize));
+        control.is_none_or(|text| Control::parse(text).is_ok_and(|control| is_carried(&control)))
+    };
+    (0..rows).filter(is_wanted).collect()
 }
 
 fn draft(stream: Stream, batch: &Unsealed, rows: &[u32]) -> Result<Draft> {

@@ -12,12 +12,11 @@ use schemas::tree::{Hash, empty_root};
 use schemas::{Origin, Stream, layout};
 
 use super::replay::Replay;
-use super::{Found, Logs, carried, load_sealed, sealed};
+use super::{Logs, carried, sealed};
 use crate::cursor::Positions;
 use crate::disk::Disk;
 use crate::error::Result;
 use crate::keys::{Keys, Seen};
-use crate::options::Options;
 use crate::snapshot::Unsealed;
 
 /// What a new log goes on from.
@@ -39,17 +38,19 @@ pub(crate) type Predecessors = BTreeMap<(String, Stream), Before>;
 pub(crate) fn last_known(
     disk: &Arc<dyn Disk>,
     keys: &Keys,
-    options: &Options,
     writer: &str,
     retired: &str,
 ) -> Result<Predecessors> {
-    let options = Options { writer: writer.to_string(), ..options.clone() };
-    let mut found = load_sealed(disk, keys, &options, &mut None)?;
-    let kept: BTreeMap<(String, Stream), u64> =
-        found.iter().map(|(name, log)| (name.clone(), log.view.sealed)).collect();
-    if let Err(error) = Replay::of(writer, retired).run(&**disk, keys, &mut found) {
-        tracing::warn!(%error, "the write-ahead files are read up to here");
+    let mut found = Logs::new();
+    for (tenant, stream, _) in
+        sealed::log_directories_that_are(&**disk)?.into_iter().filter(|(_, _, of)| of == writer)
+    {
+        let origin = Origin::new(keys.installation(), &tenant, stream, writer)?;
+        found.insert((tenant, stream), sealed::load_what_opens(disk, keys, origin)?);
     }
+    let kept: BTreeMap<(String, Stream), (u64, Positions)> =
+        found.iter().map(|(name, log)| (name.clone(), (log.view.sealed, log.view.cursors.now()))).collect();
+    Replay::read_what_fits(writer, retired, &**disk, keys, &mut found);
     let mut known = Known::default();
     for log in found.values() {
         known.checkpoint(&log.view.checkpoint);
@@ -60,8 +61,9 @@ pub(crate) fn last_known(
         {
             known.checkpoint(&String::from_utf8_lossy(&copy));
         }
-        let sealed = Seen { size: log.view.sealed, root: sealed_root(log) };
-        known.seen(&log.origin.to_string(), sealed);
+        if log.view.sealed == 0 {
+            known.seen(&log.origin.to_string(), nothing());
+        }
     }
     known.root_log(disk, &found);
     for (origin, seen) in keys.all_remembered() {
@@ -71,13 +73,20 @@ pub(crate) fn last_known(
     }
     let mut predecessors = Predecessors::new();
     for (name, Seen { size, root }) in known.newest {
-        let origin: Origin = name.parse()?;
+        // What a damaged root log says may be anything.
+        let Ok(origin) = name.parse::<Origin>() else { continue };
+        if (origin.installation(), origin.writer()) != (keys.installation(), writer) {
+            continue;
+        }
         let key = keys.log(&origin)?.checkpoint.verifier().to_string();
         let place = (origin.tenant().to_string(), origin.stream());
-        let kept = kept.get(&place).copied().unwrap_or(0).min(size);
+        let (kept, read_kept) = kept.get(&place).cloned().unwrap_or_default();
+        let kept = kept.min(size);
         let log = found.get(&place).filter(|_| origin.stream() != Stream::Root);
         let unsealed = log.map(|log| log.view.unsealed.clone()).unwrap_or_default();
-        let read = log.map(|log| log.view.cursors.now()).unwrap_or_default();
+        // What is missing between is read again, at the price of some that is carried over.
+        let read =
+            log.map(|log| if log.has_gap { read_kept } else { log.view.cursors.now() }).unwrap_or_default();
         let carried = carried::count(&unsealed);
         let predecessor = Predecessor { origin: name, key, size, root, kept, carried };
         predecessors.insert(place, Before { predecessor, read, unsealed });
@@ -85,9 +94,34 @@ pub(crate) fn last_known(
     Ok(predecessors)
 }
 
-fn sealed_root(log: &Found) -> String {
-    let root = if log.view.sealed == 0 { empty_root() } else { log.seal.tiles.compact_range().root() };
-    root.to_base64()
+fn nothing() -> Seen {
+    Seen { size: 0, root: empty_root().to_base64() }
+}
+
+/// The logs of the writers that were given up, as far as they are remembered beside the keys, and their root logs in any case.
+pub(crate) fn given_up(keys: &Keys) -> Result<Vec<Predecessor>> {
+    let mut lost: BTreeMap<String, Seen> = BTreeMap::new();
+    let writers = &keys.record().given_up;
+    for given_up in writers {
+        let root = Origin::new(keys.installation(), ROOT_TENANT, Stream::Root, &given_up.writer)?;
+        lost.insert(root.to_string(), nothing());
+    }
+    let is_lost = |origin: &Origin| {
+        origin.installation() == keys.installation()
+            && writers.iter().any(|given_up| given_up.writer == origin.writer())
+    };
+    lost.extend(
+        keys.all_remembered()
+            .into_iter()
+            .filter(|(name, _)| name.parse().is_ok_and(|origin| is_lost(&origin))),
+    );
+    let mut logs = Vec::new();
+    for (name, Seen { size, root }) in lost {
+        let origin: Origin = name.parse()?;
+        let key = keys.log(&origin)?.checkpoint.verifier().to_string();
+        logs.push(Predecessor { origin: name, key, size, root, kept: 0, carried: 0 });
+    }
+    Ok(logs)
 }
 
 /// The newest checkpoint of each log, by origin.
@@ -116,7 +150,7 @@ impl Known {
     fn root_log(&mut self, disk: &Arc<dyn Disk>, found: &Logs) {
         let Some(root) = found.get(&(ROOT_TENANT.to_string(), Stream::Root)) else { return };
         let mut origins: BTreeMap<u64, String> = BTreeMap::new();
-        let none = Seen { size: 0, root: empty_root().to_base64() };
+        let none = nothing();
         let heard = sealed::controls(&**disk, root, |_, control| {
             match control {
                 Control::LogOpened(opened) => {

@@ -8,10 +8,10 @@ use schemas::control::Adopted;
 use schemas::origin::ROOT_TENANT;
 use schemas::{Origin, Stream, layout};
 
-use super::{Found, Logs, Purpose, Told, replay, sealed, tampered};
+use super::{Found, Logs, Purpose, Told, sealed, tampered};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::keys::Keys;
+use crate::keys::{Keys, Seen};
 use crate::options::Options;
 use crate::snapshot::LogSnapshot;
 
@@ -24,7 +24,7 @@ pub(super) fn check(
     disk: &dyn Disk,
     keys: &Keys,
     options: &Options,
-    found: &mut Logs,
+    found: &Logs,
     told: &Told,
     purpose: &Purpose,
 ) -> Vec<Error> {
@@ -34,11 +34,9 @@ pub(super) fn check(
         if origin.writer() != options.writer {
             continue;
         }
-        let result = match found.get_mut(&(origin.tenant().to_string(), origin.stream())) {
-            Some(log) => replay::check_remembered(log, &seen),
-            None => {
-                sealed::empty(keys, origin).and_then(|mut none| replay::check_remembered(&mut none, &seen))
-            }
+        let result = match found.get(&(origin.tenant().to_string(), origin.stream())) {
+            Some(log) => check_remembered(disk, log, &seen),
+            None => sealed::empty(keys, origin).and_then(|none| check_remembered(disk, &none, &seen)),
         };
         wrong.extend(result.err());
     }
@@ -57,9 +55,18 @@ pub(super) fn check(
         );
         wrong.push(tampered("root log", closed));
     }
+    let ended = found.values().filter(|log| log.origin.stream() != Stream::Root);
+    wrong.extend(ended.filter_map(|log| Some((log, log.at_end.as_ref()?))).map(|(log, successor)| {
+        let closed = format!(
+            "it is at its end, and {} goes on in its place; these keys do not know that: these keys are older than the \
+             data. Put back the newest copy of their directory",
+            successor.origin
+        );
+        tampered(&log.origin, closed)
+    }));
     let record = keys.record();
     let known = |writer: &String| {
-        record.writers.iter().any(|known| known.writer == *writer) || record.strangers.contains(writer)
+        record.all().any(|known| known.writer == *writer) || record.strangers.contains(writer)
     };
     match root_writers(disk) {
         Ok(there) if keys.are_kept() => {
@@ -79,6 +86,34 @@ pub(super) fn check(
         wrong.push(tampered("store", older));
     }
     wrong
+}
+
+/// Holds what is remembered outside the data directory against what was found.
+fn check_remembered(disk: &dyn Disk, log: &Found, seen: &Seen) -> Result<()> {
+    let Seen { size, root } = seen;
+    if *size > log.view.durable {
+        let rolled_back = format!(
+            "rolled back: size {size} of it was signed with these keys, and only {} entries are here. This is an \
+             older copy, or the write-ahead files are lost",
+            log.view.durable
+        );
+        return Err(tampered(&log.origin, rolled_back));
+    }
+    // Of what is sealed as far as its tiles tell; they are held against the entries when it is verified.
+    let here = match usize::try_from(size.saturating_sub(log.view.sealed)) {
+        Ok(leaves) if *size >= log.view.sealed => {
+            let mut range = log.seal.tiles.compact_range();
+            log.view.leaves.iter().take(leaves).for_each(|leaf| range.push(*leaf));
+            Some(range.root())
+        }
+        _ => sealed::root_at(disk, log, *size),
+    };
+    if here.is_some_and(|here| here.to_base64() != *root) {
+        let forked =
+            format!("another root was signed at size {size} with these keys: this is another copy's history");
+        return Err(tampered(&log.origin, forked));
+    }
+    Ok(())
 }
 
 fn check_machine(keys: &Keys, told: &Told) -> Option<Error> {

@@ -22,12 +22,14 @@ use crate::commit::first_ingest_us;
 use crate::disk::Disk;
 use crate::durable::{failed, replace_synced};
 use crate::error::{Error, Result};
-use crate::keys::{Keys, Seen};
+use crate::keys::Keys;
 use crate::prepare::{Filled, payload_batch};
 use crate::wal::WalFile;
 
 /// File and group numbers over this were not counted up to; the ones after a number must have room.
 const NUMBER_MAX: u64 = schemas::limits::STORE_NUMBER_MAX;
+/// Runs of entries that are missing in one log before its rows are read no further.
+const REPLAY_GAPS_MAX: usize = schemas::limits::REPLAY_GAPS_MAX;
 
 /// How far notes have been checked, and the leaves since.
 #[derive(Debug, Clone)]
@@ -59,6 +61,8 @@ impl Noted {
 pub(crate) struct Awaited {
     /// One past the last entry passed over.
     end: u64,
+    /// The first of them.
+    first: Option<u64>,
     /// Checkpoints of sizes not reached yet, ascending.
     notes: VecDeque<(Checkpoint, Arc<str>)>,
 }
@@ -70,6 +74,8 @@ pub(crate) struct Replay {
     writer: String,
     /// The directory they lie in.
     directory: String,
+    /// Whether what does not fit is passed over: nothing is served from what is read.
+    is_lenient: bool,
     files: Vec<ReplayedFile>,
     last_group: Option<u64>,
     end: Position,
@@ -89,10 +95,40 @@ impl Replay {
         Replay {
             writer: writer.to_string(),
             directory: directory.to_string(),
+            is_lenient: false,
             files: Vec::new(),
             last_group: None,
             end: Position::default(),
             torn: None,
+        }
+    }
+
+    /// The same of what can be read of them: one damaged log keeps nobody from reading the others, and of one whose sealed part
+    /// is not all here the entries count from the first that is.
+    pub(crate) fn read_what_fits(
+        writer: &str,
+        directory: &str,
+        disk: &dyn Disk,
+        keys: &Keys,
+        logs: &mut Logs,
+    ) {
+        for _ in 0..=REPLAY_GAPS_MAX {
+            let mut replay = Replay { is_lenient: true, ..Replay::of(writer, directory) };
+            if let Err(error) = replay.run(disk, keys, logs) {
+                tracing::warn!(%error, "the write-ahead files are read up to here");
+            }
+            let mut has_gap = false;
+            for log in logs.values_mut() {
+                let awaited = std::mem::take(&mut log.awaited);
+                if let Some(first) = awaited.first.filter(|first| *first > log.view.durable) {
+                    log.view.durable = first;
+                    log.has_gap = true;
+                    has_gap = true;
+                }
+            }
+            if !has_gap {
+                return;
+            }
         }
     }
 
@@ -146,7 +182,17 @@ impl Replay {
         for number in numbers {
             self.file(disk, keys, logs, number)?;
         }
-        logs.values().try_for_each(check_awaited)
+        if self.is_lenient { Ok(()) } else { logs.values().try_for_each(check_awaited) }
+    }
+
+    fn pass_over(&self, applied: Result<()>) -> Result<()> {
+        match applied {
+            Err(error @ (Error::Tampered { .. } | Error::Refused(_))) if self.is_lenient => {
+                tracing::warn!(%error, "passed over in a write-ahead file");
+                Ok(())
+            }
+            applied => applied,
+        }
     }
 
     fn file(&mut self, disk: &dyn Disk, keys: &Keys, logs: &mut Logs, number: u64) -> Result<()> {
@@ -205,15 +251,30 @@ impl Replay {
             match section {
                 Section::Entries(entries) => {
                     let end = entries.first + u64::from(entries.count);
-                    apply_entries(self.log(keys, logs, &entries.origin)?, &entries)?;
+                    let applied = apply_entries(self.log(keys, logs, &entries.origin)?, &entries);
+                    self.pass_over(applied)?;
                     self.note_end(&entries.origin, end);
                 }
                 Section::Checkpoint(note) => {
                     let text = Note::parse(note)?;
                     let origin = Checkpoint::parse(text.unverified_text())?.origin;
                     let log = self.log(keys, logs, &origin)?;
-                    let checkpoint = open_checkpoint(log, note)?;
+                    let checkpoint = match open_checkpoint(log, note) {
+                        Ok(checkpoint) => checkpoint,
+                        Err(error) => {
+                            self.pass_over(Err(error))?;
+                            continue;
+                        }
+                    };
                     let size = checkpoint.size;
+                    if self.is_lenient {
+                        // Whether or not its entries are here: somebody may have been shown it.
+                        if size > log.view.signed || log.view.checkpoint.is_empty() {
+                            log.view.signed = size;
+                            log.view.checkpoint = String::from_utf8_lossy(note).into();
+                        }
+                        continue;
+                    }
                     log.awaited.notes.push_back((checkpoint, String::from_utf8_lossy(note).into()));
                     apply_reached(log)?;
                     self.note_end(&origin, size);
@@ -281,6 +342,8 @@ fn apply_entries(log: &mut Found, section: &EntriesSection<'_>) -> Result<()> {
     }
     if section.first > durable {
         log.awaited.end = log.awaited.end.max(end);
+        log.awaited.first =
+            log.awaited.first.map_or(Some(section.first), |first| Some(first.min(section.first)));
         return Ok(());
     }
     let skip = usize::try_from(durable - section.first).unwrap_or(usize::MAX);
@@ -289,7 +352,7 @@ fn apply_entries(log: &mut Found, section: &EntriesSection<'_>) -> Result<()> {
     let ingest_us = first_ingest_us(&filled);
     log.noted.leaves.extend(filled.leaves.iter().copied());
     log.view.apply(&filled, bytes, ingest_us)?;
-    log.last_ingest_us = last_ingest_us(&filled).unwrap_or(log.last_ingest_us);
+    log.note_last(&filled.entries)?;
     apply_reached(log)
 }
 
@@ -317,12 +380,6 @@ fn check_awaited(log: &Found) -> Result<()> {
 
 fn signed_beyond(log: &Found, size: u64) -> Error {
     tampered(&log.origin, format!("size {size} is signed, only {} entries are here", log.view.durable))
-}
-
-fn last_ingest_us(filled: &Filled) -> Option<i64> {
-    use arrow::array::AsArray as _;
-    let times = filled.entries.column_by_name("ingest_time")?;
-    times.as_primitive_opt::<arrow::datatypes::TimestampMicrosecondType>()?.values().last().copied()
 }
 
 /// The range as the commit had it, from its bytes.
@@ -423,27 +480,6 @@ fn apply_checkpoint(log: &mut Found, checkpoint: &Checkpoint, note: Arc<str>) ->
         if size > log.view.sealed {
             log.view.notes.push_back((size, note));
         }
-    }
-    Ok(())
-}
-
-/// Holds what is remembered outside the data directory against what was found.
-pub(crate) fn check_remembered(log: &mut Found, seen: &Seen) -> Result<()> {
-    let Seen { size, root } = seen;
-    if *size > log.view.durable {
-        let rolled_back = format!(
-            "rolled back: size {size} of it was signed with these keys, and only {} entries are here. This is an \
-             older copy, or the write-ahead files are lost",
-            log.view.durable
-        );
-        return Err(tampered(&log.origin, rolled_back));
-    }
-    // Below what is checked already it was checked when it was newest.
-    if *size >= log.noted.range.size() && log.noted.root_at(*size).map(Hash::to_base64).as_ref() != Some(root)
-    {
-        let forked =
-            format!("another root was signed at size {size} with these keys: this is another copy's history");
-        return Err(tampered(&log.origin, forked));
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use schemas::control::Control;
 use schemas::layout::{self, FileKind, FileName};
 use schemas::manifest::{self, File, Manifest, is_snapshot};
 use schemas::tile::{self, TileBuilder, TileId, partial_tiles};
-use schemas::tree::CompactRange;
+use schemas::tree::{CompactRange, Hash};
 use schemas::{Origin, Stream};
 
 use super::replay::{Awaited, Noted};
@@ -44,6 +44,24 @@ pub(crate) fn log_directories(disk: &dyn Disk) -> Result<Vec<(String, Stream, St
     Ok(found)
 }
 
+/// Those of them that are in their place, whatever else lies there.
+pub(crate) fn log_directories_that_are(disk: &dyn Disk) -> Result<Vec<(String, Stream, String)>> {
+    let directories = |path: &str| -> Result<Vec<String>> {
+        let entries = disk.list(path).map_err(failed(disk, "list", path))?;
+        Ok(entries.into_iter().filter(|entry| entry.is_dir).map(|entry| entry.name).collect())
+    };
+    let mut found = Vec::new();
+    for tenant in directories(layout::LOG)? {
+        let path = format!("{}/{tenant}", layout::LOG);
+        for stream in directories(&path)? {
+            for writer in directories(&format!("{path}/{stream}"))? {
+                found.extend(layout::parse_log_dir(&tenant, &stream, &writer).ok());
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// A log without entries.
 pub(crate) fn empty(keys: &Keys, origin: Origin) -> Result<Found> {
     let keys = keys.log(&origin)?;
@@ -71,6 +89,8 @@ pub(crate) fn empty(keys: &Keys, origin: Origin) -> Result<Found> {
         noted: Noted::at(CompactRange::new()),
         awaited: Awaited::default(),
         last_ingest_us: i64::MIN,
+        at_end: None,
+        has_gap: false,
     })
 }
 
@@ -120,8 +140,89 @@ pub(crate) fn load(disk: &Arc<dyn Disk>, keys: &Keys, origin: Origin) -> Result<
     log.view.segments = Arc::new(segments(&**disk, &log)?);
     log.view.sealed_tiles = Arc::new(tiles.clone());
     log.seal.tiles = tiles;
-    log.last_ingest_us = last_ingest_us(&**disk, &log)?;
+    if let Some(segment) = log.view.segments.last() {
+        for batch in read_columns(&**disk, &log.origin, segment, &["ingest_time", "control"])? {
+            log.note_last(&batch)?;
+        }
+    }
     Ok(log)
+}
+
+/// As [`load`], but damage is no error: as far as the newest manifest that opens says, whatever is with the files that it names.
+pub(crate) fn load_what_opens(disk: &Arc<dyn Disk>, keys: &Keys, origin: Origin) -> Result<Found> {
+    match load(disk, keys, origin.clone()) {
+        Ok(log) => return Ok(log),
+        Err(error) => tracing::warn!(%error, "a damaged log: what its newest readable manifest says counts"),
+    }
+    let mut log = empty(keys, origin)?;
+    let newest = match manifests(&**disk, &mut log) {
+        Ok(Some((newest, _))) => newest,
+        Ok(None) => return Ok(log),
+        Err(_) => {
+            log.seal.live.clear();
+            let Some(newest) = newest_that_opens(&**disk, &log)? else { return Ok(log) };
+            newest
+        }
+    };
+    log.view.durable = newest.size;
+    log.view.signed = newest.size;
+    log.view.sealed = newest.size;
+    log.view.manifest = newest.number;
+    log.view.cursors = Cursors::of_manifest(newest.cursors);
+    log.view.checkpoint = newest.checkpoint.into();
+    if let Ok(segments) = segments(&**disk, &log) {
+        log.view.segments = Arc::new(segments);
+    }
+    Ok(log)
+}
+
+fn newest_that_opens(disk: &dyn Disk, log: &Found) -> Result<Option<Manifest>> {
+    let directory = format!("{}/{}", layout::origin_dir(&log.origin), layout::MANIFEST);
+    let entries = disk.list(&directory).map_err(failed(disk, "list", &directory))?;
+    let mut numbers: Vec<u64> =
+        entries.iter().filter_map(|entry| layout::parse_manifest(&entry.name).ok()).collect();
+    numbers.sort_unstable_by(|a, b| b.cmp(a));
+    let opened = numbers.into_iter().find_map(|number| {
+        let path = format!("{}/{}", layout::origin_dir(&log.origin), layout::manifest(number));
+        let manifest = Manifest::open(&disk.read(&path).ok()?, log.keys.manifest.verifier()).ok()?;
+        (manifest.number == number).then_some(manifest)
+    });
+    Ok(opened)
+}
+
+impl Found {
+    /// Takes in what the last row of a batch says, where it has one: when it came, and whether it ends the log.
+    pub(crate) fn note_last(&mut self, batch: &arrow::array::RecordBatch) -> Result<()> {
+        let Some(last) = batch.num_rows().checked_sub(1) else { return Ok(()) };
+        let times = batch.column_by_name("ingest_time");
+        let times =
+            times.and_then(|times| times.as_primitive_opt::<arrow::datatypes::TimestampMicrosecondType>());
+        self.last_ingest_us = times.map_or(self.last_ingest_us, |times| times.value(last));
+        let controls = batch.column_by_name("control").and_then(|array| array.as_string_opt::<i32>());
+        let control =
+            controls.filter(|array| array.is_valid(last)).map(|array| Control::parse(array.value(last)));
+        self.at_end = match control.transpose()? {
+            Some(Control::Succession(succession)) => Some(succession),
+            _ => None,
+        };
+        Ok(())
+    }
+}
+
+/// The root of the first `size` of the entries that are sealed, as far as the tiles of it are here.
+pub(crate) fn root_at(disk: &dyn Disk, log: &Found, size: u64) -> Option<Hash> {
+    let sealed = partial_tiles(log.view.sealed);
+    let mut partials = Vec::new();
+    for id in partial_tiles(size) {
+        // It has grown since: its first hashes are the same.
+        let grown = sealed.iter().copied().find(|other| (other.level, other.index) == (id.level, id.index));
+        let here = grown.unwrap_or(TileId { width: schemas::limits::TILE_WIDTH, ..id });
+        let path = format!("{}/{}", layout::origin_dir(&log.origin), layout::tile(here));
+        let mut hashes = tile::parse(&disk.read(&path).ok()?, here.width).ok()?;
+        hashes.truncate(usize::try_from(id.width).ok()?);
+        partials.push((id, hashes));
+    }
+    Some(TileBuilder::resume(size, partials).ok()?.compact_range().root())
 }
 
 /// Reads the manifests from the last full list on; returns the newest and its digest.
@@ -225,18 +326,6 @@ fn read_columns(
     decode(FileKind::Segment, origin.stream(), bytes, Some(columns))
 }
 
-fn last_ingest_us(disk: &dyn Disk, log: &Found) -> Result<i64> {
-    let Some(segment) = log.view.segments.last() else { return Ok(i64::MIN) };
-    let mut last = i64::MIN;
-    for batch in read_columns(disk, &log.origin, segment, &["ingest_time"])? {
-        let times = batch.column_by_name("ingest_time");
-        let times =
-            times.and_then(|times| times.as_primitive_opt::<arrow::datatypes::TimestampMicrosecondType>());
-        last = times.and_then(|times| times.values().last().copied()).unwrap_or(last);
-    }
-    Ok(last)
-}
-
 /// Calls `each` with every control entry of a log, in index order.
 pub(crate) fn controls(
     disk: &dyn Disk,
@@ -280,12 +369,13 @@ pub(crate) fn controls_in(
 /// Calls `each` with the sealed segments, newest first, decoded to `columns`, while it returns true.
 pub(crate) fn newest_first(
     disk: &dyn Disk,
-    log: &Found,
+    origin: &Origin,
+    segments: &[Arc<Segment>],
     columns: &[&str],
     mut each: impl FnMut(&Segment, &[arrow::array::RecordBatch]) -> Result<bool>,
 ) -> Result<()> {
-    for segment in log.view.segments.iter().rev() {
-        if !each(segment, &read_columns(disk, &log.origin, segment, columns)?)? {
+    for segment in segments.iter().rev() {
+        if !each(segment, &read_columns(disk, origin, segment, columns)?)? {
             break;
         }
     }

@@ -271,4 +271,5 @@ fn at_every_place(
 }
 
 mod adoption;
+mod reviewed;
 mod rotation;

@@ -187,9 +187,11 @@ impl<'a> Assembly<'a> {
         let stream = self.plan.known.origin.stream();
         let belongs = match control {
             Control::LogOpened(_) => index == 0 || stream == Stream::Root,
-            Control::Round(_) | Control::Heartbeat(_) | Control::LogClosed(_) | Control::Adopted(_) => {
-                stream == Stream::Root
-            }
+            Control::Round(_)
+            | Control::Heartbeat(_)
+            | Control::LogClosed(_)
+            | Control::LogLost(_)
+            | Control::Adopted(_) => stream == Stream::Root,
             Control::Recovery(_) | Control::ClockRun(_) | Control::Succession(_) => true,
             Control::TokenCreated(_) | Control::TokenRevoked(_) | Control::Configuration(_) => {
                 stream == Stream::Access

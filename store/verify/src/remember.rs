@@ -60,6 +60,14 @@ impl Remembered {
         Ok(Remembered { roots })
     }
 
+    /// Takes a root in; one of a smaller size than what is remembered already changes nothing.
+    pub fn see(&mut self, origin: String, root: (u64, Hash)) {
+        let known = self.roots.entry(origin).or_insert(root);
+        if root.0 > known.0 {
+            *known = root;
+        }
+    }
+
     /// Writes the file whole: beside it first, then in its place.
     ///
     /// # Errors
@@ -105,6 +113,17 @@ mod tests {
             remembered.save(&path).unwrap();
             prop_assert_eq!(Remembered::load(&path).unwrap(), remembered);
         }
+    }
+
+    #[test]
+    fn a_remembered_size_never_falls() {
+        let mut remembered = Remembered::default();
+        for size in [5, 3, 9] {
+            remembered.see("a".to_string(), (size, Hash([u8::try_from(size).unwrap(); 32])));
+        }
+        assert_eq!(remembered.roots["a"], (9, Hash([9; 32])));
+        remembered.see("a".to_string(), (5, Hash([1; 32])));
+        assert_eq!(remembered.roots["a"].0, 9);
     }
 
     #[test]

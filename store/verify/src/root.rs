@@ -8,7 +8,7 @@ use arrow::datatypes::Int64Type;
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use schemas::control::{Adopted, Control, LogClosed, LogOpened, RoundLog, Succession};
+use schemas::control::{Adopted, Control, LogClosed, LogOpened, Predecessor, RoundLog, Succession};
 use schemas::layout::{self, FileKind};
 use schemas::limits::ROUND_LOGS_MAX;
 use schemas::tree::Hash;
@@ -80,6 +80,8 @@ pub struct Catalog {
     pub succession: Option<Succession>,
     /// Who took it into service last.
     pub adopted: Option<Adopted>,
+    /// Logs that were given up, and that no log goes on from.
+    pub lost: Vec<Predecessor>,
 }
 
 impl Catalog {
@@ -97,6 +99,10 @@ impl Catalog {
                 }
                 Control::Adopted(adopted) => {
                     catalog.adopted = Some(adopted.clone());
+                    None
+                }
+                Control::LogLost(lost) => {
+                    catalog.lost.push(lost.clone());
                     None
                 }
                 _ => None,

@@ -52,7 +52,8 @@ pub fn run(options: &Options, progress: &(dyn Fn(Progress) + Sync)) -> Result<Re
 
     let seen = remembered.as_ref().map(|seen| &seen.roots);
     let chain = store.chain(known, &root.directory, seen, options, progress)?;
-    let declared = chain.declared();
+    let declared = chain.declared(&mut store.gathered);
+    store.check_remembered(&chain, &declared, seen);
     store.check_unopened(&chain);
     store.check_receipts(&chain);
     for epoch in &chain.epochs {
@@ -66,7 +67,9 @@ pub fn run(options: &Options, progress: &(dyn Fn(Progress) + Sync)) -> Result<Re
         && let (Some(path), Some(mut remembered)) = (&options.remember, remembered)
     {
         for epoch in chain.epochs {
-            remembered.roots.extend(epoch.sealed_root.map(|root| (epoch.known.opened.origin, root)));
+            if let Some(root) = epoch.sealed_root {
+                remembered.see(epoch.known.opened.origin, root);
+            }
         }
         remembered.save(path)?;
     }
@@ -343,7 +346,8 @@ impl Store {
         }
         let origins = self.write_ahead.iter().flat_map(|(_, write_ahead)| write_ahead.logs.keys());
         for origin in origins {
-            let is_stranger = chain.strangers.iter().any(|writer| writer == origin.writer());
+            let writer = origin.writer();
+            let is_stranger = chain.strangers.contains(writer) || chain.begun.contains(writer);
             if !is_stranger && opened.get(&listing_name(origin)).is_none_or(|known| known.origin != *origin) {
                 let wrong = "entries in write-ahead files, and the root log never opened this log";
                 self.gathered.find(Finding::new(wrong).log(origin.to_string()));

@@ -171,19 +171,26 @@ fn an_adoption_on_a_disk_that_fails_at_any_operation_is_finished() {
 }
 
 /// Adopts with what the new logs say of the old ones changed, as somebody with the keys could, and verifies that.
-fn forged(change: &dyn Fn(&mut Predecessor)) -> Vec<String> {
+pub(super) fn forged(change: &dyn Fn(&mut Predecessor)) -> Vec<String> {
     let home = Home::new();
     home.record("a", 10, true).unwrap();
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(&home.data()).unwrap());
-    let keys =
-        crate::succession::begin(&disk, &home.keys(), crate::succession::Kind::Adoption, "w1", 1, "x", "x")
-            .unwrap();
-    let mut known = crate::succession::last_known(&disk, &keys, &options(), "w1", "retired/w1").unwrap();
+    let begun = crate::succession::Begun {
+        kind: crate::succession::Kind::Adoption,
+        from: "w1".into(),
+        generation: 1,
+        by: "x",
+        reason: "x",
+        found: None,
+    };
+    let record = home.keys().record().clone();
+    let keys = crate::succession::begin(&disk, &home.keys(), record, begun).unwrap();
+    let mut known = crate::succession::last_known(&disk, &keys, "w1", "retired/w1").unwrap();
     known.values_mut().for_each(|before| change(&mut before.predecessor));
     let writer = keys.record().pending.clone().unwrap().to.writer;
     let adopted = schemas::control::Adopted { machine: String::new(), by: "x".into(), reason: "x".into() };
-    let key =
-        crate::succession::open_new(&disk, &keys, &options(), &clock(), &writer, &known, adopted).unwrap();
+    let purpose = crate::recover::Purpose::Begin { predecessors: known, adopted, lost: Vec::new() };
+    let key = crate::succession::open_new(&disk, &keys, &options(), &clock(), &writer, &purpose).unwrap();
     let report = home.verify(&key);
     assert_eq!(report.exit_code(), u8::from(!report.findings.is_empty()), "{report:#?}");
     report.findings.into_iter().map(|finding| finding.message).collect()
@@ -344,9 +351,16 @@ fn an_adoption_needs_a_reason_and_a_store() {
     // A verifier's memory says that more was lost than anything here knows.
     let (origin, size) = (format!("{}/_root/root/w1", home.keys().installation()), 900);
     let root = schemas::tree::empty_root().to_base64();
-    let remembered = BTreeMap::from([(origin.clone(), crate::Seen { size, root })]);
+    let seen = crate::Seen { size, root };
+    let bad = crate::Seen { size: 5000, root: "no root".to_string() };
+    let mut remembered = BTreeMap::from([(origin.clone(), seen.clone())]);
+    remembered.insert("tacho-ffffffffffff/_root/root/w1".to_string(), seen.clone());
+    remembered.insert("nothing".to_string(), seen);
+    remembered.insert(origin.replace("_root/root", "default/events"), bad);
     let adoption = Adoption { by: "ops".into(), reason: "older".into(), remembered };
     let told = adopt(&home.data(), home.keys(), &options(), &clock(), &adoption).unwrap();
+    assert_eq!(told.refused.len(), 3, "{told:?}");
+    assert!(home.keys().all_remembered().values().all(|seen| seen.size < 5000));
     let root = told.logs.iter().find(|log| log.origin == origin).unwrap();
     assert_eq!(root.size, 900);
     assert!(root.has_lost());

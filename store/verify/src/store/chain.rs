@@ -7,9 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 
-use schemas::Stream;
-use schemas::control::{LogOpened, Predecessor};
+use schemas::control::{Control, LogOpened, Predecessor};
 use schemas::tree::Hash;
+use schemas::{Origin, Stream};
 
 use super::{Store, check_own_rounds, listing_name};
 use crate::Error;
@@ -33,12 +33,22 @@ pub(super) struct Epoch {
 /// The root logs, oldest first.
 pub(super) struct Chain {
     pub(super) epochs: VecDeque<Epoch>,
-    /// Writers whose root log nothing vouches for.
+    /// Writers whose root log nothing vouches for: the report says so of each.
     pub(super) strangers: BTreeSet<String>,
+    /// Writers of whose root log nothing is sealed yet.
+    pub(super) begun: BTreeSet<String>,
 }
 
-/// What successors say of the logs before them, by the origin of these.
+/// What successors say of the logs before them, and of those that were given up, by the origin of these.
 pub(super) struct Declared(BTreeMap<String, (Predecessor, String)>);
+
+/// What is here of a root log that another names.
+enum Here {
+    Nothing,
+    /// Files of it, and none that holds entry 0.
+    Unreadable,
+    Opened(LogOpened),
+}
 
 /// Of several root logs those that no other names as the one before it.
 pub(super) fn newest(roots: Vec<&LogDirectory>) -> Vec<&LogDirectory> {
@@ -55,17 +65,41 @@ fn opened(directory: &Path) -> Option<LogOpened> {
     entry_zero(directory, &files)
 }
 
+/// Whether anything of a log is sealed in `directory`.
+fn is_sealed(directory: &Path) -> std::io::Result<bool> {
+    let files = listing::files(directory, &mut Gathered::default())?;
+    Ok(!files.manifests.is_empty() || !files.data.is_empty())
+}
+
 impl Chain {
-    /// What the logs of all root logs say of those before them.
-    pub(super) fn declared(&self) -> Declared {
-        let mut declared = BTreeMap::new();
+    /// What the logs of all root logs say of those before them. Of one log one goes on.
+    pub(super) fn declared(&self, out: &mut Gathered) -> Declared {
+        let mut declared: BTreeMap<String, (Predecessor, String)> = BTreeMap::new();
         for known in self.epochs.iter().flat_map(|epoch| epoch.catalog.logs.values()) {
-            if let Some(predecessor) = &known.opened.predecessor {
-                let said = (predecessor.clone(), known.opened.origin.clone());
-                declared.insert(predecessor.origin.clone(), said);
+            let Some(predecessor) = &known.opened.predecessor else { continue };
+            let said = (predecessor.clone(), known.opened.origin.clone());
+            if let Some((_, other)) = declared.insert(predecessor.origin.clone(), said) {
+                let twice = format!("both {other} and {} say that they go on from it", known.opened.origin);
+                out.find(Finding::new(twice).log(&predecessor.origin));
+            }
+        }
+        for epoch in &self.epochs {
+            for lost in &epoch.catalog.lost {
+                let said = (lost.clone(), epoch.known.opened.origin.clone());
+                let known = declared.entry(lost.origin.clone()).or_insert_with(|| said.clone());
+                if lost.size > known.0.size {
+                    *known = said;
+                }
             }
         }
         Declared(declared)
+    }
+
+    /// Who has given up the log of this origin and key.
+    fn given_up(epochs: &VecDeque<Epoch>, origin: &str, key: &str) -> Option<String> {
+        let is_it = |lost: &Predecessor| lost.origin == origin && lost.key == key;
+        let by = epochs.iter().find(|epoch| epoch.catalog.lost.iter().any(is_it));
+        by.map(|epoch| epoch.known.opened.origin.clone())
     }
 }
 
@@ -124,10 +158,8 @@ impl Store {
                 unverified.extend(self.next_after(&epochs));
             }
         }
-        let strangers = self.strangers(&epochs);
-        let chain = Chain { epochs, strangers };
-        self.check_remembered(&chain, seen);
-        Ok(chain)
+        let (strangers, begun) = self.strangers(&epochs);
+        Ok(Chain { epochs, strangers, begun })
     }
 
     fn root_directory(&self, writer: &str) -> Option<PathBuf> {
@@ -156,13 +188,12 @@ impl Store {
         }
         let origin = newest.known.opened.origin.clone();
         let writer = next.origin.rsplit('/').next().unwrap_or_default();
-        let Some(directory) = self.root_directory(writer) else {
+        // Whether it was never begun or was taken away cannot be told from here.
+        if let Here::Nothing = self.here(writer) {
             let gone = format!("at its end; its successor {} is not in this copy", next.origin);
-            self.gathered.note(Finding::new(gone).log(origin));
+            self.gathered.unread(Finding::new(gone).log(origin));
             return None;
-        };
-        // Begun, and nothing of it sealed yet.
-        opened(&directory)?;
+        }
         let (known, path) = self.vouched(&next.origin, &next.key, &origin)?;
         let names_it = known.opened.predecessor.as_ref();
         if names_it.is_none_or(|before| before.origin != origin || before.key != newest.known.opened.key) {
@@ -172,11 +203,34 @@ impl Store {
         Some((known, path, false))
     }
 
+    /// What is here of the root log of a writer: sealed, or in write-ahead files yet.
+    fn here(&self, writer: &str) -> Here {
+        let Some(directory) = self.root_directory(writer) else { return Here::Nothing };
+        if let Some(opened) = opened(&directory).or_else(|| self.unsealed_opened(writer)) {
+            return Here::Opened(opened);
+        }
+        // A copy of the logs alone has a checkpoint of what was not sealed. In a whole store the entries are there too.
+        let is_signed = self.is_whole && directory.join(schemas::layout::CHECKPOINT).exists();
+        // What cannot be listed is no sign that it was never begun.
+        if is_signed || is_sealed(&directory).unwrap_or(true) { Here::Unreadable } else { Here::Nothing }
+    }
+
+    fn unsealed_opened(&self, writer: &str) -> Option<LogOpened> {
+        let (_, write_ahead) = self.write_ahead.as_ref()?;
+        let is_it = |origin: &Origin| origin.stream() == Stream::Root && origin.writer() == writer;
+        let (_, log) = write_ahead.logs.iter().find(|(origin, _)| is_it(origin))?;
+        match Control::parse(log.entries.get(&0)?.control.as_deref()?) {
+            Ok(Control::LogOpened(opened)) => Some(opened),
+            _ => None,
+        }
+    }
+
     /// The root log `origin` with this key, as `by` names it.
     fn vouched(&mut self, origin: &str, key: &str, by: &str) -> Option<(Known, PathBuf)> {
-        let directory = self.root_directory(origin.rsplit('/').next().unwrap_or_default())?;
+        let writer = origin.rsplit('/').next().unwrap_or_default();
+        let directory = self.root_directory(writer)?;
         let wrong = |message: String| Finding::new(message).log(origin).index(0);
-        let Some(opened) = opened(&directory) else {
+        let Here::Opened(opened) = self.here(writer) else {
             self.gathered.find(wrong(format!("entry 0 cannot be read; {by} names this root log")));
             return None;
         };
@@ -195,50 +249,70 @@ impl Store {
         }
     }
 
-    /// The writers of root logs that are not in the chain.
-    fn strangers(&mut self, epochs: &VecDeque<Epoch>) -> BTreeSet<String> {
+    /// The writers of root logs that are not in the chain: those that hold something, and those that do not yet.
+    fn strangers(&mut self, epochs: &VecDeque<Epoch>) -> (BTreeSet<String>, BTreeSet<String>) {
         let in_chain: BTreeSet<String> =
             epochs.iter().map(|epoch| listing_name(&epoch.known.origin)).collect();
-        let mut strangers = BTreeSet::new();
+        let (mut strangers, mut begun) = (BTreeSet::new(), BTreeSet::new());
         for directory in &self.directories {
             if directory.stream != Stream::Root || in_chain.contains(&directory.name()) {
                 continue;
             }
-            strangers.insert(directory.writer.clone());
-            let opened = opened(&directory.path);
-            let claims = opened.as_ref().and_then(|opened| opened.predecessor.as_ref());
             let finding = |message: String| Finding::new(message).log(directory.name());
-            match (opened.as_ref(), claims) {
-                (None, _) => self.gathered.note(finding("a root log without anything sealed".to_string())),
-                (Some(opened), Some(before)) => {
-                    self.gathered.unread(finding(format!(
-                        "it says that it goes on from {}, which does not name it: it was begun by an adoption. It was \
-                         not verified; get its key from whoever runs it and give it with --key: {}",
-                        before.origin, opened.key
-                    )));
+            let Some(opened) = opened(&directory.path) else {
+                match is_sealed(&directory.path) {
+                    // Its other logs, where they hold anything, are ones that nothing opened.
+                    Ok(false) => {
+                        begun.insert(directory.writer.clone());
+                        self.gathered.note(finding("a root log without anything sealed".to_string()));
+                    }
+                    Ok(true) => {
+                        strangers.insert(directory.writer.clone());
+                        let wrong =
+                            "entry 0 of this root log cannot be read: nothing of its writer was verified";
+                        self.gathered.find(finding(wrong.to_string()).index(0));
+                    }
+                    Err(error) => self.gathered.unread(finding(format!("cannot list it: {error}"))),
                 }
-                (Some(_), None) => {
-                    self.gathered.find(finding("a root log that no other root log leads to".to_string()));
-                }
+                continue;
+            };
+            strangers.insert(directory.writer.clone());
+            if let Some(by) = Chain::given_up(epochs, &opened.origin, &opened.key) {
+                self.gathered.note(finding(format!("given up, says {by}: nothing of its writer counts")));
+            } else if let Some(before) = &opened.predecessor {
+                self.gathered.unread(finding(format!(
+                    "it says that it goes on from {}, which does not lead to it: it was begun by an adoption. It was \
+                     not verified; get its key from whoever runs it and give it with --key: {}",
+                    before.origin, opened.key
+                )));
+            } else {
+                self.gathered.find(finding("a root log that no other root log leads to".to_string()));
             }
         }
-        strangers
+        (strangers, begun)
     }
 
     /// What was seen before and is not here: lost where a successor says so, else taken away.
-    fn check_remembered(&mut self, chain: &Chain, seen: Option<&BTreeMap<String, (u64, Hash)>>) {
-        let declared = chain.declared();
-        for (origin, (size, _)) in seen.into_iter().flatten() {
-            let epoch = chain.epochs.iter().find(|epoch| epoch.known.opened.origin == *origin);
-            let sealed = epoch.and_then(|epoch| epoch.sealed_root).map(|(sealed, _)| sealed);
-            let is_known = epoch.is_some() || declared.size(origin).is_some();
-            if !is_known || sealed.is_some_and(|sealed| sealed >= *size) {
-                continue;
-            }
-            let here = sealed.unwrap_or(0);
-            if declared.size(origin).is_none_or(|declared| declared < *size) {
-                let wrong = format!("rolled back: sealed size {here}, a size of {size} was seen before");
-                self.gathered.find(Finding::new(wrong).log(origin).index(here));
+    pub(super) fn check_remembered(
+        &mut self,
+        chain: &Chain,
+        declared: &Declared,
+        seen: Option<&BTreeMap<String, (u64, Hash)>>,
+    ) {
+        let installation = chain.epochs.back().map(|epoch| epoch.known.origin.installation().to_string());
+        for (name, (size, _)) in seen.into_iter().flatten() {
+            let epoch = chain.epochs.iter().find(|epoch| epoch.known.opened.origin == *name);
+            let sealed = epoch.and_then(|epoch| epoch.sealed_root).map_or(0, |(sealed, _)| sealed);
+            // One file may remember several installations. A writer that is here and was not verified is reported already.
+            let is_other = epoch.is_none()
+                && name.parse::<Origin>().is_ok_and(|origin| {
+                    Some(origin.installation()) != installation.as_deref()
+                        || chain.strangers.contains(origin.writer())
+                });
+            let is_lost = declared.size(name).is_some_and(|declared| declared >= *size);
+            if *size > sealed && !is_other && !is_lost {
+                let wrong = format!("rolled back: sealed size {sealed}, a size of {size} was seen before");
+                self.gathered.find(Finding::new(wrong).log(name).index(sealed));
             }
         }
     }
@@ -253,12 +327,29 @@ impl Store {
                 let sealed = self.report.logs.iter().find(|log| log.origin == predecessor.origin);
                 let sealed = sealed.map_or(0, |log| log.sealed);
                 let mut judged = judge(predecessor, known, sealed, epoch);
+                judged.findings.extend(misplaced(predecessor, known, epoch));
                 if let Some(before) = before {
-                    judged.findings.extend(unmatched(predecessor, known, before));
+                    judged.findings.extend(unmatched(
+                        predecessor,
+                        known,
+                        before,
+                        self.is_absent(before, epoch),
+                    ));
                 }
                 found.push((predecessor.origin.clone(), judged));
             }
+            for lost in epoch.catalog.lost.iter().filter(|lost| lost.size > 0) {
+                let by = &epoch.known.opened.origin;
+                let all = format!("given up: entries 0 to {} are lost for ever, says {by}", lost.size);
+                self.gathered.note(Finding::new(all).log(&lost.origin));
+            }
             if let Some(next) = chain.epochs.get(at + 1) {
+                if self.is_absent(epoch, next) {
+                    let named = epoch.catalog.succession.as_ref().map_or("", |named| named.origin.as_str());
+                    let other =
+                        format!("it names {named}, which never went on; {} does", next.known.opened.origin);
+                    self.gathered.note(Finding::new(other).log(&epoch.known.opened.origin));
+                }
                 found.push((epoch.known.opened.origin.clone(), unfinished(epoch, next)));
             }
         }
@@ -266,6 +357,31 @@ impl Store {
             self.gathered.absorb(&origin, judged);
         }
     }
+
+    /// Whether `before` names another successor than `epoch`, of which nothing is here, or which was given up: it was begun,
+    /// could not be finished, and an adoption came in its place.
+    fn is_absent(&self, before: &Epoch, epoch: &Epoch) -> bool {
+        let Some(named) = &before.catalog.succession else { return false };
+        let is_lost = |lost: &Predecessor| lost.origin == named.origin && lost.key == named.key;
+        let writer = named.origin.rsplit('/').next().unwrap_or_default();
+        named.origin != epoch.known.opened.origin
+            && (epoch.catalog.lost.iter().any(is_lost) || matches!(self.here(writer), Here::Nothing))
+    }
+}
+
+/// Where a log says that it goes on from one of another tenant, stream or writer.
+fn misplaced(predecessor: &Predecessor, known: &Known, epoch: &Epoch) -> Option<Finding> {
+    let writer = |origin: &str| origin.parse::<Origin>().ok().map(|origin| origin.writer().to_string());
+    let root = epoch.known.opened.predecessor.as_ref().and_then(|before| writer(&before.origin));
+    let fits = predecessor.origin.parse::<Origin>().is_ok_and(|before| {
+        (before.installation(), before.tenant(), before.stream())
+            == (known.origin.installation(), known.origin.tenant(), known.origin.stream())
+            && root.as_deref() == Some(before.writer())
+    });
+    let successor = &known.opened.origin;
+    (!fits).then(|| {
+        Finding::new(format!("{successor} goes on from it, which is not the log in its place before"))
+    })
 }
 
 /// What is missing of a log beside what its successor says of it.
@@ -293,7 +409,12 @@ fn judge(predecessor: &Predecessor, known: &Known, sealed: u64, epoch: &Epoch) -
 }
 
 /// Where the root log before knows the log otherwise than its successor does.
-fn unmatched(predecessor: &Predecessor, known: &Known, before: &Epoch) -> Option<Finding> {
+fn unmatched(
+    predecessor: &Predecessor,
+    known: &Known,
+    before: &Epoch,
+    named_is_absent: bool,
+) -> Option<Finding> {
     let successor = &known.opened.origin;
     let same = before.catalog.logs.iter().find(|(_, log)| log.opened.origin == predecessor.origin);
     let Some((number, log)) = same else {
@@ -314,14 +435,14 @@ fn unmatched(predecessor: &Predecessor, known: &Known, before: &Epoch) -> Option
             .succession
             .as_ref()
             .filter(|next| next.origin != known.opened.origin || next.key != known.opened.key);
-        if let Some(next) = other {
+        if let Some(next) = other.filter(|_| !named_is_absent) {
             return Some(Finding::new(format!("it names {} as its successor, not {successor}", next.origin)));
         }
         return check_root_at(predecessor, successor, &before.leaves);
     }
     let (index, closed) = before.catalog.closed.get(number)?;
-    let matches =
-        (closed.size, &closed.root, &closed.successor) == (predecessor.size, &predecessor.root, successor);
+    let matches = (closed.size, &closed.root) == (predecessor.size, &predecessor.root)
+        && (closed.successor == *successor || named_is_absent);
     (!matches).then(|| {
         let wrong = format!(
             "closed at size {} for {}, and {successor} goes on from size {}",
