@@ -38,7 +38,7 @@ mod rounds;
 type Result<T> = std::result::Result<T, ReadError>;
 
 /// How often a log is asked whether a checkpoint covers it.
-const COVERED_LOOK_EVERY: Duration = Duration::from_millis(25);
+const COVERED_LOOK_EVERY: Duration = Duration::from_millis(schemas::limits::STORE_COVERED_LOOK_MS);
 
 /// What is kept of a log for whoever asks for proofs. Nothing of it is on disk, and all of it can be found again.
 #[derive(Debug, Default)]

@@ -75,3 +75,5 @@ pub const REPLAY_GAPS_MAX: usize = 16;
 pub const CARRIED_BYTES_MAX: usize = 32 << 20;
 /// How often a program that unwraps or wraps a seed is looked at, in milliseconds.
 pub const CUSTODY_POLL_MS: u64 = 10;
+/// How often a log is asked whether a checkpoint covers what somebody waits for.
+pub const STORE_COVERED_LOOK_MS: u64 = 25;

@@ -153,5 +153,5 @@ fn a_secret_is_not_written_through_a_file_that_lies_there() {
     assert_eq!(fs::read(&other).unwrap(), b"theirs");
     assert_eq!(fs::read(dir.path().join("secret")).unwrap(), b"ours");
     // Nothing is left of it under another name.
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
 }
