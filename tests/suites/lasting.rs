@@ -60,7 +60,7 @@ fn assert_good(when: &str, home: &Path, key: &str, store_key: &str, given: &[Doc
     println!(
         "{when}: {} proofs, the store verifies: {}",
         given.len(),
-        text.lines().last().unwrap_or_default()
+        text.lines().next().unwrap_or_default()
     );
 }
 
