@@ -138,7 +138,7 @@ fn another_root_at_a_remembered_size_is_refused_and_a_smaller_size_changes_nothi
     let seen = |size, root: &str| [("a".to_string(), Seen { size, root: root.to_string() })];
     keys.remember(seen(5, "x")).unwrap();
     keys.remember(seen(3, "y")).unwrap();
-    assert!(matches!(keys.remember(seen(5, "y")), Err(crate::Error::Tampered { .. })));
+    assert!(matches!(keys.remember(seen(5, "y")), Err(Error::Tampered { .. })));
     let loaded = Keys::load(dir.path()).unwrap();
     assert_eq!(loaded.all_remembered(), seen(5, "x").into());
 }
@@ -147,11 +147,11 @@ fn another_root_at_a_remembered_size_is_refused_and_a_smaller_size_changes_nothi
 fn a_secret_is_not_written_through_a_file_that_lies_there() {
     let dir = tempfile::tempdir().unwrap();
     let other = dir.path().join("other");
-    std::fs::write(&other, "theirs").unwrap();
+    fs::write(&other, "theirs").unwrap();
     std::os::unix::fs::symlink(&other, dir.path().join("secret.tmp")).unwrap();
     write_secret(&dir.path().join("secret"), b"ours").unwrap();
-    assert_eq!(std::fs::read(&other).unwrap(), b"theirs");
-    assert_eq!(std::fs::read(dir.path().join("secret")).unwrap(), b"ours");
+    assert_eq!(fs::read(&other).unwrap(), b"theirs");
+    assert_eq!(fs::read(dir.path().join("secret")).unwrap(), b"ours");
     // Nothing is left of it under another name.
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
 }
