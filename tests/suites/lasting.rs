@@ -1,7 +1,7 @@
-//! What was given out stays good: proofs made before a restart, a rotation of keys, a backup and its restoration verify after each
+//! What was given out stays good: proofs and bundles made before a restart, a rotation of keys, a backup and its restoration verify after each
 //! with the first root key alone, and the store goes on from every checkpoint that they are of.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use schemas::note::VerifierKey;
@@ -41,8 +41,33 @@ fn prove(service: &Service, indices: impl Iterator<Item = usize>) -> Vec<Documen
     indices.map(ask).collect()
 }
 
-/// Every proof verifies with the key alone, and the store in `home` has every checkpoint that one is of.
-fn assert_good(when: &str, home: &Path, key: &str, store_key: &str, given: &[Document]) {
+/// Bundles of these ranges, some with their arguments withheld.
+fn export(home: &Path, service: &Service, ranges: impl Iterator<Item = usize>) -> Vec<PathBuf> {
+    let url = format!("http://{}", service.address);
+    let token = home.join("keys/admin.token").display().to_string();
+    let one = |first: usize| {
+        let out = home.join(format!("{first}.zip"));
+        let (range, file) = (format!("{first}..{}", first + 20), out.display().to_string());
+        let mut arguments =
+            vec!["export", "evidence", "--url", &url, "--token-file", &token, "--range", &range];
+        arguments.extend(["--out", &file]);
+        if first.is_multiple_of(2) {
+            arguments.extend(["--withhold", "arguments"]);
+        }
+        told(home, &arguments);
+        out
+    };
+    ranges.map(one).collect()
+}
+
+/// Every proof and bundle verifies with the key alone, and the store in `home` has every checkpoint that one is of.
+fn assert_good(
+    when: &str,
+    home: &Path,
+    key: &str,
+    store_key: &str,
+    (given, bundles): (&[Document], &[PathBuf]),
+) {
     let root: VerifierKey = key.parse().unwrap();
     let receipts = home.join("receipts");
     std::fs::create_dir_all(&receipts).unwrap();
@@ -55,18 +80,24 @@ fn assert_good(when: &str, home: &Path, key: &str, store_key: &str, given: &[Doc
             std::fs::write(receipts.join(format!("{log}-{size}.checkpoint")), checkpoint).unwrap();
         }
     }
+    let program = tacho().with_file_name("tacho-verify");
+    for bundle in bundles {
+        let output = Command::new(&program).arg(bundle).args(["--key", key, "--quiet"]).output().unwrap();
+        assert!(output.status.success(), "{when}: {}: {output:?}", bundle.display());
+    }
     let kept = receipts.display().to_string();
     let text = told(home, &["verify", "--key", store_key, "--receipt", &kept]);
     println!(
-        "{when}: {} proofs, the store verifies: {}",
+        "{when}: {} proofs and {} bundles good, the store verifies: {}",
         given.len(),
+        bundles.len(),
         text.lines().next().unwrap_or_default()
     );
 }
 
 #[test]
 fn proofs_outlive_restart_rotation_backup_and_restore() {
-    let (count, step) = if is_full() { (1_000, 1) } else { (1_000, 4) };
+    let (count, step, bundles) = if is_full() { (1_000, 1, 100) } else { (1_000, 4, 10) };
     let place = tempfile::tempdir().unwrap();
     let home = place.path().join("first");
     std::fs::create_dir(&home).unwrap();
@@ -77,14 +108,16 @@ fn proofs_outlive_restart_rotation_backup_and_restore() {
         post(&service, begin..begin + 250);
         given.extend(prove(&service, (begin + 1..=begin + 250).step_by(step)));
     }
+    let bundles = export(&home, &service, (0..bundles).map(|at| 1 + at * 9));
+    let given = (given.as_slice(), bundles.as_slice());
     let key = told(&home, &["keys", "show", "--root"]).trim().to_string();
     assert_eq!(service.stop(), Some(0), "{}", service_log(&home));
-    assert_good("at the end of the first run", &home, &key, &key, &given);
+    assert_good("at the end of the first run", &home, &key, &key, given);
 
     let service = start(&home);
     post(&service, count..count + 50);
     assert_eq!(service.stop(), Some(0), "{}", service_log(&home));
-    assert_good("after a restart", &home, &key, &key, &given);
+    assert_good("after a restart", &home, &key, &key, given);
 
     let backup = place.path().join("backup").display().to_string();
     told(&home, &["backup", &backup]);
@@ -93,7 +126,7 @@ fn proofs_outlive_restart_rotation_backup_and_restore() {
     post(&service, count + 50..count + 100);
     assert_eq!(service.stop(), Some(0), "{}", service_log(&home));
     // The auditor's key is still the first one.
-    assert_good("after a rotation", &home, &key, &key, &given);
+    assert_good("after a rotation", &home, &key, &key, given);
 
     // The disk is lost; the backup is from before the rotation, the keys are not.
     let data = home.join("data").display().to_string();
@@ -105,5 +138,5 @@ fn proofs_outlive_restart_rotation_backup_and_restore() {
     assert_eq!(service.stop(), Some(0), "{}", service_log(&home));
     let adopted = told(&home, &["keys", "show", "--root"]).trim().to_string();
     assert_ne!(adopted, key);
-    assert_good("after a restored backup was adopted", &home, &key, &adopted, &given);
+    assert_good("after a restored backup was adopted", &home, &key, &adopted, given);
 }
