@@ -46,6 +46,8 @@ const FIRST_GENERATION: u32 = 1;
 #[derive(Clone)]
 pub struct Keys {
     seeds: Arc<BTreeMap<u32, Seed>>,
+    /// That of the writer that signs now.
+    present: Arc<Seed>,
     #[allow(clippy::struct_field_names, reason = "the id of the installation, not of the keys")]
     installation: String,
     record: Record,
@@ -69,6 +71,7 @@ impl Keys {
         check_installation(installation)?;
         Ok(Keys {
             seeds: Arc::new(BTreeMap::from([(FIRST_GENERATION, Seed(seed))])),
+            present: Arc::new(Seed(seed)),
             installation: installation.to_string(),
             record: Record::default(),
             dir: None,
@@ -97,7 +100,8 @@ impl Keys {
             seeds.insert(generation, seed::open(dir, &installation, generation, custody)?);
         }
         let memory = Arc::new(Mutex::new(record::remembered(dir)?));
-        Ok(Keys { seeds: Arc::new(seeds), installation, record, dir: Some(dir.to_path_buf()), memory })
+        let (present, seeds) = (present(&seeds, &record)?, Arc::new(seeds));
+        Ok(Keys { seeds, present, installation, record, dir: Some(dir.to_path_buf()), memory })
     }
 
     /// As [`Keys::load_or_create_with`], of seeds that are kept as they are.
@@ -189,8 +193,9 @@ impl Keys {
 
     /// These keys under another record, which is on stable storage once this returns.
     pub(crate) fn with_record(&self, record: Record) -> Result<Keys> {
+        let present = present(&self.seeds, &record)?;
         record.save(self.dir()?)?;
-        Ok(Keys { record, ..self.clone() })
+        Ok(Keys { record, present, ..self.clone() })
     }
 
     /// These keys, with this machine on record where none is yet.
@@ -296,17 +301,7 @@ impl Keys {
     }
 
     fn derive(&self, context: &str, generation: u32, of: &str) -> Result<Zeroizing<[u8; 32]>> {
-        let seed = self.seeds.get(&generation);
-        let seed =
-            seed.ok_or_else(|| Error::Keys(format!("the seed of generation {generation} is not here")))?;
-        let mut hasher = blake3::Hasher::new_derive_key(context);
-        hasher.update(&seed.0);
-        hasher.update(of.as_bytes());
-        let derived = Zeroizing::new(*hasher.finalize().as_bytes());
-        // Its buffer held the seed.
-        hasher.reset();
-        std::hint::black_box(&hasher);
-        Ok(derived)
+        Ok(derived(of_generation(&self.seeds, generation)?, context, of))
     }
 
     /// The generation that the keys of a writer come from; of one that is not known, the present one.
@@ -316,15 +311,15 @@ impl Keys {
 
     /// The key under which fingerprints of redacted secrets of a tenant are made: of the present generation.
     pub fn fingerprint_key(&self, tenant: &str) -> [u8; 32] {
-        let generation = self.record.writer().generation;
-        // The present generation is loaded or these keys are not.
-        self.derive(FINGERPRINT_CONTEXT, generation, tenant).map(|key| *key).unwrap_or_default()
+        *derived(&self.present, FINGERPRINT_CONTEXT, tenant)
     }
 
     /// The key under which a log digests event ids.
-    pub(crate) fn idempotency_key(&self, origin: &Origin) -> [u8; 32] {
-        let generation = self.generation(origin.writer());
-        self.derive(IDEMPOTENCY_CONTEXT, generation, &origin.to_string()).map(|key| *key).unwrap_or_default()
+    ///
+    /// # Errors
+    /// As [`Keys::log`].
+    pub(crate) fn idempotency_key(&self, origin: &Origin) -> Result<Zeroizing<[u8; 32]>> {
+        self.derive(IDEMPOTENCY_CONTEXT, self.generation(origin.writer()), &origin.to_string())
     }
 
     /// The two signers of a log.
@@ -367,6 +362,28 @@ fn installation(dir: &Path, generation: u32) -> Result<String> {
         fs::read_to_string(&path).map_err(|error| Error::Keys(format!("{}: {error}", path.display())))?;
     check_installation(text.trim_end())?;
     Ok(text.trim_end().to_string())
+}
+
+fn of_generation(seeds: &BTreeMap<u32, Seed>, generation: u32) -> Result<&Seed> {
+    let seed = seeds.get(&generation);
+    seed.ok_or_else(|| Error::Keys(format!("the seed of generation {generation} is not here")))
+}
+
+/// The seed of the writer that signs under this record.
+fn present(seeds: &BTreeMap<u32, Seed>, record: &Record) -> Result<Arc<Seed>> {
+    let seed = of_generation(seeds, record.writer().generation)?;
+    Ok(Arc::new(Seed(seed.0)))
+}
+
+fn derived(seed: &Seed, context: &str, of: &str) -> Zeroizing<[u8; 32]> {
+    let mut hasher = blake3::Hasher::new_derive_key(context);
+    hasher.update(&seed.0);
+    hasher.update(of.as_bytes());
+    let derived = Zeroizing::new(*hasher.finalize().as_bytes());
+    // Its buffer held the seed.
+    hasher.reset();
+    std::hint::black_box(&hasher);
+    derived
 }
 
 /// The signers of one log.

@@ -153,7 +153,7 @@ pub(crate) fn open_for(
         keep_damage(&mut damage, check)?;
     }
     let history = match purpose {
-        Purpose::Serve | Purpose::Look { .. } => outside::history(&disk, &keys),
+        Purpose::Serve | Purpose::Look { .. } => outside::history(&disk, &keys)?,
         Purpose::Close | Purpose::Begin { .. } => BTreeMap::new(),
     };
     // Known to the root log, and a crash came before its first entry: it is opened again when it is asked for.
@@ -161,7 +161,7 @@ pub(crate) fn open_for(
     let mut logs = Vec::with_capacity(found.len());
     for (name, log) in found {
         let mut window = empty_window(&options);
-        let ids = IdDigester::new(&keys, &log.origin);
+        let ids = IdDigester::new(&keys, &log.origin)?;
         let before = history.get(&name).map(Vec::as_slice).unwrap_or_default();
         let filled = seen::fill(&*disk, &log, before, &ids, clock.wall_us(), &options, &mut window);
         if let Err(error) = filled {
@@ -178,7 +178,7 @@ pub(crate) fn open_for(
             keep_damage(&mut damage, error)?;
         }
     }
-    let mut shared = share(options, disk, clock, keys, logs, &replay, &told);
+    let mut shared = share(options, disk, clock, keys, logs, &replay, &told)?;
     shared.history = history;
     if let Purpose::Begin { predecessors, .. } = purpose {
         shared.predecessors.clone_from(predecessors);
@@ -340,7 +340,7 @@ fn share(
     found: Vec<((String, Stream), Found, Window)>,
     replay: &Replay,
     told: &Told,
-) -> Shared {
+) -> Result<Shared> {
     let unsealed_bytes = found.iter().map(|(_, log, _)| log.view.unsealed_bytes).sum();
     let number_of = |origin: &Origin| {
         let known = told.numbers.iter().find(|(_, known)| known.origin == *origin);
@@ -359,10 +359,10 @@ fn share(
     let mut logs = BTreeMap::new();
     for (key, log, window) in found {
         let (number, root_index) = number_of(&log.origin);
-        let state = state(&keys, log, window, number, root_index, now);
+        let state = state(&keys, log, window, number, root_index, now)?;
         logs.insert(key, Arc::new(state));
     }
-    Shared {
+    Ok(Shared {
         options,
         disk,
         clock,
@@ -384,7 +384,7 @@ fn share(
         poisoned: OnceLock::new(),
         tampered: OnceLock::new(),
         guard: Mutex::new(None),
-    }
+    })
 }
 
 /// Calls `each` with every control entry of an open log, in index order.
@@ -401,11 +401,18 @@ fn empty_window(options: &Options) -> Window {
     Window::new(options.idempotency_ids_max, options.idempotency_window_us)
 }
 
-fn state(keys: &Keys, log: Found, window: Window, number: u64, root_index: u64, now: (i64, i64)) -> LogState {
-    LogState {
+fn state(
+    keys: &Keys,
+    log: Found,
+    window: Window,
+    number: u64,
+    root_index: u64,
+    now: (i64, i64),
+) -> Result<LogState> {
+    Ok(LogState {
         number,
         root_index,
-        ids: IdDigester::new(keys, &log.origin),
+        ids: IdDigester::new(keys, &log.origin)?,
         sequencer: Mutex::new(Sequencer {
             next: log.view.durable,
             last_ingest_us: log.last_ingest_us,
@@ -420,7 +427,7 @@ fn state(keys: &Keys, log: Found, window: Window, number: u64, root_index: u64, 
         view: Mutex::new(log.view),
         sealer: Mutex::new(log.seal),
         proving: Proving::default(),
-    }
+    })
 }
 
 /// A log that has no entry yet.
@@ -434,7 +441,7 @@ pub(crate) fn new_log(
     let found = sealed::empty(&shared.keys, origin)?;
     write_log_json(shared, &found.origin, &found.keys)?;
     let window = empty_window(&shared.options);
-    Ok(Arc::new(state(&shared.keys, found, window, number, root_index, now)))
+    Ok(Arc::new(state(&shared.keys, found, window, number, root_index, now)?))
 }
 
 fn write_log_json(shared: &Shared, origin: &Origin, keys: &LogKeys) -> Result<()> {

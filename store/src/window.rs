@@ -9,6 +9,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use schemas::Origin;
 
+use crate::error::Result;
 use crate::keys::Keys;
 
 /// Marks the place of an entry in a log before: how far it is from that log's end, and from those of the logs between.
@@ -69,8 +70,8 @@ pub(crate) struct IdDigester {
 }
 
 impl IdDigester {
-    pub(crate) fn new(keys: &Keys, origin: &Origin) -> IdDigester {
-        IdDigester { keyed: blake3::Hasher::new_keyed(&keys.idempotency_key(origin)) }
+    pub(crate) fn new(keys: &Keys, origin: &Origin) -> Result<IdDigester> {
+        Ok(IdDigester { keyed: blake3::Hasher::new_keyed(&*keys.idempotency_key(origin)?) })
     }
 
     /// The key of other content under an id that is taken.
@@ -149,7 +150,7 @@ mod tests {
     #[test]
     fn ids_are_remembered_for_the_window_and_no_longer() {
         let keys = Keys::from_seed([1; 32], "i").unwrap();
-        let digester = IdDigester::new(&keys, &"i/t/events/w1".parse().unwrap());
+        let digester = IdDigester::new(&keys, &"i/t/events/w1".parse().unwrap()).unwrap();
         let mut window = Window::new(100, 1000);
         for at in 0..1000u64 {
             window.insert(digester.digest("http/t-1", &at.to_string()), at, 0);

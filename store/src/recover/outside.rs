@@ -148,9 +148,12 @@ pub(crate) fn root_writers(disk: &dyn Disk) -> Result<Vec<String>> {
 
 /// The sealed logs of earlier writers. One that is damaged is left out: verification says what is wrong with it, and it keeps
 /// nobody from going on.
-pub(super) fn history(disk: &Arc<dyn Disk>, keys: &Keys) -> BTreeMap<(String, Stream), Vec<LogSnapshot>> {
+pub(super) fn history(
+    disk: &Arc<dyn Disk>,
+    keys: &Keys,
+) -> Result<BTreeMap<(String, Stream), Vec<LogSnapshot>>> {
     let mut history: BTreeMap<(String, Stream), Vec<LogSnapshot>> = BTreeMap::new();
-    let directories = sealed::log_directories(&**disk).unwrap_or_default();
+    let directories = sealed::log_directories(&**disk)?;
     for writer in keys.writers_before() {
         for (tenant, stream, _) in directories.iter().filter(|(_, _, of)| of == writer) {
             let log = Origin::new(keys.installation(), tenant, *stream, writer)
@@ -165,7 +168,7 @@ pub(super) fn history(disk: &Arc<dyn Disk>, keys: &Keys) -> BTreeMap<(String, St
             }
         }
     }
-    history
+    Ok(history)
 }
 
 fn snapshot(log: Found) -> LogSnapshot {
