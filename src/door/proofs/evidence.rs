@@ -114,7 +114,14 @@ async fn export(node: &Node, principal: Principal, asked: Asked) -> Result<(File
     }
     let withheld = withheld(node, &principal, &log, &asked)?;
     let query_id = node.new_query_id();
-    let statement = serde_json::to_string(&asked).unwrap_or_default();
+    let unwritten = |error: serde_json::Error| {
+        problem(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            &format!("what was asked cannot be recorded: {error}"),
+        )
+    };
+    let statement = serde_json::to_string(&asked).map_err(unwritten)?;
     let entry = |access| Access { statement: Some(&statement), format: Some("zip"), ..access };
     let intent = entry(Access::intent(&principal, &query_id, ACTION));
     node.record(intent).await.map_err(|error| not_recorded(&error))?;
