@@ -153,8 +153,15 @@ pub(crate) fn open_for(
         keep_damage(&mut damage, check)?;
     }
     let history = match purpose {
-        Purpose::Serve | Purpose::Look { .. } => outside::history(&disk, &keys)?,
-        Purpose::Close | Purpose::Begin { .. } => BTreeMap::new(),
+        Purpose::Serve | Purpose::Look { .. } => outside::history(&disk, &keys),
+        Purpose::Close | Purpose::Begin { .. } => Ok(BTreeMap::new()),
+    };
+    let history = match history {
+        Ok(history) => history,
+        Err(error) => {
+            keep_damage(&mut damage, error)?;
+            BTreeMap::new()
+        }
     };
     // Known to the root log, and a crash came before its first entry: it is opened again when it is asked for.
     found.retain(|_, log| log.view.durable > 0);

@@ -76,6 +76,12 @@ impl Place {
         Place { next, marks: Vec::new() }
     }
 
+    /// Behind a batch of records, `first` to `last`. The first record that is ever read is marked too: a log that is cut off
+    /// within the first batch is known by it.
+    pub(super) fn behind_batch(&self, first: Mark, last: Mark) -> Place {
+        if self.marks.is_empty() { self.behind(first).behind(last) } else { self.behind(last) }
+    }
+
     /// Behind the record `last`.
     pub(super) fn behind(&self, last: Mark) -> Place {
         let older = self.marks.iter().filter(|mark| mark.offset < last.offset);
@@ -196,7 +202,8 @@ mod tests {
     fn read(from: i64, next: i64, step: i64) -> Place {
         let mut place = Place::at(from);
         while place.next < next {
-            place = place.behind(mark((place.next + step).min(next) - 1, 0, 0));
+            let last = (place.next + step).min(next) - 1;
+            place = place.behind_batch(mark(place.next, 0, 0), mark(last, 0, 0));
         }
         place
     }
@@ -244,6 +251,17 @@ mod tests {
         assert_eq!((judged.place.clone(), told(&judged)), (Place::at(90), "truncated"));
         let judged = Place::at(100).judge(&Found { bounds: (0, 100), ..Found::default() });
         assert_eq!((judged.place.clone(), told(&judged)), (Place::at(100), ""));
+    }
+
+    #[test]
+    fn a_log_that_is_cut_off_within_the_first_batch_is_the_same_log() {
+        let place = Place::at(0).behind_batch(mark(0, 0, 0), mark(1999, 0, 0));
+        for (end, split) in [(1498, 1498), (2500, 1498), (1, 1)] {
+            let judged = place.judge(&found(&place, (0, end), split));
+            assert_eq!((judged.place.next, told(&judged)), (1, "truncated"), "{end}");
+        }
+        let of_one = Place::at(0).behind_batch(mark(0, 0, 0), mark(0, 0, 0));
+        assert_eq!((of_one.next, of_one.marks.len()), (1, 1));
     }
 
     #[test]
