@@ -39,6 +39,8 @@ pub const DETECT: &str = "detect";
 pub const SINKS: &str = "sinks";
 /// Directory of what witnesses cosigned.
 pub const WITNESS: &str = "witness";
+/// In it: the newest checkpoint of the root log that enough witnesses have cosigned, with their lines.
+pub const COSIGNED: &str = "cosigned";
 /// The file that says why this store signs nothing more: there until a person has looked and removed it.
 pub const STOPPED: &str = "stopped";
 /// The writer's lock file.

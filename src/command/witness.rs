@@ -22,7 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 use witness::Clock;
-use witness::client::{COSIGNED, STATUS, Status};
+use witness::client::{STATUS, Status};
 use witness::key::Cosigner;
 use zeroize::Zeroizing;
 
@@ -59,14 +59,15 @@ fn status(json: bool, configuration: &Configuration) -> Result<u8> {
         std::fs::read(&path).with_context(|| format!("read {}; has the service run?", path.display()))?;
     let status: Status = serde_json::from_slice(&bytes).with_context(|| format!("in {}", path.display()))?;
     // What is said of a quorum is held against the note itself.
-    let is_enough = match std::fs::read(directory.join(COSIGNED)) {
+    let is_enough = match std::fs::read(directory.join(layout::COSIGNED)) {
         Ok(note) => {
             let witnessed = Note::parse(&note).and_then(|note| policy.cosignatures(&note));
-            witnessed.with_context(|| format!("in {}", directory.join(COSIGNED).display()))?.is_enough
+            witnessed.with_context(|| format!("in {}", directory.join(layout::COSIGNED).display()))?.is_enough
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
         Err(error) => {
-            return Err(error).with_context(|| format!("read {}", directory.join(COSIGNED).display()));
+            return Err(error)
+                .with_context(|| format!("read {}", directory.join(layout::COSIGNED).display()));
         }
     };
     let is_failing = status.witnesses.iter().any(|witness| witness.failures > 0);

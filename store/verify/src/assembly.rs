@@ -386,6 +386,7 @@ impl Source {
             Source::Round(_)
             | Source::Remembered
             | Source::Receipt(_)
+            | Source::Witnessed(_)
             | Source::Closed(_)
             | Source::Successor(_) => finding,
         }
@@ -401,6 +402,7 @@ impl std::fmt::Display for Source {
             Source::WriteAhead(place) => write!(f, "the checkpoint in {place}"),
             Source::Remembered => f.write_str("the remembered checkpoint"),
             Source::Receipt(path) => write!(f, "the receipt {path}"),
+            Source::Witnessed(by) => write!(f, "the checkpoint that {by} cosigned"),
             Source::Closed(index) => write!(f, "the log_closed at entry {index} of the root log"),
             Source::Successor(origin) => write!(f, "its successor {origin}"),
         }

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use schemas::layout::timestamp;
 use schemas::note::VerifierKey;
 
 use crate::options::{Identity, Options, Progress, cores};
 use crate::report::{Finding, Report};
-use crate::{evidence, run, work};
+use crate::witnessed::Witnessed;
+use crate::{Error, evidence, run, witnessed, work};
 
 /// How often the progress line changes.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
@@ -29,6 +31,10 @@ pub struct Flags {
     /// Checkpoint that a client kept, or a directory of them: shows a log rolled back or forked; may be given several times
     #[arg(long = "receipt", value_name = "PATH")]
     pub receipts: Vec<PathBuf>,
+    /// Policy file (C2SP tlog-policy): witnesses that must have cosigned the root log; without --key, its one log is whose store
+    /// this must be
+    #[arg(long, value_name = "FILE", conflicts_with = "trust_store_key")]
+    pub policy: Option<PathBuf>,
     /// Threads [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
@@ -42,20 +48,28 @@ pub struct Flags {
 
 impl Flags {
     /// Where the root log's key comes from.
-    pub(crate) fn identity(&self) -> Identity {
-        match (&self.key, self.trust_store_key) {
-            (Some(key), _) => Identity::Key(key.clone()),
-            (None, true) => Identity::TrustStoreKey,
-            (None, false) => Identity::None,
-        }
+    ///
+    /// # Errors
+    /// [`Error::Policy`] where it is to come from a policy that does not name one log.
+    pub(crate) fn identity(&self) -> Result<Identity, Error> {
+        Ok(match (&self.key, self.trust_store_key, &self.policy) {
+            (Some(key), ..) => Identity::Key(key.clone()),
+            (None, true, _) => Identity::TrustStoreKey,
+            (None, false, Some(policy)) => Identity::Key(witnessed::only_log(policy)?),
+            (None, false, None) => Identity::None,
+        })
     }
 
     /// The options that these flags mean for `directory`.
-    pub fn options(&self, directory: PathBuf) -> Options {
-        let identity = self.identity();
+    ///
+    /// # Errors
+    /// [`Error::Policy`] where the key is to come from a policy that does not name one log.
+    pub fn options(&self, directory: PathBuf) -> Result<Options, Error> {
+        let identity = self.identity()?;
         let jobs = self.jobs.map_or_else(cores, usize::from);
         let (remember, receipts) = (self.remember.clone(), self.receipts.clone());
-        Options { remember, receipts, jobs, ..Options::new(directory, identity) }
+        let policy = self.policy.clone();
+        Ok(Options { remember, receipts, policy, jobs, ..Options::new(directory, identity) })
     }
 }
 
@@ -67,7 +81,8 @@ pub fn execute(directory: PathBuf, flags: &Flags) -> u8 {
         return evidence::execute(&directory, flags);
     }
     let line = ProgressLine::new(!flags.quiet && !flags.json && io::stderr().is_terminal());
-    let result = run(&flags.options(directory), &|progress| line.show(progress));
+    let options = flags.options(directory);
+    let result = options.and_then(|options| run(&options, &|progress| line.show(progress)));
     line.clear();
     let printed = match &result {
         Ok(report) if flags.json => print_json(report, &mut io::stdout().lock()),
@@ -130,6 +145,14 @@ pub fn print_text(report: &Report, quiet: bool, out: &mut impl Write) -> io::Res
         (true, false) => "taken from the store itself",
     };
     writeln!(out, "root key: {key} ({whence})")?;
+    if let Some(Witnessed { origin, size, by, time_s }) = &report.witnessed {
+        let (by, at) =
+            (by.join(", "), timestamp(i64::try_from(*time_s).unwrap_or(i64::MAX).saturating_mul(1_000_000)));
+        writeln!(
+            out,
+            "witnessed: {origin} to size {size} by {by}, the last of them at {at} by its own clock"
+        )?;
+    }
     let entries: u64 = report.logs.iter().map(|log| log.entries).sum();
     match report.exit_code() {
         0 => writeln!(out, "CLEAN: {entries} entries in {} logs", report.logs.len())?,
@@ -139,6 +162,13 @@ pub fn print_text(report: &Report, quiet: bool, out: &mut impl Write) -> io::Res
                 out,
                 "INCOMPLETE: {} things could not be read; nothing else was wrong",
                 report.unreadable.len()
+            )?;
+        }
+        _ if report.identity_established => {
+            writeln!(out, "CONSISTENT, NOT WITNESSED: {entries} entries in {} logs", report.logs.len())?;
+            writeln!(
+                out,
+                "no checkpoint of the root log here has the cosignatures that the policy asks for; give one that has with --receipt"
             )?;
         }
         _ => {

@@ -39,6 +39,14 @@ pub enum Error {
         /// What is wrong with it and what to do.
         detail: String,
     },
+    /// A policy of witnesses cannot be parsed, or does not fit.
+    #[error("the policy {path}: {detail}")]
+    Policy {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// A receipt cannot be parsed, or there are too many.
     #[error("the receipt {path}: {detail}")]
     Receipt {

@@ -404,13 +404,21 @@ fn opened(
 /// Verifies a bundle and prints; see [`crate::command::execute`].
 pub(crate) fn execute(path: &Path, flags: &crate::command::Flags) -> u8 {
     use std::io::{ErrorKind, Write as _, stderr, stdout};
-    if flags.remember.is_some() {
-        let said = "a bundle says nothing of checkpoints seen before: verify it without --remember, and a proof (tacho prove --since) with it";
+    let refused = match (&flags.remember, &flags.policy) {
+        (Some(_), _) => Some(
+            "a bundle says nothing of checkpoints seen before: verify it without --remember, and a proof (tacho prove --since) with it",
+        ),
+        (None, Some(_)) => Some(
+            "a bundle has no cosignatures: verify it without --policy, and a proof (tacho prove --witnessed) with it",
+        ),
+        (None, None) => None,
+    };
+    if let Some(said) = refused {
         return match writeln!(stderr(), "error: {said}") {
             Ok(()) | Err(_) => 2,
         };
     }
-    let result = run(path, &flags.identity());
+    let result = flags.identity().and_then(|identity| run(path, &identity));
     let printed = match &result {
         Ok(report) if flags.json => print_json(report, &mut stdout().lock()),
         Ok(report) => print_text(report, flags.quiet, &mut stdout().lock()),

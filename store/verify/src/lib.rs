@@ -40,6 +40,7 @@ pub mod proof;
 mod receipt;
 mod remember;
 mod report;
+mod witnessed;
 
 mod error;
 mod work;
@@ -48,3 +49,4 @@ pub use error::Error;
 pub use options::{Identity, Options, Progress, cores};
 pub use report::{Finding, LIMITS, LogReport, Report};
 pub use store::run;
+pub use witnessed::Witnessed;

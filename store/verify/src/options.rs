@@ -27,6 +27,8 @@ pub struct Options {
     pub remember: Option<PathBuf>,
     /// Files of checkpoints that clients kept, and directories of such files.
     pub receipts: Vec<PathBuf>,
+    /// A policy file (C2SP tlog-policy) of the witnesses that must have cosigned the root log.
+    pub policy: Option<PathBuf>,
     /// Threads, at least 1.
     pub jobs: usize,
     /// Whether the write-ahead files of a data directory are checked too.
@@ -41,6 +43,7 @@ impl Options {
             identity,
             remember: None,
             receipts: Vec::new(),
+            policy: None,
             jobs: cores(),
             write_ahead: true,
         }

@@ -79,6 +79,8 @@ pub enum Source {
     Remembered,
     /// A checkpoint that a client kept, in this file.
     Receipt(String),
+    /// A checkpoint that these witnesses cosigned, names of the policy.
+    Witnessed(String),
     /// A `log_closed` entry, at this index of the root log.
     Closed(u64),
     /// The first entry of the log that goes on in its place.

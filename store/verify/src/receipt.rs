@@ -52,6 +52,12 @@ impl Receipts {
         Ok(receipts)
     }
 
+    /// All of them, which may have cosignatures.
+    pub fn notes(&self) -> impl Iterator<Item = (PathBuf, Note, Checkpoint)> {
+        let all = self.0.values().flatten();
+        all.map(|receipt| (receipt.path.clone(), receipt.note.clone(), receipt.checkpoint.clone()))
+    }
+
     /// The roots that the tree of this log must have, by the receipts that its own key signed.
     pub fn expected(&self, known: &Known, out: &mut Gathered) -> Vec<Expected> {
         let of_log = self.0.get(&known.opened.origin);

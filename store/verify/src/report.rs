@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::witnessed::Witnessed;
+
 /// Something wrong, or something worth knowing, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
@@ -106,7 +108,7 @@ pub struct LogReport {
 /// The whole answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// `clean`, `tampered`, `incomplete` or `identity not established`.
+    /// `clean`, `tampered`, `incomplete`, `not witnessed` or `identity not established`.
     pub verdict: &'static str,
     /// Proof of damage or tampering: any makes the verdict `tampered`.
     pub findings: Vec<Finding>,
@@ -122,6 +124,10 @@ pub struct Report {
     pub identity_established: bool,
     /// Whether the key was taken from the store itself.
     pub key_from_store: bool,
+    /// How far witnesses vouch for it, where a policy was given and they do.
+    pub witnessed: Option<Witnessed>,
+    /// Whether a policy was given that nothing here meets.
+    pub lacks_witnesses: bool,
     /// What this verification proves and what it cannot.
     pub limits: &'static [&'static str],
 }
@@ -134,9 +140,10 @@ pub const LIMITS: [&str; 3] = [
 ];
 
 impl Report {
-    /// The exit code: 0 clean, 1 tampered, 2 could not run or identity not established.
+    /// The exit code: 0 clean, 1 tampered, 2 could not run, identity not established or not witnessed as asked.
     pub fn exit_code(&self) -> u8 {
-        match (self.findings.is_empty(), self.unreadable.is_empty() && self.identity_established) {
+        let is_established = self.identity_established && !self.lacks_witnesses;
+        match (self.findings.is_empty(), self.unreadable.is_empty() && is_established) {
             (false, _) => 1,
             (true, false) => 2,
             (true, true) => 0,
@@ -149,6 +156,7 @@ impl Report {
             0 => "clean",
             1 => "tampered",
             _ if !self.unreadable.is_empty() => "incomplete",
+            _ if self.identity_established => "not witnessed",
             _ => "identity not established",
         };
         self
@@ -170,6 +178,8 @@ mod tests {
             root_key: None,
             identity_established: true,
             key_from_store: false,
+            witnessed: None,
+            lacks_witnesses: false,
             limits: &LIMITS,
         };
         let with = |findings: usize, unreadable: usize, identity: bool| {
@@ -184,5 +194,7 @@ mod tests {
         assert_eq!(with(1, 1, false), (1, "tampered"));
         assert_eq!(with(0, 1, true), (2, "incomplete"));
         assert_eq!(with(0, 0, false), (2, "identity not established"));
+        let alone = Report { lacks_witnesses: true, ..clean.clone() }.judged();
+        assert_eq!((alone.exit_code(), alone.verdict), (2, "not witnessed"));
     }
 }

@@ -5,7 +5,7 @@
 //! round names is on disk by the time its log is read, and whatever was unsealed in the write-ahead files is
 //! still there or sealed since. What is signed later than its place in this order is read again at the end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use schemas::control::LogOpened;
@@ -25,10 +25,12 @@ use crate::remember::Remembered;
 use crate::report::{Finding, Gathered, LIMITS, Report};
 use crate::root::{Catalog, entry_zero, log_json};
 use crate::tree::Tree;
+use crate::witnessed::Witnesses;
 use crate::work::ordered;
 use crate::write_ahead::{self, WriteAhead};
 
 mod chain;
+mod outside;
 
 use chain::{Chain, Declared};
 
@@ -43,7 +45,8 @@ const RELOADS_MAX: usize = schemas::limits::VERIFY_RELOADS_MAX;
 pub fn run(options: &Options, progress: &(dyn Fn(Progress) + Sync)) -> Result<Report, Error> {
     let remembered = options.remember.as_deref().map(Remembered::load).transpose()?;
     let receipts = Receipts::load(&options.receipts)?;
-    let mut store = Store { receipts, ..Store::list(options)? };
+    let witnesses = Witnesses::asked(options, &receipts)?;
+    let mut store = Store { receipts, witnesses, ..Store::list(options)? };
     let root = store.root_log(options)?;
     store.report.identity_established = root.identity_established;
     store.report.key_from_store = !matches!(options.identity, Identity::Key(_));
@@ -56,6 +59,7 @@ pub fn run(options: &Options, progress: &(dyn Fn(Progress) + Sync)) -> Result<Re
     store.check_remembered(&chain, &declared, seen);
     store.check_unopened(&chain);
     store.check_receipts(&chain);
+    store.check_witnesses(&chain);
     for epoch in &chain.epochs {
         store.verify_others(&epoch.catalog, &declared, options, progress)?;
     }
@@ -94,6 +98,7 @@ struct Store {
     gathered: Gathered,
     report: Report,
     receipts: Receipts,
+    witnesses: Option<Witnesses>,
     /// Signed sizes beyond what was seen of each log.
     beyond: Vec<(Known, u64, Source)>,
     entries_done: u64,
@@ -136,6 +141,8 @@ impl Store {
             root_key: None,
             identity_established: false,
             key_from_store: false,
+            witnessed: None,
+            lacks_witnesses: options.policy.is_some(),
             limits: &LIMITS,
         };
         Ok(Store {
@@ -146,6 +153,7 @@ impl Store {
             gathered,
             report,
             receipts: Receipts::default(),
+            witnesses: None,
             beyond: Vec::new(),
             entries_done: 0,
         })
@@ -242,13 +250,18 @@ impl Store {
                 more.push(Expected { size, root, source: Source::Remembered });
             }
         }
-        more.extend(self.receipts.expected(known, &mut plan.gathered));
+        more.extend(self.of_root_from_outside(known, &mut plan.gathered));
         self.gathered.absorb(&known.opened.origin, std::mem::take(&mut plan.gathered));
         let plans = [plan];
         let outcome = self.verify_planned(&plans, &[more], RELOADS_MAX, options, progress)?.pop();
         let [plan] = plans;
         match outcome {
-            Some(outcome) => Ok((plan, outcome)),
+            Some(outcome) => {
+                if let Some(witnesses) = &mut self.witnesses {
+                    witnesses.reached(&known.opened.origin, outcome.report.durable);
+                }
+                Ok((plan, outcome))
+            }
             None => Err(Error::NoRootLog { path: options.directory.clone() }),
         }
     }
@@ -312,13 +325,6 @@ impl Store {
         let more: Vec<Vec<Expected>> = more.collect();
         self.verify_planned(&plans, &more, RELOADS_MAX, options, progress)?;
         Ok(())
-    }
-
-    fn check_receipts(&mut self, chain: &Chain) {
-        let logs = chain.epochs.iter().flat_map(|epoch| epoch.catalog.logs.values());
-        let known: BTreeSet<&str> = logs.map(|known| known.opened.origin.as_str()).collect();
-        let strangers = self.receipts.strangers(|origin| known.contains(origin));
-        strangers.for_each(|finding| self.gathered.find(finding));
     }
 
     /// Logs on disk or in write-ahead files that the root log never opened.

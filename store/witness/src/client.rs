@@ -36,7 +36,6 @@ mod patience;
 mod status;
 mod submit;
 
-pub use collected::COSIGNED;
 pub use http::Transport;
 pub use status::{MemberStatus, QuorumStatus, STATUS, Status};
 

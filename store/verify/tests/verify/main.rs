@@ -17,3 +17,4 @@ mod forged;
 mod receipts;
 mod speed;
 mod unsealed;
+mod witnessed;

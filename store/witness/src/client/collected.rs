@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use schemas::cosignature::{Cosignature, with_lines};
+use schemas::layout::COSIGNED;
 use schemas::limits::WITNESS_PENDING_MAX;
 use schemas::note::{Note, SignatureLine, VerifierKey};
 use schemas::policy::Policy;
@@ -13,9 +14,6 @@ use super::Round;
 use super::status::{MemberStatus, QuorumStatus, STATUS, Status};
 use crate::Files;
 use crate::error::{Error, Result};
-
-/// The file of the newest checkpoint that enough witnesses have cosigned.
-pub const COSIGNED: &str = "cosigned";
 
 /// What was collected.
 #[derive(Debug)]

@@ -1,0 +1,174 @@
+//! What witnesses have cosigned of a store's root log, held against a policy of the verifier's own.
+//!
+//! The cosigned checkpoints are looked for where the store keeps its newest one and among the receipts. Who is asked for with a
+//! policy has to be there: a store of which nothing is cosigned enough is no clean one, whatever it says of itself.
+
+use std::io::{ErrorKind, Read as _};
+use std::path::{Path, PathBuf};
+
+use schemas::checkpoint::Checkpoint;
+use schemas::layout;
+use schemas::limits::{NOTE_BYTES_MAX, WITNESS_POLICY_BYTES_MAX};
+use schemas::note::{Note, VerifierKey};
+use schemas::policy::{Policy, Rule};
+use serde::Serialize;
+
+use crate::Error;
+use crate::options::{Identity, Options};
+use crate::plan::{Expected, Known, Source};
+use crate::receipt::Receipts;
+use crate::report::{Finding, Gathered};
+
+/// How far witnesses vouch for a store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Witnessed {
+    /// The root log.
+    pub origin: String,
+    /// Entries of it under the greatest checkpoint that enough witnesses have cosigned.
+    pub size: u64,
+    /// Names in the policy of those who did.
+    pub by: Vec<String>,
+    /// When the last of them did, by its own clock: seconds since 1970.
+    pub time_s: u64,
+}
+
+/// A checkpoint with cosignatures, none of them checked yet.
+#[derive(Debug)]
+struct Cosigned {
+    path: PathBuf,
+    note: Note,
+    checkpoint: Checkpoint,
+}
+
+/// A policy and what is to be held against it.
+#[derive(Debug)]
+pub struct Witnesses {
+    policy: Policy,
+    notes: Vec<Cosigned>,
+    /// What is cosigned enough, of any root log.
+    enough: Vec<Witnessed>,
+}
+
+impl Witnesses {
+    /// Reads the policy file that `options` name, if any, the checkpoint that the store keeps with its cosignatures, and those of
+    /// the receipts.
+    ///
+    /// # Errors
+    /// [`Error::Policy`] for a file that is none or is of other logs than that of the key; [`Error::Unreadable`].
+    pub fn asked(options: &Options, receipts: &Receipts) -> Result<Option<Witnesses>, Error> {
+        let Some(path) = &options.policy else { return Ok(None) };
+        let policy = policy(path)?;
+        let wrong = |detail: String| Error::Policy { path: path.clone(), detail };
+        if let Identity::Key(key) = &options.identity
+            && !policy.logs.is_empty()
+            && !policy.logs.iter().any(|log| log.key == *key)
+        {
+            return Err(wrong(format!("its logs are others than {key}")));
+        }
+        if policy.quorum == Rule::None {
+            return Err(wrong("its quorum is none: no witness is asked for".to_string()));
+        }
+        let mut notes = Vec::new();
+        let kept = options.directory.join(layout::WITNESS).join(layout::COSIGNED);
+        if let Some(bytes) = bounded(&kept, NOTE_BYTES_MAX)? {
+            let note = Note::parse(&bytes);
+            let read = note.and_then(|note| {
+                let checkpoint = Checkpoint::parse(note.unverified_text())?;
+                Ok(Cosigned { path: kept.clone(), note, checkpoint })
+            });
+            // A copy that the service makes again; what it proves it must prove whole.
+            notes.push(read.map_err(|error| Error::Receipt { path: kept, detail: error.to_string() })?);
+        }
+        let given = receipts.notes();
+        notes.extend(given.map(|(path, note, checkpoint)| Cosigned { path, note, checkpoint }));
+        Ok(Some(Witnesses { policy, notes, enough: Vec::new() }))
+    }
+
+    /// The roots that this root log must have, by what is signed with its key and cosigned enough.
+    pub fn expected(&mut self, known: &Known, out: &mut Gathered) -> Vec<Expected> {
+        let Ok(key) = known.opened.key.parse::<VerifierKey>() else { return Vec::new() };
+        let mut expected = Vec::new();
+        for Cosigned { path, note, checkpoint } in &self.notes {
+            if checkpoint.origin.to_string() != known.opened.origin {
+                continue;
+            }
+            let place = |wrong: String| Finding::new(wrong).log(&known.opened.origin);
+            if note.verify(&key).is_err() {
+                let wrong = "is not signed by this log's key";
+                out.find(place(format!("the cosigned checkpoint {} {wrong}", path.display())));
+                continue;
+            }
+            let witnessed = match self.policy.cosignatures(note) {
+                Ok(witnessed) => witnessed,
+                Err(error) => {
+                    out.find(place(format!("a cosignature in {}: {error}", path.display())));
+                    continue;
+                }
+            };
+            if !witnessed.is_enough {
+                continue;
+            }
+            let name = |at: usize| self.policy.witnesses.get(at).map(|witness| witness.name.clone());
+            let by: Vec<String> = witnessed.by.iter().filter_map(|(at, _)| name(*at)).collect();
+            let time_s = witnessed.by.iter().map(|(_, cosignature)| cosignature.time_s).max().unwrap_or(0);
+            expected.push(Expected {
+                size: checkpoint.size,
+                root: checkpoint.root,
+                source: Source::Witnessed(by.join(", ")),
+            });
+            let origin = known.opened.origin.clone();
+            self.enough.push(Witnessed { origin, size: checkpoint.size, by, time_s });
+        }
+        expected
+    }
+
+    /// Forgets what is cosigned of a root log past the `entries` that are here: it was held against nothing, and may be of another
+    /// tree.
+    pub fn reached(&mut self, origin: &str, entries: u64) {
+        self.enough.retain(|witnessed| witnessed.origin != origin || witnessed.size <= entries);
+    }
+
+    /// The greatest checkpoint of the newest of these root logs, oldest first, that has one that is cosigned enough.
+    pub fn best<'a>(self, origins: impl DoubleEndedIterator<Item = &'a str>) -> Option<Witnessed> {
+        let mut of = |origin: &str| {
+            let of_it = self.enough.iter().filter(|witnessed| witnessed.origin == origin);
+            of_it.max_by_key(|witnessed| witnessed.size).cloned()
+        };
+        origins.rev().find_map(&mut of)
+    }
+}
+
+/// The key of the one log that a policy file names.
+///
+/// # Errors
+/// [`Error::Policy`] where it is none, or names no log or several.
+pub fn only_log(path: &Path) -> Result<VerifierKey, Error> {
+    let policy = policy(path)?;
+    match policy.logs.as_slice() {
+        [log] => Ok(log.key.clone()),
+        logs => {
+            let detail = format!("it names {} logs; say with --key which one this is to be", logs.len());
+            Err(Error::Policy { path: path.to_path_buf(), detail })
+        }
+    }
+}
+
+fn policy(path: &Path) -> Result<Policy, Error> {
+    let wrong = |detail: String| Error::Policy { path: path.to_path_buf(), detail };
+    let text = bounded(path, WITNESS_POLICY_BYTES_MAX)?;
+    let text = text.ok_or_else(|| wrong("there is no such file".to_string()))?;
+    Policy::parse(&text).map_err(|error| wrong(error.to_string()))
+}
+
+/// At most one byte more than there may be: the rest is not needed to refuse it. None where there is no file.
+fn bounded(path: &Path, bytes_max: usize) -> Result<Option<Vec<u8>>, Error> {
+    let unreadable = |source| Error::Unreadable { path: path.to_path_buf(), source };
+    let file = match std::fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unreadable(error)),
+    };
+    let mut bytes = Vec::new();
+    file.take(bytes_max as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    Ok(Some(bytes))
+}
