@@ -1,5 +1,20 @@
 //! Whoever runs the machine turns against the record: each way is tried on a store of the real program, and found by somebody who
 //! has the root log's key and a memory of his own, or said to be beyond that. What needs no more than a changed byte is in `tamper`.
+//!
+//! | what is done | who finds it | test |
+//! |---|---|---|
+//! | cut at the end of a group | the signed size beside it | `a_write_ahead_file_cut_where_a_group_ends…` |
+//! | an older snapshot put back | a memory, a receipt, a witness; nobody else | `a_store_put_back…`, `a_receipt_that_a_client_kept…`, `witness::a_restored_backup…` |
+//! | cells edited | the key | `tamper::a_typed_cell_edited…` |
+//! | rows that change places | the key | `entries_that_change_places_are_named` |
+//! | tenants that change places | the key | `tenants_that_change_places_are_named` |
+//! | an old checkpoint shown again | the key | `an_old_checkpoint_in_the_place…` |
+//! | a manifest left out | the root log's rounds | `manifests_left_out_at_the_end…` |
+//! | a statistic that lies, so that a query skips a file | the service on its start, and the key | `stolen::a_statistic_that_hides_rows…` |
+//! | two views, each with its witness | who holds what both kept, or shows one to the other | `stolen::two_views…`, `witness::a_second_copy…` |
+//! | another history, signed with the stolen key | a witness alone | `stolen::a_history_signed_with_the_stolen_key…` |
+//! | a bundle without one row of its range | the key | `a_row_left_out_a_cell_edited…` in `store/tests/evidence` |
+//! | a bundle that another installation signed | the key | `evidence::twenty_bundles…`, `another_installation…` in `store/tests/evidence` |
 
 use std::path::{Path, PathBuf};
 
@@ -12,6 +27,8 @@ use verify::{Finding, Report};
 use super::main_job::files_below;
 use super::tamper::{rewritten, rows};
 use crate::support::{Service, event, request, run};
+
+mod stolen;
 
 /// An installation, its root log's key, and what its auditor remembers.
 struct Installation {

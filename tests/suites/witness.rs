@@ -15,7 +15,7 @@ use super::proofs::tacho_verify;
 use crate::support::{Service, event, eventually, metric, run, service_log, signal, tacho, verify, whole};
 
 /// A witness that is killed when dropped.
-struct Witness {
+pub struct Witness {
     child: Child,
     address: String,
     scheme: String,
@@ -24,7 +24,7 @@ struct Witness {
 
 impl Witness {
     /// Starts `tacho witness serve` with state and key under `home`.
-    fn start(home: &Path, listen: &str, log: &str, environment: &[(&str, &str)]) -> Witness {
+    pub fn start(home: &Path, listen: &str, log: &str, environment: &[(&str, &str)]) -> Witness {
         std::fs::write(home.join("logs"), format!("log {log}\nquorum none\n")).unwrap();
         let made = key(home, "witness.example/w1");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
@@ -50,7 +50,7 @@ impl Witness {
         Witness { child, address, scheme, vkey: lines.next().unwrap() }
     }
 
-    fn line(&self, name: &str) -> String {
+    pub fn line(&self, name: &str) -> String {
         format!("witness {name} {} {}://{}\n", self.vkey, self.scheme, self.address)
     }
 
@@ -74,7 +74,7 @@ fn key(home: &Path, name: &str) -> std::process::Output {
 }
 
 /// What a directory holds after its first run, and the verifier key of its root log.
-fn first_run(home: &Path) -> String {
+pub fn first_run(home: &Path) -> String {
     let service = Service::start(home, &[]);
     assert_eq!(service.stop(), Some(0));
     let (data, keys) = (home.join("data"), home.join("keys"));
@@ -84,7 +84,7 @@ fn first_run(home: &Path) -> String {
 }
 
 /// Starts the service with a policy.
-fn witnessed(home: &Path, policy: &str) -> Service {
+pub fn witnessed(home: &Path, policy: &str) -> Service {
     std::fs::write(home.join("policy"), policy).unwrap();
     let policy = home.join("policy").display().to_string();
     Service::start(home, &[("TACHO_WITNESS_POLICY", &policy), ("TACHO_WITNESS_INTERVAL_S", "1")])
@@ -102,7 +102,7 @@ fn status(home: &Path) -> (Option<i32>, String) {
 }
 
 /// The size of the kept checkpoint, checked against policy and log key; 0 where there is none.
-fn cosigned(home: &Path, log: &str) -> u64 {
+pub fn cosigned(home: &Path, log: &str) -> u64 {
     let Ok(note) = std::fs::read(home.join("data/witness/cosigned")) else { return 0 };
     let policy: Policy = std::fs::read_to_string(home.join("policy")).unwrap().parse().unwrap();
     let note = Note::parse(&note).unwrap();
@@ -111,12 +111,12 @@ fn cosigned(home: &Path, log: &str) -> u64 {
 }
 
 /// The size of the root log's newest checkpoint.
-fn root_size(home: &Path) -> u64 {
+pub fn root_size(home: &Path) -> u64 {
     let text = std::fs::read_to_string(home.join("data/log/_root/root/w1/checkpoint")).unwrap();
     text.lines().nth(1).unwrap().parse().unwrap()
 }
 
-fn post(service: &Service, prefix: &str, count: u32) {
+pub fn post(service: &Service, prefix: &str, count: u32) {
     let body: Vec<String> = (0..count).map(|at| event(&format!("{prefix}-{at}"))).collect();
     let answer = service.post_events(body.join("\n").as_bytes());
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -126,7 +126,7 @@ fn metrics(service: &Service) -> String {
     service.send("GET", "/metrics", &[], b"").text()
 }
 
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     let done = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
     assert!(done.success());
 }
@@ -225,7 +225,7 @@ fn a_witness_that_is_down_for_long_is_felt_by_nobody() {
 }
 
 /// What a stopped service says, and goes on saying after a restart, until a person removes the file.
-fn is_stopped(home: &Path, service: Service, policy: &str) {
+pub fn is_stopped(home: &Path, service: Service, policy: &str) {
     eventually("signing stops", || home.join("data/stopped").exists());
     assert_eq!(service.send("GET", "/ready", &[], b"").status, 503);
     let answer = service.post_events(event("after").as_bytes());

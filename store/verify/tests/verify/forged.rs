@@ -7,17 +7,14 @@ use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{Field, Schema};
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::file::metadata::{
-    ColumnIndexBuilder, KeyValue, OffsetIndexBuilder, PageIndexPolicy, ParquetMetaData,
-    ParquetMetaDataReader, ParquetMetaDataWriter,
-};
+use parquet::file::metadata::{ColumnIndexBuilder, KeyValue, OffsetIndexBuilder, ParquetMetaData};
 use parquet::file::statistics::Statistics;
-use parquet::file::writer::TrackedWrite;
 use schemas::layout::FileKind;
 use schemas::manifest::File;
 use verify::Finding;
 
 use crate::clean::{assert_clean, verified};
+use crate::metadata::{edit_group, with_metadata};
 use crate::writer::{Store, parquet_file, parquet_file_with};
 
 /// A store whose newest events manifest no round names, so that only the entries themselves can tell.
@@ -183,38 +180,6 @@ fn foreign_metadata_and_bloom_filters_are_found() {
         &replace(&mut store, FileKind::Segment, &parquet_file(&batch, metadata, 33)),
         "key-value metadata",
     );
-}
-
-/// Writes the pages of `bytes` again under edited metadata.
-fn with_metadata(bytes: &Bytes, edit: impl Fn(ParquetMetaData) -> ParquetMetaData) -> Vec<u8> {
-    let metadata = ParquetMetaDataReader::new()
-        .with_page_index_policy(PageIndexPolicy::Required)
-        .parse_and_finish(bytes)
-        .unwrap();
-    let chunks = metadata.row_groups().iter().flat_map(|group| group.columns());
-    let end = chunks.map(|chunk| chunk.byte_range()).map(|(start, length)| start + length).max().unwrap();
-    let mut out = TrackedWrite::new(Vec::new());
-    std::io::Write::write_all(&mut out, &bytes[..end as usize]).unwrap();
-    let mut written = Vec::new();
-    {
-        let mut tracked = TrackedWrite::new(&mut written);
-        std::io::Write::write_all(&mut tracked, &bytes[..end as usize]).unwrap();
-        ParquetMetaDataWriter::new_with_tracked(tracked, &edit(metadata)).finish().unwrap();
-    }
-    written
-}
-
-fn edit_group(
-    metadata: ParquetMetaData,
-    edit: impl Fn(&mut Vec<parquet::file::metadata::ColumnChunkMetaData>),
-) -> ParquetMetaData {
-    let mut builder = metadata.into_builder();
-    let mut groups = builder.take_row_groups();
-    let mut group = groups.remove(0).into_builder();
-    let mut columns = group.take_columns();
-    edit(&mut columns);
-    groups.insert(0, group.set_column_metadata(columns).build().unwrap());
-    builder.set_row_groups(groups).build()
 }
 
 #[test]

@@ -8,6 +8,7 @@
 #![allow(clippy::type_complexity, reason = "tables of cases")]
 
 mod flip;
+mod metadata;
 mod writer;
 
 mod clean;
