@@ -33,12 +33,14 @@ pub const MANIFEST: &str = "bundle.json";
 pub const SQL: &str = "query.sql";
 /// The root log's signed checkpoint, with every signature that the service had.
 pub const ROOT_CHECKPOINT: &str = "root/checkpoint";
-/// The log's signed checkpoint.
-pub const CHECKPOINT: &str = "log/checkpoint";
 /// The root log's entry that opens the log, canonical bytes.
 pub const OPENED_ENTRY: &str = "log/opened.entry";
 /// Its C2SP tlog-proof, under the root log's key.
 pub const OPENED_PROOF: &str = "log/opened.tlog-proof";
+/// The root log's entry that says how far the log had come: its tree is the bundle's.
+pub const ROUND_ENTRY: &str = "log/round.entry";
+/// Its C2SP tlog-proof, under the same root checkpoint.
+pub const ROUND_PROOF: &str = "log/round.tlog-proof";
 /// The entries: u16 BE length and canonical bytes, ascending by index.
 pub const ENTRIES: &str = "log/entries";
 /// The hashes of what lies between the entries, one base64 line each.
@@ -296,7 +298,8 @@ impl Manifest {
     pub fn files(&self) -> Result<Vec<String>> {
         let stream = self.stream()?;
         let sql = self.sql.as_ref().map(|_| SQL);
-        let before = [ROOT_CHECKPOINT, CHECKPOINT, OPENED_ENTRY, OPENED_PROOF, ENTRIES, HASHES, PAYLOADS];
+        let proofs = [ROOT_CHECKPOINT, OPENED_ENTRY, OPENED_PROOF, ROUND_ENTRY, ROUND_PROOF];
+        let before = proofs.into_iter().chain([ENTRIES, HASHES, PAYLOADS]);
         let names = std::iter::once(MANIFEST).chain(sql).chain(before).map(str::to_string);
         let views = [csv_name(stream), parquet_name(stream)];
         let after = [CUSTODY, LIMITS, VERIFY, SUMS].map(str::to_string);

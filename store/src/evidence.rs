@@ -29,6 +29,7 @@ use schemas::{Column, Hash, Stream};
 use crate::entries::ReadError;
 use crate::payloads::{PayloadRow, payloads};
 use crate::proof::LogTree;
+use crate::proof::rounds::{self, Covering};
 use crate::{Log, Store};
 
 mod archive;
@@ -43,8 +44,8 @@ pub enum ExportError {
     /// The log could not be read, or is damaged.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// No checkpoint covers all of it yet, or the root log does not know the log yet.
-    #[error("not all of it is under a signed checkpoint yet; ask again in a moment")]
+    /// The root log does not know the log that far yet.
+    #[error("the root log does not know all of it yet; ask again in a moment")]
     NotSigned,
     /// More than one bundle holds.
     #[error("{what}: more than {limit}; ask for less, or in parts")]
@@ -124,32 +125,42 @@ impl Store {
         if stream == Stream::Root {
             return Err(schemas::Error::malformed("bundle", "the root log is proved entry by entry").into());
         }
-        let tree = log.tree()?;
         let root = self.existing(ROOT_TENANT, Stream::Root).ok_or(ExportError::NotSigned)?.tree()?;
-        // After the log's tree, so that a log which is signed is one that the root log knows.
+        // Before the log's tree, which is then of all that the round is of.
+        let at = rounds::covering(&log.state, &root, 0)?.ok_or(ExportError::NotSigned)?;
+        let tree = log.tree()?;
+        let round = rounds::told(&log.state, &root, &tree, at)?;
         let opened = root.prove(log.opened_at())?.ok_or(ExportError::NotSigned)?;
-        let selection = reach(&tree, &asked.selection, &asked.filter)?;
-        let windows = windows(&selection, tree.size())?;
+        let selection = reach(&tree, round.size, &asked.selection, &asked.filter)?;
+        let windows = windows(&selection, round.size)?;
         let [mut entries, mut payloads] = scratch;
-        let mut collector = Collector::new(log, &tree, asked, &mut entries, &mut payloads);
+        let mut collector = Collector::new(log, &tree, &round, asked, &mut entries, &mut payloads);
         for window in windows {
             collector.window(&window)?;
             tree.forget_tiles(EVIDENCE_TILES_MAX);
         }
         let gathered = collector.finish()?;
-        let manifest = manifest(&self.root_key()?, log, &tree, asked, &gathered);
+        let manifest = manifest(&self.root_key()?, log, round.size, asked, &gathered);
         // What would not be read is not written.
         let text = manifest.to_text()?;
         Manifest::parse(text.as_bytes())?;
         let collected =
             Collected { stream, filter: &asked.filter, entries: &mut entries, payloads: &mut payloads };
-        let notes = [root.checkpoint().as_ref(), tree.checkpoint().as_ref()];
-        let bytes = write(out, &manifest, &text, notes, &opened, &gathered.hashes, collected)?;
+        let proofs = Proofs { root_checkpoint: root.checkpoint(), opened, round };
+        let bytes = write(out, &manifest, &text, &proofs, &gathered.hashes, collected)?;
         Ok(Exported { entries: manifest.entries, rows: manifest.rows, bytes })
     }
 }
 
-fn manifest(root_key: &str, log: &Log, tree: &LogTree, asked: &Export, gathered: &Gathered) -> Manifest {
+/// From the root log's key down to the log's tree.
+struct Proofs<'a> {
+    root_checkpoint: &'a str,
+    /// The entry that opens the log.
+    opened: (Vec<u8>, Proof),
+    round: Covering,
+}
+
+fn manifest(root_key: &str, log: &Log, size: u64, asked: &Export, gathered: &Gathered) -> Manifest {
     let stream = log.origin().stream();
     let is_withheld = |column: &&Column| asked.withheld.iter().any(|name| name == column.name);
     let name = |column: &Column| column.name.to_string();
@@ -159,7 +170,7 @@ fn manifest(root_key: &str, log: &Log, tree: &LogTree, asked: &Export, gathered:
         root_key: root_key.to_string(),
         origin: log.origin().to_string(),
         key: log.verifier_key(),
-        size: tree.size(),
+        size,
         first: gathered.first,
         last: gathered.last,
         entries: gathered.entries,
@@ -183,8 +194,7 @@ fn write(
     out: File,
     manifest: &Manifest,
     text: &str,
-    [root_checkpoint, checkpoint]: [&str; 2],
-    (opened, proof): &(Vec<u8>, Proof),
+    proofs: &Proofs<'_>,
     hashes: &[Hash],
     mut collected: Collected<'_>,
 ) -> Result<u64> {
@@ -194,10 +204,12 @@ fn write(
     if let Some(sql) = &manifest.sql {
         zip.text(evidence::SQL, sql)?;
     }
+    let Proofs { root_checkpoint, opened: (opened, opened_proof), round } = proofs;
     zip.text(evidence::ROOT_CHECKPOINT, root_checkpoint)?;
-    zip.text(evidence::CHECKPOINT, checkpoint)?;
     zip.file(evidence::OPENED_ENTRY, Method::Deflated, |file| Ok(file.write_all(opened)?))?;
-    zip.text(evidence::OPENED_PROOF, &proof.to_string())?;
+    zip.text(evidence::OPENED_PROOF, &opened_proof.to_string())?;
+    zip.file(evidence::ROUND_ENTRY, Method::Deflated, |file| Ok(file.write_all(&round.entry)?))?;
+    zip.text(evidence::ROUND_PROOF, &round.proof.to_string())?;
     collected.entries.rewind()?;
     zip.file(evidence::ENTRIES, Method::Deflated, |file| {
         std::io::copy(collected.entries, file)?;
@@ -225,11 +237,11 @@ fn write(
 
 /// A range of time goes on to the entries that were recorded before and after it, or to the ends of the tree: they show that there is
 /// nothing between. The log may have grown since whoever asked looked.
-fn reach(tree: &LogTree, selection: &Selection, filter: &Filter) -> Result<Selection> {
+fn reach(tree: &LogTree, size: u64, selection: &Selection, filter: &Filter) -> Result<Selection> {
     let (Selection::Range(range), Filter::Time { .. }) = (selection, filter) else {
         return Ok(selection.clone());
     };
-    if range.end > tree.size() {
+    if range.end > size {
         return Err(ExportError::NotSigned);
     }
     let place = |entry: &Vec<u8>| filter.place(&EntryView::parse(entry)?);
@@ -241,8 +253,8 @@ fn reach(tree: &LogTree, selection: &Selection, filter: &Filter) -> Result<Selec
         }
         range.start -= 1;
     }
-    while range.end < tree.size() && range.end - range.start <= EVIDENCE_ENTRIES_MAX {
-        let next = tree.entries(range.end - 1..(range.end + TILE_WIDTH - 1).min(tree.size()))?;
+    while range.end < size && range.end - range.start <= EVIDENCE_ENTRIES_MAX {
+        let next = tree.entries(range.end - 1..(range.end + TILE_WIDTH - 1).min(size))?;
         let places = next.iter().map(place).collect::<schemas::Result<Vec<_>>>()?;
         // The last of the range and those after it, up to one that came after the time.
         match places.iter().position(|place| *place == Ordering::Greater) {
@@ -294,6 +306,8 @@ struct Gathered {
 struct Collector<'a> {
     log: &'a Log,
     tree: &'a LogTree,
+    /// The root of the tree that the round names.
+    root: Hash,
     asked: &'a Export,
     entries: BufWriter<&'a mut File>,
     payloads: BufWriter<&'a mut File>,
@@ -308,6 +322,7 @@ impl<'a> Collector<'a> {
     fn new(
         log: &'a Log,
         tree: &'a LogTree,
+        round: &Covering,
         asked: &'a Export,
         entries: &'a mut File,
         payloads: &'a mut File,
@@ -315,12 +330,13 @@ impl<'a> Collector<'a> {
         Collector {
             log,
             tree,
+            root: round.root,
             asked,
             entries: BufWriter::new(entries),
             payloads: BufWriter::new(payloads),
             bytes: 0,
             committer: Committer::new(),
-            walk: Walk::new(tree.size()),
+            walk: Walk::new(round.size),
             gathered: Gathered { first: u64::MAX, last: 0, entries: 0, rows: 0, hashes: Vec::new() },
         }
     }
@@ -413,8 +429,11 @@ impl<'a> Collector<'a> {
         let (walk, hashes) = (self.walk, &mut self.gathered.hashes);
         let root = self.tree.reading(|nodes| walk.finish(&mut between(nodes, hashes)))?;
         within_hashes(hashes)?;
-        if root != self.tree.root() {
-            return Err(self.tree.damaged("what was read does not have the signed root").into());
+        if root != self.root {
+            return Err(self
+                .tree
+                .damaged("what was read does not have the root that the root log knows")
+                .into());
         }
         self.entries.flush()?;
         self.payloads.flush()?;

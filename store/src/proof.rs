@@ -33,7 +33,7 @@ use crate::entries::ReadError;
 use crate::state::{LogState, Shared, lock};
 use crate::{Log, Store};
 
-mod rounds;
+pub(crate) mod rounds;
 
 type Result<T> = std::result::Result<T, ReadError>;
 

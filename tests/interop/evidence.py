@@ -38,7 +38,8 @@ FILTERS: dict[str, dict[str, type]] = {
     "session": {"by": str, "session_id": str},
     "time": {"by": str, "from_us": int, "to_us": int, "lateness_us": int},
 }
-FIXED = ["root/checkpoint", "log/checkpoint", "log/opened.entry", "log/opened.tlog-proof", "log/entries", "log/hashes"]
+PROOFS = ["log/opened.entry", "log/opened.tlog-proof", "log/round.entry", "log/round.tlog-proof"]
+FIXED = ["root/checkpoint", *PROOFS, "log/entries", "log/hashes"]
 
 
 @dataclass
@@ -119,7 +120,7 @@ def check_names(files: dict[str, bytes], said: dict[str, Any]) -> str:
     return stream
 
 
-# From the key to the checkpoint.
+# From the key to the tree.
 
 
 def parse_proof(text: str) -> tuple[int, list[bytes], bytes]:
@@ -132,28 +133,38 @@ def parse_proof(text: str) -> tuple[int, list[bytes], bytes]:
     return index, [notes.decode_base64(line) for line in lines[2:]], checkpoint.encode()
 
 
-def log_key(files: dict[str, bytes], said: dict[str, Any], key: VerifierKey) -> VerifierKey:
-    """The log's key, as the root log of `key` names it."""
+def of_root(files: dict[str, bytes], name: str, key: VerifierKey) -> dict[str, Any]:
+    """What the entry `log/<name>.entry` says, once it is in the root log of `key`."""
     root = notes.open_note(files["root/checkpoint"], key)
-    index, hashes, note = parse_proof(files["log/opened.tlog-proof"].decode())
+    index, hashes, note = parse_proof(files[f"log/{name}.tlog-proof"].decode())
     require(notes.open_note(note, key) == root, "the proof is under another checkpoint than root/checkpoint")
     checkpoint = notes.parse_checkpoint(root)
     require(checkpoint.origin == key.name, f"a checkpoint of {checkpoint.origin}")
-    entry = files["log/opened.entry"]
+    entry = files[f"log/{name}.entry"]
     require(all(len(node) == 32 for node in hashes), "a hash of another length")
     found = merkle.root_from_inclusion(hashes, index, checkpoint.size, merkle.leaf_hash(entry))
-    require(found == checkpoint.root, "log/opened.entry is not in the root log")
+    require(found == checkpoint.root, f"log/{name}.entry is not in the root log")
     tables = codec.load_tables()
     log_id, at, row = codec.decode_entry(tables["root"], entry)
-    require(log_id == key.log_id() and at == index, "log/opened.entry is of another log or place")
-    opened = notes.parse_canonical(row["control"])
+    require(log_id == key.log_id() and at == index, f"log/{name}.entry is of another log or place")
+    return notes.parse_canonical(row["control"])
+
+
+def known_log(files: dict[str, bytes], said: dict[str, Any], key: VerifierKey) -> tuple[VerifierKey, int, bytes]:
+    """The log's key, and the size and root that the root log of `key` knows it by."""
+    opened = of_root(files, "opened", key)
     require(opened["control"] == "log_opened" and opened["origin"] == said["origin"], "it opens another log")
     installation = parse_origin(key.name).installation
     require(parse_origin(said["origin"]).installation == installation, f"not of the installation {installation}")
     found_key = notes.parse_verifier_key(opened["key"])
     require(found_key.name == said["origin"] and said["key"] == opened["key"], "a key of another name")
     require(said["root_key"] == str(key), f"it says it is of {said['root_key']}")
-    return found_key
+    told = of_root(files, "round", key)
+    require(told["control"] == "round", "log/round.entry is no round")
+    of_log = [item for item in told["logs"] if item["number"] == opened["number"]]
+    require(len(of_log) == 1, "the round does not name the log")
+    require(of_log[0]["size"] == said["size"], f"size {said['size']}, the root log knows {of_log[0]['size']}")
+    return found_key, of_log[0]["size"], notes.decode_base64(of_log[0]["root"])
 
 
 # Entries.
@@ -220,10 +231,11 @@ def admits(said: dict[str, Any], row: dict[str, Any]) -> bool:
     return True
 
 
-def check_entries(files: dict[str, bytes], said: dict[str, Any], key: VerifierKey, table: Table) -> list[Row]:
-    """Every entry under the signed root; the rows."""
-    checkpoint = notes.parse_checkpoint(notes.open_note(files["log/checkpoint"], key))
-    require(checkpoint.origin == said["origin"] and checkpoint.size == said["size"], "another checkpoint")
+def check_entries(
+    files: dict[str, bytes], said: dict[str, Any], known: tuple[VerifierKey, int, bytes], table: Table
+) -> list[Row]:
+    """Every entry under the root that the root log knows; the rows."""
+    key, size, root = known
     lines = files["log/hashes"].decode().split("\n")
     require(lines.pop() == "", "log/hashes does not end in a newline")
     hashes = [notes.decode_base64(line) for line in lines]
@@ -234,7 +246,7 @@ def check_entries(files: dict[str, bytes], said: dict[str, Any], key: VerifierKe
     for entry in split_entries(files["log/entries"]):
         log_id, index, row = codec.decode_entry(table, entry)
         require(log_id == key.log_id(), f"entry {index} is of another log")
-        require(walk.size <= index < checkpoint.size, f"entry {index} is out of order or past the size")
+        require(walk.size <= index < size, f"entry {index} is out of order or past the size")
         walk.skip(index)
         walk.push(0, merkle.leaf_hash(entry))
         require(row["tenant"] == tenant, f"entry {index} is of tenant {row['tenant']!r}")
@@ -250,11 +262,11 @@ def check_entries(files: dict[str, bytes], said: dict[str, Any], key: VerifierKe
     if first is None or before is None:
         raise Refused("no entry")
     last = before[0] + 1
-    ended = last == checkpoint.size or said["filter"]["by"] != "time" or place_of(said, before[2]) == 1
+    ended = last == size or said["filter"]["by"] != "time" or place_of(said, before[2]) == 1
     require(ended, f"entry {last - 1} was not recorded after the time, and is the last")
-    walk.skip(checkpoint.size)
+    walk.skip(size)
     require(next(left, None) is None, "more hashes than lie between the entries")
-    require(walk.root() == checkpoint.root, "entries and hashes do not make the signed root")
+    require(walk.root() == root, "entries and hashes do not make the root that the root log knows")
     found = (first, last, count, len(rows))
     require(found == (said["first"], said["last"], said["entries"], said["rows"]), f"bundle.json, and here are {found}")
     require(not said["complete"] or last - first == count, "not complete")
@@ -403,7 +415,7 @@ def verify(path: Path, key: VerifierKey) -> tuple[Report, str]:
         said = parse_manifest(files["bundle.json"], tables)
         stream = check_names(files, said)
         table = tables[stream]
-        rows = check_entries(files, said, log_key(files, said, key), table)
+        rows = check_entries(files, said, known_log(files, said, key), table)
         held = f"{said['entries']} entries, {said['rows']} rows" + (", complete" if said["complete"] else "")
         with report.guard("log/payloads.ndjson"):
             check_payloads(files["log/payloads.ndjson"], rows, said, table)

@@ -12,8 +12,8 @@ pub const LIMITS: &str = "\
 
 It proves, to whoever has the root log's verifier key from elsewhere than this bundle:
 
-- that every entry in it is, byte for byte, in the log that it names, at its index, under a checkpoint that the log's key signed, and that
-  the root log of that installation opened this log with that key;
+- that every entry in it is, byte for byte, in the log that it names, at its index, in the tree that the root log of that installation knows
+  this log by, and that the root log opened it;
 - that every payload value shown is what was recorded with its entry, and that every value withheld is fixed: it can be shown later and
   checked then, and cannot be exchanged;
 - where the bundle says `complete`, that it holds all entries from its first to its last index: none in between was left out;
@@ -27,7 +27,7 @@ It does not prove:
 - that the question in it (the SQL text, who asked, when, the sizes then) is the one that was asked: these are the exporter's words. The
   installation's access log has its own record of the export, under the query id that the custody page names;
 - over a range of time: events that were recorded before its beginning (a source's clock was ahead) or later than the lateness that it
-  allows. Where the log ended before that, what came after its checkpoint is not in it;
+  allows. Where the log ended before that, as far as the root log knew, what came after is not in it;
 - that the log was not cut at its end, or that there is no other history: a cut tail and a second history show only against a checkpoint that
   somebody remembered, or a witness. Whoever holds the installation's seed can sign another history;
 - that the times are true: they are the recorder's and the sources' clocks, unless a witness says otherwise;
@@ -52,11 +52,12 @@ this bundle. No account, no network, no other file.
 
 What they check, in words, for whoever would write a third:
 
-1. The signature of the root log's key under `root/checkpoint` and under the checkpoint in `log/opened.tlog-proof`, which are the same text.
-2. That the tree of that checkpoint has `log/opened.entry` (RFC 6962 inclusion), and that this entry names the log and its key.
-3. The signature of that key under `log/checkpoint`.
+1. The signature of the root log's key under `root/checkpoint` and under the checkpoints in `log/opened.tlog-proof` and `log/round.tlog-proof`, which are
+   the same text.
+2. That the tree of that checkpoint has `log/opened.entry` (RFC 6962 inclusion), and that this entry names the log, its number and its key.
+3. That it has `log/round.entry`, and which size and root that entry gives for this number.
 4. For every entry in `log/entries` its hash, SHA-256 of a zero byte and the entry; with the hashes in `log/hashes` for all that lies between,
-   they make the root in `log/checkpoint`. Each entry says in its first 41 bytes of which log and which index it is.
+   they make that root. Each entry says in its first 41 bytes of which log and which index it is.
 5. For every line of `log/payloads.ndjson` the commitment: of a value that is shown it is computed from value and salt, of one that is withheld it
    is there; together they make the entry's `payload_commitment`.
 6. That bundle.json, the tables and the custody page say what the entries say.

@@ -265,6 +265,23 @@ impl Covered {
         root_key: &VerifierKey,
         (index, entry): (u64, &[u8]),
     ) -> Result<u64> {
+        let (size, tree) = self.told(opened, root, root_key)?;
+        if index >= size {
+            let detail = format!("the log had come to size {size}, and the entry is {index}");
+            return Err(Error::mismatch("round", detail));
+        }
+        super::within("hashes of an inclusion proof", self.hashes.len(), PROOF_HASHES_MAX)?;
+        let hashes = self.hashes.iter().map(|hash| Hash::from_base64(hash)).collect::<Result<Vec<_>>>()?;
+        verify_inclusion(&hashes, index, size, &leaf_hash(entry), &tree)?;
+        Ok(size)
+    }
+
+    /// The size and root of the log that the root log knows by this round, under the root checkpoint that was held against the
+    /// entry which opens the log. `hashes` have no part in it.
+    ///
+    /// # Errors
+    /// As [`Document::verify`].
+    pub fn told(&self, opened: &LogOpened, root: &Checkpoint, root_key: &VerifierKey) -> Result<(u64, Hash)> {
         let wrong = |detail: String| Err(Error::mismatch("round", detail));
         let (round, now) = of_root("round", self.index, &self.entry, &self.proof, root_key)?;
         if now != *root {
@@ -276,14 +293,7 @@ impl Covered {
         let Some(told) = round.logs.iter().find(|log| log.number == opened.number) else {
             return wrong(format!("it does not name {}, number {}", opened.origin, opened.number));
         };
-        if index >= told.size {
-            return wrong(format!("the log had come to size {}, and the entry is {index}", told.size));
-        }
-        super::within("hashes of an inclusion proof", self.hashes.len(), PROOF_HASHES_MAX)?;
-        let hashes = self.hashes.iter().map(|hash| Hash::from_base64(hash)).collect::<Result<Vec<_>>>()?;
-        let tree = Hash::from_base64(&told.root)?;
-        verify_inclusion(&hashes, index, told.size, &leaf_hash(entry), &tree)?;
-        Ok(told.size)
+        Ok((told.size, Hash::from_base64(&told.root)?))
     }
 }
 

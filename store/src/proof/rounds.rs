@@ -6,7 +6,7 @@
 use schemas::Hash;
 use schemas::control::{Control, RoundLog};
 use schemas::limits::TREE_ENTRIES_READ_MAX;
-use schemas::proof::Covered;
+use schemas::proof::{Covered, Proof};
 
 use super::{LogTree, Result};
 use crate::state::{LogState, lock};
@@ -46,7 +46,7 @@ impl Told {
 }
 
 /// The index in the root log of a round in which the log had come past entry `index`. None: not yet.
-pub(super) fn covering(log: &LogState, root: &LogTree, index: u64) -> Result<Option<u64>> {
+pub(crate) fn covering(log: &LogState, root: &LogTree, index: u64) -> Result<Option<u64>> {
     let within = || lock(&log.proving.rounds).within(root.size());
     if within().is_none() {
         // Held while it is looked for, so that this is done once. Whoever writes a round does not wait for it.
@@ -87,13 +87,30 @@ fn of_entry(log: &LogState, root: &LogTree, entry: &[u8]) -> Result<Option<Round
     Ok(round.logs.into_iter().find(|told| told.number == log.number))
 }
 
-/// The round entry `at` of the root log with its proof, and the path of the log's entry `index` in the tree that it names.
+/// A round entry of the root log.
+pub(crate) struct Covering {
+    /// Its canonical bytes.
+    pub(crate) entry: Vec<u8>,
+    pub(crate) proof: Proof,
+    /// The size of the log that it names.
+    pub(crate) size: u64,
+    /// And the root.
+    pub(crate) root: Hash,
+}
+
+/// The round entry `at` of the root log with the path of the log's entry `index` in the tree that it names.
 pub(super) fn covered(
     log: &LogState,
     root: &LogTree,
     tree: &LogTree,
     (at, index): (u64, u64),
 ) -> Result<Covered> {
+    let told = told(log, root, tree, at)?;
+    Ok(Covered::new(&told.entry, &told.proof, &tree.inclusion(index, told.size)?))
+}
+
+/// The round entry `at` of the root log, held against the log's tree.
+pub(crate) fn told(log: &LogState, root: &LogTree, tree: &LogTree, at: u64) -> Result<Covering> {
     let wrong = |detail: &str| root.damaged(format!("entry {at}: {detail}"));
     let (entry, proof) = root.prove(at)?.ok_or_else(|| wrong("it is not there"))?;
     let told = of_entry(log, root, &entry)?.ok_or_else(|| wrong("it is no round of the log"))?;
@@ -101,5 +118,5 @@ pub(super) fn covered(
     if tree.root_at(told.size)? != named {
         return Err(tree.damaged(format!("the root log knows another tree of size {}", told.size)));
     }
-    Ok(Covered::new(&entry, &proof, &tree.inclusion(index, told.size)?))
+    Ok(Covering { entry, proof, size: told.size, root: named })
 }

@@ -77,6 +77,7 @@ pub async fn made(sealed: u64, unsealed: u64) -> Made {
     let options = Options {
         wal_file_bytes: 1 << 20,
         sign_interval_us: 5_000,
+        round_interval_us: 5_000,
         seal_rows: 1 << 20,
         ..Options::default()
     };
@@ -89,12 +90,24 @@ pub async fn made(sealed: u64, unsealed: u64) -> Made {
     if unsealed > 0 {
         log.append(draft(1 + sealed, unsealed)).await.unwrap();
     }
-    let root = store.existing("_root", Stream::Root).unwrap();
-    while log.snapshot().signed < log.durable() || root.snapshot().signed <= log.opened_at() {
+    let key = store.root_key().unwrap().parse().unwrap();
+    let made = Made { home, store, log, key };
+    known(&made).await;
+    made
+}
+
+/// Until the root log knows all of it.
+async fn known(made: &Made) {
+    let last = made.log.durable() - 1;
+    while made.store.prove(&made.log, last, None).unwrap().is_none() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    let key = store.root_key().unwrap().parse().unwrap();
-    Made { home, store, log, key }
+}
+
+/// More entries.
+pub async fn grown(made: &Made, first: u64, rows: u64) {
+    made.log.append(draft(first, rows)).await.unwrap();
+    known(made).await;
 }
 
 pub fn blocking<T>(run: impl Future<Output = T>) -> T {

@@ -152,7 +152,7 @@ fn a_row_left_out_a_cell_edited_and_a_withheld_value_swapped_are_found_by_name()
     entry[at + 2] = b'5';
     of(&mut other, evidence::ENTRIES).1 = entries_file(&entries);
     let report = said(&made, other);
-    finds(&report, None, evidence::ENTRIES, "signed root");
+    finds(&report, None, evidence::ENTRIES, "the root that the root log knows");
     finds(&report, Some(9), "events.csv", "not what the entry says");
     finds(&report, Some(9), "events.parquet", "not what the entry");
 
@@ -241,11 +241,15 @@ fn another_installation_and_no_key_are_told_apart() {
     let report = stranger.verify(&path);
     finds(&report, None, evidence::MANIFEST, made.key.name());
     finds(&report, None, evidence::ROOT_CHECKPOINT, stranger.key.name());
-    // Their checkpoints in our bundle, and a log of theirs under our root.
+    // Their checkpoint in our bundle, and what their root log says of a log under ours.
     let (ours, theirs) = (files(&path), files(&stranger.range(0..8, &[])));
-    for name in
-        [evidence::ROOT_CHECKPOINT, evidence::CHECKPOINT, evidence::OPENED_ENTRY, evidence::OPENED_PROOF]
-    {
+    for name in [
+        evidence::ROOT_CHECKPOINT,
+        evidence::OPENED_ENTRY,
+        evidence::OPENED_PROOF,
+        evidence::ROUND_ENTRY,
+        evidence::ROUND_PROOF,
+    ] {
         let mut mixed = ours.clone();
         let other = theirs.iter().find(|(found, _)| found == name).unwrap().1.clone();
         of(&mut mixed, name).1 = other;
@@ -255,6 +259,39 @@ fn another_installation_and_no_key_are_told_apart() {
     assert_eq!((none.exit_code(), none.verdict), (2, "identity not established"));
     assert_eq!(verify::evidence::run(&path, &Identity::TrustStoreKey).unwrap().exit_code(), 0);
     assert!(verify::evidence::run(&made.home.path().join("nothing"), &Identity::None).is_err());
+}
+
+#[test]
+fn a_tree_that_the_root_log_does_not_know_is_no_evidence() {
+    let made = blocking(made(5, 5));
+    let older = files(&made.range(0..8, &[]));
+    blocking(grown(&made, 11, 4));
+    let newer = files(&made.range(0..8, &[]));
+    let one =
+        |name: &str, of: &[(String, Vec<u8>)]| of.iter().find(|(found, _)| found == name).unwrap().1.clone();
+    // An older round, of another size and under another root checkpoint; its entry alone; the entry that opens the log for one.
+    let pairs = [
+        (one(evidence::ROUND_ENTRY, &older), one(evidence::ROUND_PROOF, &older)),
+        (one(evidence::ROUND_ENTRY, &older), one(evidence::ROUND_PROOF, &newer)),
+        (one(evidence::OPENED_ENTRY, &newer), one(evidence::OPENED_PROOF, &newer)),
+    ];
+    for (entry, proof) in pairs {
+        let mut other = newer.clone();
+        of(&mut other, evidence::ROUND_ENTRY).1 = entry;
+        of(&mut other, evidence::ROUND_PROOF).1 = proof;
+        finds(&said(&made, other), None, evidence::ROUND_PROOF, "");
+    }
+    // All that the root log said earlier, over what it knows now.
+    let mut other = newer.clone();
+    let proofs =
+        [evidence::ROOT_CHECKPOINT, evidence::OPENED_PROOF, evidence::ROUND_ENTRY, evidence::ROUND_PROOF];
+    for name in proofs {
+        of(&mut other, name).1 = one(name, &older);
+    }
+    let report = said(&made, other.clone());
+    finds(&report, None, evidence::MANIFEST, "the root log knows 11");
+    edit_manifest(&mut other, |manifest| manifest.size = 11);
+    finds(&said(&made, other), None, evidence::ENTRIES, "");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Verifies an evidence bundle (FORMAT.md section 13) from the file and the root log's verifier key alone.
 //!
 //! Nothing that the bundle says of itself is believed: bundle.json, the tables and the custody page are held against the entries, the
-//! entries against the log's checkpoint, its key against the root log's checkpoint, and that against the key that was given.
+//! entries against the tree that a round of the root log names, and the root log's checkpoint against the key that was given.
 //!
 //! In memory are the entries, what is shown of the payloads, and one more file of the bundle at a time: at most
 //! [`EVIDENCE_FILES_BYTES_MAX`](schemas::limits::EVIDENCE_FILES_BYTES_MAX) of files, each once packed and once as it was read.
@@ -10,11 +10,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use schemas::checkpoint::Checkpoint;
+use schemas::control::LogOpened;
 use schemas::evidence::{self, Manifest, page};
 use schemas::note::{Note, VerifierKey};
 use schemas::origin::Origin;
-use schemas::proof::{Opened, Proof};
-use schemas::{LogId, Stream};
+use schemas::proof::{Covered, Opened, Proof};
+use schemas::{Hash, LogId, Stream};
 use serde::Serialize;
 
 use crate::Error;
@@ -111,7 +112,10 @@ struct Check {
 
 /// What the log's entries are held against.
 struct Signed {
-    checkpoint: Checkpoint,
+    origin: Origin,
+    /// Of the tree that the root log knows.
+    size: u64,
+    root: Hash,
     log_id: LogId,
 }
 
@@ -175,7 +179,7 @@ impl Check {
         self.pages(zip, manifest, &files)
     }
 
-    /// From the key down to the log's checkpoint.
+    /// From the key down to the log's tree.
     fn signed(
         &mut self,
         zip: &mut Archive,
@@ -184,10 +188,10 @@ impl Check {
         used: &mut Option<VerifierKey>,
     ) -> Result<Option<Signed>, Failure> {
         let root_note = self.read(zip, evidence::ROOT_CHECKPOINT)?;
-        let note = self.read(zip, evidence::CHECKPOINT)?;
-        let entry = self.read(zip, evidence::OPENED_ENTRY)?;
-        let proof = self.read(zip, evidence::OPENED_PROOF)?;
-        let (Some(root_note), Some(note), Some(entry), Some(proof)) = (root_note, note, entry, proof) else {
+        let mut pair = |entry, proof| Ok::<_, Failure>(self.read(zip, entry)?.zip(self.read(zip, proof)?));
+        let opened_by = pair(evidence::OPENED_ENTRY, evidence::OPENED_PROOF)?;
+        let round = pair(evidence::ROUND_ENTRY, evidence::ROUND_PROOF)?;
+        let (Some(root_note), Some(opened_by), Some(round)) = (root_note, opened_by, round) else {
             return Ok(None);
         };
         let said = manifest.root_key.parse::<VerifierKey>();
@@ -216,8 +220,8 @@ impl Check {
             );
             return Ok(None);
         }
-        let log_key = match opened(manifest, key, &root_note, &entry, &proof) {
-            Ok(log_key) => log_key,
+        let (opened, log_key, root) = match opened(manifest, key, &root_note, &opened_by) {
+            Ok(opened) => opened,
             Err(detail) => {
                 self.find_in(evidence::OPENED_PROOF, detail);
                 return Ok(None);
@@ -226,19 +230,23 @@ impl Check {
         if manifest.key != log_key.to_string() {
             self.find_in(evidence::MANIFEST, "`key` is not the key that the root log names");
         }
-        let checkpoint = match Checkpoint::open(&note, &log_key) {
-            Ok(checkpoint) => checkpoint,
+        let (entry, proof) = round;
+        let told = proof_of(&proof)
+            .and_then(|proof| Covered::new(&entry, &proof, &[]).told(&opened, &root, key))
+            .and_then(|told| Ok((told, manifest.origin.parse::<Origin>()?)));
+        let ((size, root), origin) = match told {
+            Ok(told) => told,
             Err(error) => {
-                self.find(Finding::new(error.to_string()).log(&manifest.origin).file(evidence::CHECKPOINT));
+                self.find(Finding::new(error.to_string()).log(&manifest.origin).file(evidence::ROUND_PROOF));
                 return Ok(None);
             }
         };
-        if manifest.size != checkpoint.size {
-            let message = format!("size {}, the checkpoint is of {}", manifest.size, checkpoint.size);
+        if manifest.size != size {
+            let message = format!("size {}, the root log knows {size}", manifest.size);
             self.find_in(evidence::MANIFEST, message);
         }
-        let log_id = checkpoint.origin.log_id(&log_key.key_bytes());
-        Ok(Some(Signed { checkpoint, log_id }))
+        let log_id = origin.log_id(&log_key.key_bytes());
+        Ok(Some(Signed { origin, size, root, log_id }))
     }
 
     /// Entries, payloads, tables.
@@ -253,7 +261,7 @@ impl Check {
         let bytes = self.read(zip, evidence::ENTRIES)?;
         let hashes = self.read(zip, evidence::HASHES)?;
         // Without a signature there is nothing that they could be held against; what they are is read for the sums.
-        let (Some(Signed { checkpoint, log_id }), Some(bytes), Some(hashes)) = (signed, bytes, hashes) else {
+        let (Some(signed), Some(bytes), Some(hashes)) = (signed, bytes, hashes) else {
             for name in [evidence::PAYLOADS, &csv, &parquet] {
                 self.read(zip, name)?;
             }
@@ -268,7 +276,7 @@ impl Check {
         };
         let mut entries = None;
         self.saying(manifest, evidence::ENTRIES, |say| {
-            entries = Some(entries::check(bytes, hashes, manifest, &checkpoint, log_id, say));
+            entries = Some(entries::check(bytes, hashes, manifest, &signed, say));
         });
         let Some(entries) = entries else { return Ok(()) };
         let Some(bytes) = self.read(zip, evidence::PAYLOADS)? else { return Ok(()) };
@@ -283,16 +291,16 @@ impl Check {
         if let Some(bytes) = self.read(zip, &parquet)? {
             let mut checked = Ok(());
             self.saying(manifest, &parquet, |say| {
-                checked = views::check_parquet(bytes, &entries, &payloads, log_id, stream, say);
+                checked = views::check_parquet(bytes, &entries, &payloads, signed.log_id, stream, say);
             });
             if let Err(error) = checked {
                 return Err(Failure::Io(std::io::Error::other(error)));
             }
         }
         if let evidence::Filter::Time { .. } = manifest.filter
-            && manifest.last == checkpoint.size
+            && manifest.last == signed.size
         {
-            let message = "the log ended here: what was recorded after this checkpoint is not in the bundle";
+            let message = "the log ended here, as far as the root log knew: what was recorded after that is not in the bundle";
             self.gathered.note(Finding::new(message).log(&manifest.origin).index(manifest.last - 1));
         }
         Ok(())
@@ -381,24 +389,26 @@ impl Check {
     }
 }
 
-/// The log's key, as the root log names it.
+/// What opens the log, its key, and the root checkpoint that covers that.
 fn opened(
     manifest: &Manifest,
     root_key: &VerifierKey,
     root_note: &[u8],
-    entry: &[u8],
-    proof: &[u8],
-) -> Result<VerifierKey, String> {
+    (entry, proof): &(Vec<u8>, Vec<u8>),
+) -> Result<(LogOpened, VerifierKey, Checkpoint), String> {
     let origin: Origin = manifest.origin.parse().map_err(|error: schemas::Error| error.to_string())?;
-    let proof = std::str::from_utf8(proof).map_err(|error| error.to_string())?;
-    let proof = Proof::parse(proof).map_err(|error| error.to_string())?;
-    let (_, key, _) =
-        Opened::new(entry, &proof).verify(&origin, root_key).map_err(|error| error.to_string())?;
+    let proof = proof_of(proof).map_err(|error| error.to_string())?;
+    let opened = Opened::new(entry, &proof).verify(&origin, root_key).map_err(|error| error.to_string())?;
     let text = |note: &[u8]| Note::parse(note).map(|note| note.unverified_text().to_string()).ok();
     if text(proof.checkpoint.as_bytes()) != text(root_note) {
         return Err(format!("its checkpoint is not the one of {}", evidence::ROOT_CHECKPOINT));
     }
-    Ok(key)
+    Ok(opened)
+}
+
+fn proof_of(text: &[u8]) -> schemas::Result<Proof> {
+    let wrong = |error: std::str::Utf8Error| schemas::Error::malformed("tlog-proof", error.to_string());
+    Proof::parse(std::str::from_utf8(text).map_err(wrong)?)
 }
 
 /// Verifies a bundle and prints; see [`crate::command::execute`].

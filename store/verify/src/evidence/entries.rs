@@ -1,9 +1,8 @@
-//! The entries of a bundle: each of the log and at its index, all of them under the signed root, and the rows that they are of.
+//! The entries of a bundle: each of the log and at its index, all of them under the root that the root log knows, and the rows that they are of.
 
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use schemas::checkpoint::Checkpoint;
 use schemas::control::Control;
 use schemas::entry::{EntryView, value};
 use schemas::evidence::range::Walk;
@@ -12,6 +11,8 @@ use schemas::limits::EVIDENCE_HASHES_MAX;
 use schemas::rows::RowsBuilder;
 use schemas::stream::{CONTROL, INGEST_TIME, TENANT};
 use schemas::{Error, Hash, LogId, Result};
+
+use super::Signed;
 
 /// Rows that are decoded before the builder is emptied.
 const EMPTY_EVERY: usize = schemas::limits::EVIDENCE_VIEW_ROWS;
@@ -74,16 +75,15 @@ pub(super) fn check(
     bytes: Vec<u8>,
     mut hashes: Hashes,
     manifest: &Manifest,
-    checkpoint: &Checkpoint,
-    log_id: LogId,
+    signed: &Signed,
     say: Say<'_>,
 ) -> Entries {
     let mut reading = Reading {
         manifest,
-        log_id,
-        tenant: checkpoint.origin.tenant().to_string(),
-        walk: Walk::new(checkpoint.size),
-        decoded: RowsBuilder::entries(checkpoint.origin.stream()),
+        log_id: signed.log_id,
+        tenant: signed.origin.tenant().to_string(),
+        walk: Walk::new(signed.size),
+        decoded: RowsBuilder::entries(signed.origin.stream()),
         span: None,
         count: 0,
         ingest_before: None,
@@ -106,7 +106,7 @@ pub(super) fn check(
         }
         at = range.end;
     }
-    reading.finish(hashes, checkpoint, say);
+    reading.finish(hashes, signed, say);
     Entries { rows: reading.rows, bytes }
 }
 
@@ -167,16 +167,16 @@ impl Reading<'_> {
         Ok(())
     }
 
-    fn finish(&mut self, mut hashes: Hashes, checkpoint: &Checkpoint, say: Say<'_>) {
+    fn finish(&mut self, mut hashes: Hashes, signed: &Signed, say: Say<'_>) {
         match self.walk.clone().finish(&mut |_, _| hashes.next()) {
             Err(error) => say(None, error.to_string()),
             Ok(_) if hashes.hashes.len() > 0 => {
                 say(None, "log/hashes has more hashes than lie between the entries".to_string());
             }
-            Ok(root) if root != checkpoint.root => {
+            Ok(root) if root != signed.root => {
                 say(
                     None,
-                    "entries and hashes do not make the signed root: one of them was changed".to_string(),
+                    "entries and hashes do not make the root that the root log knows: one of them was changed".to_string(),
                 );
             }
             Ok(_) => {}
@@ -193,7 +193,7 @@ impl Reading<'_> {
             say(None, format!("{} entries are not all of {first}..{last}", self.count));
         }
         if let Filter::Time { .. } = manifest.filter {
-            self.check_ends(first, last, checkpoint.size, say);
+            self.check_ends(first, last, signed.size, say);
         }
     }
 
