@@ -35,6 +35,9 @@ pub struct Evidence {
     /// Payload columns whose values are disclosed; every other one is withheld
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',', conflicts_with = "withhold")]
     pub disclose: Option<Vec<String>>,
+    /// Under the newest root checkpoint that enough witnesses have cosigned, with their signatures in the bundle
+    #[arg(long)]
+    pub witnessed: bool,
     /// Whose log [default: the caller's own tenant]
     #[arg(long)]
     pub tenant: Option<String>,

@@ -65,6 +65,7 @@ fn asked(command: &Evidence) -> Value {
         ("lateness_s", json!(command.lateness)),
         ("withhold", json!(command.withhold)),
         ("disclose", json!(command.disclose)),
+        ("witnessed", json!(command.witnessed)),
     ];
     let given = fields.into_iter().filter(|(_, value)| !value.is_null());
     Value::Object(given.map(|(name, value)| (name.to_string(), value)).collect::<Map<_, _>>())

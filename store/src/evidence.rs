@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufWriter, Seek as _, Write as _};
 use std::ops::Range;
+use std::sync::Arc;
 
 use schemas::entry::EntryView;
 use schemas::evidence::archive::Method;
@@ -102,6 +103,8 @@ pub struct Export {
     pub exported_at_us: i64,
     /// Joins the bundle with the access log.
     pub query_id: String,
+    /// This checkpoint of the root log in place of its newest: one with the cosignatures of witnesses, which the bundle then has.
+    pub under: Option<Arc<str>>,
 }
 
 /// What was made.
@@ -125,7 +128,10 @@ impl Store {
         if stream == Stream::Root {
             return Err(schemas::Error::malformed("bundle", "the root log is proved entry by entry").into());
         }
-        let root = self.existing(ROOT_TENANT, Stream::Root).ok_or(ExportError::NotSigned)?.tree()?;
+        let mut root = self.existing(ROOT_TENANT, Stream::Root).ok_or(ExportError::NotSigned)?.tree()?;
+        if let Some(checkpoint) = &asked.under {
+            root = root.at(Arc::clone(checkpoint))?.ok_or(ExportError::NotSigned)?;
+        }
         // Before the log's tree, which is then of all that the round is of.
         let at = rounds::covering(&log.state, &root, 0)?.ok_or(ExportError::NotSigned)?;
         let tree = log.tree()?;

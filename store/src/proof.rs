@@ -252,7 +252,7 @@ impl LogTree {
 
     /// The same log's tree at another checkpoint that it signed, with the lines that others added to it. `None` where it is of
     /// another log, or newer than this.
-    fn at(self, checkpoint: Arc<str>) -> Result<Option<LogTree>> {
+    pub(crate) fn at(self, checkpoint: Arc<str>) -> Result<Option<LogTree>> {
         let parsed =
             Note::parse(checkpoint.as_bytes()).and_then(|note| Checkpoint::parse(note.unverified_text()));
         let parsed = parsed.map_err(|error| self.damaged(format!("a cosigned checkpoint: {error}")))?;

@@ -183,6 +183,22 @@ fn the_root_log_is_cosigned_as_it_grows_and_says_so() {
     let (code, said) = held(&["--witnessed"], "strangers");
     assert!(code == Some(2) && said.contains("not enough"), "{code:?} {said}");
     assert_eq!(held(&[], "policy").0, Some(2), "without cosignatures it is not told");
+    // A bundle of evidence too.
+    let bundle = |name: &str, more: &[&str]| {
+        let to = ["export", "evidence", "--range", "0..51", "--url", &url, "--token-file", &token];
+        let made = run(&[&to[..], &["--out", &at(name)], more].concat());
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    };
+    let held = |name: &str, policy: &str| tacho_verify(&[&at(name), "--key", &log, "--policy", &at(policy)]);
+    bundle("witnessed.zip", &["--witnessed"]);
+    let (code, said) = held("witnessed.zip", "policy");
+    assert!(code == Some(0) && said.contains(" by w, the last of them at 20"), "{code:?} {said}");
+    let (code, said) = held("witnessed.zip", "strangers");
+    assert!(code == Some(2) && said.contains("NOT WITNESSED"), "{code:?} {said}");
+    bundle("alone.zip", &[]);
+    assert_eq!(held("alone.zip", "policy").0, Some(2), "without cosignatures it is not told");
+    let (code, said) = tacho_verify(&[&at("witnessed.zip"), "--policy", &at("policy")]);
+    assert_eq!(code, Some(0), "the policy names the key: {said}");
     if let Some(programs) = go_programs() {
         let mut go = Command::new(programs.join("go-witness"))
             .args(["verify", &log, &witness.vkey])

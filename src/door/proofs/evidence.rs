@@ -67,6 +67,9 @@ pub(super) struct Asked {
     /// Payload columns whose values are disclosed; every other one is withheld.
     #[serde(skip_serializing_if = "Option::is_none")]
     disclose: Option<Vec<String>>,
+    /// Under the newest root checkpoint that enough witnesses have cosigned, with their signatures in the bundle.
+    #[serde(default)]
+    witnessed: bool,
 }
 
 fn refused(detail: &str) -> Response {
@@ -77,7 +80,7 @@ fn refused(detail: &str) -> Response {
 #[utoipa::path(post, path = "/api/v1/evidence", tag = "proofs", request_body = Asked, responses(
     (status = 200, description = "The bundle, a zip that tacho-verify checks without this service.", body = Vec<u8>, content_type = "application/zip"),
     (status = 404, description = "There is no such log, session or entry.", body = crate::door::ProblemBody, content_type = "application/problem+json"),
-    (status = 409, description = "Not all of it is signed yet.", body = crate::door::ProblemBody, content_type = "application/problem+json"),
+    (status = 409, description = "The root log, or enough of its witnesses, do not know all of it yet.", body = crate::door::ProblemBody, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn export_evidence(
     State(node): State<Node>,
@@ -177,7 +180,7 @@ async fn make(
 ) -> Result<(File, Exported), Response> {
     let Question { kind, selection, filter } = question(node, principal, log, asked).await?;
     let snapshot = log.snapshot();
-    let export = Export {
+    let mut export = Export {
         kind,
         selection,
         filter,
@@ -189,16 +192,20 @@ async fn make(
         door: principal.door.to_string(),
         exported_at_us: node.clock.wall_us(),
         query_id: query_id.to_string(),
+        under: None,
     };
     drop(snapshot);
     let looks = limits::PROOF_SIGNED_WAIT_MS.div_ceil(limits::PROOF_SIGNED_POLL_MS).max(1);
     for _ in 0..looks {
+        if asked.witnessed {
+            export.under = Some(super::inclusion::cosigned(node).await?);
+        }
         if let Some(made) = written(node, log, &export).await? {
             return Ok(made);
         }
         tokio::time::sleep(SIGNED_POLL).await;
     }
-    let detail = "not all of it is under a checkpoint yet, or the log does not reach so far";
+    let detail = "the root log, or its witnesses where they are asked for, do not know all of it yet, or the log does not reach so far";
     Err(problem(StatusCode::CONFLICT, "not_signed", detail))
 }
 

@@ -258,7 +258,7 @@ async fn signed_document(
 }
 
 /// The newest checkpoint of the root log that enough witnesses have cosigned.
-async fn cosigned(node: &Node) -> Result<Arc<str>, Response> {
+pub(super) async fn cosigned(node: &Node) -> Result<Arc<str>, Response> {
     let path = node.store.path(layout::WITNESS).join(layout::COSIGNED);
     let read = tokio::fs::read_to_string(&path).await;
     read.map(Arc::from).map_err(|error| {

@@ -127,6 +127,7 @@ pub fn asked(kind: Kind, selection: Selection, filter: Filter, withheld: &[&str]
         door: "command".to_string(),
         exported_at_us: START_US,
         query_id: "q-1".to_string(),
+        under: None,
     }
 }
 
@@ -140,7 +141,7 @@ impl Made {
     }
 
     pub fn verify(&self, path: &Path) -> BundleReport {
-        verify::evidence::run(path, &Identity::Key(self.key.clone())).unwrap()
+        verify::evidence::run(path, &Identity::Key(self.key.clone()), None).unwrap()
     }
 
     pub fn range(&self, range: std::ops::Range<u64>, withheld: &[&str]) -> PathBuf {

@@ -255,10 +255,10 @@ fn another_installation_and_no_key_are_told_apart() {
         of(&mut mixed, name).1 = other;
         assert_eq!(said(&made, mixed).exit_code(), 1, "{name}");
     }
-    let none = verify::evidence::run(&path, &Identity::None).unwrap();
+    let none = verify::evidence::run(&path, &Identity::None, None).unwrap();
     assert_eq!((none.exit_code(), none.verdict), (2, "identity not established"));
-    assert_eq!(verify::evidence::run(&path, &Identity::TrustStoreKey).unwrap().exit_code(), 0);
-    assert!(verify::evidence::run(&made.home.path().join("nothing"), &Identity::None).is_err());
+    assert_eq!(verify::evidence::run(&path, &Identity::TrustStoreKey, None).unwrap().exit_code(), 0);
+    assert!(verify::evidence::run(&made.home.path().join("nothing"), &Identity::None, None).is_err());
 }
 
 #[test]

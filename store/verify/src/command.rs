@@ -145,13 +145,8 @@ pub fn print_text(report: &Report, quiet: bool, out: &mut impl Write) -> io::Res
         (true, false) => "taken from the store itself",
     };
     writeln!(out, "root key: {key} ({whence})")?;
-    if let Some(Witnessed { origin, size, by, time_s }) = &report.witnessed {
-        let (by, at) =
-            (by.join(", "), timestamp(i64::try_from(*time_s).unwrap_or(i64::MAX).saturating_mul(1_000_000)));
-        writeln!(
-            out,
-            "witnessed: {origin} to size {size} by {by}, the last of them at {at} by its own clock"
-        )?;
+    if let Some(witnessed) = &report.witnessed {
+        print_witnessed(witnessed, out)?;
     }
     let entries: u64 = report.logs.iter().map(|log| log.entries).sum();
     match report.exit_code() {
@@ -181,6 +176,13 @@ pub fn print_text(report: &Report, quiet: bool, out: &mut impl Write) -> io::Res
         }
     }
     report.limits.iter().try_for_each(|limit| writeln!(out, "{limit}"))
+}
+
+pub(crate) fn print_witnessed(witnessed: &Witnessed, out: &mut impl Write) -> io::Result<()> {
+    let Witnessed { origin, size, by, time_s } = witnessed;
+    let at = timestamp(i64::try_from(*time_s).unwrap_or(i64::MAX).saturating_mul(1_000_000));
+    let by = by.join(", ");
+    writeln!(out, "witnessed: {origin} to size {size} by {by}, the last of them at {at} by its own clock")
 }
 
 pub(crate) fn print_all(what: &str, findings: &[Finding], out: &mut impl Write) -> io::Result<()> {

@@ -21,6 +21,7 @@ use serde::Serialize;
 use crate::Error;
 use crate::options::Identity;
 use crate::report::{Finding, Gathered};
+use crate::witnessed::{Held, Witnessed, hold};
 
 mod archive;
 mod entries;
@@ -43,7 +44,7 @@ pub const BUNDLE_LIMITS: [&str; 3] = [
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BundleReport {
-    /// `verified`, `tampered` or `identity not established`.
+    /// `verified`, `tampered`, `not witnessed` or `identity not established`.
     pub verdict: &'static str,
     /// What is wrong.
     pub findings: Vec<Finding>,
@@ -67,28 +68,44 @@ pub struct BundleReport {
     pub identity_established: bool,
     /// Whether the key was taken from the bundle itself.
     pub key_from_bundle: bool,
+    /// How far witnesses vouch for its root log, where a policy was given and they do.
+    pub witnessed: Option<Witnessed>,
+    /// Whether a policy was given that its root checkpoint does not meet.
+    pub lacks_witnesses: bool,
     /// What it proves and what not.
     pub limits: &'static [&'static str],
 }
 
 impl BundleReport {
-    /// The exit code: 0 verified, 1 tampered, 2 identity not established.
+    /// The exit code: 0 verified, 1 tampered, 2 identity not established or not witnessed as asked.
     pub fn exit_code(&self) -> u8 {
-        match (self.findings.is_empty(), self.identity_established) {
+        match (self.findings.is_empty(), self.identity_established && !self.lacks_witnesses) {
             (false, _) => 1,
             (true, false) => 2,
             (true, true) => 0,
         }
     }
+
+    /// Sets the verdict from everything else.
+    fn judged(mut self) -> BundleReport {
+        self.verdict = match self.exit_code() {
+            0 => "verified",
+            1 => "tampered",
+            _ if self.identity_established => "not witnessed",
+            _ => "identity not established",
+        };
+        self
+    }
 }
 
-/// Verifies the bundle at `path`.
+/// Verifies the bundle at `path`, and with a policy file that witnesses cosigned its root checkpoint.
 ///
 /// # Errors
-/// When the file cannot be read. What is wrong with it is a finding.
-pub fn run(path: &Path, identity: &Identity) -> Result<BundleReport, Error> {
+/// When the file cannot be read, or the policy. What is wrong with the bundle is a finding.
+pub fn run(path: &Path, identity: &Identity, policy: Option<&Path>) -> Result<BundleReport, Error> {
     let unreadable = |source| Error::Unreadable { path: path.to_path_buf(), source };
-    let mut check = Check { gathered: Gathered::default(), digests: BTreeMap::new(), unlisted: 0 };
+    let mut check =
+        Check { gathered: Gathered::default(), digests: BTreeMap::new(), unlisted: 0, root: None };
     let mut manifest = None;
     let mut key = None;
     let done = match Archive::open(path) {
@@ -100,7 +117,18 @@ pub fn run(path: &Path, identity: &Identity) -> Result<BundleReport, Error> {
         Err(Failure::Io(source)) => return Err(unreadable(source)),
         Err(Failure::Wrong(detail)) => check.find(Finding::new(detail)),
     }
-    Ok(check.report(manifest.as_ref(), key, identity))
+    let mut witnessed = None;
+    if let (Some(policy), Some(key), Some(note)) = (policy, &key, check.root.take()) {
+        match hold(policy, &note, key)? {
+            Held::Witnessed(held) => witnessed = Some(held),
+            Held::TooFew(_) => {}
+            Held::Wrong(why) => check.find_in(evidence::ROOT_CHECKPOINT, why),
+        }
+    }
+    let mut report = check.report(manifest.as_ref(), key, identity);
+    report.lacks_witnesses = policy.is_some() && witnessed.is_none();
+    report.witnessed = witnessed;
+    Ok(report.judged())
 }
 
 struct Check {
@@ -108,6 +136,8 @@ struct Check {
     /// SHA-256 by name of the files that were read.
     digests: BTreeMap<String, String>,
     unlisted: usize,
+    /// The root checkpoint, once the key has signed it.
+    root: Option<Note>,
 }
 
 /// What the log's entries are held against.
@@ -220,6 +250,7 @@ impl Check {
             );
             return Ok(None);
         }
+        self.root = Note::parse(&root_note).ok();
         let (opened, log_key, root) = match opened(manifest, key, &root_note, &opened_by) {
             Ok(opened) => opened,
             Err(detail) => {
@@ -365,7 +396,7 @@ impl Check {
         if self.unlisted > 0 {
             self.gathered.find(Finding::new(format!("{} findings more", self.unlisted)));
         }
-        let mut report = BundleReport {
+        BundleReport {
             verdict: "",
             findings: self.gathered.findings,
             notes: self.gathered.notes,
@@ -378,14 +409,10 @@ impl Check {
             root_key: key.map(|key| key.to_string()),
             identity_established: *identity != Identity::None,
             key_from_bundle: !matches!(identity, Identity::Key(_)),
+            witnessed: None,
+            lacks_witnesses: false,
             limits: &BUNDLE_LIMITS,
-        };
-        report.verdict = match report.exit_code() {
-            0 => "verified",
-            1 => "tampered",
-            _ => "identity not established",
-        };
-        report
+        }
     }
 }
 
@@ -414,21 +441,13 @@ fn proof_of(text: &[u8]) -> schemas::Result<Proof> {
 /// Verifies a bundle and prints; see [`crate::command::execute`].
 pub(crate) fn execute(path: &Path, flags: &crate::command::Flags) -> u8 {
     use std::io::{ErrorKind, Write as _, stderr, stdout};
-    let refused = match (&flags.remember, &flags.policy) {
-        (Some(_), _) => Some(
-            "a bundle says nothing of checkpoints seen before: verify it without --remember, and a proof (tacho prove --since) with it",
-        ),
-        (None, Some(_)) => Some(
-            "a bundle has no cosignatures: verify it without --policy, and a proof (tacho prove --witnessed) with it",
-        ),
-        (None, None) => None,
-    };
-    if let Some(said) = refused {
+    if flags.remember.is_some() {
+        let said = "a bundle says nothing of checkpoints seen before: verify it without --remember, and a proof (tacho prove --since) with it";
         return match writeln!(stderr(), "error: {said}") {
             Ok(()) | Err(_) => 2,
         };
     }
-    let result = flags.identity().and_then(|identity| run(path, &identity));
+    let result = flags.identity().and_then(|identity| run(path, &identity, flags.policy.as_deref()));
     let printed = match &result {
         Ok(report) if flags.json => print_json(report, &mut stdout().lock()),
         Ok(report) => print_text(report, flags.quiet, &mut stdout().lock()),

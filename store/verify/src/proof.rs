@@ -8,10 +8,10 @@ use schemas::column::ColumnType;
 use schemas::entry::EntryView;
 use schemas::limits::PROOF_DOCUMENT_BYTES_MAX;
 use schemas::note::VerifierKey;
-use schemas::policy::Policy;
 use schemas::proof::{Document, Proved};
 
 use crate::remember::Remembered;
+use crate::witnessed::{Held, hold};
 
 /// What a proof always says of itself.
 const PROOF_LIMITS: [&str; 3] = [
@@ -100,25 +100,18 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 
 /// Holds the cosignatures of the root checkpoint against a policy; none where they are enough.
 fn witnessed(path: &Path, document: &Document, key: &VerifierKey) -> Option<Outcome> {
-    let unknown = |why: String| Some(Outcome::Unknown(format!("{}: {why}", path.display())));
-    let policy = match read(path).map_err(|error| error.to_string()) {
-        Ok(text) => Policy::parse(&text).map_err(|error| error.to_string()),
-        Err(error) => Err(error),
+    let note = match document.root_note() {
+        Ok(note) => note,
+        Err(error) => return Some(Outcome::Wrong(error.to_string())),
     };
-    let policy = match policy {
-        Ok(policy) => policy,
-        Err(error) => return unknown(error),
-    };
-    if !policy.logs.is_empty() && !policy.logs.iter().any(|log| log.key == *key) {
-        return unknown(format!("its logs are others than {key}"));
-    }
-    match document.root_note().and_then(|note| policy.cosignatures(&note)) {
-        Ok(witnessed) if witnessed.is_enough => None,
-        Ok(witnessed) => unknown(format!(
-            "{} of its witnesses cosigned the root checkpoint, which is not enough: ask with --witnessed",
-            witnessed.by.len()
-        )),
-        Err(error) => Some(Outcome::Wrong(format!("a cosignature of the root checkpoint: {error}"))),
+    match hold(path, &note, key) {
+        Ok(Held::Witnessed(_)) => None,
+        Ok(Held::TooFew(count)) => Some(Outcome::Unknown(format!(
+            "{}: {count} of its witnesses cosigned the root checkpoint, which is not enough: ask with --witnessed",
+            path.display()
+        ))),
+        Ok(Held::Wrong(why)) => Some(Outcome::Wrong(why)),
+        Err(error) => Some(Outcome::Unknown(error.to_string())),
     }
 }
 

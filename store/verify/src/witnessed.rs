@@ -10,7 +10,7 @@ use schemas::checkpoint::Checkpoint;
 use schemas::layout;
 use schemas::limits::{NOTE_BYTES_MAX, WITNESS_POLICY_BYTES_MAX};
 use schemas::note::{Note, VerifierKey};
-use schemas::policy::{Policy, Rule};
+use schemas::policy::{self, Policy, Rule};
 use serde::Serialize;
 
 use crate::Error;
@@ -57,17 +57,11 @@ impl Witnesses {
     /// [`Error::Policy`] for a file that is none or is of other logs than that of the key; [`Error::Unreadable`].
     pub fn asked(options: &Options, receipts: &Receipts) -> Result<Option<Witnesses>, Error> {
         let Some(path) = &options.policy else { return Ok(None) };
-        let policy = policy(path)?;
-        let wrong = |detail: String| Error::Policy { path: path.clone(), detail };
-        if let Identity::Key(key) = &options.identity
-            && !policy.logs.is_empty()
-            && !policy.logs.iter().any(|log| log.key == *key)
-        {
-            return Err(wrong(format!("its logs are others than {key}")));
-        }
-        if policy.quorum == Rule::None {
-            return Err(wrong("its quorum is none: no witness is asked for".to_string()));
-        }
+        let key = match &options.identity {
+            Identity::Key(key) => Some(key),
+            Identity::TrustStoreKey | Identity::None => None,
+        };
+        let policy = asked_policy(path, key)?;
         let mut notes = Vec::new();
         let kept = options.directory.join(layout::WITNESS).join(layout::COSIGNED);
         if let Some(bytes) = bounded(&kept, NOTE_BYTES_MAX)? {
@@ -108,16 +102,13 @@ impl Witnesses {
             if !witnessed.is_enough {
                 continue;
             }
-            let name = |at: usize| self.policy.witnesses.get(at).map(|witness| witness.name.clone());
-            let by: Vec<String> = witnessed.by.iter().filter_map(|(at, _)| name(*at)).collect();
-            let time_s = witnessed.by.iter().map(|(_, cosignature)| cosignature.time_s).max().unwrap_or(0);
+            let witnessed = named(&self.policy, &witnessed, checkpoint);
             expected.push(Expected {
                 size: checkpoint.size,
                 root: checkpoint.root,
-                source: Source::Witnessed(by.join(", ")),
+                source: Source::Witnessed(witnessed.by.join(", ")),
             });
-            let origin = known.opened.origin.clone();
-            self.enough.push(Witnessed { origin, size: checkpoint.size, by, time_s });
+            self.enough.push(witnessed);
         }
         expected
     }
@@ -136,6 +127,62 @@ impl Witnesses {
         };
         origins.rev().find_map(&mut of)
     }
+}
+
+/// What the cosignatures of one root checkpoint come to under the policy in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Held {
+    /// Enough.
+    Witnessed(Witnessed),
+    /// So many, which is not enough.
+    TooFew(usize),
+    /// A line of one of its witnesses is wrong.
+    Wrong(String),
+}
+
+/// Holds a root checkpoint, whose own signature is checked, against a policy file.
+///
+/// # Errors
+/// [`Error::Policy`] for a file that is none, asks for no witness, or is of other logs than that of the key; [`Error::Unreadable`].
+pub fn hold(path: &Path, note: &Note, key: &VerifierKey) -> Result<Held, Error> {
+    let policy = asked_policy(path, Some(key))?;
+    let cosigned = policy.cosignatures(note).and_then(|witnessed| {
+        let checkpoint = Checkpoint::parse(note.unverified_text())?;
+        Ok((witnessed, checkpoint))
+    });
+    Ok(match cosigned {
+        Ok((witnessed, checkpoint)) if witnessed.is_enough => {
+            Held::Witnessed(named(&policy, &witnessed, &checkpoint))
+        }
+        Ok((witnessed, _)) => Held::TooFew(witnessed.by.len()),
+        Err(error) => Held::Wrong(format!("a cosignature of the root checkpoint: {error}")),
+    })
+}
+
+fn named(policy: &Policy, witnessed: &policy::Witnessed, checkpoint: &Checkpoint) -> Witnessed {
+    let name = |at: usize| policy.witnesses.get(at).map(|witness| witness.name.clone());
+    Witnessed {
+        origin: checkpoint.origin.to_string(),
+        size: checkpoint.size,
+        by: witnessed.by.iter().filter_map(|(at, _)| name(*at)).collect(),
+        time_s: witnessed.by.iter().map(|(_, cosignature)| cosignature.time_s).max().unwrap_or(0),
+    }
+}
+
+/// A policy that asks for witnesses, of the log of `key` where one is given.
+fn asked_policy(path: &Path, key: Option<&VerifierKey>) -> Result<Policy, Error> {
+    let policy = policy(path)?;
+    let wrong = |detail: String| Err(Error::Policy { path: path.to_path_buf(), detail });
+    if let Some(key) = key
+        && !policy.logs.is_empty()
+        && !policy.logs.iter().any(|log| log.key == *key)
+    {
+        return wrong(format!("its logs are others than {key}"));
+    }
+    if policy.quorum == Rule::None {
+        return wrong("its quorum is none: no witness is asked for".to_string());
+    }
+    Ok(policy)
 }
 
 /// The key of the one log that a policy file names.

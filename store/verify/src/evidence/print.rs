@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::BundleReport;
-use crate::command::print_all;
+use crate::command::{print_all, print_witnessed};
 
 /// Prints the report as one line of JSON.
 ///
@@ -29,7 +29,10 @@ pub(crate) fn print_text(report: &BundleReport, quiet: bool, out: &mut impl Writ
     let whence = if report.key_from_bundle { "taken from the bundle itself" } else { "given from outside" };
     writeln!(out, "root key: {} ({whence})", report.root_key.as_deref().unwrap_or("none").escape_debug())?;
     if let (Some(origin), Some(size)) = (&report.origin, report.size) {
-        writeln!(out, "log {}: signed at size {size}", origin.escape_debug())?;
+        writeln!(out, "log {}: known to the root log at size {size}", origin.escape_debug())?;
+    }
+    if let Some(witnessed) = &report.witnessed {
+        print_witnessed(witnessed, out)?;
     }
     let (entries, rows) = (report.entries, report.rows);
     match report.exit_code() {
@@ -38,6 +41,13 @@ pub(crate) fn print_text(report: &BundleReport, quiet: bool, out: &mut impl Writ
             writeln!(out, "VERIFIED: {entries} entries, {rows} rows{complete}")?;
         }
         1 => writeln!(out, "TAMPERED: {} findings", report.findings.len())?,
+        _ if report.identity_established => {
+            writeln!(out, "CONSISTENT, NOT WITNESSED: {entries} entries, {rows} rows")?;
+            writeln!(
+                out,
+                "its root checkpoint has not the cosignatures that the policy asks for: export it with --witnessed"
+            )?;
+        }
         _ => {
             writeln!(out, "CONSISTENT, IDENTITY NOT ESTABLISHED: {entries} entries, {rows} rows")?;
             writeln!(out, "give the root log's key with --key, or --trust-store-key to trust the one above")?;
