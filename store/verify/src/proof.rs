@@ -9,7 +9,7 @@ use schemas::entry::EntryView;
 use schemas::limits::PROOF_DOCUMENT_BYTES_MAX;
 use schemas::note::VerifierKey;
 use schemas::policy::Policy;
-use schemas::proof::{Document, Proved};
+use schemas::proof::{Before, Document, Proved};
 
 use crate::remember::Remembered;
 
@@ -79,7 +79,7 @@ fn verify(arguments: &ProofArguments) -> Outcome {
         Err(error) => return Outcome::Wrong(error.to_string()),
     };
     if let Some(path) = &arguments.policy
-        && let Some(outcome) = witnessed(path, &document, &arguments.key)
+        && let Some(outcome) = witnessed(path, (&document, &proved), &arguments.key)
     {
         return outcome;
     }
@@ -99,7 +99,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Holds the cosignatures of the root checkpoint against a policy; none where they are enough.
-fn witnessed(path: &Path, document: &Document, key: &VerifierKey) -> Option<Outcome> {
+fn witnessed(path: &Path, (document, proved): (&Document, &Proved), key: &VerifierKey) -> Option<Outcome> {
     let unknown = |why: String| Some(Outcome::Unknown(format!("{}: {why}", path.display())));
     let policy = match read(path).map_err(|error| error.to_string()) {
         Ok(text) => Policy::parse(&text).map_err(|error| error.to_string()),
@@ -112,7 +112,7 @@ fn witnessed(path: &Path, document: &Document, key: &VerifierKey) -> Option<Outc
     if !policy.logs.is_empty() && !policy.logs.iter().any(|log| log.key == *key) {
         return unknown(format!("its logs are others than {key}"));
     }
-    match document.root_note().and_then(|note| policy.cosignatures(&note)) {
+    match document.root_note(proved).and_then(|note| policy.cosignatures(&note)) {
         Ok(witnessed) if witnessed.is_enough => None,
         Ok(witnessed) => unknown(format!(
             "{} of its witnesses cosigned the root checkpoint, which is not enough: ask with --witnessed",
@@ -156,11 +156,28 @@ fn remembered(path: &Path, document: &Document, proved: &Proved) -> Result<Optio
 
 /// Prints what is proved, the fields of the entry, and what is not.
 fn print(proved: &Proved, out: &mut impl Write) -> io::Result<()> {
-    let Proved { checkpoint, root, round, entry } = proved;
+    let Proved { checkpoint, root, before, round, entry } = proved;
     let Ok(view) = EntryView::parse(entry) else { return Ok(()) };
     writeln!(out, "PROVED: entry {} of log {}", view.index, checkpoint.origin)?;
     writeln!(out, "log checkpoint: size {} root {}", checkpoint.size, checkpoint.root.to_base64())?;
     writeln!(out, "root checkpoint: {} size {} root {}", root.origin, root.size, root.root.to_base64())?;
+    for before in before.iter().rev() {
+        let Before { checkpoint: older, successor, size, kept } = before;
+        writeln!(
+            out,
+            "{successor} goes on from {}: size {} root {}",
+            older.origin,
+            older.size,
+            older.root.to_base64()
+        )?;
+        if kept < size {
+            writeln!(
+                out,
+                "  entries {kept} to {size} of {} are lost: what is here of it is tied to its successor by its key alone",
+                older.origin
+            )?;
+        }
+    }
     if let Some(size) = round {
         writeln!(out, "known to the root log: size {size} of the log, with this entry")?;
     }
