@@ -128,7 +128,12 @@ async fn reading_in_place<T: Send + 'static>(
 }
 
 /// Refuses whoever does not see every row and column of the tenant's log as it is.
-fn refuse_entries(node: &Node, principal: &Principal, log: &SignedLog, action: &'static str) -> Option<Response> {
+fn refuse_entries(
+    node: &Node,
+    principal: &Principal,
+    log: &SignedLog,
+    action: &'static str,
+) -> Option<Response> {
     if log.origin().stream() == Stream::Root && !is_operator(principal) {
         return Some(forbidden(
             node,
@@ -143,7 +148,12 @@ fn refuse_entries(node: &Node, principal: &Principal, log: &SignedLog, action: &
 }
 
 /// Refuses hashes of a tenant's log to whoever does not see every row and column of it: they would confirm guesses.
-fn refuse_hashes(node: &Node, principal: &Principal, log: &SignedLog, action: &'static str) -> Option<Response> {
+fn refuse_hashes(
+    node: &Node,
+    principal: &Principal,
+    log: &SignedLog,
+    action: &'static str,
+) -> Option<Response> {
     (log.origin().stream() != Stream::Root).then(|| refuse_entries(node, principal, log, action)).flatten()
 }
 

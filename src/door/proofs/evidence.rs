@@ -19,9 +19,8 @@ use tokio_util::io::ReaderStream;
 use utoipa::ToSchema;
 
 use super::{
-    Access, Deserialize, Extension, HeaderValue, Node, Principal, ROOT_TENANT, Response, Router,
-    Semaphore, State, Status, StatusCode, forbidden, header, limits, log_of, not_there, problem,
-    refuse_entries,
+    Access, Deserialize, Extension, HeaderValue, Node, Principal, ROOT_TENANT, Response, Router, Semaphore,
+    State, Status, StatusCode, forbidden, header, limits, log_of, not_there, problem, refuse_entries,
 };
 
 const ACTION: &str = "evidence";

@@ -163,9 +163,7 @@ async fn prove(node: &Node, principal: Principal, asked: Asked) -> Result<proof:
     }
     let (log, index) = match (asked.index, &asked.event_id) {
         (Some(index), None) => (log, index),
-        (None, Some(event_id)) => {
-            place_of(node, &principal, &log, event_id, asked.writer.as_deref()).await?
-        }
+        (None, Some(event_id)) => place_of(node, &principal, &log, event_id, asked.writer.as_deref()).await?,
         _ => return Err(problem(StatusCode::BAD_REQUEST, "request", "give event_id or index, and not both")),
     };
     if index >= log.durable() {
@@ -237,7 +235,8 @@ async fn place_of(
         1 => found.pop().ok_or_else(|| not_there("no event of this id is on record")),
         _ => {
             let several = named(&found);
-            let detail = format!("the id is that of entries {several}: give the index of one, and its writer");
+            let detail =
+                format!("the id is that of entries {several}: give the index of one, and its writer");
             Err(problem(StatusCode::CONFLICT, "ambiguous", &detail))
         }
     }
