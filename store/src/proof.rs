@@ -16,8 +16,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use schemas::checkpoint::Checkpoint;
 use schemas::limits::{TILE_HEIGHT, TILE_WIDTH, TREE_ENTRIES_READ_MAX};
-use schemas::origin::ROOT_TENANT;
 use schemas::note::{Note, VerifierKey};
+use schemas::origin::ROOT_TENANT;
 use schemas::proof::{Consistency, Document, Opened, Proof};
 use schemas::tile::{self, TileId, TileNodes, perfect_root};
 use schemas::tree::{

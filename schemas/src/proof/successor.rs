@@ -101,7 +101,7 @@ impl Successor {
         match (&self.log, proven) {
             (None, None) => {}
             (Some(log), Some(proven)) => {
-                check_log(log, (&newer, &link.key), &checkpoint, &link.before, proven)?
+                check_log(log, (&newer, &link.key), &checkpoint, &link.before, proven)?;
             }
             (None, Some(proven)) => {
                 return wrong(format!("nothing says how much of {} {newer} keeps", proven.origin));

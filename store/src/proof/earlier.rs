@@ -122,7 +122,9 @@ impl Store {
         let round = told.rounds.get(&opening.number);
         let Some(round) = round.filter(|round| round.size > index) else {
             let size = round.map_or(0, |round| round.size);
-            let ended = format!("as far as its root log is here, it knew {size} entries at its end: entry {index} is not among them");
+            let ended = format!(
+                "as far as its root log is here, it knew {size} entries at its end: entry {index} is not among them"
+            );
             return Err(not(log, ended));
         };
         let (opened, opened_proof) = root.prove(opening.index)?.ok_or_else(unknown)?;

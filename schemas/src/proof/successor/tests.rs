@@ -383,7 +383,7 @@ proptest! {
         for key in keys(&writers) {
             prop_assert!(document.verify(&key).is_ok(), "{:?}", document.verify(&key));
         }
-        let mut other = document.clone();
+        let mut other = document;
         let out = out % losses.len();
         other.successors.remove(out);
         for key in keys(&writers).iter().skip(out + 1) {
