@@ -294,6 +294,11 @@ fn what_leads_to_another_log_or_leaves_a_step_out_is_refused() {
     refused(&changed(&|other| other.successors[0].log.clone_from(&own)), &keys);
     let again = document.successors[0].log.clone();
     refused(&changed(&|other| other.successors[1].log.clone_from(&again)), &keys);
+    // By another checkpoint of the same root log.
+    let root = &writers[1].root;
+    let (entry, proof) = root.prove(writers[1].opened_at, root.size() - 1);
+    let older = Some(Opened::new(&entry, &proof));
+    refused(&changed(&|other| other.successors[0].log.clone_from(&older)), &keys);
     let hash = leaf_hash(b"").to_base64();
     refused(&changed(&|other| other.successors[0].hashes.push(hash.clone())), &keys);
     // The predecessor of another installation, and another history of this one.
@@ -302,6 +307,9 @@ fn what_leads_to_another_log_or_leaves_a_step_out_is_refused() {
     let other = changed(&|other| other.successors.clone_from(&theirs.successors));
     refused(&other, &keys);
     refused(&other, &[others[0].root.key(), others[2].root.key()]);
+    let (lossy, mut other) = chain("i-1", &[Loss { root: 2, log: 0 }], 9, 7, false);
+    other.successors[0].hashes.push(hash);
+    refused(&other, &[lossy[0].root.key(), lossy[1].root.key()]);
     let (_, forked) = chain("i-1", &[WHOLE, WHOLE], 10, 7, false);
     let other = Document { successors: document.successors.clone(), ..forked };
     let said = refused(&other, &keys);
@@ -315,13 +323,16 @@ fn what_leads_to_another_log_or_leaves_a_step_out_is_refused() {
 fn what_is_past_what_is_kept_is_not_proved() {
     // The successor knows that the entry was signed, and keeps less than that of it.
     let old = Writer::begin("i-1", 0, None, 9);
-    let begin = |kept_root: u64, kept_log: u64, key: Option<&VerifierKey>| {
+    let begin_at = |kept_root: u64, kept_log: u64, key: Option<&VerifierKey>, origin: Option<&str>| {
         let mut root = Log::new("i-1", ROOT_TENANT, Stream::Root, "w2");
         let log = Log::new("i-1", "default", Stream::Events, "w2");
         let of_root = old.root.as_before(old.root.size(), kept_root);
         let mut of_log = old.log.as_before(old.log.size(), kept_log);
         if let Some(key) = key {
             of_log.key = key.to_string();
+        }
+        if let Some(origin) = origin {
+            of_log.origin = origin.to_string();
         }
         root.push(Some(&root.opens(0, Some(of_root))));
         let opened_at = root.push(Some(&log.opens(1, Some(of_log))));
@@ -334,7 +345,9 @@ fn what_is_past_what_is_kept_is_not_proved() {
         });
         document.verify(&root.key()).map(|_| ()).map_err(|error| error.to_string())
     };
+    let begin = |kept_root, kept_log, key| begin_at(kept_root, kept_log, key, None);
     let (root, log) = (old.root.size(), old.log.size());
+    assert!(begin_at(root, log, None, Some("i-1/default/events/w0")).is_err());
     assert_eq!(begin(root, log, None), Ok(()));
     assert_eq!(begin(root, 8, None), Ok(()));
     assert!(begin(root, 7, None).unwrap_err().contains("7 of 10 entries of i-1/default/events/w1 are kept"));
@@ -342,6 +355,37 @@ fn what_is_past_what_is_kept_is_not_proved() {
     assert!(begin(root - 1, log, None).unwrap_err().contains("are kept, the proof is of size"));
     assert!(begin(root + 1, log, None).is_err());
     assert!(begin(root, log, Some(&old.root.key())).is_err());
+}
+
+/// Of the root log's own entries nothing says how much is kept but the step itself.
+#[test]
+fn a_root_log_is_succeeded_by_one_that_begins_so_and_is_of_its_installation() {
+    let old = Writer::begin("i-1", 0, None, 3).root;
+    let (entry, proof) = old.prove(1, old.size());
+    let proved = |newer: &Log, at: u64| {
+        let mut document = Document::new(&old.origin, &entry, &proof, None);
+        let opened = newer.opened(at);
+        document.successors.push(Successor { opened, log: None, hashes: Vec::new(), consistency: None });
+        document.verify(&newer.key()).is_ok() && document.verify(&old.key()).is_ok()
+    };
+    let before = || Some(old.as_before(old.size(), old.size()));
+    for (installation, tenant, stream, number, later, is_right) in [
+        ("i-1", ROOT_TENANT, Stream::Root, 0, false, true),
+        ("i-2", ROOT_TENANT, Stream::Root, 0, false, false),
+        ("i-1", "default", Stream::Events, 0, false, false),
+        ("i-1", ROOT_TENANT, Stream::Root, 1, false, false),
+        ("i-1", ROOT_TENANT, Stream::Root, 0, true, false),
+    ] {
+        let mut newer = Log::new(installation, tenant, stream, "w2");
+        if later {
+            newer.push(None);
+        }
+        let at = newer.push(Some(&newer.opens(number, before())));
+        assert_eq!(proved(&newer, at), is_right, "{} {number} {later}", newer.origin);
+    }
+    let mut newer = Log::new("i-1", ROOT_TENANT, Stream::Root, "w2");
+    newer.push(Some(&newer.opens(0, None)));
+    assert!(!proved(&newer, 0), "it goes on from nothing");
 }
 
 #[test]
