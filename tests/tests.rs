@@ -24,6 +24,8 @@ mod suites {
     mod contextforge;
     /// Countries of addresses, from a database of the operator's.
     mod countries;
+    /// What earlier writers recorded: proofs and tiles of it, through rotations and adoptions.
+    mod earlier;
     /// Evidence that leaves the building.
     mod evidence;
     /// An operator who turns against the record.

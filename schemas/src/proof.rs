@@ -22,8 +22,10 @@ use crate::tree::{Hash, leaf_hash, verify_inclusion};
 use crate::{Error, Result};
 
 mod document;
+mod successor;
 
 pub use document::{Consistency, Covered, Document, FORMAT as DOCUMENT_FORMAT, Opened, Proved};
+pub use successor::{Before, Successor};
 
 /// The first line of every proof.
 pub const HEADER: &str = "c2sp.org/tlog-proof@v1";

@@ -21,6 +21,9 @@ pub struct Prove {
     /// events, alerts or access; root, with --tenant _root, for the root log
     #[arg(long, default_value = "events")]
     pub stream: String,
+    /// The writer of the log, where it is not the one that writes now, as its origin names it
+    #[arg(long)]
+    pub writer: Option<String>,
     /// Also prove that the root log extends what it was at this size
     #[arg(long, value_name = "SIZE")]
     pub since: Option<u64>,

@@ -42,9 +42,9 @@ async fn prove(command: &Prove, service: &Service) -> Result<u8> {
 }
 
 fn path(command: &Prove) -> String {
-    let Prove { event_id, index, tenant, stream, since, witnessed, .. } = command;
+    let Prove { event_id, index, tenant, stream, writer, since, witnessed, .. } = command;
     let mut path = format!("/api/v1/proofs?stream={}", percent_encoded(stream));
-    let texts = [("event_id", event_id), ("tenant", tenant)];
+    let texts = [("event_id", event_id), ("tenant", tenant), ("writer", writer)];
     for (name, value) in texts.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
         path.push_str(&format!("&{name}={}", percent_encoded(value)));
     }

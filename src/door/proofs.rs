@@ -19,7 +19,7 @@ use schemas::origin::ROOT_TENANT;
 use schemas::principal::Principal;
 use schemas::{Stream, layout, limits};
 use serde::Deserialize;
-use store::{Log, ReadError};
+use store::{ReadError, SignedLog};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use utoipa::OpenApi;
 
@@ -66,11 +66,20 @@ fn is_operator(principal: &Principal) -> bool {
     principal.role.administers() && (principal.door == "command" || principal.tenant == DEFAULT_TENANT)
 }
 
-/// The log, where it is there for the caller: one of another tenant is as one that does not exist.
-fn log_of(node: &Node, principal: &Principal, tenant: &str, stream: &str) -> Option<Log> {
+/// The log of this writer, else the one that is written now, where it is there for the caller: one of another tenant is as one
+/// that does not exist.
+fn log_of(
+    node: &Node,
+    principal: &Principal,
+    (tenant, stream): (&str, &str),
+    writer: Option<&str>,
+) -> Option<SignedLog> {
     let is_seen = tenant == principal.tenant || tenant == ROOT_TENANT || principal.door == "command";
-    let stream: Stream = stream.parse().ok()?;
-    node.store.existing(tenant, stream).filter(|_| is_seen)
+    let stream: Stream = stream.parse().ok().filter(|_| is_seen)?;
+    match writer {
+        Some(writer) => node.store.of_writer(tenant, stream, writer),
+        None => node.store.existing(tenant, stream).map(|log| SignedLog::clone(&log)),
+    }
 }
 
 fn not_there(what: &str) -> Response {
@@ -95,10 +104,15 @@ async fn reading_in_place<T: Send + 'static>(
     match read {
         Ok(Ok(found)) => Ok(found),
         Ok(Err(error)) => {
-            tracing::error!(%error, "a proof could not be made");
+            if !matches!(error, ReadError::Unprovable { .. }) {
+                tracing::error!(%error, "a proof could not be made");
+            }
             // What is wrong may name files; which log it is, whoever asks has said.
             Err(match error {
                 ReadError::Read { .. } => internal("a file of this log could not be read"),
+                ReadError::Unprovable { .. } => {
+                    problem(StatusCode::CONFLICT, "not_provable", &error.to_string())
+                }
                 ReadError::Damaged { .. } => problem(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     "damaged",
@@ -114,7 +128,12 @@ async fn reading_in_place<T: Send + 'static>(
 }
 
 /// Refuses whoever does not see every row and column of the tenant's log as it is.
-fn refuse_entries(node: &Node, principal: &Principal, log: &Log, action: &'static str) -> Option<Response> {
+fn refuse_entries(
+    node: &Node,
+    principal: &Principal,
+    log: &SignedLog,
+    action: &'static str,
+) -> Option<Response> {
     if log.origin().stream() == Stream::Root && !is_operator(principal) {
         return Some(forbidden(
             node,
@@ -129,7 +148,12 @@ fn refuse_entries(node: &Node, principal: &Principal, log: &Log, action: &'stati
 }
 
 /// Refuses hashes of a tenant's log to whoever does not see every row and column of it: they would confirm guesses.
-fn refuse_hashes(node: &Node, principal: &Principal, log: &Log, action: &'static str) -> Option<Response> {
+fn refuse_hashes(
+    node: &Node,
+    principal: &Principal,
+    log: &SignedLog,
+    action: &'static str,
+) -> Option<Response> {
     (log.origin().stream() != Stream::Root).then(|| refuse_entries(node, principal, log, action)).flatten()
 }
 
@@ -158,7 +182,7 @@ async fn record(
     params(
         ("tenant" = String, Path, description = "The tenant; _root for the root log."),
         ("stream" = String, Path, description = "events, alerts or access; root for the root log."),
-        ("writer" = String, Path, description = "The writer, as the origin names it."),
+        ("writer" = String, Path, description = "The writer, as the origin names it: the present one or an earlier."),
     ), responses(
     (status = 200, description = "The signed note.", body = String, content_type = "text/plain"),
     (status = 404, description = "There is no such log, or nothing of it is signed yet.", body = super::ProblemBody, content_type = "application/problem+json"),
@@ -172,8 +196,7 @@ pub(super) async fn get_checkpoint(
         return forbidden(&node, &principal, "checkpoint", "read checkpoints");
     }
     let found = named.ok().and_then(|Path(named)| {
-        let log = log_of(&node, &principal, &named.tenant, &named.stream)?;
-        (log.origin().writer() == named.writer).then_some(log)
+        log_of(&node, &principal, (&named.tenant, &named.stream), Some(&named.writer))
     });
     let checkpoint = found.map(|log| log.checkpoint()).filter(|checkpoint| !checkpoint.is_empty());
     match checkpoint {
@@ -194,7 +217,7 @@ pub(super) async fn get_checkpoint(
     params(
         ("tenant" = String, Path, description = "The tenant; _root for the root log."),
         ("stream" = String, Path, description = "events, alerts or access; root for the root log."),
-        ("writer" = String, Path, description = "The writer, as the origin names it."),
+        ("writer" = String, Path, description = "The writer, as the origin names it: the present one or an earlier."),
         ("path" = String, Path, description = "Level or `entries`, index, and the width where it is partial."),
     ), responses(
     (status = 403, description = "Of a tenant's log, and the caller's policy takes rows or columns away.", body = super::ProblemBody, content_type = "application/problem+json"),
@@ -210,8 +233,8 @@ pub(super) async fn get_tile(
         return forbidden(&node, &principal, "tile", "read tiles");
     }
     let Ok(Path(named)) = named else { return not_there("there is no log of this name") };
-    let log = log_of(&node, &principal, &named.tenant, &named.stream);
-    let Some(log) = log.filter(|log| log.origin().writer() == named.writer) else {
+    let log = log_of(&node, &principal, (&named.tenant, &named.stream), Some(&named.writer));
+    let Some(log) = log else {
         return not_there("there is no log of this name");
     };
     let path = format!("{}/{}", layout::TILE, named.path);

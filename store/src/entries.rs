@@ -35,6 +35,14 @@ pub enum ReadError {
         /// What was found.
         detail: String,
     },
+    /// Nothing is wrong with it, and there is no proof of it, now or later.
+    #[error("an entry of log {log} cannot be proved: {detail}")]
+    Unprovable {
+        /// The log.
+        log: String,
+        /// What there is no proof of.
+        detail: String,
+    },
 }
 
 type Result<T> = std::result::Result<T, ReadError>;

@@ -135,7 +135,7 @@ impl Store {
         // Before the log's tree, which is then of all that the round is of.
         let at = rounds::covering(&log.state, &root, 0)?.ok_or(ExportError::NotSigned)?;
         let tree = log.tree()?;
-        let round = rounds::told(&log.state, &root, &tree, at)?;
+        let round = rounds::told(log.state.number, &root, &tree, at)?;
         let opened = root.prove(log.opened_at())?.ok_or(ExportError::NotSigned)?;
         let selection = reach(&tree, round.size, &asked.selection, &asked.filter)?;
         let windows = windows(&selection, round.size)?;

@@ -28,6 +28,7 @@ mod crash;
 mod cursor;
 mod draft;
 mod durable;
+mod earlier;
 mod edge;
 mod entries;
 mod error;
@@ -101,9 +102,23 @@ pub struct Store {
 
 /// One open log; cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Log {
+pub struct Log(SignedLog);
+
+/// A log for whoever reads its signed tree: one that is written, or one of an earlier writer. Nothing is appended through it;
+/// cheap to clone.
+#[derive(Debug, Clone)]
+pub struct SignedLog {
     shared: Arc<Shared>,
     state: Arc<LogState>,
+}
+
+/// A log that is written is read as any other.
+impl std::ops::Deref for Log {
+    type Target = SignedLog;
+
+    fn deref(&self) -> &SignedLog {
+        &self.0
+    }
 }
 
 /// How the store is.
@@ -145,7 +160,7 @@ impl Store {
     /// [`Error::Refused`] for a tenant that cannot be part of an origin; as [`Log::append`].
     pub async fn log(&self, tenant: &str, stream: Stream) -> Result<Log> {
         if let Some(state) = self.shared.find(tenant, stream) {
-            return Ok(Log { shared: Arc::clone(&self.shared), state });
+            return Ok(self.log_of(state));
         }
         let shared = Arc::clone(&self.shared);
         let tenant = tenant.to_string();
@@ -158,13 +173,16 @@ impl Store {
         if let Some(placed) = placed {
             durable(&self.shared, placed).await?;
         }
-        Ok(Log { shared: Arc::clone(&self.shared), state })
+        Ok(self.log_of(state))
     }
 
     /// The log of this tenant and stream, if there is one.
     pub fn existing(&self, tenant: &str, stream: Stream) -> Option<Log> {
-        let state = self.shared.find(tenant, stream)?;
-        Some(Log { shared: Arc::clone(&self.shared), state })
+        self.shared.find(tenant, stream).map(|state| self.log_of(state))
+    }
+
+    fn log_of(&self, state: Arc<LogState>) -> Log {
+        Log(SignedLog { shared: Arc::clone(&self.shared), state })
     }
 
     /// The logs that exist, in order of tenant and stream.
@@ -343,11 +361,6 @@ async fn durable(shared: &Shared, placed: Placed) -> Result<Option<u64>> {
 }
 
 impl Log {
-    /// The log's name.
-    pub fn origin(&self) -> &Origin {
-        &self.state.origin
-    }
-
     /// Appends a draft; returns once it is on stable storage.
     ///
     /// The draft's rows become one contiguous range. Once this has been polled the rows are recorded even if the
@@ -445,16 +458,6 @@ impl Log {
     /// [`Error::Poisoned`], [`Error::Tampered`]: nothing more is written until a restart.
     pub fn check_writable(&self) -> Result<()> {
         self.shared.check_writable()
-    }
-
-    /// The log as it is now.
-    pub fn snapshot(&self) -> LogSnapshot {
-        self.state.snapshot()
-    }
-
-    /// The durable size: what [`Log::snapshot`] says, without making one.
-    pub fn durable(&self) -> u64 {
-        *self.state.durable.borrow()
     }
 
     /// Waits until the durable size is over `size`, and returns it.

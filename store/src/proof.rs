@@ -16,7 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use schemas::checkpoint::Checkpoint;
 use schemas::limits::{TILE_HEIGHT, TILE_WIDTH, TREE_ENTRIES_READ_MAX};
-use schemas::note::Note;
+use schemas::note::{Note, VerifierKey};
 use schemas::origin::ROOT_TENANT;
 use schemas::proof::{Consistency, Document, Opened, Proof};
 use schemas::tile::{self, TileId, TileNodes, perfect_root};
@@ -30,9 +30,11 @@ use tokio::time::Instant;
 use crate::bundle;
 use crate::edge::{Edge, Place, width_at};
 use crate::entries::ReadError;
+use crate::snapshot::LogSnapshot;
 use crate::state::{LogState, Shared, lock};
-use crate::{Log, Store};
+use crate::{SignedLog, Store};
 
+mod earlier;
 pub(crate) mod rounds;
 
 type Result<T> = std::result::Result<T, ReadError>;
@@ -51,7 +53,7 @@ pub(crate) struct Proving {
     is_searched: Mutex<bool>,
 }
 
-/// The tree of one log at one signed size. Made by [`Log::tree`]; keeps every tile that it reads, so it is for one
+/// The tree of one log at one signed size. Made by [`SignedLog::tree`]; keeps every tile that it reads, so it is for one
 /// answer and not for keeping.
 #[derive(Debug)]
 pub struct LogTree {
@@ -77,9 +79,12 @@ impl Store {
     /// under a checkpoint, or no root checkpoint that knows the log that far or reaches `since`: not yet, or not at all.
     /// The root log is told how far a log has come every few seconds.
     ///
+    /// Of a log of an earlier writer: for whoever has the key of the root log of that time, or of one since. `since` is then of
+    /// each of these that has come so far.
+    ///
     /// # Errors
-    /// [`ReadError`].
-    pub fn prove(&self, log: &Log, index: u64, since: Option<u64>) -> Result<Option<Document>> {
+    /// [`ReadError`]; [`ReadError::Unprovable`] where it will never be provable.
+    pub fn prove(&self, log: &SignedLog, index: u64, since: Option<u64>) -> Result<Option<Document>> {
         self.prove_under(log, index, since, None)
     }
 
@@ -90,7 +95,7 @@ impl Store {
     /// [`ReadError`].
     pub fn prove_under(
         &self,
-        log: &Log,
+        log: &SignedLog,
         index: u64,
         since: Option<u64>,
         checkpoint: Option<Arc<str>>,
@@ -100,6 +105,9 @@ impl Store {
         if let Some(checkpoint) = checkpoint {
             let Some(older) = root.at(checkpoint)? else { return Ok(None) };
             root = older;
+        }
+        if log.origin().writer() != root.origin().writer() {
+            return self.prove_earlier(log, index, since, root);
         }
         let is_root = log.origin() == root.origin();
         // Before the log's tree, which is then of all that the round is of.
@@ -117,7 +125,7 @@ impl Store {
             None => None,
             Some(at) => {
                 let Some((opened, opened_proof)) = root.prove(log.opened_at())? else { return Ok(None) };
-                let covered = rounds::covered(&log.state, &root, tree, (at, index))?;
+                let covered = rounds::covered(log.state.number, &root, tree, (at, index))?;
                 Some((Opened::new(&opened, &opened_proof), covered))
             }
         };
@@ -133,7 +141,22 @@ impl Store {
     }
 }
 
-impl Log {
+impl SignedLog {
+    /// The log's name.
+    pub fn origin(&self) -> &Origin {
+        &self.state.origin
+    }
+
+    /// The log as it is now.
+    pub fn snapshot(&self) -> LogSnapshot {
+        self.state.snapshot()
+    }
+
+    /// The durable size: what [`SignedLog::snapshot`] says, without making one.
+    pub fn durable(&self) -> u64 {
+        *self.state.durable.borrow()
+    }
+
     /// The newest signed checkpoint (C2SP signed note), empty before the first.
     pub fn checkpoint(&self) -> Arc<str> {
         Arc::clone(&lock(&self.state.view).checkpoint)
@@ -238,6 +261,11 @@ impl LogTree {
     /// Entries in it.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// The verifier key of its checkpoints.
+    fn verifier_key(&self) -> VerifierKey {
+        self.state.keys.checkpoint.verifier().clone()
     }
 
     /// Its root.

@@ -153,14 +153,14 @@ pub(crate) fn open_for(
         keep_damage(&mut damage, check)?;
     }
     let history = match purpose {
-        Purpose::Serve | Purpose::Look { .. } => outside::history(&disk, &keys),
-        Purpose::Close | Purpose::Begin { .. } => Ok(BTreeMap::new()),
+        Purpose::Serve | Purpose::Look { .. } => outside::history(&disk, &keys, &options),
+        Purpose::Close | Purpose::Begin { .. } => Ok(outside::History::default()),
     };
-    let history = match history {
+    let outside::History { rows: history, writers: earlier } = match history {
         Ok(history) => history,
         Err(error) => {
             keep_damage(&mut damage, error)?;
-            BTreeMap::new()
+            outside::History::default()
         }
     };
     // Known to the root log, and a crash came before its first entry: it is opened again when it is asked for.
@@ -186,7 +186,7 @@ pub(crate) fn open_for(
         }
     }
     let mut shared = share(options, disk, clock, keys, logs, &replay, &told)?;
-    shared.history = history;
+    (shared.history, shared.earlier) = (history, earlier);
     if let Purpose::Begin { predecessors, .. } = purpose {
         shared.predecessors.clone_from(predecessors);
     }
@@ -378,6 +378,7 @@ fn share(
         numbers: Mutex::new(told.numbers.clone()),
         predecessors: Predecessors::new(),
         history: BTreeMap::new(),
+        earlier: Vec::new(),
         queue: Mutex::new(Queue::default()),
         queue_changed: Condvar::new(),
         signer_inbox: Mutex::new(Inbox::default()),

@@ -17,6 +17,7 @@ use tokio::sync::{oneshot, watch};
 use crate::clock::Clock;
 use crate::cursor::{Cursors, Positions};
 use crate::disk::Disk;
+use crate::earlier::Earlier;
 use crate::error::{Error, Result};
 use crate::keys::{Keys, LogKeys};
 use crate::options::Options;
@@ -49,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) predecessors: Predecessors,
     /// The sealed parts of the logs of earlier writers, oldest first.
     pub(crate) history: BTreeMap<(String, Stream), Vec<LogSnapshot>>,
+    /// The same logs for whoever asks for proofs, and their root logs, by writer, oldest first.
+    pub(crate) earlier: Vec<Earlier>,
     pub(crate) queue: Mutex<Queue>,
     pub(crate) queue_changed: Condvar,
     pub(crate) signer_inbox: Mutex<Inbox>,

@@ -27,7 +27,7 @@ fn root_key(home: &Path) -> String {
 }
 
 /// A token, made at the service's own socket: for any tenant.
-fn token(role: &str, tenant: &str, home: &Path) -> String {
+pub(super) fn token(role: &str, tenant: &str, home: &Path) -> String {
     let data = home.join("data");
     let made =
         run(&["token", "create", "--role", role, "--tenant", tenant, "--data", data.to_str().unwrap()]);
@@ -35,7 +35,7 @@ fn token(role: &str, tenant: &str, home: &Path) -> String {
     made["token"].as_str().unwrap().to_string()
 }
 
-fn get(service: &Service, token: &str, path: &str) -> Answer {
+pub(super) fn get(service: &Service, token: &str, path: &str) -> Answer {
     let bearer = format!("Bearer {token}");
     request(&service.address, "GET", path, &[("authorization", bearer.as_str())], b"").unwrap()
 }

@@ -6,8 +6,12 @@ pub const PROOF_HASHES_MAX: usize = 64;
 pub const PROOF_EXTRA_BYTES_MAX: usize = 48 << 10;
 /// Bytes of a proof in its text form: path, extra data, and a checkpoint with every cosignature that it may have.
 pub const PROOF_BYTES_MAX: usize = 1 << 20;
-/// Bytes of a proof document: three proofs and three entries, in base64 and JSON.
+/// Bytes of a proof document: three proofs and three entries, in base64 and JSON, and two of each for every root log that went on since.
 pub const PROOF_DOCUMENT_BYTES_MAX: usize = 4 << 20;
+/// Root logs that a proof leads over: rotations and adoptions since the entry came, about 4 KiB each.
+pub const PROOF_SUCCESSORS_MAX: usize = 256;
+/// Entries of one event id that are looked for and named to whoever asks for a proof of it.
+pub const PROOF_PLACES_MAX: usize = 10;
 /// Entries that a tree reads at once: each is held in memory, of up to [`super::ENTRY_BYTES_MAX`].
 pub const TREE_ENTRIES_READ_MAX: u64 = 256;
 /// Proofs and bundles that are made at one time: each reads files and hashes.

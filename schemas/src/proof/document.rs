@@ -11,17 +11,22 @@
 //! round       the root log's entry that says how far the log had come, past the entry: {index, entry, proof, hashes}, where `hashes`
 //!             is the inclusion proof of the entry in the tree that it names; null where the log is the root log
 //! consistency from an older root checkpoint to the one in `log_opened` and `round` (or in `proof`): {old, hashes}; null where not asked for
+//! successors  what leads here from the keys of the root logs that went on from this one, oldest first (`successor.rs`); absent
+//!             where there are none
 //! ```
+//! The key says which root log is trusted: that of the proof, or one of its successors. What the document says beyond that one
+//! must fit together all the same, and proves nothing to whoever has that key.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::Proof;
+use super::successor::{Before, Link, Proven, Successor};
 use crate::checkpoint::Checkpoint;
 use crate::control::{Control, LogOpened};
 use crate::entry::EntryView;
-use crate::limits::{PROOF_DOCUMENT_BYTES_MAX, PROOF_HASHES_MAX};
+use crate::limits::{PROOF_DOCUMENT_BYTES_MAX, PROOF_HASHES_MAX, PROOF_SUCCESSORS_MAX};
 use crate::note::{Note, VerifierKey};
 use crate::origin::Origin;
 use crate::stream::Stream;
@@ -51,6 +56,9 @@ pub struct Document {
     pub round: Option<Covered>,
     /// From an older root checkpoint, where that was asked for.
     pub consistency: Option<Consistency>,
+    /// The root logs that went on from the one of the proof, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub successors: Vec<Successor>,
 }
 
 /// The root log's entry that opens a log.
@@ -94,8 +102,10 @@ pub struct Consistency {
 pub struct Proved {
     /// Of the log, which has the entry.
     pub checkpoint: Checkpoint,
-    /// Of the root log, which has the log and the round.
+    /// Of the root log whose key was given: the one that has the log and the round, or a successor of it.
     pub root: Checkpoint,
+    /// What leads from that root log back to the one that has the log and the round, oldest first; none where it is that one.
+    pub before: Vec<Before>,
     /// The size of the log that the root log knows, which is over the entry's index; absent where it is the root log.
     pub round: Option<u64>,
     /// The entry's canonical bytes.
@@ -121,6 +131,7 @@ impl Document {
             log_opened,
             round,
             consistency: None,
+            successors: Vec::new(),
         }
     }
 
@@ -136,6 +147,7 @@ impl Document {
             let detail = format!("format {:?}, expected {FORMAT:?}", document.format);
             return Err(Error::malformed("proof document", detail));
         }
+        super::within("root logs of a proof document", document.successors.len(), PROOF_SUCCESSORS_MAX)?;
         Ok(document)
     }
 
@@ -145,9 +157,48 @@ impl Document {
     /// a tree that has it. Without the last whoever holds the log's key alone could show a tree that the root log, and so
     /// whoever witnesses it, never saw.
     ///
+    /// With the key of a root log that went on from that one, also that it did, with this log and this entry: through as many
+    /// as there are between.
+    ///
     /// # Errors
-    /// [`Error::Mismatch`] for what does not hold, [`Error::Malformed`] for what cannot be read.
+    /// [`Error::Mismatch`] for what does not hold, [`Error::Malformed`] for what cannot be read, [`Error::TooLarge`].
     pub fn verify(&self, root_key: &VerifierKey) -> Result<Proved> {
+        super::within("root logs of a proof document", self.successors.len(), PROOF_SUCCESSORS_MAX)?;
+        let links = self.successors.iter().map(Successor::read).collect::<Result<Vec<Link>>>()?;
+        let oldest = links.first().map_or(root_key, |link| &link.key_before);
+        let keys: Vec<&VerifierKey> =
+            std::iter::once(oldest).chain(links.iter().map(|link| &link.key)).collect();
+        // Which root log is trusted is said by the key alone, and by nothing that stands in the document.
+        let Some(trusted) = keys.iter().position(|key| *key == root_key) else {
+            let detail = format!("{root_key} is of no root log that this proof leads to");
+            return Err(Error::mismatch("verifier key", detail));
+        };
+        if let Some((link, known)) = links.iter().zip(&keys).find(|(link, known)| link.key_before != ***known)
+        {
+            let detail = format!("{} goes on from {}, not from {known}", link.key, link.key_before);
+            return Err(Error::mismatch("succession", detail));
+        }
+        let (mut proved, key) = self.verify_in(oldest)?;
+        let origin: Origin = self.origin.parse()?;
+        let is_root = origin.stream() == Stream::Root;
+        let (mut older, mut found) = (proved.root.clone(), Vec::new());
+        for (at, (successor, link)) in self.successors.iter().zip(&links).enumerate() {
+            let proven = Proven { origin: &origin, key: &key, index: self.index };
+            let proven = Some(&proven).filter(|_| at == 0 && !is_root);
+            let (newer, before) = successor.verify(link, &older, proven)?;
+            found.push(before);
+            older = newer;
+            if at + 1 == trusted {
+                proved.root = older.clone();
+            }
+        }
+        found.truncate(trusted);
+        proved.before = found;
+        Ok(proved)
+    }
+
+    /// The same under the key of the root log that has the log and the round; and the log's key.
+    fn verify_in(&self, root_key: &VerifierKey) -> Result<(Proved, VerifierKey)> {
         let origin: Origin = self.origin.parse()?;
         let root_origin: Origin = root_key.name().parse()?;
         if root_origin.stream() != Stream::Root {
@@ -179,8 +230,10 @@ impl Document {
         let key = in_root.as_ref().map_or(root_key, |((_, key, _), _)| key);
         let checkpoint = proof.verify(&entry, key)?;
         check_header(&entry, &origin, key, self.index)?;
+        let key = key.clone();
+        let before = Vec::new();
         let Some(((opened, _, root), round)) = in_root else {
-            return Ok(Proved { root: checkpoint.clone(), checkpoint, round: None, entry });
+            return Ok((Proved { root: checkpoint.clone(), before, checkpoint, round: None, entry }, key));
         };
         let size = round.verify(&opened, &root, root_key, (self.index, &entry))?;
         if size > checkpoint.size {
@@ -188,15 +241,24 @@ impl Document {
             let detail = format!("the root log knows size {size}, the checkpoint is of {}", checkpoint.size);
             return Err(Error::mismatch("round", detail));
         }
-        Ok(Proved { checkpoint, root, round: Some(size), entry })
+        Ok((Proved { checkpoint, root, before, round: Some(size), entry }, key))
     }
 
-    /// The note of the root checkpoint, with the lines that witnesses added to it: its text is what [`Document::verify`] checked.
+    /// The element that leads back from the root log whose key was given; none where that one has the log and the round.
+    fn trusted(&self, proved: &Proved) -> Option<&Successor> {
+        proved.before.len().checked_sub(1).and_then(|at| self.successors.get(at))
+    }
+
+    /// The note of the root checkpoint, with the lines that witnesses added to it: its text is what [`Document::verify`] checked
+    /// with the key that was given.
     ///
     /// # Errors
     /// [`Error::Malformed`].
-    pub fn root_note(&self) -> Result<Note> {
-        let proof = self.log_opened.as_ref().map_or(&self.proof, |opened| &opened.proof);
+    pub fn root_note(&self, proved: &Proved) -> Result<Note> {
+        let proof = match self.trusted(proved) {
+            Some(successor) => &successor.opened.proof,
+            None => self.log_opened.as_ref().map_or(&self.proof, |opened| &opened.proof),
+        };
         Note::parse(Proof::parse(proof)?.checkpoint.as_bytes())
     }
 
@@ -207,10 +269,10 @@ impl Document {
     /// [`Error::Mismatch`] when it does not extend it; [`Error::Malformed`].
     pub fn extends(&self, proved: &Proved, size: u64, root: &Hash) -> Result<bool> {
         let now = &proved.root;
-        let hashes = match &self.consistency {
-            Some(Consistency { old, hashes }) if *old == size => {
-                super::within("hashes of a consistency proof", hashes.len(), PROOF_HASHES_MAX)?;
-                hashes.iter().map(|hash| Hash::from_base64(hash)).collect::<Result<Vec<_>>>()?
+        let since = self.trusted(proved).map_or(&self.consistency, |successor| &successor.consistency);
+        let hashes = match since {
+            Some(Consistency { old, hashes: of_it }) if *old == size => {
+                hashes("hashes of a consistency proof", of_it)?
             }
             _ if size == now.size => Vec::new(),
             _ => return Ok(false),
@@ -225,6 +287,14 @@ impl Opened {
         Opened { index: proof.index, entry: STANDARD.encode(entry), proof: proof.to_string() }
     }
 
+    /// What the entry says, whoever signed it.
+    pub(super) fn said(&self) -> Result<LogOpened> {
+        match Control::of_root_entry(&bytes("log_opened", &self.entry)?)? {
+            Some(Control::LogOpened(opened)) => Ok(opened),
+            _ => Err(Error::mismatch("log_opened", "the entry opens no log")),
+        }
+    }
+
     /// What opens the log of this origin, its key, and the root checkpoint that covers it.
     ///
     /// # Errors
@@ -234,14 +304,14 @@ impl Opened {
         origin: &Origin,
         root_key: &VerifierKey,
     ) -> Result<(LogOpened, VerifierKey, Checkpoint)> {
-        let (entry, root) = of_root("log_opened", self.index, &self.entry, &self.proof, root_key)?;
+        let (_, root) = of_root("log_opened", self.index, &self.entry, &self.proof, root_key)?;
         if origin.installation() != root.origin.installation() {
             return Err(Error::mismatch("installation", format!("{origin} in {}", root.origin)));
         }
-        let opened = match Control::of_root_entry(&entry)? {
-            Some(Control::LogOpened(opened)) if opened.origin == origin.to_string() => opened,
-            _ => return Err(Error::mismatch("log_opened", format!("the entry does not open {origin}"))),
-        };
+        let opened = self.said()?;
+        if opened.origin != origin.to_string() {
+            return Err(Error::mismatch("log_opened", format!("the entry does not open {origin}")));
+        }
         let key: VerifierKey = opened.key.parse()?;
         if key.name() != opened.origin {
             return Err(Error::mismatch("log_opened", format!("a key of {} for {origin}", key.name())));
@@ -270,8 +340,7 @@ impl Covered {
             let detail = format!("the log had come to size {size}, and the entry is {index}");
             return Err(Error::mismatch("round", detail));
         }
-        super::within("hashes of an inclusion proof", self.hashes.len(), PROOF_HASHES_MAX)?;
-        let hashes = self.hashes.iter().map(|hash| Hash::from_base64(hash)).collect::<Result<Vec<_>>>()?;
+        let hashes = hashes("hashes of an inclusion proof", &self.hashes)?;
         verify_inclusion(&hashes, index, size, &leaf_hash(entry), &tree)?;
         Ok(size)
     }
@@ -295,6 +364,12 @@ impl Covered {
         };
         Ok((told.size, Hash::from_base64(&told.root)?))
     }
+}
+
+/// The hashes of a proof, base64 each.
+pub(super) fn hashes(what: &'static str, texts: &[String]) -> Result<Vec<Hash>> {
+    super::within(what, texts.len(), PROOF_HASHES_MAX)?;
+    texts.iter().map(|hash| Hash::from_base64(hash)).collect()
 }
 
 /// An entry of the root log, and the checkpoint that covers it.

@@ -14,14 +14,13 @@ use axum::extract::Request;
 use axum::response::IntoResponse as _;
 use schemas::evidence::{Filter, Kind, Sizes};
 use serde::Serialize;
-use store::{Export, ExportError, Exported, Selection};
+use store::{Export, ExportError, Exported, Log, Selection};
 use tokio_util::io::ReaderStream;
 use utoipa::ToSchema;
 
 use super::{
-    Access, Deserialize, Extension, HeaderValue, Log, Node, Principal, ROOT_TENANT, Response, Router,
-    Semaphore, State, Status, StatusCode, forbidden, header, limits, log_of, not_there, problem,
-    refuse_entries,
+    Access, Deserialize, Extension, HeaderValue, Node, Principal, ROOT_TENANT, Response, Router, Semaphore,
+    State, Status, StatusCode, forbidden, header, limits, log_of, not_there, problem, refuse_entries,
 };
 
 const ACTION: &str = "evidence";
@@ -80,7 +79,7 @@ fn refused(detail: &str) -> Response {
 #[utoipa::path(post, path = "/api/v1/evidence", tag = "proofs", request_body = Asked, responses(
     (status = 200, description = "The bundle, a zip that tacho-verify checks without this service.", body = Vec<u8>, content_type = "application/zip"),
     (status = 404, description = "There is no such log, session or entry.", body = crate::door::ProblemBody, content_type = "application/problem+json"),
-    (status = 409, description = "The root log, or enough of its witnesses, do not know all of it yet.", body = crate::door::ProblemBody, content_type = "application/problem+json"),
+    (status = 409, description = "The root log, or enough of its witnesses, do not know all of it yet, or some of it is in a log before the present one (earlier_log).", body = crate::door::ProblemBody, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn export_evidence(
     State(node): State<Node>,
@@ -108,8 +107,10 @@ async fn export(node: &Node, principal: Principal, asked: Asked) -> Result<(File
             "the root log names every tenant; prove its entries one by one (/api/v1/proofs)",
         ));
     }
-    let log = log_of(node, &principal, &tenant, stream);
-    let log = log.ok_or_else(|| not_there("there is no log of this name"))?;
+    // A bundle is of the log that is written now: only that of a tenant whom the caller sees.
+    let is_seen = log_of(node, &principal, (&tenant, stream), None).is_some();
+    let log = stream.parse().ok().and_then(|stream| node.store.existing(&tenant, stream));
+    let log = log.filter(|_| is_seen).ok_or_else(|| not_there("there is no log of this name"))?;
     // What whoever runs the service takes of a tenant is on that tenant's access log.
     let principal = Principal { tenant, ..principal };
     if let Some(refused) = refuse_entries(node, &principal, &log, ACTION) {
@@ -337,7 +338,10 @@ async fn ranged(
     );
     let mut found = ends(node, principal, sql).await?;
     if found.is_empty() {
-        let sql = format!("SELECT max(log_index) AS log_index FROM {table} WHERE ingest_time < '{since}'");
+        // Where nothing of the present log came before it, one of an earlier log is no end of what is asked for.
+        let sql = format!(
+            "SELECT max(log_index) AS log_index FROM {table} WHERE ingest_time < '{since}' AND log_index >= 0"
+        );
         found = ends(node, principal, sql).await?;
     }
     let (first, last) = (found.first().copied().unwrap_or(0), found.last().copied().unwrap_or(0));
@@ -369,9 +373,19 @@ async fn ends(node: &Node, principal: &Principal, sql: String) -> Result<Vec<u64
         let column = column.ok_or_else(|| {
             refused("the statement must select log_index, which says which entries the bundle is to hold")
         })?;
-        found.extend(column.iter().flatten().filter_map(|index| u64::try_from(index).ok()));
+        for place in column.iter().flatten() {
+            found.insert(u64::try_from(place).map_err(|_| of_earlier_log())?);
+        }
     }
     Ok(found.into_iter().collect())
+}
+
+/// Left out without a word, a bundle would lack what was asked for.
+fn of_earlier_log() -> Response {
+    let detail = "some of it is in a log before the present one (log_index below 0: the writer or its key changed since), and a bundle \
+                  is of the present log. Ask for what is in that (log_index >= 0, a later time), and prove entries of earlier logs one \
+                  by one (/api/v1/proofs)";
+    problem(StatusCode::CONFLICT, "earlier_log", detail)
 }
 
 fn served(file: File, exported: Exported) -> Response {

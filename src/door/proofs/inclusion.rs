@@ -18,7 +18,7 @@ use schemas::origin::ROOT_TENANT;
 use schemas::principal::Principal;
 use schemas::{Hash, Stream, layout, limits, proof};
 use serde::{Deserialize, Serialize};
-use store::Log;
+use store::SignedLog;
 use utoipa::ToSchema;
 
 use super::{log_of, not_there, reading, record, refuse_entries, refuse_hashes};
@@ -26,6 +26,8 @@ use crate::door::{forbidden, problem};
 use crate::node::Node;
 
 const ACTION: &str = "prove";
+/// Entries of one id that are named.
+const PLACES_MAX: usize = limits::PROOF_PLACES_MAX;
 /// How long between two looks whether an entry is signed by now.
 const SIGNED_POLL: Duration = Duration::from_millis(limits::PROOF_SIGNED_POLL_MS);
 
@@ -50,13 +52,16 @@ async fn not_kept(mut response: Response) -> Response {
 pub(crate) struct Asked {
     /// The event, by its id; or give `index`.
     event_id: Option<String>,
-    /// The entry, by its index in the log.
+    /// The entry, by its index in the log; of an earlier log with `writer`.
     index: Option<u64>,
     /// The tenant, else the caller's own.
     tenant: Option<String>,
     /// events, alerts or access; root for the root log. Else events.
     stream: Option<String>,
-    /// A size of the root log: also prove that it still extends what it was then.
+    /// The writer of the log, where it is not the one that writes now: as its origin names it.
+    writer: Option<String>,
+    /// A size of the root log: also prove that it still extends what it was then. Of an entry of an earlier log, of each root log
+    /// that had come so far.
     since: Option<u64>,
     /// Under the newest root checkpoint that enough witnesses have cosigned, with their signatures.
     #[serde(default)]
@@ -72,6 +77,8 @@ pub(crate) struct Sizes {
     tenant: Option<String>,
     /// events, alerts or access; root for the root log. Else events.
     stream: Option<String>,
+    /// The writer of the log, where it is not the one that writes now: as its origin names it.
+    writer: Option<String>,
     /// The older size.
     old: u64,
     /// The newer size, else that of the newest checkpoint.
@@ -100,6 +107,8 @@ pub(super) struct Shape {
     round: Option<serde_json::Value>,
     /// From the older root size that was asked for.
     consistency: Option<serde_json::Value>,
+    /// What leads back from the root logs that went on since; absent where there are none.
+    successors: Option<Vec<serde_json::Value>>,
 }
 
 /// A consistency proof (RFC 6962).
@@ -126,7 +135,7 @@ pub(super) struct Consistent {
 #[utoipa::path(get, path = "/api/v1/proofs", tag = "proofs", params(Asked), responses(
     (status = 200, description = "The proof, which tacho-verify checks without this service.", body = Shape),
     (status = 404, description = "There is no such log or entry.", body = crate::door::ProblemBody, content_type = "application/problem+json"),
-    (status = 409, description = "The id is of more than one entry, the entry is not signed yet, or it is in a log before this one.", body = crate::door::ProblemBody, content_type = "application/problem+json"),
+    (status = 409, description = "The id is of more than one entry (ambiguous), the entry is not signed yet (not_signed), or it is of an earlier log whose root log ended before it knew of it (not_provable).", body = crate::door::ProblemBody, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn prove_entry(
     State(node): State<Node>,
@@ -147,20 +156,21 @@ pub(crate) async fn prove_entry(
 }
 
 async fn prove(node: &Node, principal: Principal, asked: Asked) -> Result<proof::Document, Response> {
-    let (principal, log) = meant(node, principal, asked.tenant.as_deref(), asked.stream.as_deref())?;
+    let place = (asked.tenant.as_deref(), asked.stream.as_deref());
+    let (principal, log) = meant(node, principal, place, asked.writer.as_deref())?;
     if let Some(refused) = refuse_entries(node, &principal, &log, ACTION) {
         return Err(refused);
     }
-    let index = match (asked.index, &asked.event_id) {
-        (Some(index), None) => index,
-        (None, Some(event_id)) => index_of(node, &principal, &log, event_id).await?,
+    let (log, index) = match (asked.index, &asked.event_id) {
+        (Some(index), None) => (log, index),
+        (None, Some(event_id)) => place_of(node, &principal, &log, event_id, asked.writer.as_deref()).await?,
         _ => return Err(problem(StatusCode::BAD_REQUEST, "request", "give event_id or index, and not both")),
     };
     if index >= log.durable() {
         return Err(not_there("the log has no entry of this index"));
     }
     if let Some(since) = asked.since {
-        let root = node.store.existing(ROOT_TENANT, Stream::Root).map_or(0, |root| root.snapshot().signed);
+        let root = node.store.root_size_max(&log);
         if since > root {
             return Err(not_there(&format!(
                 "`since`: the root log has no checkpoint of size {since}, but of {root}"
@@ -179,11 +189,11 @@ async fn prove(node: &Node, principal: Principal, asked: Asked) -> Result<proof:
 fn meant(
     node: &Node,
     principal: Principal,
-    tenant: Option<&str>,
-    stream: Option<&str>,
-) -> Result<(Principal, Log), Response> {
+    (tenant, stream): (Option<&str>, Option<&str>),
+    writer: Option<&str>,
+) -> Result<(Principal, SignedLog), Response> {
     let tenant = tenant.unwrap_or(&principal.tenant);
-    let log = log_of(node, &principal, tenant, stream.unwrap_or("events"));
+    let log = log_of(node, &principal, (tenant, stream.unwrap_or("events")), writer);
     let log = log.ok_or_else(|| not_there("there is no log of this name"))?;
     // What whoever runs the service reads of a tenant is on that tenant's access log; the root log has none.
     let is_root = tenant == ROOT_TENANT;
@@ -191,19 +201,78 @@ fn meant(
     Ok((Principal { tenant, ..principal }, log))
 }
 
-/// Where the event is, as a query of the caller finds it.
-async fn index_of(node: &Node, principal: &Principal, log: &Log, event_id: &str) -> Result<u64, Response> {
-    let table = log.origin().stream().name();
-    let Some(query) = node.query.as_ref().filter(|_| log.origin().stream() != Stream::Root) else {
+/// Where the event is, as a query of the caller finds it: in the log of this writer, or in any that was written in its place.
+async fn place_of(
+    node: &Node,
+    principal: &Principal,
+    log: &SignedLog,
+    event_id: &str,
+    writer: Option<&str>,
+) -> Result<(SignedLog, u64), Response> {
+    let (tenant, stream) = (log.origin().tenant(), log.origin().stream());
+    let mut found = Vec::new();
+    let places = places_of(node, principal, stream, event_id).await?;
+    let is_all = places.len() < PLACES_MAX;
+    for place in places {
+        // Entries of logs before the present one are numbered below 0.
+        let entry = match u64::try_from(place) {
+            Ok(index) => node.store.existing(tenant, stream).map(|log| (SignedLog::clone(&log), index)),
+            Err(_) => node.store.before(tenant, stream, place),
+        };
+        let entry = entry.ok_or_else(|| {
+            problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "an answer names no entry of any log")
+        })?;
+        if writer.is_none_or(|writer| entry.0.origin().writer() == writer) {
+            found.push(entry);
+        }
+    }
+    match found.len() {
+        0 if !is_all => {
+            let detail = format!("the id is that of more than {PLACES_MAX} entries: give the index of one");
+            Err(problem(StatusCode::CONFLICT, "ambiguous", &detail))
+        }
+        0 => Err(not_there("no event of this id is on record")),
+        1 => found.pop().ok_or_else(|| not_there("no event of this id is on record")),
+        _ => {
+            let several = named(&found);
+            let detail =
+                format!("the id is that of entries {several}: give the index of one, and its writer");
+            Err(problem(StatusCode::CONFLICT, "ambiguous", &detail))
+        }
+    }
+}
+
+/// `[8, 301] of writer w1, [4] of writer w2-a0b1c2`, of entries in order.
+fn named(entries: &[(SignedLog, u64)]) -> String {
+    let mut parts: Vec<(&str, Vec<u64>)> = Vec::new();
+    for (log, index) in entries {
+        let writer = log.origin().writer();
+        match parts.last_mut().filter(|(last, _)| *last == writer) {
+            Some((_, indices)) => indices.push(*index),
+            None => parts.push((writer, vec![*index])),
+        }
+    }
+    let parts = parts.iter().map(|(writer, indices)| format!("{indices:?} of writer {writer}"));
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+/// The values of `log_index` of an event id, ascending: of the newest, at most [`PLACES_MAX`].
+async fn places_of(
+    node: &Node,
+    principal: &Principal,
+    stream: Stream,
+    event_id: &str,
+) -> Result<Vec<i64>, Response> {
+    let Some(query) = node.query.as_ref().filter(|_| stream != Stream::Root) else {
         return Err(problem(
             StatusCode::BAD_REQUEST,
             "request",
             "entries of the root log are named by their index",
         ));
     };
-    let literal = event_id.replace('\'', "''");
+    let (table, literal) = (stream.name(), event_id.replace('\'', "''"));
     let sql = format!(
-        "SELECT log_index FROM {table} WHERE event_id = '{literal}' ORDER BY log_index DESC LIMIT 10"
+        "SELECT log_index FROM {table} WHERE event_id = '{literal}' ORDER BY log_index DESC LIMIT {PLACES_MAX}"
     );
     let answer = query.sql(principal, query::Request { sql, ..query::Request::default() }).await;
     let failed = |error: query::Error| {
@@ -218,28 +287,14 @@ async fn index_of(node: &Node, principal: &Principal, log: &Log, event_id: &str)
             batch.column_by_name("log_index").and_then(|array| array.as_primitive_opt::<Int64Type>());
         found.extend(indices.into_iter().flat_map(|indices| indices.values().iter()));
     }
-    let mut here: Vec<u64> = found.iter().filter_map(|at| u64::try_from(*at).ok()).collect();
-    here.sort_unstable();
-    match here.as_slice() {
-        [] if !found.is_empty() => {
-            // Entries of logs before this one are numbered below 0.
-            let detail = "the event is in a log before this one (the writer or its key changed since), and is not yet provable \
-                          through the service; `tacho-verify` over a copy of the store checks that log";
-            Err(problem(StatusCode::CONFLICT, "earlier_log", detail))
-        }
-        [] => Err(not_there("no event of this id is on record")),
-        [index] => Ok(*index),
-        several => {
-            let detail = format!("the id is that of entries {several:?}: give the index of one");
-            Err(problem(StatusCode::CONFLICT, "ambiguous", &detail))
-        }
-    }
+    found.sort_unstable();
+    Ok(found)
 }
 
 /// The document, once the entry is signed and the root log has a round that covers it: some seconds after it came.
 async fn signed_document(
     node: &Node,
-    log: &Log,
+    log: &SignedLog,
     index: u64,
     since: Option<u64>,
     is_witnessed: bool,
@@ -285,11 +340,12 @@ pub(crate) async fn prove_consistency(
     if !principal.role.asks() {
         return forbidden(&node, &principal, ACTION, "read proofs");
     }
-    let Sizes { tenant, stream, old, new } = match asked {
+    let Sizes { tenant, stream, writer, old, new } = match asked {
         Ok(Query(asked)) => asked,
         Err(error) => return problem(StatusCode::BAD_REQUEST, "request", &error.body_text()),
     };
-    let (principal, log) = match meant(&node, principal, tenant.as_deref(), stream.as_deref()) {
+    let place = (tenant.as_deref(), stream.as_deref());
+    let (principal, log) = match meant(&node, principal, place, writer.as_deref()) {
         Ok(meant) => meant,
         Err(response) => return response,
     };

@@ -71,7 +71,7 @@ fn search(log: &LogState, root: &LogTree) -> Result<Option<Round>> {
     while end > first {
         let start = end.saturating_sub(TREE_ENTRIES_READ_MAX).max(first);
         for (at, entry) in root.entries(start..end)?.into_iter().enumerate().rev() {
-            if let Some(told) = of_entry(log, root, &entry)? {
+            if let Some(told) = of_entry(log.number, root, &entry)? {
                 return Ok(Some(Round { index: start + at as u64, size: told.size }));
             }
         }
@@ -81,10 +81,10 @@ fn search(log: &LogState, root: &LogTree) -> Result<Option<Round>> {
 }
 
 /// What an entry of the root log says of the log, if it is a round that names it.
-fn of_entry(log: &LogState, root: &LogTree, entry: &[u8]) -> Result<Option<RoundLog>> {
+fn of_entry(number: u64, root: &LogTree, entry: &[u8]) -> Result<Option<RoundLog>> {
     let control = Control::of_root_entry(entry).map_err(|error| root.damaged(error.to_string()))?;
     let Some(Control::Round(round)) = control else { return Ok(None) };
-    Ok(round.logs.into_iter().find(|told| told.number == log.number))
+    Ok(round.logs.into_iter().find(|told| told.number == number))
 }
 
 /// A round entry of the root log.
@@ -98,22 +98,22 @@ pub(crate) struct Covering {
     pub(crate) root: Hash,
 }
 
-/// The round entry `at` of the root log with the path of the log's entry `index` in the tree that it names.
+/// The round entry `at` of the root log with the path of entry `index` of the log of that number in the tree that it names.
 pub(super) fn covered(
-    log: &LogState,
+    number: u64,
     root: &LogTree,
     tree: &LogTree,
     (at, index): (u64, u64),
 ) -> Result<Covered> {
-    let told = told(log, root, tree, at)?;
+    let told = told(number, root, tree, at)?;
     Ok(Covered::new(&told.entry, &told.proof, &tree.inclusion(index, told.size)?))
 }
 
 /// The round entry `at` of the root log, held against the log's tree.
-pub(crate) fn told(log: &LogState, root: &LogTree, tree: &LogTree, at: u64) -> Result<Covering> {
+pub(crate) fn told(number: u64, root: &LogTree, tree: &LogTree, at: u64) -> Result<Covering> {
     let wrong = |detail: &str| root.damaged(format!("entry {at}: {detail}"));
     let (entry, proof) = root.prove(at)?.ok_or_else(|| wrong("it is not there"))?;
-    let told = of_entry(log, root, &entry)?.ok_or_else(|| wrong("it is no round of the log"))?;
+    let told = of_entry(number, root, &entry)?.ok_or_else(|| wrong("it is no round of the log"))?;
     let named = Hash::from_base64(&told.root).map_err(|error| wrong(&error.to_string()))?;
     if tree.root_at(told.size)? != named {
         return Err(tree.damaged(format!("the root log knows another tree of size {}", told.size)));

@@ -6,14 +6,17 @@ use std::sync::Arc;
 
 use schemas::control::Adopted;
 use schemas::origin::ROOT_TENANT;
+use schemas::tile::TileBuilder;
 use schemas::{Origin, Stream, layout};
 
-use super::{Found, Logs, Purpose, Told, sealed, tampered};
+use super::{Found, Logs, Purpose, Told, empty_window, sealed, state, tampered};
 use crate::disk::Disk;
+use crate::earlier::Earlier;
 use crate::error::{Error, Result};
 use crate::keys::{Keys, Seen};
 use crate::options::Options;
 use crate::snapshot::LogSnapshot;
+use crate::state::SealState;
 
 /// What leads on from here.
 pub(super) const WAY_ON: &str = "nothing is signed here. If this copy is to go on, run tacho adopt --reason TEXT: it begins \
@@ -146,41 +149,41 @@ pub(crate) fn root_writers(disk: &dyn Disk) -> Result<Vec<String>> {
     Ok(entries.into_iter().filter(|entry| entry.is_dir).map(|entry| entry.name).collect())
 }
 
+/// The sealed logs of earlier writers.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    /// For answers, oldest first.
+    pub(super) rows: BTreeMap<(String, Stream), Vec<LogSnapshot>>,
+    /// For proofs, by writer, oldest first.
+    pub(super) writers: Vec<Earlier>,
+}
+
 /// The sealed logs of earlier writers. One that is damaged is left out: verification says what is wrong with it, and it keeps
 /// nobody from going on.
-pub(super) fn history(
-    disk: &Arc<dyn Disk>,
-    keys: &Keys,
-) -> Result<BTreeMap<(String, Stream), Vec<LogSnapshot>>> {
-    let mut history: BTreeMap<(String, Stream), Vec<LogSnapshot>> = BTreeMap::new();
+pub(super) fn history(disk: &Arc<dyn Disk>, keys: &Keys, options: &Options) -> Result<History> {
+    let mut history = History::default();
     let directories = sealed::log_directories(&**disk)?;
     for writer in keys.writers_before() {
+        let mut earlier = Earlier::new(writer);
         for (tenant, stream, _) in directories.iter().filter(|(_, _, of)| of == writer) {
             let log = Origin::new(keys.installation(), tenant, *stream, writer)
                 .map_err(Error::from)
                 .and_then(|origin| sealed::load(disk, keys, origin));
             match log {
-                Ok(log) if log.view.sealed > 0 => {
-                    history.entry((tenant.clone(), *stream)).or_default().push(snapshot(log));
+                Ok(mut log) if log.view.sealed > 0 => {
+                    // It is never sealed again: what a seal goes on from is of no use.
+                    log.seal = SealState { tiles: TileBuilder::new(), live: Vec::new() };
+                    let place = (tenant.clone(), *stream);
+                    // Its number, and where it is opened, are looked for when somebody asks for a proof.
+                    let state = Arc::new(state(keys, log, empty_window(options), 0, 0, (0, 0))?);
+                    history.rows.entry(place.clone()).or_default().push(state.snapshot());
+                    earlier.logs.insert(place, state);
                 }
                 Ok(_) => {}
                 Err(error) => tracing::error!(%error, "a log of an earlier writer is left out of answers"),
             }
         }
+        history.writers.push(earlier);
     }
     Ok(history)
-}
-
-fn snapshot(log: Found) -> LogSnapshot {
-    let view = log.view;
-    LogSnapshot {
-        origin: log.origin,
-        sealed: view.sealed,
-        signed: view.signed,
-        durable: view.durable,
-        manifest: view.manifest,
-        checkpoint: view.checkpoint,
-        segments: view.segments,
-        unsealed: Vec::new(),
-    }
 }

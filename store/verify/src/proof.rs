@@ -8,7 +8,7 @@ use schemas::column::ColumnType;
 use schemas::entry::EntryView;
 use schemas::limits::PROOF_DOCUMENT_BYTES_MAX;
 use schemas::note::VerifierKey;
-use schemas::proof::{Document, Proved};
+use schemas::proof::{Before, Document, Proved};
 
 use crate::remember::Remembered;
 use crate::witnessed::{Held, hold};
@@ -79,7 +79,7 @@ fn verify(arguments: &ProofArguments) -> Outcome {
         Err(error) => return Outcome::Wrong(error.to_string()),
     };
     if let Some(path) = &arguments.policy
-        && let Some(outcome) = witnessed(path, &document, &arguments.key)
+        && let Some(outcome) = witnessed(path, (&document, &proved), &arguments.key)
     {
         return outcome;
     }
@@ -99,8 +99,8 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Holds the cosignatures of the root checkpoint against a policy; none where they are enough.
-fn witnessed(path: &Path, document: &Document, key: &VerifierKey) -> Option<Outcome> {
-    let note = match document.root_note() {
+fn witnessed(path: &Path, (document, proved): (&Document, &Proved), key: &VerifierKey) -> Option<Outcome> {
+    let note = match document.root_note(proved) {
         Ok(note) => note,
         Err(error) => return Some(Outcome::Wrong(error.to_string())),
     };
@@ -149,11 +149,28 @@ fn remembered(path: &Path, document: &Document, proved: &Proved) -> Result<Optio
 
 /// Prints what is proved, the fields of the entry, and what is not.
 fn print(proved: &Proved, out: &mut impl Write) -> io::Result<()> {
-    let Proved { checkpoint, root, round, entry } = proved;
+    let Proved { checkpoint, root, before, round, entry } = proved;
     let Ok(view) = EntryView::parse(entry) else { return Ok(()) };
     writeln!(out, "PROVED: entry {} of log {}", view.index, checkpoint.origin)?;
     writeln!(out, "log checkpoint: size {} root {}", checkpoint.size, checkpoint.root.to_base64())?;
     writeln!(out, "root checkpoint: {} size {} root {}", root.origin, root.size, root.root.to_base64())?;
+    for before in before.iter().rev() {
+        let Before { checkpoint: older, successor, size, kept } = before;
+        writeln!(
+            out,
+            "{successor} goes on from {}: size {} root {}",
+            older.origin,
+            older.size,
+            older.root.to_base64()
+        )?;
+        if kept < size {
+            writeln!(
+                out,
+                "  entries {kept} to {size} of {} are lost: what is here of it is tied to its successor by its key alone",
+                older.origin
+            )?;
+        }
+    }
     if let Some(size) = round {
         writeln!(out, "known to the root log: size {size} of the log, with this entry")?;
     }
