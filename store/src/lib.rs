@@ -32,6 +32,7 @@ mod earlier;
 mod edge;
 mod entries;
 mod error;
+mod find;
 mod lookup;
 mod options;
 mod own_files;

@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::durable::{failed, remove_temporaries, replace_rebuildable};
 use crate::error::{Error, Result};
+use crate::find::IdFilters;
 use crate::keys::{Keys, LogKeys};
 use crate::options::Options;
 use crate::proof::Proving;
@@ -379,6 +380,7 @@ fn share(
         predecessors: Predecessors::new(),
         history: BTreeMap::new(),
         earlier: Vec::new(),
+        id_filters: IdFilters::default(),
         queue: Mutex::new(Queue::default()),
         queue_changed: Condvar::new(),
         signer_inbox: Mutex::new(Inbox::default()),

@@ -97,6 +97,11 @@ pub(crate) fn seal(shared: &Shared, log: &Arc<LogState>) -> Result<bool> {
     // Crash from here on: the manifest is the commit point; recovery finds the entries sealed.
     crash::point("manifest-published");
     let new_partials: Vec<TileId> = tiles.partials().into_iter().map(|(id, _)| id).collect();
+    if log.origin.stream() != Stream::Root
+        && let Some(segment) = segment_of(shared, &log.origin, part.first, part.last, &added)
+    {
+        shared.id_filters.learn(&segment.entries.path, &entries);
+    }
     show(shared, log, &part, &added, &tiles, (number, digest));
     state.tiles = tiles;
     state.live.extend(added);

@@ -19,6 +19,7 @@ use crate::cursor::{Cursors, Positions};
 use crate::disk::Disk;
 use crate::earlier::Earlier;
 use crate::error::{Error, Result};
+use crate::find::IdFilters;
 use crate::keys::{Keys, LogKeys};
 use crate::options::Options;
 use crate::prepare::{Filled, arrow_error};
@@ -52,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) history: BTreeMap<(String, Stream), Vec<LogSnapshot>>,
     /// The same logs for whoever asks for proofs, and their root logs, by writer, oldest first.
     pub(crate) earlier: Vec<Earlier>,
+    pub(crate) id_filters: IdFilters,
     pub(crate) queue: Mutex<Queue>,
     pub(crate) queue_changed: Condvar,
     pub(crate) signer_inbox: Mutex<Inbox>,

@@ -77,3 +77,7 @@ pub const CARRIED_BYTES_MAX: usize = 32 << 20;
 pub const CUSTODY_POLL_MS: u64 = 10;
 /// How often a log is asked whether a checkpoint covers what somebody waits for.
 pub const STORE_COVERED_LOOK_MS: u64 = 25;
+/// Bytes of a filter of event ids, for each entry: about one question in a thousand reads a segment in vain.
+pub const EVENT_ID_FILTER_BYTES_ENTRY: usize = 2;
+/// Bytes of all filters of event ids together. Of what is sealed past that, each question by id reads all.
+pub const EVENT_ID_FILTERS_BYTES_MAX: usize = 64 << 20;

@@ -4,8 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::AsArray as _;
-use arrow::datatypes::Int64Type;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -163,7 +161,7 @@ async fn prove(node: &Node, principal: Principal, asked: Asked) -> Result<proof:
     }
     let (log, index) = match (asked.index, &asked.event_id) {
         (Some(index), None) => (log, index),
-        (None, Some(event_id)) => place_of(node, &principal, &log, event_id, asked.writer.as_deref()).await?,
+        (None, Some(event_id)) => place_of(node, &log, event_id, asked.writer.as_deref()).await?,
         _ => return Err(problem(StatusCode::BAD_REQUEST, "request", "give event_id or index, and not both")),
     };
     if index >= log.durable() {
@@ -201,31 +199,23 @@ fn meant(
     Ok((Principal { tenant, ..principal }, log))
 }
 
-/// Where the event is, as a query of the caller finds it: in the log of this writer, or in any that was written in its place.
+/// Where the event is: in the log of this writer, or in any that was written in its place. Whoever asks sees all of a row, or has been
+/// refused before.
 async fn place_of(
     node: &Node,
-    principal: &Principal,
     log: &SignedLog,
     event_id: &str,
     writer: Option<&str>,
 ) -> Result<(SignedLog, u64), Response> {
-    let (tenant, stream) = (log.origin().tenant(), log.origin().stream());
-    let mut found = Vec::new();
-    let places = places_of(node, principal, stream, event_id).await?;
-    let is_all = places.len() < PLACES_MAX;
-    for place in places {
-        // Entries of logs before the present one are numbered below 0.
-        let entry = match u64::try_from(place) {
-            Ok(index) => node.store.existing(tenant, stream).map(|log| (SignedLog::clone(&log), index)),
-            Err(_) => node.store.before(tenant, stream, place),
-        };
-        let entry = entry.ok_or_else(|| {
-            problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "an answer names no entry of any log")
-        })?;
-        if writer.is_none_or(|writer| entry.0.origin().writer() == writer) {
-            found.push(entry);
-        }
+    let (tenant, stream) = (log.origin().tenant().to_string(), log.origin().stream());
+    if stream == Stream::Root {
+        let detail = "entries of the root log are named by their index";
+        return Err(problem(StatusCode::BAD_REQUEST, "request", detail));
     }
+    let (store, event_id) = (node.store.clone(), event_id.to_string());
+    let mut found = reading(move || store.find(&tenant, stream, &event_id, PLACES_MAX)).await?;
+    let is_all = found.len() < PLACES_MAX;
+    found.retain(|(log, _)| writer.is_none_or(|writer| log.origin().writer() == writer));
     match found.len() {
         0 if !is_all => {
             let detail = format!("the id is that of more than {PLACES_MAX} entries: give the index of one");
@@ -254,41 +244,6 @@ fn named(entries: &[(SignedLog, u64)]) -> String {
     }
     let parts = parts.iter().map(|(writer, indices)| format!("{indices:?} of writer {writer}"));
     parts.collect::<Vec<_>>().join(", ")
-}
-
-/// The values of `log_index` of an event id, ascending: of the newest, at most [`PLACES_MAX`].
-async fn places_of(
-    node: &Node,
-    principal: &Principal,
-    stream: Stream,
-    event_id: &str,
-) -> Result<Vec<i64>, Response> {
-    let Some(query) = node.query.as_ref().filter(|_| stream != Stream::Root) else {
-        return Err(problem(
-            StatusCode::BAD_REQUEST,
-            "request",
-            "entries of the root log are named by their index",
-        ));
-    };
-    let (table, literal) = (stream.name(), event_id.replace('\'', "''"));
-    let sql = format!(
-        "SELECT log_index FROM {table} WHERE event_id = '{literal}' ORDER BY log_index DESC LIMIT {PLACES_MAX}"
-    );
-    let answer = query.sql(principal, query::Request { sql, ..query::Request::default() }).await;
-    let failed = |error: query::Error| {
-        let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        problem(status, error.code(), &error.to_string())
-    };
-    let mut answer = answer.map_err(failed)?;
-    let mut found: Vec<i64> = Vec::new();
-    while let Some(batch) = answer.next().await {
-        let batch = batch.map_err(failed)?;
-        let indices =
-            batch.column_by_name("log_index").and_then(|array| array.as_primitive_opt::<Int64Type>());
-        found.extend(indices.into_iter().flat_map(|indices| indices.values().iter()));
-    }
-    found.sort_unstable();
-    Ok(found)
 }
 
 /// The document, once the entry is signed and the root log has a round that covers it: some seconds after it came.

@@ -25,21 +25,6 @@ impl Store {
         earlier.logs.get(&(tenant.to_string(), stream)).map(|state| self.signed_log(state))
     }
 
-    /// The log and the index in it of a place below 0 in answers, where -1 is the last entry before the present log.
-    pub fn before(&self, tenant: &str, stream: Stream, place: i64) -> Option<(SignedLog, u64)> {
-        let mut left = u64::try_from(place.checked_neg()?).ok().filter(|left| *left > 0)?;
-        // As `predecessors`, which answers are made of: the last one ends where the present log begins.
-        let place = (tenant.to_string(), stream);
-        for log in self.shared.earlier.iter().rev().filter_map(|earlier| earlier.logs.get(&place)) {
-            let sealed = lock(&log.view).sealed;
-            if left <= sealed {
-                return Some((self.signed_log(log), sealed - left));
-            }
-            left -= sealed;
-        }
-        None
-    }
-
     /// The greatest size of the root logs that a proof of an entry of this log leads over.
     pub fn root_size_max(&self, log: &SignedLog) -> u64 {
         let since = self.since(log.origin().writer());
