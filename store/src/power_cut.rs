@@ -22,4 +22,6 @@ mod cuts;
 mod damage;
 mod directed;
 mod faults;
+mod home;
+mod matrix;
 mod mutation;

@@ -12,6 +12,7 @@ use schemas::origin::ROOT_TENANT;
 use schemas::{Origin, Stream, layout};
 use tokio::sync::watch;
 
+use crate::backup::{Restored, restored};
 use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::durable::{failed, remove_temporaries, replace_rebuildable};
@@ -34,7 +35,7 @@ mod replay;
 mod sealed;
 mod seen;
 
-pub(crate) use outside::root_writers;
+pub(crate) use outside::{UNFINISHED, root_writers};
 #[cfg(test)]
 pub(crate) use sealed::{load as load_for_tests, root_at as root_for_tests};
 
@@ -127,6 +128,9 @@ pub(crate) fn open_for(
     disk.sync_everything().map_err(failed(&*disk, "sync", ""))?;
     // What a person has to look into comes before whatever else is found.
     let mut damage: Option<Error> = crate::stop::found(&*disk, &keys, &options)?;
+    if restored(&*disk)? == Restored::Unfinished {
+        keep_damage(&mut damage, tampered("store", UNFINISHED))?;
+    }
     if let Purpose::Look { log, reason } = purpose {
         keep_damage(&mut damage, tampered(log, reason))?;
     }
@@ -193,7 +197,9 @@ pub(crate) fn open_for(
     let shared = Arc::new(shared);
     if let Some(Error::Tampered { log, reason }) = damage {
         tracing::error!(%log, %reason, "store opened read-only");
-        shared.tampered.set((log, format!("{reason}; {}", outside::WAY_ON))).ok();
+        let is_unfinished = reason == UNFINISHED;
+        let why = if is_unfinished { reason } else { format!("{reason}; {}", outside::WAY_ON) };
+        shared.tampered.set((log, why)).ok();
         let closed = (told.closed_logs, told.closed.is_some());
         return Ok(Opened { shared, signer: Signer::default(), rounds: Rounds::default(), closed });
     }

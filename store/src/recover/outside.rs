@@ -9,6 +9,7 @@ use schemas::origin::ROOT_TENANT;
 use schemas::{Origin, Stream, layout};
 
 use super::{Found, Logs, Purpose, Told, sealed, tampered};
+use crate::backup::{Restored, restored};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::keys::{Keys, Seen};
@@ -18,6 +19,10 @@ use crate::snapshot::LogSnapshot;
 /// What leads on from here.
 pub(super) const WAY_ON: &str = "nothing is signed here. If this copy is to go on, run tacho adopt --reason TEXT: it begins \
                       successors and names what is lost (docs/keys.md)";
+
+/// What is said of a directory that a restore broke off in. Nothing leads on from here.
+pub(crate) const UNFINISHED: &str = "a restore into this directory was not finished, and what has not come is not lost: remove \
+                                     the directory and restore the backup again";
 
 /// What keeps this copy from being written.
 pub(super) fn check(
@@ -44,8 +49,12 @@ pub(super) fn check(
         return wrong;
     }
     wrong.extend(check_machine(keys, told));
-    if disk.read(layout::RESTORED).is_ok() {
-        wrong.push(tampered("store", "put back from a backup"));
+    match restored(disk) {
+        Ok(Restored::No) => {}
+        Ok(Restored::Whole) => wrong.push(tampered("store", "put back from a backup")),
+        // Said before anything was read: what is missing is missing for that reason.
+        Ok(Restored::Unfinished) => {}
+        Err(error) => wrong.push(error),
     }
     if let Some(successor) = &told.closed {
         let closed = format!(
