@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use self::fault::{Fault, Outcome};
+use self::names::{masked, not_found, split};
 use self::nodes::{Change, DirNode, FileNode, Node};
 use super::random::Random;
 use crate::disk::{DirEntry, Disk, DiskFile, Status};
@@ -24,6 +25,7 @@ use crate::state::lock;
 pub(super) use self::fault::{Act, Shape, Span};
 
 mod fault;
+mod names;
 mod nodes;
 #[cfg(test)]
 mod tests;
@@ -51,14 +53,6 @@ struct State {
     trace: Vec<String>,
     /// One for each operation in `trace`.
     acts: Vec<Act>,
-}
-
-fn not_found(path: &str) -> io::Error {
-    io::Error::new(ErrorKind::NotFound, path.to_string())
-}
-
-fn split(path: &str) -> (&str, &str) {
-    path.rsplit_once('/').unwrap_or(("", path))
 }
 
 impl State {
@@ -155,22 +149,6 @@ impl State {
                 Node::Dir(dir) => dir.sync(),
             }
         }
-    }
-}
-
-/// A path without what randomness put into it.
-fn masked(path: &str) -> String {
-    if let Some((name, _)) = path.strip_suffix(".tmp").and_then(|rest| rest.rsplit_once('.'))
-        && !path.contains('/')
-    {
-        return format!("{name}.*.tmp");
-    }
-    if let Some((range, _)) = path.strip_suffix(".parquet").and_then(|rest| rest.rsplit_once('-')) {
-        return format!("{range}-*.parquet");
-    }
-    match path.rsplit_once('-').filter(|_| path.starts_with(schemas::layout::QUARANTINE)) {
-        Some((place, _)) => format!("{place}-*"),
-        None => path.to_string(),
     }
 }
 
@@ -300,8 +278,10 @@ impl SimDisk {
         if !outcome.is_done() {
             outcome.answer()?;
         }
-        let done = does(&mut state)?;
-        outcome.answer().map(|()| done)
+        let done = does(&mut state);
+        // The fault's answer comes before its own: what is not there is not said to be missing.
+        outcome.answer()?;
+        done
     }
 }
 

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use schemas::checkpoint::Checkpoint;
-use schemas::origin::ROOT_TENANT;
-use schemas::{Origin, Stream, layout};
+use schemas::{Origin, layout};
 
 use super::check::{Read, read, read_snapshot};
 use super::disk::SimDisk;
@@ -174,9 +173,4 @@ pub(super) fn check_lineage(rig: &Rig, model: &Model, kept: &dyn Fn(&Name) -> Op
 pub(super) fn name_of(origin: &str) -> Name {
     let origin: Origin = origin.parse().unwrap();
     (origin.tenant().to_string(), origin.stream())
-}
-
-/// The root log's.
-pub(super) fn root_name() -> Name {
-    (ROOT_TENANT.to_string(), Stream::Root)
 }

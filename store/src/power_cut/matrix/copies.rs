@@ -49,8 +49,8 @@ fn backup_of_links(home: &mut Home) -> Result<()> {
 /// Nothing looks like a backup and is none; the store is as it was; another backup can be taken and put back.
 fn check_backup(phase: &Phase, home: &Home, number: u64) {
     let home = home.ended();
-    let store = |home: &Home| contents(&home.data, "log");
-    assert_eq!(store(&home), store(&phase.before), "the store is not touched");
+    let store = |home: &Home| contents(&home.data, "");
+    assert!(store(&home) == store(&phase.before), "the store is touched");
     let last = free(&home, BACKUP);
     home.backup(&last, Transfer::Copy).unwrap();
     let home = home.cut(number);
@@ -74,9 +74,12 @@ fn check_backup(phase: &Phase, home: &Home, number: u64) {
 
 #[test]
 fn a_backup_is_whole_or_none_whatever_fails() {
-    for (name, act, sample) in [("backup", backup as fn(&mut Home) -> _, 60), ("backup of links", backup_of_links, 30)]
+    for (name, act, sample) in [("backup", backup as fn(&mut Home) -> _, 24), ("backup of links", backup_of_links, 12)]
     {
-        let phase = Phase { name, before: working(), act, again: act, check: check_backup, sample };
+        let before = working();
+        // What a cut would take back anyway does not tell whether a backup touched the store.
+        before.data.sync_everything().unwrap();
+        let phase = Phase { name, before: before.ended(), act, again: act, check: check_backup, sample };
         phase.run();
     }
 }
@@ -114,7 +117,7 @@ fn check_says(disk: &SimDisk, key: &str) {
 fn check_restored(phase: &Phase, home: &Home, number: u64) {
     let backup = Backup::load_on(&home.data.part(BACKUP)).unwrap();
     let (there, before) = (home.data.part(BACKUP), phase.before.data.part(BACKUP));
-    assert_eq!(contents(&there, ""), contents(&before, ""), "the backup is not touched");
+    assert!(contents(&there, "") == contents(&before, ""), "the backup is touched");
     let last = free(home, RESTORED);
     let home = home.ended();
     home.restore(BACKUP, &last).unwrap();
@@ -161,7 +164,7 @@ fn a_restore_is_whole_or_unfinished_whatever_fails() {
         act: restore,
         again: restore,
         check: check_restored,
-        sample: 60,
+        sample: 24,
     };
     phase.run();
 }
@@ -206,7 +209,7 @@ fn an_adoption_is_finished_or_done_again_whatever_fails() {
         act: adopt,
         again: adopt,
         check: check_adoption,
-        sample: 60,
+        sample: 24,
     };
     phase.run();
 }

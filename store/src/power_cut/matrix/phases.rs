@@ -82,7 +82,7 @@ fn recording_keeps_its_promises_whatever_fails() {
         act: record,
         again: open,
         check: check_recorded,
-        sample: 400,
+        sample: 150,
     };
     phase.run();
 }
@@ -124,7 +124,7 @@ fn a_rotation_is_finished_or_never_was_whatever_fails() {
         act: rotate,
         again: open,
         check: check_rotated,
-        sample: 60,
+        sample: 24,
     };
     phase.run();
 }
