@@ -305,7 +305,9 @@ impl Reader {
                 parts.push_known(record.value(), id(partition, record));
                 places.push((partition, record));
             }
-            let Some([(_, first), .., (_, last)] | [(_, first @ last)]) = places.get(before..) else { continue };
+            let Some([(_, first), .., (_, last)] | [(_, first @ last)]) = places.get(before..) else {
+                continue;
+            };
             let place = at.behind_batch(first.mark, last.mark);
             steps.push(Cursor { name, from, to: Some(place.to_string()) });
             next.push((partition, place));

@@ -105,12 +105,7 @@ pub fn backup(data: &Path, to: &Path, transfer: Transfer, now_us: i64) -> Result
     backup_on(&RealDisk::at(data), &RealDisk::at(to), transfer, now_us)
 }
 
-pub(crate) fn backup_on(
-    data: &dyn Disk,
-    to: &dyn Disk,
-    transfer: Transfer,
-    now_us: i64,
-) -> Result<Backup> {
+pub(crate) fn backup_on(data: &dyn Disk, to: &dyn Disk, transfer: Transfer, now_us: i64) -> Result<Backup> {
     begin_empty(to)?;
     let mut writing = Writing::new(data, to, transfer);
     let mut logs = Vec::new();

@@ -8,7 +8,8 @@
 //! rebuild:  create tmp · write · rename(2), unsynced: for copies that can be made again
 //! ```
 //! The known hole: a directory's fsync after the rename is what makes the name durable; a power cut between the two leaves
-//! either no file or the whole file, never a part of one. Names that end in `.tmp` are unfinished writes; recovery
+//! either no file or the whole file, never a part of one. Where that fsync fails the name may be seen and never be durable:
+//! whatever relies on such a file after a start writes it again first (`recover/replay/again.rs`, `keys/record.rs`). Names that end in `.tmp` are unfinished writes; recovery
 //! removes them.
 //! References: Pillai et al., "All File Systems Are Not Created Equal" (OSDI 2014); Rebello et al., "Can
 //! Applications Recover from fsync Failures?" (ATC 2020), which is why a failed sync is never retried.

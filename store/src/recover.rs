@@ -184,6 +184,7 @@ pub(crate) fn open_for(
         set_aside(&*disk, &replay)?;
         replay.write_newest_again(&*disk)?;
         replay.publish_manifests_again(&*disk, logs.iter().map(|(_, log, _)| log))?;
+        replay.remove_given_up(&*disk)?;
         // Before anybody is shown it: a crash may have come between the disk and the memory.
         let notes = logs.iter().map(|(_, log, _)| &*log.view.checkpoint);
         if let Err(error) = keys.remember_notes(notes.filter(|note| !note.is_empty())) {

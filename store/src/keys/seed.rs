@@ -127,7 +127,10 @@ pub(super) fn generations(disk: &dyn Disk) -> Result<Vec<u32>> {
 /// What is said of a seed that cannot be found.
 pub(super) fn missing(disk: &dyn Disk, name: &str, error: &std::io::Error) -> Error {
     let path = disk.absolute(name);
-    Error::Keys(format!("{}: {error}; give the directory with the keys of this data with --keys", path.display()))
+    Error::Keys(format!(
+        "{}: {error}; give the directory with the keys of this data with --keys",
+        path.display()
+    ))
 }
 
 /// A file of a seed, read but not opened.
@@ -222,7 +225,12 @@ fn cipher(passphrase: &str, salt: &[u8]) -> Result<XChaCha20Poly1305> {
 }
 
 /// Opens the seed of a generation.
-pub(super) fn open(disk: &dyn Disk, installation: &str, generation: u32, custody: &dyn Custody) -> Result<Seed> {
+pub(super) fn open(
+    disk: &dyn Disk,
+    installation: &str,
+    generation: u32,
+    custody: &dyn Custody,
+) -> Result<Seed> {
     Sealed::read(disk, generation)?.open(installation, generation, custody)
 }
 

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
-use schemas::{LogId, Origin, Stream};
 use schemas::checkpoint::Checkpoint;
 use schemas::entry::Encoder;
 use schemas::layout::FileKind;
 use schemas::tree::{CompactRange, Hash, leaf_hash};
+use schemas::{LogId, Origin, Stream};
 
 use super::disk::SimDisk;
 use super::draft::Event;

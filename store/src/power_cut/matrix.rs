@@ -153,10 +153,7 @@ impl Phase {
             home.data.fail(at + 1, shape, span);
             let done = (self.again)(&mut home);
             assert!(
-                done.is_err()
-                    || !undisturbed
-                    || !home.data.has_failed()
-                    || may_go_on(&home, at + 1, shape),
+                done.is_err() || !undisturbed || !home.data.has_failed() || may_go_on(&home, at + 1, shape),
                 "{shape:?} at {at} was swallowed the second time"
             );
             let left = home.ended();
@@ -186,7 +183,8 @@ impl Phase {
                 if failed.lock().unwrap().len() >= FAILED_ENOUGH {
                     return;
                 }
-                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.case(*case, turn as u64, &counts))) {
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.case(*case, turn as u64, &counts)))
+                {
                     let why = panic.downcast_ref::<String>().cloned();
                     let why = why.or_else(|| panic.downcast_ref::<&str>().map(|why| (*why).to_string()));
                     let why: String = why.unwrap_or_default().chars().take(600).collect();

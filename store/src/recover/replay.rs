@@ -79,6 +79,8 @@ pub(crate) struct Replay {
     /// Whether what does not fit is passed over: nothing is served from what is read.
     is_lenient: bool,
     files: Vec<ReplayedFile>,
+    /// Of the files, oldest first, so many had been given up and came back.
+    given_up: usize,
     last_group: Option<u64>,
     end: Position,
     torn: Option<(Position, Vec<u8>)>,
@@ -99,6 +101,7 @@ impl Replay {
             directory: directory.to_string(),
             is_lenient: false,
             files: Vec::new(),
+            given_up: 0,
             last_group: None,
             end: Position::default(),
             torn: None,
@@ -204,7 +207,10 @@ impl Replay {
                 return Err(tampered(&path, before));
             }
             let follows = match self.last_group {
-                Some(last) if offset == FILE_HEADER_BYTES && group.number > last + 1 => self.are_given_up(logs),
+                Some(last) if offset == FILE_HEADER_BYTES && group.number > last + 1 => {
+                    self.given_up = self.files.len() - 1;
+                    self.are_given_up(logs)
+                }
                 Some(last) => group.number == last + 1,
                 None => true,
             };

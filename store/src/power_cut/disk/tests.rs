@@ -85,7 +85,10 @@ fn a_fault_that_comes_once_is_over() {
     assert_eq!(disk.read("a").unwrap(), b"new", "a part of it");
     file.write_at(0, b"more").unwrap();
     disk.fail(1, Shape::Kill, Span::Once);
-    assert!(file.sync().is_err() && disk.read("a").is_err() && disk.create("b").is_err(), "a kill is for good");
+    assert!(
+        file.sync().is_err() && disk.read("a").is_err() && disk.create("b").is_err(),
+        "a kill is for good"
+    );
     assert_eq!(disk.process_end().read("a").unwrap(), b"more");
 }
 

@@ -74,7 +74,8 @@ fn check_backup(phase: &Phase, home: &Home, number: u64) {
 
 #[test]
 fn a_backup_is_whole_or_none_whatever_fails() {
-    for (name, act, sample) in [("backup", backup as fn(&mut Home) -> _, 24), ("backup of links", backup_of_links, 12)]
+    for (name, act, sample) in
+        [("backup", backup as fn(&mut Home) -> _, 24), ("backup of links", backup_of_links, 12)]
     {
         let before = working();
         // What a cut would take back anyway does not tell whether a backup touched the store.

@@ -49,4 +49,15 @@ impl Replay {
             log.is_some_and(|log| log.view.sealed >= *end)
         })
     }
+
+    /// Gives up again what came back, oldest first; the manifests that make it superfluous are durable by now.
+    pub(crate) fn remove_given_up(&mut self, disk: &dyn Disk) -> Result<()> {
+        for file in self.files.drain(..self.given_up) {
+            let path = layout::wal(file.number);
+            disk.remove(&path).map_err(failed(disk, "remove", &path))?;
+            disk.sync_dir(layout::WAL).map_err(failed(disk, "sync directory", layout::WAL))?;
+        }
+        self.given_up = 0;
+        Ok(())
+    }
 }
