@@ -188,7 +188,9 @@ impl Phase {
                     let why = panic.downcast_ref::<String>().cloned();
                     let why = why.or_else(|| panic.downcast_ref::<&str>().map(|why| (*why).to_string()));
                     let why: String = why.unwrap_or_default().chars().take(600).collect();
-                    failed.lock().unwrap().push(format!("{case:?}: {why}"));
+                    let failure = format!("{case:?}: {why}");
+                    eprintln!("{}: {failure}", self.name);
+                    failed.lock().unwrap().push(failure);
                 }
             }
         };

@@ -7,7 +7,7 @@ use schemas::checkpoint::Checkpoint;
 use schemas::{CursorName, Stream};
 use tokio::sync::oneshot::Receiver;
 
-use super::check::{check, verify_image};
+use super::check::{check, read, verify_image};
 use super::disk::SimDisk;
 use super::draft::{Event, draft};
 use super::model::{Model, Name};
@@ -291,6 +291,17 @@ impl Rig {
 
     pub(super) fn check(&self) {
         check(&self.disk, &self.opened.shared, &self.model);
+    }
+
+    /// Takes all that is there for promised.
+    pub(super) fn promise_everything(&mut self) {
+        for log in self.opened.shared.all_logs() {
+            let found = read(&self.disk, &log);
+            let promised = self.model.log(&(log.origin.tenant().to_string(), log.origin.stream()));
+            let size = found.roots.len() - 1;
+            promised.shown.insert(size as u64, found.roots[size]);
+            promised.acknowledged.extend(found.events);
+        }
     }
 
     /// Sends everything that was ever sent once more.

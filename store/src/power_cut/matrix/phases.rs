@@ -61,9 +61,10 @@ fn open(home: &mut Home) -> Result<()> {
 fn check_recorded(_: &Phase, home: &Home, number: u64) {
     home.check_memory();
     let (home, again) = (home.ended(), home.model.clone());
-    let rig = Rig::open(home.data.clone(), home.clock.clone(), again).unwrap();
+    let mut rig = Rig::open(home.data.clone(), home.clock.clone(), again).unwrap();
     rig.check();
-    // What the process before read from the kernel's memory, this one made durable.
+    // What the process before read from the kernel's memory, this one made durable: it answers with it.
+    rig.promise_everything();
     let cut = home.cut(number);
     cut.check_memory();
     let again = rig.reopen(cut.data);
