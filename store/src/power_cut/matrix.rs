@@ -72,11 +72,13 @@ fn is_everything() -> bool {
     std::env::var("TACHO_FULL").is_ok_and(|full| full == "all")
 }
 
-/// A file that is made ahead saves time and nothing else: where there is no room for it the store goes on without one.
+/// A file that is made ahead saves time and nothing else: where there is no room for it the store goes on without one, and the
+/// next that it does is to remove what there is of it.
 fn may_go_on(home: &Home, at: u64, shape: Shape) -> bool {
     let trace = home.data.take_trace();
-    let failed = trace.get(usize::try_from(at - 1).unwrap());
-    matches!(shape, Shape::NoRoom | Shape::Short) && failed.is_some_and(|what| what.contains("/spare-"))
+    let next = trace.get(usize::try_from(at).unwrap());
+    let is_removed = |what: &String| what.starts_with("remove ") && what.contains("/spare-");
+    matches!(shape, Shape::NoRoom | Shape::Short) && next.is_some_and(is_removed)
 }
 
 fn seed() -> u64 {
