@@ -8,7 +8,7 @@
 //! ```
 //! Phases: recording from the first start on (append, sign, seal, publish), rotation, backup, restore, adoption.
 //! By default every n-th fault is taken, from a start that the seed says (`TACHO_SEED`), and for each one second fault at any
-//! operation. With `TACHO_FULL=1` all are, and second faults after each that came once, on either image, at every operation in
+//! operation; and every lost rename that comes once. With `TACHO_FULL=1` all are, and second faults after each that came once, on either image, at every operation in
 //! turn, one a case; with `TACHO_FULL=all`, which takes days, at
 //! every one. How many of how many is printed.
 
@@ -115,12 +115,18 @@ impl Phase {
         home.ended()
     }
 
+    /// One fault and what it left.
+    fn first(&self, case: Case, counts: &Counts) -> Home {
+        let left = self.into(case);
+        self.check(&left, case.at, counts);
+        self.check(&left.cut(case.at), case.at, counts);
+        counts.first.fetch_add(1, Ordering::Relaxed);
+        left
+    }
+
     fn case(&self, case: Case, turn: u64, counts: &Counts) {
         let number = case.at;
-        let left = self.into(case);
-        self.check(&left, number, counts);
-        self.check(&left.cut(number), number, counts);
-        counts.first.fetch_add(1, Ordering::Relaxed);
+        let left = self.first(case, counts);
         // The next process does not know for how long the disk failed.
         if case.span == Span::Lasts && is_full() {
             return;
@@ -176,17 +182,24 @@ impl Phase {
         let all = cases(&acts);
         let step = if is_full() { 1 } else { all.len().div_ceil(self.sample) };
         let start = usize::try_from(seed()).unwrap() % step;
-        let chosen: Vec<Case> = all.iter().copied().skip(start).step_by(step).collect();
+        let is_chosen = |at: usize| at % step == start;
+        // Few, and nothing else tells whether what a start relies on is written again: each of them, and nothing after it.
+        let is_rare = |case: &Case| case.shape == Shape::LostRename && case.span == Span::Once;
+        let cases = all.iter().copied().enumerate();
+        let chosen: Vec<(usize, Case)> = cases.filter(|(at, case)| is_chosen(*at) || is_rare(case)).collect();
         let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         let work = || {
             loop {
                 let turn = next.fetch_add(1, Ordering::Relaxed);
-                let Some(case) = chosen.get(turn) else { return };
+                let Some((at, case)) = chosen.get(turn) else { return };
+                let run = || match is_chosen(*at) {
+                    true => self.case(*case, turn as u64, &counts),
+                    false => drop(self.first(*case, &counts)),
+                };
                 if failed.lock().unwrap().len() >= FAILED_ENOUGH {
                     return;
                 }
-                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.case(*case, turn as u64, &counts)))
-                {
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
                     let why = panic.downcast_ref::<String>().cloned();
                     let why = why.or_else(|| panic.downcast_ref::<&str>().map(|why| (*why).to_string()));
                     let why: String = why.unwrap_or_default().chars().take(600).collect();

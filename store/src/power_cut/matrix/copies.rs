@@ -210,7 +210,7 @@ fn an_adoption_is_finished_or_done_again_whatever_fails() {
         act: adopt,
         again: adopt,
         check: check_adoption,
-        sample: 24,
+        sample: 14,
     };
     phase.run();
 }

@@ -125,7 +125,7 @@ fn a_rotation_is_finished_or_never_was_whatever_fails() {
         act: rotate,
         again: open,
         check: check_rotated,
-        sample: 24,
+        sample: 16,
     };
     phase.run();
 }
