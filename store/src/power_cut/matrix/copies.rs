@@ -149,6 +149,7 @@ fn check_destination(home: &Home, phase: &Phase, backup: &Backup, must_be: bool)
             Err(Error::Tampered { reason, .. }) => assert!(reason.contains("restore the backup again")),
             other => panic!("what is not whole was adopted: {other:?}"),
         }
+        assert!(home.keys().unwrap().record().pending.is_none(), "an adoption was begun");
         return;
     }
     assert!(is_whole(&home.data, backup), "it looks whole and is not: {reason}");
