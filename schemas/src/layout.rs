@@ -29,7 +29,7 @@ pub const WAL: &str = "wal";
 pub const QUARANTINE: &str = "quarantine";
 /// Directory of the write-ahead files of writers that were given up, a directory a writer.
 pub const RETIRED: &str = "retired";
-/// Marks a data directory that was put back from a backup and not adopted yet.
+/// Marks a data directory that was put back from a backup and not adopted yet; it says whether all of it is there.
 pub const RESTORED: &str = "restored";
 /// What a backup says of itself.
 pub const BACKUP: &str = "backup.json";

@@ -2,15 +2,15 @@
 //!
 //! ```text
 //! backup:  list logs ─► root logs ─► every other log (manifests, live files, tiles, its checkpoint) ─► sync ─► backup.json
-//! restore: backup.json ─► marker `restored` ─► every file, its digest checked ─► sync
+//! restore: backup.json ─► marker `restored`: unfinished ─► every file, its digest checked ─► sync ─► marker: whole
 //! ```
 //! The root log first: every log that is listed is opened in it, and what it says of others has come to pass by the time that
 //! they are read. `backup.json` comes last: a directory without it is no backup. What is not sealed is not in it.
+//! What a restore that broke off left is neither opened for writing nor adopted: part of a copy would be taken for all of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use schemas::checkpoint::Checkpoint;
 use schemas::limits::BACKUP_ATTEMPTS_MAX;
@@ -20,10 +20,13 @@ use schemas::tile::{TileId, partial_tiles};
 use schemas::{Stream, layout};
 use serde::{Deserialize, Serialize};
 
+use crate::disk::{Disk, RealDisk};
+use crate::durable::{copy_synced, create_dirs, failed, parent, replace_synced, write_synced};
 use crate::error::{Error, Result};
-use crate::keys::write_secret;
 
 const VERSION: u32 = 1;
+/// What the marker `restored` says until all is there. Persisted.
+const UNFINISHED: &[u8] = b"unfinished\n";
 
 /// What a backup holds. Persisted: keep the names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,8 +83,11 @@ impl Backup {
     /// # Errors
     /// [`Error::Io`] where `dir` has no `backup.json`; [`Error::Refused`] where it is not as written.
     pub fn load(dir: &Path) -> Result<Backup> {
-        let path = dir.join(layout::BACKUP);
-        let bytes = fs::read(&path).map_err(io("read", &path))?;
+        Backup::load_on(&RealDisk::at(dir))
+    }
+
+    pub(crate) fn load_on(disk: &dyn Disk) -> Result<Backup> {
+        let bytes = disk.read(layout::BACKUP).map_err(failed(disk, "read", layout::BACKUP))?;
         let wrong = |detail: String| Error::from(schemas::Error::malformed("backup.json", detail));
         let backup: Backup = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
         match backup.version {
@@ -91,16 +97,15 @@ impl Backup {
     }
 }
 
-fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error + use<> {
-    let path = path.to_path_buf();
-    move |source| Error::Io { action, path, source }
-}
-
 /// Copies what is sealed below `data` to `to`, which is not there or empty.
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::Tampered`] where a file is not the one that its manifest names: nothing is left that looks like a backup.
 pub fn backup(data: &Path, to: &Path, transfer: Transfer, now_us: i64) -> Result<Backup> {
+    backup_on(&RealDisk::at(data), &RealDisk::at(to), transfer, now_us)
+}
+
+pub(crate) fn backup_on(data: &dyn Disk, to: &dyn Disk, transfer: Transfer, now_us: i64) -> Result<Backup> {
     begin_empty(to)?;
     let mut writing = Writing::new(data, to, transfer);
     let mut logs = Vec::new();
@@ -123,43 +128,66 @@ pub fn backup(data: &Path, to: &Path, transfer: Transfer, now_us: i64) -> Result
         logs.push(writing.log(path)?);
     }
     if logs.is_empty() {
-        let detail = format!("{} holds nothing sealed", data.display());
+        let detail = format!("{} holds nothing sealed", data.absolute("").display());
         return Err(schemas::Error::malformed("data directory", detail).into());
     }
-    let Writing { files, directories, .. } = writing;
-    for directory in directories.iter().rev() {
-        sync(directory)?;
-    }
-    sync(to)?;
-    let backup = Backup { version: VERSION, taken_us: now_us, logs, files };
+    writing.sync_names()?;
+    let backup = Backup { version: VERSION, taken_us: now_us, logs, files: writing.files };
     let mut text = serde_json::to_vec_pretty(&backup)
         .map_err(|error| schemas::Error::malformed("backup.json", error.to_string()))?;
     text.push(b'\n');
-    write_secret(&to.join(layout::BACKUP), &text)?;
+    replace_synced(to, layout::BACKUP, &text)?;
     Ok(backup)
 }
 
 /// Puts a backup back as the data directory `to`, which is not there or empty: read-only until it is adopted.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Tampered`] where a file is not the one that was backed up. What is there then stays read-only.
+/// [`Error::Io`]; [`Error::Tampered`] where a file is not the one that was backed up. What is there then is no store: remove it.
 pub fn restore(from: &Path, to: &Path) -> Result<Backup> {
-    let backup = Backup::load(from)?;
+    restore_on(&RealDisk::at(from), &RealDisk::at(to))
+}
+
+pub(crate) fn restore_on(from: &dyn Disk, to: &dyn Disk) -> Result<Backup> {
+    let backup = Backup::load_on(from)?;
     for file in &backup.files {
         check_path(&file.path)?;
     }
     begin_empty(to)?;
-    // Before anything else: a restore that breaks off leaves nothing that would be written on.
-    write_secret(&to.join(layout::RESTORED), format!("{}\n", backup.taken_us).as_bytes())?;
+    // Before anything else: a restore that breaks off leaves nothing that would be written on or adopted.
+    replace_synced(to, layout::RESTORED, UNFINISHED)?;
     let mut writing = Writing::new(from, to, Transfer::Copy);
     for file in &backup.files {
         writing.file(&file.path, Some((file.bytes, &file.blake3)))?;
     }
-    for directory in writing.directories.iter().rev() {
-        sync(directory)?;
-    }
-    sync(to)?;
+    writing.sync_names()?;
+    // After everything else: once it says so, all of it is there, whatever happens.
+    replace_synced(to, layout::RESTORED, format!("{}\n", backup.taken_us).as_bytes())?;
     Ok(backup)
+}
+
+/// How a data directory came to be, as far as a restore is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Restored {
+    /// It was written here, or adopted since.
+    No,
+    /// A restore into it broke off.
+    Unfinished,
+    /// It was put back whole.
+    Whole,
+}
+
+/// What the marker says. Of versions that had no other it says that it is whole.
+///
+/// # Errors
+/// [`Error::Io`] where it cannot be read: a marker of another user's holds as well.
+pub(crate) fn restored(disk: &dyn Disk) -> Result<Restored> {
+    match disk.read(layout::RESTORED) {
+        Ok(bytes) if bytes == UNFINISHED => Ok(Restored::Unfinished),
+        Ok(_) => Ok(Restored::Whole),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Restored::No),
+        Err(error) => Err(failed(disk, "read", layout::RESTORED)(error)),
+    }
 }
 
 /// A path that stays below where it is put.
@@ -172,39 +200,39 @@ fn check_path(path: &str) -> Result<()> {
     }
 }
 
-fn begin_empty(to: &Path) -> Result<()> {
-    fs::create_dir_all(to).map_err(io("create directory", to))?;
-    let mut entries = fs::read_dir(to).map_err(io("list", to))?;
-    match entries.next() {
-        None => Ok(()),
-        Some(_) => {
+fn begin_empty(to: &dyn Disk) -> Result<()> {
+    to.create_root().map_err(failed(to, "create directory", ""))?;
+    match to.list("").map_err(failed(to, "list", ""))?.is_empty() {
+        true => Ok(()),
+        false => {
             let source =
                 std::io::Error::new(ErrorKind::AlreadyExists, "it is not empty; name a new directory");
-            Err(io("write to", to)(source))
+            Err(failed(to, "write to", "")(source))
         }
     }
 }
 
 /// The directories of logs of which something is sealed, relative to the data directory.
-fn logs_below(data: &Path) -> Result<Vec<(Stream, String)>> {
-    let names = |path: &Path| -> Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in fs::read_dir(path).map_err(io("list", path))? {
-            let name = entry.map_err(io("list", path))?.file_name();
-            names.push(name.to_string_lossy().into_owned());
-        }
-        names.sort();
-        Ok(names)
+fn logs_below(data: &dyn Disk) -> Result<Vec<(Stream, String)>> {
+    let names = |path: &str| -> Result<Vec<String>> {
+        // Where there is none, nothing was ever recorded: no store to be backed up.
+        data.status(path).map_err(failed(data, "list", path))?;
+        let entries = data.list(path).map_err(failed(data, "list", path))?;
+        Ok(entries.into_iter().map(|entry| entry.name).collect())
     };
     let mut found = Vec::new();
-    let log = data.join(layout::LOG);
-    for tenant in names(&log)? {
-        for stream in names(&log.join(&tenant))? {
-            for writer in names(&log.join(&tenant).join(&stream))? {
+    let log = layout::LOG;
+    for tenant in names(log)? {
+        for stream in names(&format!("{log}/{tenant}"))? {
+            for writer in names(&format!("{log}/{tenant}/{stream}"))? {
                 let (tenant, stream, writer) = layout::parse_log_dir(&tenant, &stream, &writer)?;
                 let path = layout::log_dir(&tenant, stream, &writer);
-                if data.join(&path).join(layout::MANIFEST).is_dir() {
-                    found.push((stream, path));
+                let manifests = format!("{path}/{}", layout::MANIFEST);
+                match data.status(&manifests) {
+                    Ok(status) if status.is_dir => found.push((stream, path)),
+                    Ok(_) => {}
+                    Err(error) if is_absence(&error) => {}
+                    Err(error) => return Err(failed(data, "list", &manifests)(error)),
                 }
             }
         }
@@ -212,12 +240,17 @@ fn logs_below(data: &Path) -> Result<Vec<(Stream, String)>> {
     Ok(found)
 }
 
+fn is_absence(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
 struct Writing<'a> {
-    data: &'a Path,
-    to: &'a Path,
+    data: &'a dyn Disk,
+    to: &'a dyn Disk,
     transfer: Transfer,
     files: Vec<BackupFile>,
-    directories: BTreeSet<PathBuf>,
+    /// Where files were put: their names are synced when all are there.
+    directories: BTreeSet<String>,
     /// What attempts at the present log have copied: none of it changes under its name.
     copied: BTreeMap<String, BackupFile>,
 }
@@ -228,7 +261,7 @@ fn has_gone(error: &Error) -> bool {
 }
 
 impl<'a> Writing<'a> {
-    fn new(data: &'a Path, to: &'a Path, transfer: Transfer) -> Writing<'a> {
+    fn new(data: &'a dyn Disk, to: &'a dyn Disk, transfer: Transfer) -> Writing<'a> {
         let (files, directories, copied) = (Vec::new(), BTreeSet::new(), BTreeMap::new());
         Writing { data, to, transfer, files, directories, copied }
     }
@@ -249,8 +282,7 @@ impl<'a> Writing<'a> {
         let kept: BTreeSet<&String> = self.files.iter().skip(done).map(|file| &file.path).collect();
         // Superseded between two attempts: no manifest in the copy names it any more.
         for path in self.copied.keys().filter(|path| !kept.contains(path)) {
-            let path = self.to.join(path);
-            fs::remove_file(&path).map_err(io("remove", &path))?;
+            self.to.remove(path).map_err(failed(self.to, "remove", path))?;
         }
         Ok(log)
     }
@@ -288,19 +320,17 @@ impl<'a> Writing<'a> {
 
     /// The newest manifest and the files that are live under it.
     fn manifests(&self, directory: &str) -> Result<(Manifest, Vec<File>)> {
-        let path = self.data.join(directory).join(layout::MANIFEST);
-        let mut newest = 0;
-        for entry in fs::read_dir(&path).map_err(io("list", &path))? {
-            let name = entry.map_err(io("list", &path))?.file_name();
-            // An unfinished write is nothing yet.
-            newest = newest.max(layout::parse_manifest(&name.to_string_lossy()).unwrap_or(0));
-        }
+        let path = format!("{directory}/{}", layout::MANIFEST);
+        let entries = self.data.list(&path).map_err(failed(self.data, "list", &path))?;
+        // An unfinished write is nothing yet.
+        let numbers = entries.iter().filter_map(|entry| layout::parse_manifest(&entry.name).ok());
+        let newest = numbers.max().unwrap_or(0);
         let start = (1..=newest).rev().find(|number| is_snapshot(*number)).unwrap_or(1);
         let mut live: Vec<File> = Vec::new();
         let mut last = None;
         for number in start..=newest {
-            let path = self.data.join(directory).join(layout::manifest(number));
-            let note = fs::read(&path).map_err(io("read", &path))?;
+            let path = format!("{directory}/{}", layout::manifest(number));
+            let note = self.data.read(&path).map_err(failed(self.data, "read", &path))?;
             let manifest = Manifest::parse(Note::parse(&note)?.unverified_text())?;
             if manifest.snapshot {
                 live.clear();
@@ -315,41 +345,35 @@ impl<'a> Writing<'a> {
         })
     }
 
-    /// The path in the copy, its directory made.
-    fn place(&mut self, path: &str) -> Result<PathBuf> {
-        let to = self.to.join(path);
-        if let Some(parent) = to.parent() {
-            fs::create_dir_all(parent).map_err(io("create directory", parent))?;
-            let above = parent.ancestors().take_while(|dir| dir.starts_with(self.to) && *dir != self.to);
-            self.directories.extend(above.map(Path::to_path_buf));
-        }
-        match fs::remove_file(&to) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(io("remove", &to)(error)),
-            // What an attempt before this one left.
-            _ => Ok(to),
-        }
-    }
-
     fn file(&mut self, path: &str, expected: Option<(u64, &str)>) -> Result<()> {
         if let Some(copied) = self.copied.get(path) {
             self.files.push(copied.clone());
             return Ok(());
         }
-        let from = self.data.join(path);
-        let to = self.place(path)?;
-        match self.transfer {
-            Transfer::Copy => fs::copy(&from, &to).map(|_| ()).map_err(io("copy", &from))?,
-            Transfer::HardLink => fs::hard_link(&from, &to).map_err(io("link", &from))?,
+        create_dirs(self.to, parent(path))?;
+        self.directories.insert(parent(path).to_string());
+        match self.to.remove(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(failed(self.to, "remove", path)(error));
+            }
+            // What an attempt before this one left.
+            _ => {}
         }
-        sync(&to)?;
-        // Of what is in the copy, not of what was read for it.
-        let mut hasher = blake3::Hasher::new();
-        let file = fs::File::open(&to).map_err(io("open", &to))?;
-        hasher.update_reader(file).map_err(io("read", &to))?;
-        let (bytes, digest) = (hasher.count(), hasher.finalize().to_hex().to_string());
+        match self.transfer {
+            Transfer::Copy => copy_synced(self.data, self.to, path)?,
+            Transfer::HardLink => {
+                let from = self.data.absolute(path);
+                self.to.link(&from, path).map_err(failed(self.data, "link", path))?;
+                // What a seal writes it syncs, but for tiles, which it has not perhaps come to yet.
+                let file = self.to.open(path).map_err(failed(self.to, "open", path))?;
+                file.sync().map_err(failed(self.to, "sync", path))?;
+            }
+        }
+        let (bytes, digest) = self.digest(path)?;
         if let Some((length, named)) = expected
             && (length != bytes || named != digest)
         {
+            let from = self.data.absolute(path);
             let reason =
                 format!("{} is not the file that was sealed: {bytes} bytes, digest {digest}", from.display());
             return Err(Error::Tampered { log: path.to_string(), reason });
@@ -360,13 +384,26 @@ impl<'a> Writing<'a> {
         Ok(())
     }
 
+    /// Length and digest of what is in the copy, not of what was read for it.
+    fn digest(&self, path: &str) -> Result<(u64, String)> {
+        let mut reader = self.to.reader(path).map_err(failed(self.to, "open", path))?;
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(&mut *reader).map_err(failed(self.to, "read", path))?;
+        Ok((hasher.count(), hasher.finalize().to_hex().to_string()))
+    }
+
     fn written(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
-        let to = self.place(path)?;
-        fs::write(&to, bytes).map_err(io("write", &to))?;
-        sync(&to)?;
+        write_synced(self.to, path, bytes)?;
+        self.directories.insert(parent(path).to_string());
         let blake3 = blake3::hash(bytes).to_hex().to_string();
         self.files.push(BackupFile { path: path.to_string(), bytes: bytes.len() as u64, blake3 });
         Ok(())
+    }
+
+    /// Makes the names of all files durable; those of their directories were when these were made.
+    fn sync_names(&self) -> Result<()> {
+        let mut directories = self.directories.iter();
+        directories.try_for_each(|path| self.to.sync_dir(path).map_err(failed(self.to, "sync", path)))
     }
 }
 
@@ -382,13 +419,10 @@ fn full_tiles(size: u64) -> Vec<TileId> {
     tiles
 }
 
-#[expect(clippy::disallowed_methods, reason = "a backup lies outside the data directory and its disk")]
-fn sync(path: &Path) -> Result<()> {
-    fs::File::open(path).and_then(|file| file.sync_all()).map_err(io("sync", path))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -397,13 +431,25 @@ mod tests {
         for name in ["a", "b"] {
             fs::write(data.path().join(name), name).unwrap();
         }
-        let mut writing = Writing::new(data.path(), to.path(), Transfer::Copy);
+        let (data_disk, to_disk) = (RealDisk::at(data.path()), RealDisk::at(to.path()));
+        let mut writing = Writing::new(&data_disk, &to_disk, Transfer::Copy);
         writing.file("a", None).unwrap();
         fs::remove_file(data.path().join("a")).unwrap();
         // It is gone from the data, and was copied by the attempt before.
         writing.file("a", None).unwrap();
         assert_eq!(writing.files.len(), 2);
         assert!(writing.file("c", None).is_err_and(|error| has_gone(&error)));
+    }
+
+    #[test]
+    fn a_file_of_several_parts_is_copied_whole() {
+        let (data, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut bytes = vec![7; 2 * schemas::limits::COPY_BYTES + 3];
+        bytes[schemas::limits::COPY_BYTES] = 9;
+        fs::write(data.path().join("a"), &bytes).unwrap();
+        let (data_disk, to_disk) = (RealDisk::at(data.path()), RealDisk::at(to.path()));
+        copy_synced(&data_disk, &to_disk, "a").unwrap();
+        assert_eq!(fs::read(to.path().join("a")).unwrap(), bytes);
     }
 
     #[test]

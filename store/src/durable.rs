@@ -3,17 +3,23 @@
 //! ```text
 //! publish:  create dirs (each synced in its parent) · create tmp · write · fdatasync · renameat2(NOREPLACE) · fsync dir
 //! replace:  create tmp · write · fdatasync · rename(2) · fsync dir
+//! secret:   as replace, under a temporary name that nobody can have put a file of theirs under
+//! copy:     create dirs · create · write · fdatasync; the caller syncs the directories before it says that the copy is there
 //! rebuild:  create tmp · write · rename(2), unsynced: for copies that can be made again
 //! ```
 //! The known hole: a directory's fsync after the rename is what makes the name durable; a power cut between the two leaves
-//! either no file or the whole file, never a part of one. Names that end in `.tmp` are unfinished writes; recovery
+//! either no file or the whole file, never a part of one. Where that fsync fails the name may be seen and never be durable:
+//! whatever relies on such a file after a start writes it again first (`recover/replay/again.rs`, `keys/record.rs`). Names that end in `.tmp` are unfinished writes; recovery
 //! removes them.
 //! References: Pillai et al., "All File Systems Are Not Created Equal" (OSDI 2014); Rebello et al., "Can
 //! Applications Recover from fsync Failures?" (ATC 2020), which is why a failed sync is never retried.
 
+use schemas::limits::COPY_BYTES;
+
 use crate::crash;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, Result};
+use crate::keys::random;
 
 /// Suffix of unfinished writes.
 pub(crate) const TEMPORARY: &str = ".tmp";
@@ -29,7 +35,7 @@ pub(crate) fn failed(
 }
 
 /// The directory part of a path; empty for the data directory itself.
-fn parent(path: &str) -> &str {
+pub(crate) fn parent(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(dir, _)| dir)
 }
 
@@ -72,8 +78,55 @@ pub(crate) fn replace_rebuildable(disk: &dyn Disk, path: &str, bytes: &[u8]) -> 
 /// new one.
 pub(crate) fn replace_synced(disk: &dyn Disk, path: &str, bytes: &[u8]) -> Result<()> {
     let temporary = write_temporary(disk, path, bytes, true, || ())?;
-    disk.rename(&temporary, path).map_err(failed(disk, "replace", path))?;
+    rename_synced(disk, &temporary, path)
+}
+
+fn rename_synced(disk: &dyn Disk, temporary: &str, path: &str) -> Result<()> {
+    disk.rename(temporary, path).map_err(failed(disk, "replace", path))?;
     disk.sync_dir(parent(path)).map_err(failed(disk, "sync directory", parent(path)))
+}
+
+/// As [`replace_synced`], where others may write into the directory or two processes write the file at once: the temporary
+/// name is random, is not followed where it is a link, and does not stay after a failure.
+pub(crate) fn replace_secret(disk: &dyn Disk, path: &str, bytes: &[u8]) -> Result<()> {
+    let mut part = [0u8; 8];
+    random(&mut part)?;
+    let temporary = format!("{path}.{:016x}{TEMPORARY}", u64::from_be_bytes(part));
+    let file = disk.create(&temporary).map_err(failed(disk, "create", path))?;
+    let written = file
+        .write_at(0, bytes)
+        .map_err(failed(disk, "write", path))
+        .and_then(|()| file.sync().map_err(failed(disk, "sync", path)))
+        .and_then(|()| disk.rename(&temporary, path).map_err(failed(disk, "publish", path)));
+    if let Err(error) = written {
+        if let Err(left) = disk.remove(&temporary) {
+            // Whoever holds the keys next removes it; nobody reads it meanwhile.
+            tracing::warn!(error = %left, file = %temporary, "an unfinished file was not removed");
+        }
+        return Err(error);
+    }
+    disk.sync_dir(parent(path)).map_err(failed(disk, "sync directory of", path))
+}
+
+/// Copies a file into a place of the same path that is free, as much at a time as fits the memory; its content, though not
+/// yet its name, is durable once this returns.
+pub(crate) fn copy_synced(from: &dyn Disk, to: &dyn Disk, path: &str) -> Result<()> {
+    let mut reader = from.reader(path).map_err(failed(from, "copy", path))?;
+    let file = to.create(path).map_err(failed(to, "create", path))?;
+    let mut buffer = vec![0u8; COPY_BYTES];
+    let mut at = 0;
+    loop {
+        let read = match reader.read(&mut buffer) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            read => read.map_err(failed(from, "copy", path))?,
+        };
+        let part = buffer.get(..read).unwrap_or_default();
+        if part.is_empty() {
+            return file.sync().map_err(failed(to, "sync", path));
+        }
+        file.write_at(at, part).map_err(failed(to, "write", path))?;
+        at += part.len() as u64;
+    }
 }
 
 /// Writes a file over what is there; durable after the next [`Disk::sync_everything`].

@@ -4,10 +4,8 @@
 //! them are zeroed when dropped.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ed25519_dalek::{Signer as _, SigningKey};
@@ -17,6 +15,8 @@ use schemas::origin::is_part;
 use schemas::{LogId, Origin, manifest};
 use zeroize::Zeroizing;
 
+use crate::disk::{Disk, RealDisk};
+use crate::durable::{failed, replace_secret};
 use crate::error::{Error, Result};
 
 mod lock;
@@ -51,8 +51,8 @@ pub struct Keys {
     #[allow(clippy::struct_field_names, reason = "the id of the installation, not of the keys")]
     installation: String,
     record: Record,
-    /// Where they are, but for simulations.
-    dir: Option<PathBuf>,
+    /// Where they are, but for keys of a seed alone.
+    disk: Option<Arc<dyn Disk>>,
     memory: Arc<Mutex<BTreeMap<String, Seen>>>,
 }
 
@@ -74,7 +74,7 @@ impl Keys {
             present: Arc::new(Seed(seed)),
             installation: installation.to_string(),
             record: Record::default(),
-            dir: None,
+            disk: None,
             memory: Arc::default(),
         })
     }
@@ -92,16 +92,20 @@ impl Keys {
     /// # Errors
     /// [`Error::Keys`] when there are none, they are readable by others, cannot be opened, or are not as written.
     pub fn load_with(dir: &Path, custody: &dyn Custody) -> Result<Keys> {
-        let record = Record::load(dir)?;
+        Keys::load_on(Arc::new(RealDisk::private(dir)), custody)
+    }
+
+    pub(crate) fn load_on(disk: Arc<dyn Disk>, custody: &dyn Custody) -> Result<Keys> {
+        let record = Record::load(&*disk)?;
         let wanted: BTreeSet<u32> = record.generations().collect();
-        let installation = installation(dir, wanted.first().copied().unwrap_or(FIRST_GENERATION))?;
+        let installation = installation(&*disk, wanted.first().copied().unwrap_or(FIRST_GENERATION))?;
         let mut seeds = BTreeMap::new();
         for generation in wanted {
-            seeds.insert(generation, seed::open(dir, &installation, generation, custody)?);
+            seeds.insert(generation, seed::open(&*disk, &installation, generation, custody)?);
         }
-        let memory = Arc::new(Mutex::new(record::remembered(dir)?));
+        let memory = Arc::new(Mutex::new(record::remembered(&*disk)?));
         let (present, seeds) = (present(&seeds, &record)?, Arc::new(seeds));
-        Ok(Keys { seeds, present, installation, record, dir: Some(dir.to_path_buf()), memory })
+        Ok(Keys { seeds, present, installation, record, disk: Some(disk), memory })
     }
 
     /// As [`Keys::load_or_create_with`], of seeds that are kept as they are.
@@ -117,21 +121,24 @@ impl Keys {
     /// # Errors
     /// As [`Keys::load_with`]; [`Error::Io`].
     pub fn load_or_create_with(dir: &Path, custody: &dyn Custody) -> Result<Keys> {
-        if Keys::are_in(dir)? {
-            return Keys::load_with(dir, custody);
+        Keys::load_or_create_on(Arc::new(RealDisk::private(dir)), custody)
+    }
+
+    pub(crate) fn load_or_create_on(disk: Arc<dyn Disk>, custody: &dyn Custody) -> Result<Keys> {
+        if seed::generations(&*disk)?.is_empty() {
+            disk.create_root().map_err(failed(&*disk, "create directory", ""))?;
+            let _held = lock::hold(&*disk, lock::ANOTHER_CHANGES)?;
+            // Another may have made them until it was let go.
+            if seed::generations(&*disk)?.is_empty() {
+                let mut name = [0u8; 6];
+                random(&mut name)?;
+                let name = format!("tacho-{}", seed::hex(&name));
+                replace_secret(&*disk, INSTALLATION_FILE, format!("{name}\n").as_bytes())?;
+                // The seed last: a directory with a seed is complete.
+                seed::write(&*disk, &name, FIRST_GENERATION, &new_seed()?, Wrapping::Plain, custody)?;
+            }
         }
-        let io = |action, path: &Path| {
-            let path = path.to_path_buf();
-            move |source| Error::Io { action, path, source }
-        };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io("create directory", dir))?;
-        let mut name = [0u8; 6];
-        random(&mut name)?;
-        let name = format!("tacho-{}", seed::hex(&name));
-        write_secret(&dir.join(INSTALLATION_FILE), format!("{name}\n").as_bytes())?;
-        // The seed last: a directory with a seed is complete.
-        seed::write(dir, &name, FIRST_GENERATION, &new_seed()?, Wrapping::Plain, custody)?;
-        Keys::load_with(dir, custody)
+        Keys::load_on(disk, custody)
     }
 
     /// Whether `dir` has keys.
@@ -139,7 +146,7 @@ impl Keys {
     /// # Errors
     /// [`Error::Keys`] when it cannot be read.
     pub fn are_in(dir: &Path) -> Result<bool> {
-        Ok(!seed::generations(dir)?.is_empty())
+        Ok(!seed::generations(&RealDisk::private(dir))?.is_empty())
     }
 
     /// How the seed that signs now is kept.
@@ -147,25 +154,39 @@ impl Keys {
     /// # Errors
     /// [`Error::Keys`].
     pub fn wrapping(dir: &Path) -> Result<Wrapping> {
-        let record = Record::load(dir)?;
-        seed::wrapping(dir, record.writer().generation)
+        wrapping(&RealDisk::private(dir))
     }
 
     /// Keeps every seed of `dir` in another way, one file after the other: after a crash some are kept in the one and some in
     /// the other way, and doing it again does the rest. Gives how many there are.
     ///
     /// # Errors
-    /// [`Error::Keys`], [`Error::Io`]; no seed is lost.
+    /// [`Error::Keys`], also where another process holds the keys: one that rotates them would else write a seed meanwhile in
+    /// the way that is left; [`Error::Io`]. No seed is lost.
     pub fn rewrap(dir: &Path, open: &dyn Custody, wrapping: Wrapping, close: &dyn Custody) -> Result<usize> {
-        let generations = seed::generations(dir)?;
+        Keys::rewrap_on(&RealDisk::private(dir), open, wrapping, close)
+    }
+
+    pub(crate) fn rewrap_on(
+        disk: &dyn Disk,
+        open: &dyn Custody,
+        wrapping: Wrapping,
+        close: &dyn Custody,
+    ) -> Result<usize> {
+        if seed::generations(disk)?.is_empty() {
+            return Ok(0);
+        }
+        let _held = lock::hold(disk, lock::ANOTHER_CHANGES)?;
+        record::remove_unfinished(disk)?;
+        let generations = seed::generations(disk)?;
         for generation in &generations {
-            let installation = installation(dir, *generation)?;
+            let installation = installation(disk, *generation)?;
             // One that is kept so already may be so under what it is to be closed with: a crash came between.
-            let opened = match seed::open(dir, &installation, *generation, open) {
+            let opened = match seed::open(disk, &installation, *generation, open) {
                 Ok(seed) => seed,
-                Err(error) => seed::open(dir, &installation, *generation, close).map_err(|_| error)?,
+                Err(error) => seed::open(disk, &installation, *generation, close).map_err(|_| error)?,
             };
-            seed::write(dir, &installation, *generation, &opened, wrapping, close)?;
+            seed::write(disk, &installation, *generation, &opened, wrapping, close)?;
         }
         Ok(generations.len())
     }
@@ -176,25 +197,28 @@ impl Keys {
     /// # Errors
     /// [`Error::Keys`], [`Error::Io`].
     pub(crate) fn with_new_generation(&self, custody: &dyn Custody) -> Result<(Keys, u32)> {
-        let dir = self.dir()?;
+        let disk = self.disk()?;
         let generation = self.record.generation_newest() + 1;
-        if !seed::generations(dir)?.contains(&generation) {
-            let wrapping = Keys::wrapping(dir)?;
-            seed::write(dir, &self.installation, generation, &new_seed()?, wrapping, custody)?;
+        if seed::generations(disk)?.contains(&generation) {
+            // It may be there for the kernel alone: the rotation that wrote it was perhaps told that it is not durable.
+            seed::write_again(disk, generation)?;
+        } else {
+            let wrapping = wrapping(disk)?;
+            seed::write(disk, &self.installation, generation, &new_seed()?, wrapping, custody)?;
         }
         crate::crash::point("generation-written");
         let mut seeds = BTreeMap::new();
         for (generation, seed) in self.seeds.iter() {
             seeds.insert(*generation, Seed(seed.0));
         }
-        seeds.insert(generation, seed::open(dir, &self.installation, generation, custody)?);
+        seeds.insert(generation, seed::open(disk, &self.installation, generation, custody)?);
         Ok((Keys { seeds: Arc::new(seeds), ..self.clone() }, generation))
     }
 
     /// These keys under another record, which is on stable storage once this returns.
     pub(crate) fn with_record(&self, record: Record) -> Result<Keys> {
         let present = present(&self.seeds, &record)?;
-        record.save(self.dir()?)?;
+        record.save(self.disk()?)?;
         Ok(Keys { record, present, ..self.clone() })
     }
 
@@ -209,8 +233,8 @@ impl Keys {
         }
     }
 
-    fn dir(&self) -> Result<&Path> {
-        self.dir.as_deref().ok_or_else(|| Error::Keys("these keys are in no directory".to_string()))
+    fn disk(&self) -> Result<&dyn Disk> {
+        self.disk.as_deref().ok_or_else(|| Error::Keys("these keys are in no directory".to_string()))
     }
 
     /// The installation's id.
@@ -235,7 +259,7 @@ impl Keys {
 
     /// Whether they are in a directory, with a record and a memory: not in simulations.
     pub(crate) fn are_kept(&self) -> bool {
-        self.dir.is_some()
+        self.disk.is_some()
     }
 
     /// A digest of the machine's id; empty where it has none, and none where nobody asks.
@@ -263,7 +287,7 @@ impl Keys {
     /// # Errors
     /// [`Error::Tampered`] for another root at a size that is remembered: nothing is remembered then. [`Error::Io`].
     pub(crate) fn remember(&self, seen: impl IntoIterator<Item = (String, Seen)>) -> Result<()> {
-        let Some(dir) = &self.dir else { return Ok(()) };
+        let Some(disk) = &self.disk else { return Ok(()) };
         let mut memory = self.memory();
         let mut greater = BTreeMap::new();
         for (origin, seen) in seen {
@@ -282,8 +306,12 @@ impl Keys {
         if greater.is_empty() {
             return Ok(());
         }
-        memory.extend(greater);
-        record::remember(dir, &memory)
+        // Known only once it is written: what was not is to be written again when it is asked for again.
+        let mut next = memory.clone();
+        next.extend(greater);
+        record::remember(&**disk, &next)?;
+        *memory = next;
+        Ok(())
     }
 
     /// As [`Keys::remember`], from signed notes.
@@ -350,18 +378,24 @@ fn check_installation(installation: &str) -> Result<()> {
     }
 }
 
-/// The installation's id, where `dir` has a seed of `generation` at all.
-fn installation(dir: &Path, generation: u32) -> Result<String> {
-    let seed = seed::path(dir, generation);
-    if let Err(error) = fs::metadata(&seed) {
-        let what = "give the directory with the keys of this data with --keys";
-        return Err(Error::Keys(format!("{}: {error}; {what}", seed.display())));
+/// The installation's id, where there is a seed of `generation` at all.
+fn installation(disk: &dyn Disk, generation: u32) -> Result<String> {
+    let seed = seed::name(disk, generation)?;
+    if let Err(error) = disk.status(&seed) {
+        return Err(seed::missing(disk, &seed, &error));
     }
-    let path = dir.join(INSTALLATION_FILE);
-    let text =
-        fs::read_to_string(&path).map_err(|error| Error::Keys(format!("{}: {error}", path.display())))?;
+    let wrong = |error: &dyn std::fmt::Display| {
+        Error::Keys(format!("{}: {error}", disk.absolute(INSTALLATION_FILE).display()))
+    };
+    let bytes = disk.read(INSTALLATION_FILE).map_err(|error| wrong(&error))?;
+    let text = std::str::from_utf8(&bytes).map_err(|error| wrong(&error))?;
     check_installation(text.trim_end())?;
     Ok(text.trim_end().to_string())
+}
+
+/// How the seed that signs now is kept.
+fn wrapping(disk: &dyn Disk) -> Result<Wrapping> {
+    seed::wrapping(disk, Record::load(disk)?.writer().generation)
 }
 
 fn of_generation(seeds: &BTreeMap<u32, Seed>, generation: u32) -> Result<&Seed> {
@@ -434,39 +468,16 @@ pub(crate) fn random(bytes: &mut [u8]) -> Result<()> {
     getrandom::fill(bytes).map_err(|error| Error::Keys(format!("no randomness: {error}")))
 }
 
-/// Writes a file beside the keys that only its owner may read, durably: under another name first, synced, then renamed.
+/// Writes a file that only its owner may read, durably: under another name first, synced, then renamed.
 /// Whoever reads it meanwhile finds the old one, whole.
 ///
 /// # Errors
-/// [`Error::Io`] with what could not be done; the file is then as it was.
-#[expect(clippy::disallowed_methods, reason = "keys lie outside the data directory and its disk")]
+/// [`Error::Io`] with what could not be done; the file is then as it was, or, where its directory could not be synced, one or
+/// the other.
 pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
-    let io = |action| {
-        let path = path.to_path_buf();
-        move |source| Error::Io { action, path, source }
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+        let source = ErrorKind::InvalidFilename.into();
+        return Err(Error::Io { action: "create", path: path.to_path_buf(), source });
     };
-    let mut part = [0u8; 8];
-    random(&mut part)?;
-    // A name that nobody can have put a file of theirs, or a link, under.
-    let temporary = path.with_extension(format!("{}.tmp", seed::hex(&part)));
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&temporary)
-        .map_err(io("create"))?;
-    let written = file
-        .write_all(bytes)
-        .map_err(io("write"))
-        .and_then(|()| file.sync_all().map_err(io("sync")))
-        .and_then(|()| fs::rename(&temporary, path).map_err(io("publish")));
-    if written.is_err() {
-        // Nobody looks for it: whoever writes next takes another name.
-        fs::remove_file(&temporary).ok();
-    }
-    written?;
-    if let Some(dir) = path.parent() {
-        fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(io("sync directory of"))?;
-    }
-    Ok(())
+    replace_secret(&RealDisk::private(path.parent().unwrap_or(Path::new(""))), name, bytes)
 }

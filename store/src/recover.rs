@@ -12,6 +12,7 @@ use schemas::origin::ROOT_TENANT;
 use schemas::{Origin, Stream, layout};
 use tokio::sync::watch;
 
+use crate::backup::{Restored, restored};
 use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::durable::{failed, remove_temporaries, replace_rebuildable};
@@ -35,7 +36,7 @@ mod replay;
 mod sealed;
 mod seen;
 
-pub(crate) use outside::root_writers;
+pub(crate) use outside::{UNFINISHED, root_writers};
 #[cfg(test)]
 pub(crate) use sealed::{load as load_for_tests, root_at as root_for_tests};
 
@@ -128,6 +129,9 @@ pub(crate) fn open_for(
     disk.sync_everything().map_err(failed(&*disk, "sync", ""))?;
     // What a person has to look into comes before whatever else is found.
     let mut damage: Option<Error> = crate::stop::found(&*disk, &keys, &options)?;
+    if restored(&*disk)? == Restored::Unfinished {
+        keep_damage(&mut damage, tampered("store", UNFINISHED))?;
+    }
     if let Purpose::Look { log, reason } = purpose {
         keep_damage(&mut damage, tampered(log, reason))?;
     }
@@ -180,6 +184,8 @@ pub(crate) fn open_for(
     if damage.is_none() {
         set_aside(&*disk, &replay)?;
         replay.write_newest_again(&*disk)?;
+        replay.publish_manifests_again(&*disk, logs.iter().map(|(_, log, _)| log))?;
+        replay.remove_given_up(&*disk)?;
         // Before anybody is shown it: a crash may have come between the disk and the memory.
         let notes = logs.iter().map(|(_, log, _)| &*log.view.checkpoint);
         if let Err(error) = keys.remember_notes(notes.filter(|note| !note.is_empty())) {
@@ -194,7 +200,9 @@ pub(crate) fn open_for(
     let shared = Arc::new(shared);
     if let Some(Error::Tampered { log, reason }) = damage {
         tracing::error!(%log, %reason, "store opened read-only");
-        shared.tampered.set((log, format!("{reason}; {}", outside::WAY_ON))).ok();
+        let is_unfinished = reason == UNFINISHED;
+        let why = if is_unfinished { reason } else { format!("{reason}; {}", outside::WAY_ON) };
+        shared.tampered.set((log, why)).ok();
         let closed = (told.closed_logs, told.closed.is_some());
         return Ok(Opened { shared, signer: Signer::default(), rounds: Rounds::default(), closed });
     }

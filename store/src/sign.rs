@@ -114,7 +114,7 @@ pub(crate) fn alone(shared: &Shared, signer: &mut Signer) -> Result<()> {
 
 /// Remembers notes outside the data directory. They are on stable storage in it: a crash before leaves a memory that is
 /// behind, which harms nothing. Nobody has seen them yet: a crash after leaves nothing shown that is not remembered.
-fn remember(shared: &Shared, notes: &[SignedNote]) -> Result<()> {
+pub(crate) fn remember(shared: &Shared, notes: &[SignedNote]) -> Result<()> {
     shared.keys.remember_notes(notes.iter().map(|note| &*note.note))
 }
 

@@ -11,9 +11,7 @@
 
 mod closing;
 #[cfg(test)]
-mod faulty;
-#[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,6 +23,7 @@ use schemas::origin::ROOT_TENANT;
 use schemas::tree::Hash;
 use schemas::{Origin, Stream, layout};
 
+use crate::backup::{Restored, restored};
 use crate::clock::Clock;
 use crate::commit::commit_once;
 use crate::crash;
@@ -35,7 +34,9 @@ use crate::keys::record::{Kind, Pending, Record, Writer};
 use crate::keys::{Custody, Held, Keys, Seen, random};
 use crate::options::Options;
 use crate::recover::last_known::{given_up, last_known};
-use crate::recover::{Opened, Purpose, carried, controls_of, open, open_for, root_writers, tampered};
+use crate::recover::{
+    Opened, Purpose, UNFINISHED, carried, controls_of, open, open_for, root_writers, tampered,
+};
 use crate::sequence::{Placed, place};
 use crate::snapshot::Unsealed;
 use crate::state::{LogState, Shared, lock};
@@ -155,6 +156,10 @@ pub(crate) fn adopt_on(
     if reason.trim().is_empty() {
         return Err(schemas::Error::malformed("adoption", "a reason is needed").into());
     }
+    if restored(&**disk)? == Restored::Unfinished {
+        // What has not come yet would be lost for ever, in writing.
+        return Err(tampered("store", UNFINISHED));
+    }
     let (own, refused) = own(&keys, remembered);
     keys.remember(own)?;
     let (keys, replaced) = match keys.record().pending.clone() {
@@ -212,7 +217,7 @@ fn finish_or_replace(
 ) -> Result<(Keys, Option<Pending>)> {
     let is_elsewhere = pending.machine != keys.machine().unwrap_or_default();
     // What was begun may have been begun on other data than those that were put back.
-    if is_elsewhere || disk.read(layout::RESTORED).is_ok() {
+    if is_elsewhere || restored(&**disk)? != Restored::No {
         return Ok((keys, Some(pending)));
     }
     match finish(disk, &keys, options, clock) {
@@ -293,7 +298,7 @@ pub(crate) fn finish_begun(
     match keys.record().pending {
         Some(_) => {
             tracing::warn!("a succession was begun and not finished: finishing it");
-            if disk.read(layout::RESTORED).is_ok() {
+            if restored(&**disk)? != Restored::No {
                 return Err(tampered("store", "put back from a backup, and a succession was begun before"));
             }
             finish(disk, &keys, options, clock).map(|(keys, _)| keys)
@@ -342,7 +347,7 @@ fn finish(
     let logs = logs.chain(lost.iter().filter(|lost| lost.has_lost())).cloned().collect();
     let purpose = Purpose::Begin { predecessors, adopted, lost };
     let root_key = open_new(disk, &keys, options, clock, &to.writer, &purpose)?;
-    if disk.read(layout::RESTORED).is_ok() {
+    if restored(&**disk)? != Restored::No {
         disk.remove(layout::RESTORED).map_err(failed(&**disk, "remove", layout::RESTORED))?;
         disk.sync_dir("").map_err(failed(&**disk, "sync directory", ""))?;
     }

@@ -199,7 +199,11 @@ fn make_spare(shared: &Shared) -> Result<()> {
             Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::StorageFull => {
                 tracing::warn!(%path, "no room for a spare write-ahead file");
                 shared.disk_full.store(true, Ordering::Relaxed);
-                shared.disk.remove(&path).map_err(failed(&*shared.disk, "remove", &path))?;
+                match shared.disk.remove(&path) {
+                    // There was no room for its name either.
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    removed => removed.map_err(failed(&*shared.disk, "remove", &path))?,
+                }
             }
             Err(error) => return Err(error),
         }

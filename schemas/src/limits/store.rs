@@ -55,6 +55,8 @@ pub const STORE_STATISTICS_BYTES_MAX: usize = 64;
 pub const STORE_MERGE_ROWS_MAX: usize = 8192;
 /// File and group numbers over this were not counted up to; the ones after a number must have room.
 pub const STORE_NUMBER_MAX: u64 = u64::MAX / 2;
+/// Bytes of a file that a backup has in memory at once while it copies it.
+pub const COPY_BYTES: usize = 1 << 20;
 /// Memory that deriving a key from a passphrase takes, in KiB.
 pub const SEED_MEMORY_KIB: u32 = 64 << 10;
 /// Passes over it.

@@ -8,11 +8,13 @@
 //! Neither is a secret. `remembered` is the memory outside the data directory that knows a rolled-back one.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::io::ErrorKind;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::write_secret;
+use super::{INSTALLATION_FILE, seed};
+use crate::disk::Disk;
+use crate::durable::{TEMPORARY, failed, replace_secret};
 use crate::error::{Error, Result};
 
 const WRITERS: &str = "writers";
@@ -108,17 +110,17 @@ struct RememberedFile {
 }
 
 impl Record {
-    /// The record of `dir`; that of a directory with one seed where there is none.
-    pub(super) fn load(dir: &Path) -> Result<Record> {
-        let record: Record = read(&dir.join(WRITERS))?.unwrap_or_default();
+    /// The record of a directory; that of one with one seed where there is none.
+    pub(super) fn load(disk: &dyn Disk) -> Result<Record> {
+        let record: Record = read(disk, WRITERS)?.unwrap_or_default();
         match record.version == VERSION && !record.writers.is_empty() {
             true => Ok(record),
-            false => Err(damaged(&dir.join(WRITERS), "of another version, or without a writer")),
+            false => Err(damaged(disk, WRITERS, "of another version, or without a writer")),
         }
     }
 
-    pub(super) fn save(&self, dir: &Path) -> Result<()> {
-        write(&dir.join(WRITERS), self)
+    pub(super) fn save(&self, disk: &dyn Disk) -> Result<()> {
+        write(disk, WRITERS, self)
     }
 
     /// The writer that signs now.
@@ -149,53 +151,81 @@ impl Record {
     }
 }
 
-/// The newest checkpoints that `dir` remembers, by origin.
-pub(super) fn remembered(dir: &Path) -> Result<BTreeMap<String, Seen>> {
-    let path = dir.join(REMEMBERED);
-    let file: RememberedFile = match read(&path)? {
+/// The newest checkpoints that a directory remembers, by origin.
+pub(super) fn remembered(disk: &dyn Disk) -> Result<BTreeMap<String, Seen>> {
+    let file: RememberedFile = match read(disk, REMEMBERED)? {
         Some(file) => file,
         None => return Ok(BTreeMap::new()),
     };
     match file.version {
         VERSION => Ok(file.logs),
-        _ => Err(damaged(&path, "of another version")),
+        _ => Err(damaged(disk, REMEMBERED, "of another version")),
     }
 }
 
-pub(super) fn remember(dir: &Path, logs: &BTreeMap<String, Seen>) -> Result<()> {
-    write(&dir.join(REMEMBERED), &RememberedFile { version: VERSION, logs: logs.clone() })
+pub(super) fn remember(disk: &dyn Disk, logs: &BTreeMap<String, Seen>) -> Result<()> {
+    write(disk, REMEMBERED, &RememberedFile { version: VERSION, logs: logs.clone() })
 }
 
-/// Removes what a write of one of these files left that was broken off. For whoever holds the keys: nobody else writes them.
-pub(super) fn remove_unfinished(dir: &Path) -> Result<()> {
-    let failed = |error: std::io::Error| Error::Keys(format!("{}: {error}", dir.display()));
-    for entry in std::fs::read_dir(dir).map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name();
-        let name = name.to_string_lossy();
-        let is_ours = [WRITERS, REMEMBERED].iter().any(|file| name.starts_with(&format!("{file}.")));
-        if is_ours && name.ends_with(crate::durable::TEMPORARY) {
-            std::fs::remove_file(dir.join(&*name)).map_err(failed)?;
+/// Removes what a write of one of the keys' files left that was broken off, a copy of a seed among them. For whoever holds the
+/// keys: nobody else writes them.
+pub(super) fn remove_unfinished(disk: &dyn Disk) -> Result<()> {
+    let failed = |error: std::io::Error| Error::Keys(format!("{}: {error}", disk.absolute("").display()));
+    for entry in disk.list("").map_err(failed)? {
+        let file = entry.name.strip_suffix(TEMPORARY).and_then(|rest| rest.rsplit_once('.'));
+        let is_ours =
+            |file: &str| [WRITERS, REMEMBERED, INSTALLATION_FILE].contains(&file) || seed::is_seed(file);
+        if !entry.is_dir && file.is_some_and(|(file, _)| is_ours(file)) {
+            disk.remove(&entry.name).map_err(failed)?;
         }
     }
     Ok(())
 }
 
-fn damaged(path: &Path, detail: &str) -> Error {
+/// Writes what signing relies on again, before anything does. What the last holder was told is not durable, its kernel may show
+/// all the same: a power cut would take back a succession that was seen and finished, or a checkpoint that was shown
+/// since. Seeds are referred to by the record alone, and written again before it: those of a directory without one here,
+/// those of a new generation where they are taken.
+pub(super) fn write_again(disk: &dyn Disk) -> Result<()> {
+    let mut has_record = false;
+    for name in [REMEMBERED, WRITERS] {
+        match disk.read(name) {
+            Ok(bytes) => {
+                replace_secret(disk, name, &bytes)?;
+                has_record |= name == WRITERS;
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(disk, "read", name)(error)),
+        }
+    }
+    if !has_record {
+        let bytes = disk.read(INSTALLATION_FILE).map_err(failed(disk, "read", INSTALLATION_FILE))?;
+        replace_secret(disk, INSTALLATION_FILE, &bytes)?;
+        for generation in seed::generations(disk)? {
+            seed::write_again(disk, generation)?;
+        }
+    }
+    Ok(())
+}
+
+fn damaged(disk: &dyn Disk, name: &str, detail: &str) -> Error {
+    let path = disk.absolute(name);
     Error::Keys(format!("{}: {detail}; restore it from a copy of the keys' directory", path.display()))
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    match std::fs::read(path) {
+fn read<T: DeserializeOwned>(disk: &dyn Disk, name: &str) -> Result<Option<T>> {
+    match disk.read(name) {
         Ok(bytes) => {
-            serde_json::from_slice(&bytes).map(Some).map_err(|error| damaged(path, &error.to_string()))
+            let parsed = serde_json::from_slice(&bytes).map(Some);
+            parsed.map_err(|error| damaged(disk, name, &error.to_string()))
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(damaged(path, &error.to_string())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(damaged(disk, name, &error.to_string())),
     }
 }
 
-fn write<T: Serialize>(path: &Path, value: &T) -> Result<()> {
-    let mut bytes = serde_json::to_vec(value).map_err(|error| damaged(path, &error.to_string()))?;
+fn write<T: Serialize>(disk: &dyn Disk, name: &str, value: &T) -> Result<()> {
+    let mut bytes = serde_json::to_vec(value).map_err(|error| damaged(disk, name, &error.to_string()))?;
     bytes.push(b'\n');
-    write_secret(path, &bytes)
+    replace_secret(disk, name, &bytes)
 }

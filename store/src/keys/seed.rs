@@ -8,9 +8,8 @@
 //! The additional data of the cipher are the installation's id and the number of the generation: one file is not taken
 //! for another.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
+use std::path::PathBuf;
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
@@ -18,7 +17,9 @@ use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use schemas::limits::{SEED_FILE_BYTES_MAX, SEED_MEMORY_KIB, SEED_PASSES};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::{random, write_secret};
+use super::random;
+use crate::disk::Disk;
+use crate::durable::{failed, replace_secret};
 use crate::error::{Error, Result};
 
 /// The file of the first generation where it was made before there were others.
@@ -84,35 +85,52 @@ impl Custody for NoCustody {
 }
 
 /// The file of a generation.
-pub(super) fn path(dir: &Path, generation: u32) -> PathBuf {
-    let first = dir.join(FIRST);
-    if generation == 1 && first.exists() { first } else { dir.join(format!("{GENERATION}{generation:04}")) }
+pub(super) fn name(disk: &dyn Disk, generation: u32) -> Result<String> {
+    let other = || format!("{GENERATION}{generation:04}");
+    if generation != 1 {
+        return Ok(other());
+    }
+    match disk.status(FIRST) {
+        Ok(_) => Ok(FIRST.to_string()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(other()),
+        Err(error) => Err(Error::Keys(format!("{}: {error}", disk.absolute(FIRST).display()))),
+    }
 }
 
-/// The generations that `dir` has, ascending.
-pub(super) fn generations(dir: &Path) -> Result<Vec<u32>> {
-    let failed = |error: std::io::Error| Error::Keys(format!("{}: {error}", dir.display()));
-    let mut found = Vec::new();
-    match fs::read_dir(dir) {
-        Ok(entries) => {
-            for entry in entries {
-                let name = entry.map_err(failed)?.file_name();
-                let name = name.to_string_lossy();
-                let number: Option<u32> =
-                    name.strip_prefix(GENERATION).and_then(|digits| digits.parse().ok());
-                found.extend(number.filter(|number| format!("{GENERATION}{number:04}") == name));
-                found.extend((name == FIRST).then_some(1));
-            }
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failed(error)),
-    }
+/// The generation whose file has this name.
+fn generation(name: &str) -> Option<u32> {
+    let number: u32 = match name.strip_prefix(GENERATION) {
+        Some(digits) => digits.parse().ok()?,
+        None => return (name == FIRST).then_some(1),
+    };
+    (format!("{GENERATION}{number:04}") == name).then_some(number)
+}
+
+/// Whether a file of this name holds a seed.
+pub(super) fn is_seed(name: &str) -> bool {
+    generation(name).is_some()
+}
+
+/// The generations that there are, ascending.
+pub(super) fn generations(disk: &dyn Disk) -> Result<Vec<u32>> {
+    let dir = || disk.absolute("").display().to_string();
+    let entries = disk.list("").map_err(|error| Error::Keys(format!("{}: {error}", dir())))?;
+    let mut found: Vec<u32> = entries.iter().filter_map(|entry| generation(&entry.name)).collect();
     found.sort_unstable();
     if found.windows(2).any(|pair| matches!(pair, [a, b] if a == b)) {
-        let twice = format!("{}: both {FIRST} and {GENERATION}0001 are there", dir.display());
+        let twice = format!("{}: both {FIRST} and {GENERATION}0001 are there", dir());
         return Err(Error::Keys(format!("{twice}; keep the one that belongs to the data")));
     }
     Ok(found)
+}
+
+/// What is said of a seed that cannot be found.
+pub(super) fn missing(disk: &dyn Disk, name: &str, error: &std::io::Error) -> Error {
+    let path = disk.absolute(name);
+    Error::Keys(format!(
+        "{}: {error}; give the directory with the keys of this data with --keys",
+        path.display()
+    ))
 }
 
 /// A file of a seed, read but not opened.
@@ -122,20 +140,20 @@ struct Sealed {
 }
 
 impl Sealed {
-    fn read(dir: &Path, generation: u32) -> Result<Sealed> {
-        let path = path(dir, generation);
+    fn read(disk: &dyn Disk, generation: u32) -> Result<Sealed> {
+        let name = name(disk, generation)?;
+        let path = disk.absolute(&name);
         let wrong = |detail: &str| Error::Keys(format!("{}: {detail}", path.display()));
-        let metadata = fs::metadata(&path).map_err(|error| {
-            wrong(&format!("{error}; give the directory with the keys of this data with --keys"))
-        })?;
-        if metadata.permissions().mode() & 0o077 != 0 {
+        let status = disk.status(&name).map_err(|error| missing(disk, &name, &error))?;
+        if !status.is_private {
             return Err(wrong("others may read it; chmod 600, and think about who has"));
         }
-        if metadata.len() > SEED_FILE_BYTES_MAX {
+        if status.bytes > SEED_FILE_BYTES_MAX {
             return Err(wrong("larger than any seed"));
         }
-        let text = fs::read_to_string(&path).map_err(|error| wrong(&error.to_string()))?;
-        Ok(Sealed { path, text: Zeroizing::new(text) })
+        let bytes = Zeroizing::new(disk.read(&name).map_err(|error| wrong(&error.to_string()))?);
+        let text = std::str::from_utf8(&bytes).map_err(|error| wrong(&error.to_string()))?;
+        Ok(Sealed { text: Zeroizing::new(text.to_string()), path })
     }
 
     fn wrapping(&self) -> Wrapping {
@@ -207,18 +225,30 @@ fn cipher(passphrase: &str, salt: &[u8]) -> Result<XChaCha20Poly1305> {
 }
 
 /// Opens the seed of a generation.
-pub(super) fn open(dir: &Path, installation: &str, generation: u32, custody: &dyn Custody) -> Result<Seed> {
-    Sealed::read(dir, generation)?.open(installation, generation, custody)
+pub(super) fn open(
+    disk: &dyn Disk,
+    installation: &str,
+    generation: u32,
+    custody: &dyn Custody,
+) -> Result<Seed> {
+    Sealed::read(disk, generation)?.open(installation, generation, custody)
 }
 
 /// How the seed of a generation is kept.
-pub(super) fn wrapping(dir: &Path, generation: u32) -> Result<Wrapping> {
-    Ok(Sealed::read(dir, generation)?.wrapping())
+pub(super) fn wrapping(disk: &dyn Disk, generation: u32) -> Result<Wrapping> {
+    Ok(Sealed::read(disk, generation)?.wrapping())
+}
+
+/// Writes the seed of a generation again as it is; once this returns it is there after any crash.
+pub(super) fn write_again(disk: &dyn Disk, generation: u32) -> Result<()> {
+    let name = name(disk, generation)?;
+    let bytes = Zeroizing::new(disk.read(&name).map_err(failed(disk, "read", &name))?);
+    replace_secret(disk, &name, &bytes)
 }
 
 /// Writes the seed of a generation; once this returns it is there after any crash, and before that the old file is.
 pub(super) fn write(
-    dir: &Path,
+    disk: &dyn Disk,
     installation: &str,
     generation: u32,
     seed: &Seed,
@@ -247,7 +277,7 @@ pub(super) fn write(
             format!("command v1 {}\n", hex(&wrapped))
         }
     };
-    write_secret(&path(dir, generation), Zeroizing::new(text).as_bytes())
+    replace_secret(disk, &name(disk, generation)?, Zeroizing::new(text).as_bytes())
 }
 
 /// Lower-case hex.

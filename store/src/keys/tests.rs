@@ -1,4 +1,5 @@
 use std::cell::RefCell;
+use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
@@ -95,6 +96,37 @@ fn a_seed_opens_only_with_what_it_was_closed_with() {
     // Interrupted after the first file: doing it again does the rest.
     Keys::rewrap(dir.path(), &Given("correct horse"), Wrapping::Plain, &NoCustody).unwrap();
     assert_eq!(key(&Keys::load(dir.path()).unwrap()), plain);
+}
+
+#[test]
+fn seeds_are_not_rewrapped_under_another_process_and_its_leavings_go() {
+    let dir = tempfile::tempdir().unwrap();
+    first_version(dir.path());
+    let rewrap = || Keys::rewrap(dir.path(), &NoCustody, Wrapping::Passphrase, &Given("p"));
+    let (_, held) = Keys::load(dir.path()).unwrap().held().unwrap();
+    let refused = rewrap().unwrap_err().to_string();
+    assert!(refused.contains("in use by another process"), "{refused}");
+    assert_eq!(Keys::wrapping(dir.path()).unwrap(), Wrapping::Plain);
+    drop(held);
+    // What a write that was killed left of a seed; and what is not ours.
+    let (left, theirs) = (dir.path().join("seed.0123456789abcdef.tmp"), dir.path().join("notes.a.tmp"));
+    fs::write(&left, "07").unwrap();
+    fs::write(&theirs, "theirs").unwrap();
+    assert_eq!(rewrap().unwrap(), 1);
+    assert!(!left.exists() && theirs.exists());
+}
+
+#[test]
+fn a_directory_of_keys_is_its_owner_s_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = dir.path().join("a/keys");
+    Keys::load_or_create(&keys).unwrap().held().unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&keys), 0o700);
+    for entry in fs::read_dir(&keys).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+    }
 }
 
 #[test]

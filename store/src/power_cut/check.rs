@@ -6,19 +6,20 @@ use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
-use schemas::Stream;
 use schemas::checkpoint::Checkpoint;
 use schemas::entry::Encoder;
 use schemas::layout::FileKind;
 use schemas::tree::{CompactRange, Hash, leaf_hash};
+use schemas::{LogId, Origin, Stream};
 
-use super::disk::{SimDisk, relative};
+use super::disk::SimDisk;
 use super::draft::Event;
 use super::image::write_out;
 use super::model::Model;
 use super::rig::numbered;
 use crate::disk::Disk;
 use crate::segment_file::decode;
+use crate::snapshot::LogSnapshot;
 use crate::state::{LogState, Shared, lock};
 
 /// One log, read back whole.
@@ -34,11 +35,15 @@ pub(super) struct Read {
     pub(super) roots: Vec<Hash>,
 }
 
-/// Reads a log from its segments and its unsealed rows.
+/// Reads an open log from its segments and its unsealed rows.
 pub(super) fn read(disk: &SimDisk, log: &Arc<LogState>) -> Read {
-    let snapshot = log.snapshot();
+    read_snapshot(disk, &log.snapshot(), &log.keys.log_id)
+}
+
+/// Reads a log as far as a snapshot of it goes.
+pub(super) fn read_snapshot(disk: &SimDisk, snapshot: &LogSnapshot, id: &LogId) -> Read {
     let stream = snapshot.origin.stream();
-    let file = |kind, path: &std::path::Path| decoded(kind, stream, disk.read(&relative(path)).unwrap());
+    let file = |kind, path: &std::path::Path| decoded(kind, stream, disk.read(&disk.relative(path)).unwrap());
     let mut entries: Vec<RecordBatch> = Vec::new();
     let mut payloads: Vec<RecordBatch> = Vec::new();
     for segment in snapshot.segments.iter() {
@@ -58,9 +63,9 @@ pub(super) fn read(disk: &SimDisk, log: &Arc<LogState>) -> Read {
     };
     let mut tree = CompactRange::new();
     for batch in &entries {
-        take_in(log, batch, &arguments, &mut tree, &mut found);
+        take_in((&snapshot.origin, id), batch, &arguments, &mut tree, &mut found);
     }
-    assert_eq!(tree.size(), snapshot.durable, "{}: durable size", log.origin);
+    assert_eq!(tree.size(), snapshot.durable, "{}: durable size", snapshot.origin);
     found
 }
 
@@ -87,22 +92,22 @@ fn arguments(batch: &RecordBatch) -> Vec<(i64, String)> {
 }
 
 fn take_in(
-    log: &LogState,
+    (origin, id): (&Origin, &LogId),
     batch: &RecordBatch,
     arguments: &BTreeMap<i64, String>,
     tree: &mut CompactRange,
     found: &mut Read,
 ) {
-    let encoder = Encoder::entries(log.origin.stream(), batch).unwrap();
+    let encoder = Encoder::entries(origin.stream(), batch).unwrap();
     let text = |name: &str| batch.column_by_name(name).unwrap().as_string::<i32>();
     let times = |name: &str| batch.column_by_name(name).unwrap().as_primitive::<TimestampMicrosecondType>();
     let mut entry = Vec::new();
     for row in 0..batch.num_rows() {
         let index = tree.size();
         let log_index = i64::try_from(index).unwrap();
-        assert_eq!(encoder.log_index(row), Some(log_index), "{}", log.origin);
+        assert_eq!(encoder.log_index(row), Some(log_index), "{origin}");
         entry.clear();
-        encoder.entry(&log.keys.log_id, row, &mut entry).unwrap();
+        encoder.entry(id, row, &mut entry).unwrap();
         tree.push(leaf_hash(&entry));
         found.roots.push(tree.root());
         found.ingest_us.push(times("ingest_time").value(row));
@@ -205,11 +210,12 @@ fn check_log(log: &LogState, found: &Read) {
 }
 
 /// Verifies an image as an auditor would: from its files and the root log's key.
-pub(super) fn verify_image(disk: &SimDisk, root_key: &str) {
+pub(super) fn verify_image(disk: &SimDisk, root_key: &str) -> verify::Report {
     let dir = tempfile::tempdir().unwrap();
     write_out(disk, dir.path());
     let identity = verify::Identity::Key(root_key.parse().unwrap());
     let options = verify::Options { jobs: 1, ..verify::Options::new(dir.path(), identity) };
     let report = verify::run(&options, &|_| {}).unwrap();
     assert_eq!(report.exit_code(), 0, "{:#?}\n{:#?}", report.findings, report.unreadable);
+    report
 }

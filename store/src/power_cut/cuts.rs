@@ -7,7 +7,7 @@ use std::sync::Arc;
 use schemas::Stream;
 use schemas::origin::ROOT_TENANT;
 
-use super::disk::{Kind, SimDisk};
+use super::disk::{Shape, SimDisk, Span};
 use super::draft::Event;
 use super::model::Model;
 use super::random::Random;
@@ -109,9 +109,9 @@ impl Run {
         let operations = whole.operations();
         assert!(operations > 0, "a recovery that writes nothing cannot be cut");
         let recovering = disk.cut(cut);
-        let kind = if self.random.one_in(2) { Kind::Done } else { Kind::NotDone };
+        let shape = if self.random.one_in(2) { Shape::KillAfter } else { Shape::Kill };
         let at = 1 + self.random.below(operations);
-        recovering.fail(at, kind, true);
+        recovering.fail(at, shape, Span::Lasts);
         let opened = Rig::open(recovering.clone(), Arc::clone(clock), model.clone());
         assert!(recovering.has_failed(), "operation {at} of {operations} of the recovery was not reached");
         // Only a copy that can be made again may fail unnoticed.
@@ -125,8 +125,13 @@ impl Run {
     /// Opens and works until the disk fails.
     fn life(&mut self, disk: &SimDisk, clock: &Arc<ManualClock>, model: &mut Model, end: End) {
         let operations = if self.random.one_in(4) { 40 } else { 600 };
-        let kind = if self.random.one_in(2) { Kind::Done } else { Kind::NotDone };
-        disk.fail(1 + self.random.below(operations), kind, end != End::Fault);
+        let any = match end {
+            End::Fault => &Shape::ALL[..5],
+            End::Cut | End::Kill => &Shape::ALL[5..],
+        };
+        let shape = any[usize::try_from(self.random.below(any.len() as u64)).unwrap()];
+        let span = if self.random.one_in(2) { Span::Once } else { Span::Lasts };
+        disk.fail(1 + self.random.below(operations), shape, span);
         let failure = match Rig::open(disk.clone(), Arc::clone(clock), model.clone()) {
             Ok(mut rig) => {
                 if !disk.has_failed() {

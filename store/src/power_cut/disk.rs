@@ -3,19 +3,29 @@
 //! A file has what is read now and what is on the platter, page by page; a directory has its names now, its names on the
 //! platter, and the changes between. A sync of a file says nothing of its name; a sync of a directory says nothing of
 //! its files. A sync that fails without having been done marks its pages clean all the same, as Linux does: syncing
-//! again does not help, and the process that reads them again sees what the platter does not have.
+//! again does not help, and the process that reads them again sees what the platter does not have. A sync of names can
+//! lose what was renamed in the same way.
+//!
+//! Several directories are on one disk: views of it below a prefix, with one count of operations and one power switch.
+//! Not modelled: a failed sync that forgets that a file or a directory was made or removed, and locks.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
-use std::io::{self, ErrorKind};
+use std::io::{self, Cursor, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use self::fault::{Fault, Outcome};
+use self::names::{masked, not_found, split};
 use self::nodes::{Change, DirNode, FileNode, Node};
 use super::random::Random;
-use crate::disk::{DirEntry, Disk, DiskFile};
+use crate::disk::{DirEntry, Disk, DiskFile, Status};
 use crate::state::lock;
 
+pub(super) use self::fault::{Act, Shape, Span};
+
+mod fault;
+mod names;
 mod nodes;
 #[cfg(test)]
 mod tests;
@@ -23,28 +33,12 @@ mod tests;
 /// Where readers believe the files to be.
 const ROOT: &str = "/simulated";
 
-/// What the operation that fails has done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Nothing.
-    NotDone,
-    /// What it was asked; the error is a lie.
-    Done,
-}
-
-/// Operations fail from the `at`-th on; `at` counts from 1.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Fault {
-    pub(super) at: u64,
-    pub(super) kind: Kind,
-    /// Whether reading fails from then on too, as when the machine is off.
-    pub(super) reads: bool,
-}
-
-/// The disk; clones are the same disk.
+/// A view of the disk; clones are of the same disk.
 #[derive(Debug, Clone)]
 pub(super) struct SimDisk {
     state: Arc<Mutex<State>>,
+    /// Empty, or a path that the paths of this view lie below.
+    prefix: String,
 }
 
 #[derive(Debug, Clone)]
@@ -57,14 +51,8 @@ struct State {
     /// Files with this in their name cannot be written: the disk is full.
     no_room_for: Option<&'static str>,
     trace: Vec<String>,
-}
-
-fn not_found(path: &str) -> io::Error {
-    io::Error::new(ErrorKind::NotFound, path.to_string())
-}
-
-fn split(path: &str) -> (&str, &str) {
-    path.rsplit_once('/').unwrap_or(("", path))
+    /// One for each operation in `trace`.
+    acts: Vec<Act>,
 }
 
 impl State {
@@ -97,26 +85,32 @@ impl State {
         self.nodes.len() - 1
     }
 
-    /// Counts an operation; an error when it is not to be done. The second value is its answer once done.
-    fn begin(&mut self, what: String) -> (io::Result<()>, io::Result<()>) {
-        let broken = || Err(io::Error::other("simulated fault"));
+    /// Counts an operation; what becomes of it.
+    fn begin(&mut self, what: String, act: Act) -> Outcome {
         self.operations += 1;
         self.trace.push(what);
+        self.acts.push(act);
         match self.fault {
-            Some(fault) if self.has_failed || self.operations >= fault.at => {
-                let is_first = !self.has_failed;
+            Some(fault) if !self.has_failed && self.operations >= fault.at => {
                 self.has_failed = true;
-                if is_first && fault.kind == Kind::Done { (Ok(()), broken()) } else { (broken(), broken()) }
+                // What it cannot be it is not: the process that fails may do other things than the one before it.
+                Outcome::Fails(if fault.shape.fits(act) { fault.shape } else { Shape::NotDone })
             }
-            _ => (Ok(()), Ok(())),
+            Some(fault) if self.has_failed && fault.span == Span::Lasts => Outcome::Fails(Shape::NotDone),
+            _ => Outcome::Works,
         }
     }
 
     fn check_read(&self) -> io::Result<()> {
-        if self.has_failed && self.fault.is_some_and(|fault| fault.reads) {
+        if self.has_failed && self.fault.is_some_and(|fault| fault.shape.is_kill()) {
             return Err(io::Error::other("simulated fault"));
         }
         Ok(())
+    }
+
+    fn node(&self, path: &str) -> io::Result<usize> {
+        self.check_read()?;
+        self.find(path).ok_or_else(|| not_found(path))
     }
 
     fn rename(&mut self, from: &str, to: &str, over: bool) -> io::Result<()> {
@@ -133,14 +127,16 @@ impl State {
 
     /// A power cut amid a sync is no answer of the disk: any of the pages may have got there.
     fn forgets(&self) -> bool {
-        self.fault.is_some_and(|fault| !fault.reads)
+        self.fault.is_some_and(|fault| !fault.shape.is_kill())
     }
 
-    fn forget_unsynced(&mut self) {
+    fn forget_unsynced(&mut self, renames: bool) {
         if self.forgets() {
             for node in &mut self.nodes {
-                if let Node::File(file) = node {
-                    file.dirty.clear();
+                match node {
+                    Node::File(file) => file.dirty.clear(),
+                    Node::Dir(dir) if renames => dir.forget_renames(),
+                    Node::Dir(_) => {}
                 }
             }
         }
@@ -156,19 +152,8 @@ impl State {
     }
 }
 
-/// A path without what randomness put into it.
-fn masked(path: &str) -> String {
-    if let Some((range, _)) = path.strip_suffix(".parquet").and_then(|rest| rest.rsplit_once('-')) {
-        return format!("{range}-*.parquet");
-    }
-    match path.rsplit_once('-').filter(|_| path.starts_with(schemas::layout::QUARANTINE)) {
-        Some((place, _)) => format!("{place}-*"),
-        None => path.to_string(),
-    }
-}
-
 impl SimDisk {
-    /// An empty disk.
+    /// An empty disk, all of it.
     pub(super) fn new() -> SimDisk {
         SimDisk::of(vec![Node::Dir(DirNode::default())])
     }
@@ -182,8 +167,41 @@ impl SimDisk {
             free_bytes: 1 << 40,
             no_room_for: None,
             trace: Vec::new(),
+            acts: Vec::new(),
         };
-        SimDisk { state: Arc::new(Mutex::new(state)) }
+        SimDisk { state: Arc::new(Mutex::new(state)), prefix: String::new() }
+    }
+
+    /// A directory of the same disk, which is there or not yet.
+    pub(super) fn part(&self, prefix: &str) -> SimDisk {
+        SimDisk { state: Arc::clone(&self.state), prefix: prefix.to_string() }
+    }
+
+    /// Whether this is a view of a directory.
+    pub(super) fn is_part(&self) -> bool {
+        !self.prefix.is_empty()
+    }
+
+    fn with_state(&self, state: State) -> SimDisk {
+        SimDisk { state: Arc::new(Mutex::new(state)), prefix: self.prefix.clone() }
+    }
+
+    fn full(&self, path: &str) -> String {
+        match (self.prefix.as_str(), path) {
+            ("", path) => path.to_string(),
+            (prefix, "") => prefix.to_string(),
+            (prefix, path) => format!("{prefix}/{path}"),
+        }
+    }
+
+    fn masked(&self, path: &str) -> String {
+        self.full(&masked(path))
+    }
+
+    /// The path in this view of what a reader was told.
+    pub(super) fn relative(&self, path: &Path) -> String {
+        let root = self.absolute("");
+        path.strip_prefix(root).unwrap().to_str().unwrap().to_string()
     }
 
     /// Operations asked for so far, done or not; reading is none.
@@ -200,10 +218,17 @@ impl SimDisk {
         std::mem::take(&mut lock(&self.state).trace)
     }
 
+    /// What those operations were.
+    pub(super) fn take_acts(&self) -> Vec<Act> {
+        std::mem::take(&mut lock(&self.state).acts)
+    }
+
     /// Sets a fault `after` operations from now (1 is the next one).
-    pub(super) fn fail(&self, after: u64, kind: Kind, reads: bool) {
+    pub(super) fn fail(&self, after: u64, shape: Shape, span: Span) {
         let mut state = lock(&self.state);
-        state.fault = Some(Fault { at: state.operations + after, kind, reads });
+        let span = if shape.is_kill() { Span::Lasts } else { span };
+        state.has_failed = false;
+        state.fault = Some(Fault { at: state.operations + after, shape, span });
     }
 
     pub(super) fn fill_up(&self, no_room_for: &'static str) {
@@ -219,7 +244,8 @@ impl SimDisk {
         let mut state = lock(&self.state).clone();
         (state.fault, state.has_failed, state.operations) = (None, false, 0);
         state.trace.clear();
-        SimDisk { state: Arc::new(Mutex::new(state)) }
+        state.acts.clear();
+        self.with_state(state)
     }
 
     /// The disk after a power cut.
@@ -238,15 +264,24 @@ impl SimDisk {
         });
         let cut = SimDisk::of(nodes.collect());
         lock(&cut.state).free_bytes = state.free_bytes;
-        cut
+        cut.part(&self.prefix)
     }
 
-    fn operate<T>(&self, what: String, act: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
+    fn operate<T>(
+        &self,
+        what: String,
+        act: Act,
+        does: impl FnOnce(&mut State) -> io::Result<T>,
+    ) -> io::Result<T> {
         let mut state = lock(&self.state);
-        let (before, after) = state.begin(what);
-        before?;
-        let done = act(&mut state)?;
-        after.map(|()| done)
+        let outcome = state.begin(what, act);
+        if !outcome.is_done() {
+            outcome.answer()?;
+        }
+        let done = does(&mut state);
+        // The fault's answer comes before its own: what is not there is not said to be missing.
+        outcome.answer()?;
+        done
     }
 }
 
@@ -260,19 +295,26 @@ struct SimFile {
 impl DiskFile for SimFile {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let length = if self.name.ends_with(".parquet") { 0 } else { bytes.len() };
-        self.disk.operate(format!("write {} {offset} {length}", self.name), |state| {
-            // Zeros are what takes new room: other bytes go where room was taken before.
-            let is_new = bytes.iter().all(|byte| *byte == 0);
-            if is_new && state.no_room_for.is_some_and(|part| self.name.contains(part)) {
-                return Err(ErrorKind::StorageFull.into());
-            }
-            state.file(self.node)?.write(usize::try_from(offset).unwrap_or(usize::MAX), bytes);
-            Ok(())
-        })
+        let mut state = lock(&self.disk.state);
+        let act = Act::Write { bytes: bytes.len() };
+        let outcome = state.begin(format!("write {} {offset} {length}", self.name), act);
+        // Zeros are what takes new room: other bytes go where room was taken before.
+        let is_new = bytes.iter().all(|byte| *byte == 0);
+        if is_new && state.no_room_for.is_some_and(|part| self.name.contains(part)) {
+            return Err(ErrorKind::StorageFull.into());
+        }
+        let written = match outcome {
+            Outcome::Fails(Shape::Short) => bytes.len() / 2 + usize::from(bytes.len() > 2),
+            outcome if outcome.is_done() => bytes.len(),
+            _ => 0,
+        };
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+        state.file(self.node)?.write(offset, bytes.get(..written).unwrap_or_default());
+        outcome.answer()
     }
 
     fn sync(&self) -> io::Result<()> {
-        let synced = self.disk.operate(format!("sync {}", self.name), |state| {
+        let synced = self.disk.operate(format!("sync {}", self.name), Act::Sync, |state| {
             state.file(self.node)?.sync();
             Ok(())
         });
@@ -290,8 +332,9 @@ impl Disk for SimDisk {
     }
 
     fn create(&self, path: &str) -> io::Result<Box<dyn DiskFile>> {
-        let node = self.operate(format!("create {}", masked(path)), |state| {
-            let (dir, name) = split(path);
+        let full = self.full(path);
+        let node = self.operate(format!("create {}", self.masked(path)), Act::Names, |state| {
+            let (dir, name) = split(&full);
             if state.dir(dir)?.live.contains_key(name) {
                 return Err(ErrorKind::AlreadyExists.into());
             }
@@ -299,31 +342,41 @@ impl Disk for SimDisk {
             state.dir(dir)?.change(Change::Link { name: name.to_string(), node });
             Ok(node)
         })?;
-        Ok(Box::new(SimFile { disk: self.clone(), node, name: masked(path) }))
+        Ok(Box::new(SimFile { disk: self.clone(), node, name: self.masked(path) }))
     }
 
     fn open(&self, path: &str) -> io::Result<Box<dyn DiskFile>> {
-        let state = lock(&self.state);
-        state.check_read()?;
-        let node = state.find(path).ok_or_else(|| not_found(path))?;
-        drop(state);
-        Ok(Box::new(SimFile { disk: self.clone(), node, name: masked(path) }))
+        let node = lock(&self.state).node(&self.full(path))?;
+        Ok(Box::new(SimFile { disk: self.clone(), node, name: self.masked(path) }))
     }
 
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {
         let mut state = lock(&self.state);
-        state.check_read()?;
-        let node = state.find(path).ok_or_else(|| not_found(path))?;
+        let node = state.node(&self.full(path))?;
         state.file(node).map(|file| file.live.clone())
+    }
+
+    fn reader(&self, path: &str) -> io::Result<Box<dyn Read>> {
+        Ok(Box::new(Cursor::new(self.read(path)?)))
+    }
+
+    fn status(&self, path: &str) -> io::Result<Status> {
+        let state = lock(&self.state);
+        let (is_dir, bytes) = match &state.nodes[state.node(&self.full(path))?] {
+            Node::File(file) => (false, file.live.len() as u64),
+            Node::Dir(_) => (true, 0),
+        };
+        Ok(Status { is_dir, bytes, is_private: true })
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<DirEntry>> {
         let mut state = lock(&self.state);
         state.check_read()?;
-        if state.find(dir).is_none() {
+        let dir = self.full(dir);
+        if state.find(&dir).is_none() {
             return Ok(Vec::new());
         }
-        let names = state.dir(dir)?.live.clone();
+        let names = state.dir(&dir)?.live.clone();
         let entry = |(name, node): (String, usize)| match &state.nodes[node] {
             Node::File(file) => DirEntry { name, is_dir: false, bytes: file.live.len() as u64 },
             Node::Dir(_) => DirEntry { name, is_dir: true, bytes: 0 },
@@ -332,16 +385,19 @@ impl Disk for SimDisk {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.operate(format!("rename {} {}", masked(from), masked(to)), |state| state.rename(from, to, true))
+        let what = format!("rename {} {}", self.masked(from), self.masked(to));
+        self.operate(what, Act::Names, |state| state.rename(&self.full(from), &self.full(to), true))
     }
 
     fn rename_new(&self, from: &str, to: &str) -> io::Result<()> {
-        self.operate(format!("rename_new {from} {to}"), |state| state.rename(from, to, false))
+        let what = format!("rename_new {} {}", self.masked(from), self.masked(to));
+        self.operate(what, Act::Names, |state| state.rename(&self.full(from), &self.full(to), false))
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {
-        self.operate(format!("remove {}", masked(path)), |state| {
-            let (dir, name) = split(path);
+        let full = self.full(path);
+        self.operate(format!("remove {}", self.masked(path)), Act::Names, |state| {
+            let (dir, name) = split(&full);
             let dir = state.dir(dir)?;
             if !dir.live.contains_key(name) {
                 return Err(not_found(path));
@@ -351,9 +407,35 @@ impl Disk for SimDisk {
         })
     }
 
+    fn link(&self, from: &Path, to: &str) -> io::Result<()> {
+        let from = from.strip_prefix(ROOT).ok().and_then(Path::to_str).unwrap_or_default().to_string();
+        let full = self.full(to);
+        self.operate(format!("link {from} {}", self.masked(to)), Act::Names, |state| {
+            let (dir, name) = split(&full);
+            if state.dir(dir)?.live.contains_key(name) {
+                return Err(ErrorKind::AlreadyExists.into());
+            }
+            let node = state.find(&from).ok_or_else(|| not_found(&from))?;
+            state.dir(dir)?.change(Change::Link { name: name.to_string(), node });
+            Ok(())
+        })
+    }
+
+    fn create_root(&self) -> io::Result<()> {
+        if !self.is_part() {
+            return Ok(());
+        }
+        let all = self.part("");
+        if self.status("").is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+            all.create_dir(&self.prefix)?;
+        }
+        all.sync_dir(split(&self.prefix).0)
+    }
+
     fn create_dir(&self, path: &str) -> io::Result<bool> {
-        self.operate(format!("create_dir {path}"), |state| {
-            let (dir, name) = split(path);
+        let full = self.full(path);
+        self.operate(format!("create_dir {full}"), Act::Names, |state| {
+            let (dir, name) = split(&full);
             if state.dir(dir)?.live.contains_key(name) {
                 return Ok(false);
             }
@@ -364,21 +446,28 @@ impl Disk for SimDisk {
     }
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
-        self.operate(format!("sync_dir {dir}"), |state| {
-            state.dir(dir)?.sync();
-            Ok(())
-        })
+        let mut state = lock(&self.state);
+        let full = self.full(dir);
+        let renamed = state.dir(&full).is_ok_and(|dir| dir.has_renames());
+        let outcome = state.begin(format!("sync_dir {full}"), Act::SyncNames { renamed });
+        if outcome.is_done() {
+            state.dir(&full)?.sync();
+        } else if outcome == Outcome::Fails(Shape::LostRename) {
+            state.dir(&full)?.forget_renames();
+        }
+        outcome.answer()
     }
 
     fn sync_everything(&self) -> io::Result<()> {
-        let synced = self.operate("sync_everything".to_string(), |state| {
+        let mut state = lock(&self.state);
+        let renamed = state.nodes.iter().any(|node| matches!(node, Node::Dir(dir) if dir.has_renames()));
+        let outcome = state.begin("sync_everything".to_string(), Act::SyncNames { renamed });
+        if outcome.is_done() {
             state.sync_everything();
-            Ok(())
-        });
-        if synced.is_err() {
-            lock(&self.state).forget_unsynced();
+        } else {
+            state.forget_unsynced(outcome == Outcome::Fails(Shape::LostRename));
         }
-        synced
+        outcome.answer()
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
@@ -386,11 +475,6 @@ impl Disk for SimDisk {
     }
 
     fn absolute(&self, path: &str) -> PathBuf {
-        Path::new(ROOT).join(path)
+        Path::new(ROOT).join(self.full(path))
     }
-}
-
-/// The path below the data directory of what a reader was told.
-pub(super) fn relative(path: &Path) -> String {
-    path.strip_prefix(ROOT).unwrap().to_str().unwrap().to_string()
 }

@@ -1,27 +1,23 @@
-//! A fault at every disk operation of a script, in pairs: not done, and done with an error all the same.
+//! Everything that writes, as one script; and what a store does once something failed.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use schemas::Stream;
 use schemas::origin::ROOT_TENANT;
 
-use super::disk::{Kind, SimDisk};
 use super::draft::{Event, draft};
-use super::model::Model;
 use super::rig::{LOGS, Rig};
-use crate::clock::ManualClock;
 use crate::commit::commit_once;
 use crate::error::{Error, Result};
 use crate::sequence::place;
 use crate::{seal, threads};
 
-fn events(first: u64, count: u64, stream: Stream) -> Vec<Event> {
+pub(super) fn events(first: u64, count: u64, stream: Stream) -> Vec<Event> {
     (first..first + count).map(|number| Event::new(number, stream)).collect()
 }
 
 /// Everything that writes, once.
-fn script(rig: &mut Rig) -> Result<()> {
+pub(super) fn script(rig: &mut Rig) -> Result<()> {
     rig.open_logs()?;
     rig.append("default", Stream::Events, &events(0, 3, Stream::Events))?;
     rig.append("default", Stream::Alerts, &events(0, 2, Stream::Alerts))?;
@@ -55,7 +51,7 @@ fn script(rig: &mut Rig) -> Result<()> {
 }
 
 /// A stopped store does nothing more: no append, no second try of what failed.
-fn check_stopped(rig: &Rig) {
+pub(super) fn check_stopped(rig: &Rig) {
     let shared = &rig.opened.shared;
     assert!(shared.poisoned.get().is_some(), "a failure stops the store");
     let asked = rig.disk.operations();
@@ -70,61 +66,6 @@ fn check_stopped(rig: &Rig) {
         assert!(!matches!(seal::seal(shared, &log), Ok(true)), "sealed after a failure");
     }
     assert_eq!(rig.disk.operations(), asked, "the disk was asked again after a failure");
-}
-
-/// Runs the script into the fault and returns the disk, the clock and what was promised.
-fn run_into(fault: Option<(u64, Kind)>) -> (SimDisk, Arc<ManualClock>, Model) {
-    let disk = SimDisk::new();
-    let clock = Arc::new(ManualClock::new(1_795_262_400_000_000));
-    if let Some((at, kind)) = fault {
-        disk.fail(at, kind, false);
-    }
-    let mut rig = match Rig::open(disk.clone(), Arc::clone(&clock), Model::default()) {
-        Ok(rig) => rig,
-        Err(error) => {
-            assert!(disk.has_failed(), "{error}");
-            return (disk, clock, Model::default());
-        }
-    };
-    match script(&mut rig) {
-        Ok(()) => assert!(fault.is_none() || !disk.has_failed(), "a fault was swallowed"),
-        Err(error) => {
-            assert!(disk.has_failed(), "{error}");
-            check_stopped(&rig);
-        }
-    }
-    (disk, clock, rig.model)
-}
-
-#[test]
-fn a_fault_at_every_operation_stops_the_store_and_loses_nothing() {
-    let operations = run_into(None).0.operations();
-    assert!(operations > 100, "the script does {operations} operations");
-    let full = std::env::var("TACHO_FULL").is_ok_and(|full| full == "1");
-    let mut faults = 0;
-    for at in 1..=operations {
-        // By default one of the pair, in turn.
-        for kind in [Kind::NotDone, Kind::Done]
-            .into_iter()
-            .filter(|kind| full || (at % 2 == 0) == (*kind == Kind::Done))
-        {
-            faults += 1;
-            let (disk, clock, model) = run_into(Some((at, kind)));
-            let failure = disk.take_trace().into_iter().nth(usize::try_from(at - 1).unwrap());
-            eprintln!("fault at {at} of {operations}, {kind:?}: {failure:?}");
-            // The next process reads what the kernel has, and then the power goes.
-            let rig = Rig::open(disk.process_end(), clock, model).unwrap();
-            rig.check();
-            let cut = rig.disk.cut(at);
-            let again = rig.reopen(cut);
-            if full || at % 16 == 0 {
-                again.check_and_close();
-            } else {
-                again.check();
-            }
-        }
-    }
-    eprintln!("{faults} faults at {operations} operations");
 }
 
 #[test]

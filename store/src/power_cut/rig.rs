@@ -7,18 +7,20 @@ use schemas::checkpoint::Checkpoint;
 use schemas::{CursorName, Stream};
 use tokio::sync::oneshot::Receiver;
 
-use super::check::{check, verify_image};
+use super::check::{check, read, verify_image};
 use super::disk::SimDisk;
 use super::draft::{Event, draft};
 use super::model::{Model, Name};
 use crate::clock::ManualClock;
 use crate::commit::commit_once;
 use crate::cursor::Cursor;
+use crate::disk::Disk as _;
 use crate::draft::Draft;
+use crate::durable::failed;
 use crate::error::{Error, Result};
-use crate::keys::Keys;
+use crate::keys::{Keys, NoCustody};
 use crate::options::Options;
-use crate::recover::{self, Opened};
+use crate::recover::Opened;
 use crate::sequence::{Placed, place};
 use crate::state::lock;
 use crate::{root, seal, sign, threads};
@@ -30,11 +32,19 @@ pub(super) const LOGS: [(&str, Stream); 4] = [
     ("default", Stream::Access),
     ("other", Stream::Events),
 ];
+/// Where the keys are on a disk that holds them as well.
+pub(super) const KEYS: &str = "keys";
 /// When every run starts: 2026-11-21, noon.
-const START_US: i64 = 1_795_262_400_000_000;
+pub(super) const START_US: i64 = 1_795_262_400_000_000;
 
 pub(super) fn keys() -> Keys {
     Keys::from_seed([7; 32], "tacho-test").unwrap()
+}
+
+/// The keys on the disk that this is a part of, made if there are none and held.
+pub(super) fn kept_keys(disk: &SimDisk) -> Result<Keys> {
+    let keys = Keys::load_or_create_on(Arc::new(disk.part(KEYS)), &NoCustody)?;
+    keys.held().map(|(keys, _)| keys)
 }
 
 pub(super) fn options() -> Options {
@@ -80,9 +90,18 @@ impl Rig {
         Rig::open(SimDisk::new(), Arc::new(ManualClock::new(START_US)), Model::default()).unwrap()
     }
 
-    /// Opens what is on the disk.
+    /// Opens what is on the disk as a service does. Where the disk is a directory, its keys lie in another one of the same
+    /// disk.
     pub(super) fn open(disk: SimDisk, clock: Arc<ManualClock>, model: Model) -> Result<Rig> {
-        let opened = recover::open(options(), Arc::new(disk.clone()), clock.clone(), keys())?;
+        let keys = match disk.is_part() {
+            true => {
+                // As opening a real one does.
+                disk.create_root().map_err(failed(&disk, "create directory", ""))?;
+                kept_keys(&disk)?
+            }
+            false => keys(),
+        };
+        let opened = crate::open_held(Arc::new(disk.clone()), keys, options(), clock.clone())?;
         Ok(Rig { disk, clock, model, opened, waiting: Vec::new() })
     }
 
@@ -219,6 +238,8 @@ impl Rig {
         let mut synced = sign::queue_notes(&shared, notes.clone());
         self.commit()?;
         synced.try_recv().expect("a commit that went well answers")?;
+        let remembered = sign::remember(&shared, &notes);
+        self.poisoning(remembered)?;
         for note in &notes {
             let name = (note.log.origin.tenant().to_string(), note.log.origin.stream());
             let checkpoint =
@@ -270,6 +291,17 @@ impl Rig {
 
     pub(super) fn check(&self) {
         check(&self.disk, &self.opened.shared, &self.model);
+    }
+
+    /// Takes all that is there for promised.
+    pub(super) fn promise_everything(&mut self) {
+        for log in self.opened.shared.all_logs() {
+            let found = read(&self.disk, &log);
+            let promised = self.model.log(&(log.origin.tenant().to_string(), log.origin.stream()));
+            let size = found.roots.len() - 1;
+            promised.shown.insert(size as u64, found.roots[size]);
+            promised.acknowledged.extend(found.events);
+        }
     }
 
     /// Sends everything that was ever sent once more.

@@ -10,6 +10,7 @@ use schemas::tile::TileBuilder;
 use schemas::{Origin, Stream, layout};
 
 use super::{Found, Logs, Purpose, Told, empty_window, sealed, state, tampered};
+use crate::backup::{Restored, restored};
 use crate::disk::Disk;
 use crate::earlier::Earlier;
 use crate::error::{Error, Result};
@@ -21,6 +22,10 @@ use crate::state::SealState;
 /// What leads on from here.
 pub(super) const WAY_ON: &str = "nothing is signed here. If this copy is to go on, run tacho adopt --reason TEXT: it begins \
                       successors and names what is lost (docs/keys.md)";
+
+/// What is said of a directory that a restore broke off in. Nothing leads on from here.
+pub(crate) const UNFINISHED: &str = "a restore into this directory was not finished, and what has not come is not lost: remove \
+                                     the directory and restore the backup again";
 
 /// What keeps this copy from being written.
 pub(super) fn check(
@@ -47,8 +52,12 @@ pub(super) fn check(
         return wrong;
     }
     wrong.extend(check_machine(keys, told));
-    if disk.read(layout::RESTORED).is_ok() {
-        wrong.push(tampered("store", "put back from a backup"));
+    match restored(disk) {
+        Ok(Restored::No) => {}
+        Ok(Restored::Whole) => wrong.push(tampered("store", "put back from a backup")),
+        // Said before anything was read: what is missing is missing for that reason.
+        Ok(Restored::Unfinished) => {}
+        Err(error) => wrong.push(error),
     }
     if let Some(successor) = &told.closed {
         let closed = format!(

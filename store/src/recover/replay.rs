@@ -20,11 +20,13 @@ use schemas::{Origin, layout};
 use super::{Found, Logs, sealed, tampered};
 use crate::commit::first_ingest_us;
 use crate::disk::Disk;
-use crate::durable::{failed, replace_synced};
+use crate::durable::failed;
 use crate::error::{Error, Result};
 use crate::keys::Keys;
 use crate::prepare::{Filled, payload_batch};
 use crate::wal::WalFile;
+
+mod again;
 
 /// File and group numbers over this were not counted up to; the ones after a number must have room.
 const NUMBER_MAX: u64 = schemas::limits::STORE_NUMBER_MAX;
@@ -77,6 +79,8 @@ pub(crate) struct Replay {
     /// Whether what does not fit is passed over: nothing is served from what is read.
     is_lenient: bool,
     files: Vec<ReplayedFile>,
+    /// Of the files, oldest first, so many had been given up and came back.
+    given_up: usize,
     last_group: Option<u64>,
     end: Position,
     torn: Option<(Position, Vec<u8>)>,
@@ -97,6 +101,7 @@ impl Replay {
             directory: directory.to_string(),
             is_lenient: false,
             files: Vec::new(),
+            given_up: 0,
             last_group: None,
             end: Position::default(),
             torn: None,
@@ -157,18 +162,6 @@ impl Replay {
         self.files.iter().map(file).collect()
     }
 
-    /// Writes the newest file again up to its last readable group, before anything relies on it; what is torn behind
-    /// that has been set aside. After a failed sync the kernel shows pages that
-    /// are not on the disk and that no later sync writes; a file before the newest was synced to its end.
-    pub(crate) fn write_newest_again(&mut self, disk: &dyn Disk) -> Result<()> {
-        let Some(newest) = self.files.last_mut() else { return Ok(()) };
-        let path = layout::wal(newest.number);
-        let bytes = disk.read(&path).map_err(failed(disk, "read", &path))?;
-        newest.bytes = self.end.offset;
-        let kept = usize::try_from(newest.bytes).ok().and_then(|end| bytes.get(..end)).unwrap_or(&bytes);
-        replace_synced(disk, &path, kept)
-    }
-
     /// Reads and applies all files.
     pub(crate) fn run(&mut self, disk: &dyn Disk, keys: &Keys, logs: &mut Logs) -> Result<()> {
         let mut numbers = Vec::new();
@@ -213,7 +206,15 @@ impl Replay {
                     format!("an unreadable group at byte {offset} of file {file} before a readable one");
                 return Err(tampered(&path, before));
             }
-            if group.number > NUMBER_MAX || self.last_group.is_some_and(|last| group.number != last + 1) {
+            let follows = match self.last_group {
+                Some(last) if offset == FILE_HEADER_BYTES && group.number > last + 1 => {
+                    self.given_up = self.files.len() - 1;
+                    self.are_given_up(logs)
+                }
+                Some(last) => group.number == last + 1,
+                None => true,
+            };
+            if group.number > NUMBER_MAX || !follows {
                 let detail = format!("group {} follows {:?}", group.number, self.last_group);
                 return Err(tampered(&path, detail));
             }

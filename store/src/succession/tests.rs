@@ -1,5 +1,5 @@
-//! Rotations and adoptions on real files: ended at every place and at every operation of the disk, finished by whoever comes
-//! next, verified by another's code; and no two checkpoints of one log and size with different roots, in any copy.
+//! Rotations and adoptions on real files: ended at every place, finished by whoever comes next, verified by another's code (at
+//! every operation of the disk: `power_cut/matrix.rs`); and no two checkpoints of one log and size with different roots, in any copy.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,8 +15,7 @@ use schemas::stream::{EVENT_ID, SESSION_ID, SOURCE, TENANT, TIME, payload_ids};
 use tempfile::TempDir;
 use verify::{Identity, Report};
 
-use super::faulty::FaultyDisk;
-use super::{Adoption, Succeeded, adopt, adopt_on, rotate, rotate_on};
+use super::{Adoption, Succeeded, adopt, rotate};
 use crate::clock::{Clock, SystemClock};
 use crate::crash::SUCCESSION_PLACES;
 use crate::crash::tests::{Crashed, crash_at};
@@ -210,7 +209,7 @@ fn assert_no_fork(homes: &[&Home]) {
 }
 
 /// Every checkpoint that stands anywhere in these bytes: a manifest, a copy, a write-ahead file.
-fn checkpoints(bytes: &[u8]) -> Vec<Checkpoint> {
+pub(crate) fn checkpoints(bytes: &[u8]) -> Vec<Checkpoint> {
     if let Ok(note) = Note::parse(bytes) {
         if let Ok(checkpoint) = Checkpoint::parse(note.unverified_text()) {
             return vec![checkpoint];

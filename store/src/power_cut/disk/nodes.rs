@@ -104,9 +104,19 @@ impl DirNode {
         self.pending.push(change);
     }
 
+    /// Writes the changes back. One that an earlier failed sync forgot is not among them.
     pub(super) fn sync(&mut self) {
-        self.platter = self.live.clone();
-        self.pending.clear();
+        for change in std::mem::take(&mut self.pending) {
+            apply(&mut self.platter, &change);
+        }
+    }
+
+    pub(super) fn has_renames(&self) -> bool {
+        self.pending.iter().any(|change| matches!(change, Change::Rename { .. }))
+    }
+
+    pub(super) fn forget_renames(&mut self) {
+        self.pending.retain(|change| !matches!(change, Change::Rename { .. }));
     }
 
     /// The names after a cut: of what was not synced, nothing, all, the first few, or any of it.

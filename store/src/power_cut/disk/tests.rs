@@ -61,7 +61,7 @@ fn a_failed_sync_forgets_and_a_fault_lasts() {
     let (disk, file) = disk_with("a", b"old");
     disk.sync_everything().unwrap();
     file.write_at(0, b"new").unwrap();
-    disk.fail(1, Kind::NotDone, false);
+    disk.fail(1, Shape::NotDone, Span::Lasts);
     assert!(file.sync().is_err());
     assert!(file.write_at(0, b"xxx").is_err() && disk.sync_everything().is_err());
     let disk = disk.process_end();
@@ -71,7 +71,61 @@ fn a_failed_sync_forgets_and_a_fault_lasts() {
 
     let (disk, file) = disk_with("a", b"new");
     disk.sync_everything().unwrap();
-    disk.fail(1, Kind::Done, false);
+    disk.fail(1, Shape::Done, Span::Lasts);
     assert!(file.write_at(0, b"not").is_err());
     assert_eq!(disk.read("a").unwrap(), b"not", "done, and an error all the same");
+}
+
+#[test]
+fn a_fault_that_comes_once_is_over() {
+    let (disk, file) = disk_with("a", b"old");
+    disk.sync_everything().unwrap();
+    disk.fail(1, Shape::Short, Span::Once);
+    assert_eq!(file.write_at(0, b"new!").unwrap_err().kind(), ErrorKind::StorageFull);
+    assert_eq!(disk.read("a").unwrap(), b"new", "a part of it");
+    file.write_at(0, b"more").unwrap();
+    disk.fail(1, Shape::Kill, Span::Once);
+    assert!(
+        file.sync().is_err() && disk.read("a").is_err() && disk.create("b").is_err(),
+        "a kill is for good"
+    );
+    assert_eq!(disk.process_end().read("a").unwrap(), b"more");
+}
+
+#[test]
+fn a_lost_rename_is_seen_and_no_sync_brings_it() {
+    let (disk, file) = disk_with("a.tmp", b"new");
+    file.sync().unwrap();
+    disk.create("a").unwrap();
+    disk.sync_dir("").unwrap();
+    disk.rename("a.tmp", "a").unwrap();
+    disk.create("b").unwrap();
+    disk.fail(1, Shape::LostRename, Span::Once);
+    assert!(disk.sync_dir("").is_err());
+    assert_eq!(disk.read("a").unwrap(), b"new");
+    disk.sync_everything().unwrap();
+    let old = [("a", b"".to_vec()), ("a.tmp", b"new".to_vec()), ("b", b"".to_vec())];
+    assert_eq!(images(&disk), [BTreeMap::from(old.map(|(name, bytes)| (name.to_string(), bytes)))]);
+    // Written again under another name and renamed it is there.
+    disk.create("a.2.tmp").unwrap();
+    disk.rename("a.2.tmp", "a").unwrap();
+    disk.sync_dir("").unwrap();
+    assert_eq!(contents(&disk.cut(1), "")["a"], b"");
+}
+
+#[test]
+fn views_are_of_one_disk() {
+    let all = SimDisk::new();
+    let (data, keys) = (all.part("data"), all.part("keys"));
+    data.create_root().unwrap();
+    keys.create_root().unwrap();
+    data.create("a").unwrap().write_at(0, b"x").unwrap();
+    keys.link(&data.absolute("a"), "b").unwrap();
+    assert_eq!(keys.read("b").unwrap(), b"x");
+    assert_eq!((keys.operations(), all.operations()), (7, 7));
+    data.fail(1, Shape::NotDone, Span::Lasts);
+    assert!(keys.create("c").is_err(), "whatever comes next");
+    let after = keys.process_end();
+    after.sync_everything().unwrap();
+    assert_eq!(contents(&after.cut(0).part(""), "").into_keys().collect::<Vec<_>>(), ["data/a", "keys/b"]);
 }

@@ -147,29 +147,6 @@ fn an_adoption_that_is_killed_anywhere_is_finished() {
     at_every_place(&before, &Home::adopt, &check);
 }
 
-#[test]
-fn an_adoption_on_a_disk_that_fails_at_any_operation_is_finished() {
-    let (before, home) = rolled_back();
-    let step = if is_full() { 1 } else { 17 };
-    for at in (1..).step_by(step) {
-        let adopted = before.copied();
-        let disk: Arc<dyn Disk> = Arc::new(FaultyDisk::new(RealDisk::open(&adopted.data()).unwrap(), at));
-        let adoption = Adoption { by: "ops".into(), reason: "a test".into(), ..Adoption::default() };
-        let done = adopt_on(&disk, adopted.keys(), &options(), &clock(), &adoption);
-        drop(disk);
-        if done.is_ok() {
-            assert!(at > 50, "{at} operations");
-            break;
-        }
-        if adopted.keys().record().pending.is_none() {
-            adopted.adopt().unwrap();
-        }
-        adopted.record("c", 3, true).unwrap();
-        adopted.clean(&adopted.root_key());
-        assert_no_fork(&[&home, &adopted]);
-    }
-}
-
 /// Adopts with what the new logs say of the old ones changed, as somebody with the keys could, and verifies that.
 pub(super) fn forged(change: &dyn Fn(&mut Predecessor)) -> Vec<String> {
     let home = Home::new();

@@ -60,28 +60,6 @@ fn a_rotation_that_is_killed_anywhere_is_finished_or_never_was() {
 }
 
 #[test]
-fn a_rotation_on_a_disk_that_fails_at_any_operation_is_finished_or_never_was() {
-    let before = Home::new();
-    before.record("a", 10, false).unwrap();
-    let old = before.root_key();
-    let step = if is_full() { 1 } else { 17 };
-    for at in (1..).step_by(step) {
-        let home = before.copied();
-        let disk: Arc<dyn Disk> = Arc::new(FaultyDisk::new(RealDisk::open(&home.data()).unwrap(), at));
-        let done = rotate_on(&disk, home.keys(), &NoCustody, &options(), &clock(), "ops");
-        drop(disk);
-        if done.is_ok() {
-            assert!(at > 50, "{at} operations");
-            break;
-        }
-        home.record("b", 5, true).unwrap();
-        assert_eq!(home.events(), 15, "operation {at}");
-        home.clean(&old);
-        assert_no_fork(&[&before, &home]);
-    }
-}
-
-#[test]
 fn keys_from_before_a_rotation_do_not_write_on_at_a_log_s_end() {
     let home = Home::new();
     home.record("a", 10, true).unwrap();

@@ -97,8 +97,11 @@ impl Chain {
 
     /// Who has given up the log of this origin and key.
     fn given_up(epochs: &VecDeque<Epoch>, origin: &str, key: &str) -> Option<String> {
-        let is_it = |lost: &Predecessor| lost.origin == origin && lost.key == key;
-        let by = epochs.iter().find(|epoch| epoch.catalog.lost.iter().any(is_it));
+        Chain::lost(epochs, |lost| lost.origin == origin && lost.key == key)
+    }
+
+    fn lost(epochs: &VecDeque<Epoch>, is_it: impl Fn(&Predecessor) -> bool) -> Option<String> {
+        let by = epochs.iter().find(|epoch| epoch.catalog.lost.iter().any(&is_it));
         by.map(|epoch| epoch.known.opened.origin.clone())
     }
 }
@@ -260,6 +263,14 @@ impl Store {
             }
             let finding = |message: String| Finding::new(message).log(directory.name());
             let Some(opened) = opened(&directory.path) else {
+                // A seal broke off amid what was then given up, perhaps.
+                let name = directory.name();
+                let is_it = |origin: Origin| listing_name(&origin) == name;
+                if let Some(by) = Chain::lost(epochs, |lost| lost.origin.parse().is_ok_and(is_it)) {
+                    strangers.insert(directory.writer.clone());
+                    self.gathered.note(finding(format!("given up, says {by}: nothing of its writer counts")));
+                    continue;
+                }
                 match is_sealed(&directory.path) {
                     // Its other logs, where they hold anything, are ones that nothing opened.
                     Ok(false) => {
