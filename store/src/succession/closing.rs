@@ -5,12 +5,13 @@ use std::sync::Arc;
 use schemas::checkpoint::Checkpoint;
 use schemas::control::{Control, LogClosed, Succession};
 use schemas::note::Note;
-use schemas::{Origin, Stream};
+use schemas::{Origin, Stream, layout};
 
 use super::{Alone, of, others, root_log};
 use crate::clock::Clock;
 use crate::commit::commit_once;
 use crate::disk::Disk;
+use crate::durable::replace_synced;
 use crate::error::Result;
 use crate::keys::Keys;
 use crate::keys::record::Pending;
@@ -73,6 +74,13 @@ pub(super) fn close_old(
         root::append_control(&shared, &root, &Control::Succession(successor(&root)?))?;
     }
     old.seal_all()?;
+    // Nobody opens these logs for writing again, so nobody puts a copy right that a power cut took back: an older one than
+    // what is sealed would look like tampering for ever.
+    for log in shared.all_logs() {
+        let path = format!("{}/{}", layout::origin_dir(&log.origin), layout::CHECKPOINT);
+        let checkpoint = Arc::clone(&lock(&log.view).checkpoint);
+        replace_synced(&**disk, &path, checkpoint.as_bytes())?;
+    }
     old.clear()?;
     crash::point("succession-old-closed");
     Ok(())
