@@ -282,7 +282,7 @@ fn a_tree_that_the_root_log_does_not_know_is_no_evidence() {
         finds(&said(&made, other), None, evidence::ROUND_PROOF, "");
     }
     // All that the root log said earlier, over what it knows now.
-    let mut other = newer.clone();
+    let mut other = newer;
     let proofs =
         [evidence::ROOT_CHECKPOINT, evidence::OPENED_PROOF, evidence::ROUND_ENTRY, evidence::ROUND_PROOF];
     for name in proofs {

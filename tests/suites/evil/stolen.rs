@@ -128,7 +128,7 @@ fn a_statistic_that_hides_rows_from_a_query_is_named() {
     let later = installation.snapshot("later");
     let original = std::fs::read(&segment).unwrap();
     let lie = Statistics::byte_array(Some("x".into()), Some("y".into()), None, Some(0), false);
-    let lying = metadata::with_metadata(&Bytes::from(original.clone()), |metadata| {
+    let lying = metadata::with_metadata(&Bytes::from(original), |metadata| {
         metadata::edit_group(metadata, |columns| {
             let is_it = |column: &parquet::file::metadata::ColumnChunkMetaData| {
                 column.column_path().string() == "event_id"
