@@ -29,6 +29,8 @@ const COLUMNS: [&str; 2] = ["log_index", EVENT_ID];
 #[derive(Debug, Default)]
 pub(crate) struct IdFilters {
     known: Mutex<Known>,
+    /// Held by whoever reads segments that have no filter: what one reads all who wait have then.
+    reading: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -61,8 +63,8 @@ impl IdFilters {
 }
 
 impl Store {
-    /// The entries with this event id in the logs of a tenant's stream, those of earlier writers first: of the newest `most` at least,
-    /// where there are so many. Reads files: not for async threads.
+    /// The entries with this event id in the logs of a tenant's stream, or in that of one writer, those of earlier writers first: of
+    /// the newest `most` at least, where there are so many. Reads files: not for async threads.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -70,6 +72,7 @@ impl Store {
         &self,
         tenant: &str,
         stream: Stream,
+        writer: Option<&str>,
         event_id: &str,
         most: usize,
     ) -> Result<Vec<(SignedLog, u64)>, ReadError> {
@@ -79,7 +82,8 @@ impl Store {
         let before = self.shared.earlier.iter().rev().filter_map(of_writer);
         let before = before.map(|state| SignedLog { shared: Arc::clone(&self.shared), state });
         let mut found = Vec::new();
-        for log in now.into_iter().chain(before) {
+        let is_asked = |log: &SignedLog| writer.is_none_or(|writer| log.origin().writer() == writer);
+        for log in now.into_iter().chain(before).filter(is_asked) {
             if found.len() >= most {
                 break;
             }
@@ -104,10 +108,18 @@ impl SignedLog {
             if found.len() >= most {
                 break;
             }
-            let filter = self.shared.id_filters.of(&segment.entries.path);
-            if filter.is_none_or(|filter| filter.check(event_id)) {
-                found.extend(self.in_segment(segment, event_id)?);
+            let filters = &self.shared.id_filters;
+            let mut filter = filters.of(&segment.entries.path);
+            let mut alone = None;
+            if filter.is_none() {
+                alone = Some(lock(&filters.reading));
+                filter = filters.of(&segment.entries.path);
             }
+            if filter.is_some_and(|filter| !filter.check(event_id)) {
+                continue;
+            }
+            found.extend(self.in_segment(segment, event_id)?);
+            drop(alone);
         }
         found.sort_unstable();
         Ok(found)
@@ -181,7 +193,7 @@ mod tests {
 
     /// Where an id is, and how many segments have a filter.
     fn places(store: &Store, id: &str) -> (Vec<u64>, usize) {
-        let found = store.find("default", Stream::Events, id, 3).unwrap();
+        let found = store.find("default", Stream::Events, None, id, 3).unwrap();
         (
             found.into_iter().map(|(_, index)| index).collect(),
             lock(&store.shared.id_filters.known).by_path.len(),
@@ -213,7 +225,7 @@ mod tests {
         let bytes = std::fs::read(&segment).unwrap();
         std::fs::remove_file(&segment).unwrap();
         assert_eq!(places(&store, "c").0, [3]);
-        assert!(store.find("default", Stream::Events, "b", 3).is_err());
+        assert!(store.find("default", Stream::Events, None, "b", 3).is_err());
         std::fs::write(&segment, bytes).unwrap();
         store.close().await.unwrap();
         drop((log, store));

@@ -152,14 +152,14 @@ async fn every_entry_of_every_writer_is_proved_from_its_own_root_key_and_each_si
             let id = view.field(EVENT_ID).unwrap();
             let id = id.map(|id| std::str::from_utf8(id).unwrap().to_string());
             if let Some(id) = id.filter(|_| is_asked && index > 0) {
-                let found = store.find("default", Stream::Events, &id, 8).unwrap();
+                let found = store.find("default", Stream::Events, Some(name), &id, 8).unwrap();
                 let is_it = |(found, at): &(SignedLog, u64)| found.origin() == log.origin() && *at == index;
                 assert!(found.iter().any(is_it), "{id}: {found:?}");
             }
         }
     }
-    assert!(store.find("default", Stream::Events, "e-9-9", 8).unwrap().is_empty());
-    assert!(store.find("acme", Stream::Events, "e-0-0", 8).unwrap().is_empty());
+    assert!(store.find("default", Stream::Events, None, "e-9-9", 8).unwrap().is_empty());
+    assert!(store.find("acme", Stream::Events, None, "e-0-0", 8).unwrap().is_empty());
     assert!(store.of_writer("default", Stream::Events, "w9").is_none());
     assert!(store.of_writer("acme", Stream::Events, "w1").is_none());
     store.close().await.unwrap();

@@ -132,6 +132,9 @@ fn a_proof_is_made_by_the_command_and_checked_without_the_service() {
     let consistent = of("/api/v1/proofs/consistency?old=256");
     assert_eq!((consistent["old"].as_u64(), consistent["new"].as_u64()), (Some(256), Some(601)));
     assert_eq!(prove(&["e-nobody"]).0, Some(1), "no such event");
+    let asked =
+        service.sql("SELECT status FROM access WHERE action = 'prove' AND statement LIKE '%event e-nobody'");
+    assert_eq!(asked, [json!({"status": "error"})], "who asks for ids is on record, found or not");
     assert_eq!(prove(&["--index", "601"]).0, Some(1), "no such entry");
     let (code, said) = prove(&["--index", "3", "--since", "1000000"]);
     assert!(code == Some(1) && said.contains("no checkpoint of size 1000000"), "at once: {code:?} {said}");

@@ -244,7 +244,9 @@ fn beyond_the_cap_the_number_dropped_is_on_record_and_right() {
         "SELECT source_seq FROM events WHERE session_id = 's' AND method = 'tools/call' ORDER BY log_index",
     );
     let calls: Vec<i64> = calls.iter().map(|row| row["source_seq"].as_i64().unwrap()).collect();
-    assert_eq!(calls, (2..calls.len() as i64 + 2).collect::<Vec<_>>(), "the oldest are kept");
+    let oldest = calls.iter().zip(2..).take_while(|(call, place)| *call == place).count();
+    // One whose latency has a digit less may find room where those before it had none.
+    assert!(calls.len() - oldest <= 2 && calls.is_sorted_by(|a, b| a < b), "the oldest are kept: {calls:?}");
     // The holes in its numbers are as many.
     let sources = service.sql("SELECT missing, drop_notices FROM sources WHERE source LIKE '%/canonical/1'");
     assert_eq!(json!(sources), json!([{"missing": dropped, "drop_notices": 1}]));

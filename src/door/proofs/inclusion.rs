@@ -161,7 +161,15 @@ async fn prove(node: &Node, principal: Principal, asked: Asked) -> Result<proof:
     }
     let (log, index) = match (asked.index, &asked.event_id) {
         (Some(index), None) => (log, index),
-        (None, Some(event_id)) => place_of(node, &log, event_id, asked.writer.as_deref()).await?,
+        (None, Some(event_id)) => match place_of(node, &log, event_id, asked.writer.as_deref()).await {
+            Ok(place) => place,
+            // That there is none, or several, is an answer too.
+            Err(refused) => {
+                let statement = node.redacted(&format!("{} event {event_id}", log.origin()));
+                record(node, &principal, ACTION, &statement, Status::Error, (0, 0)).await?;
+                return Err(refused);
+            }
+        },
         _ => return Err(problem(StatusCode::BAD_REQUEST, "request", "give event_id or index, and not both")),
     };
     if index >= log.durable() {
@@ -213,14 +221,10 @@ async fn place_of(
         return Err(problem(StatusCode::BAD_REQUEST, "request", detail));
     }
     let (store, event_id) = (node.store.clone(), event_id.to_string());
-    let mut found = reading(move || store.find(&tenant, stream, &event_id, PLACES_MAX)).await?;
-    let is_all = found.len() < PLACES_MAX;
-    found.retain(|(log, _)| writer.is_none_or(|writer| log.origin().writer() == writer));
+    let writer = writer.map(str::to_string);
+    let found = move || store.find(&tenant, stream, writer.as_deref(), &event_id, PLACES_MAX);
+    let mut found = reading(found).await?;
     match found.len() {
-        0 if !is_all => {
-            let detail = format!("the id is that of more than {PLACES_MAX} entries: give the index of one");
-            Err(problem(StatusCode::CONFLICT, "ambiguous", &detail))
-        }
         0 => Err(not_there("no event of this id is on record")),
         1 => found.pop().ok_or_else(|| not_there("no event of this id is on record")),
         _ => {

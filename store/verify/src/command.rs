@@ -179,10 +179,14 @@ pub fn print_text(report: &Report, quiet: bool, out: &mut impl Write) -> io::Res
 }
 
 pub(crate) fn print_witnessed(witnessed: &Witnessed, out: &mut impl Write) -> io::Result<()> {
-    let Witnessed { origin, size, by, time_s } = witnessed;
+    let Witnessed { origin, size, by, time_s, entries_past } = witnessed;
     let at = timestamp(i64::try_from(*time_s).unwrap_or(i64::MAX).saturating_mul(1_000_000));
     let by = by.join(", ");
-    writeln!(out, "witnessed: {origin} to size {size} by {by}, the last of them at {at} by its own clock")
+    writeln!(out, "witnessed: {origin} to size {size} by {by}, the last of them at {at} by its own clock")?;
+    match entries_past {
+        0 => Ok(()),
+        past => writeln!(out, "past that, on its key alone: {past} entries of the root log"),
+    }
 }
 
 pub(crate) fn print_all(what: &str, findings: &[Finding], out: &mut impl Write) -> io::Result<()> {

@@ -441,8 +441,8 @@ fn proof_of(text: &[u8]) -> schemas::Result<Proof> {
 /// Verifies a bundle and prints; see [`crate::command::execute`].
 pub(crate) fn execute(path: &Path, flags: &crate::command::Flags) -> u8 {
     use std::io::{ErrorKind, Write as _, stderr, stdout};
-    if flags.remember.is_some() {
-        let said = "a bundle says nothing of checkpoints seen before: verify it without --remember, and a proof (tacho prove --since) with it";
+    if flags.remember.is_some() || !flags.receipts.is_empty() {
+        let said = "a bundle says nothing of checkpoints seen before: verify it without --remember and --receipt, and a proof (tacho prove --since) with it";
         return match writeln!(stderr(), "error: {said}") {
             Ok(()) | Err(_) => 2,
         };

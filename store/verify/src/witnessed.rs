@@ -30,6 +30,8 @@ pub struct Witnessed {
     pub by: Vec<String>,
     /// When the last of them did, by its own clock: seconds since 1970.
     pub time_s: u64,
+    /// Entries of the root log past that size, in what was verified: nobody but its own key vouches for them.
+    pub entries_past: u64,
 }
 
 /// A checkpoint with cosignatures, none of them checked yet.
@@ -47,6 +49,8 @@ pub struct Witnesses {
     notes: Vec<Cosigned>,
     /// What is cosigned enough, of any root log.
     enough: Vec<Witnessed>,
+    /// What the store keeps that is no checkpoint.
+    unreadable: Option<String>,
 }
 
 impl Witnesses {
@@ -62,7 +66,7 @@ impl Witnesses {
             Identity::TrustStoreKey | Identity::None => None,
         };
         let policy = asked_policy(path, key)?;
-        let mut notes = Vec::new();
+        let (mut notes, mut unreadable) = (Vec::new(), None);
         let kept = options.directory.join(layout::WITNESS).join(layout::COSIGNED);
         if let Some(bytes) = bounded(&kept, NOTE_BYTES_MAX)? {
             let note = Note::parse(&bytes);
@@ -70,12 +74,17 @@ impl Witnesses {
                 let checkpoint = Checkpoint::parse(note.unverified_text())?;
                 Ok(Cosigned { path: kept.clone(), note, checkpoint })
             });
-            // A copy that the service makes again; what it proves it must prove whole.
-            notes.push(read.map_err(|error| Error::Receipt { path: kept, detail: error.to_string() })?);
+            // It is part of what is judged, and keeps nothing else from being judged.
+            match read {
+                Ok(read) => notes.push(read),
+                Err(error) => {
+                    unreadable = Some(format!("what witnesses cosigned, {}: {error}", kept.display()));
+                }
+            }
         }
         let given = receipts.notes();
         notes.extend(given.map(|(path, note, checkpoint)| Cosigned { path, note, checkpoint }));
-        Ok(Some(Witnesses { policy, notes, enough: Vec::new() }))
+        Ok(Some(Witnesses { policy, notes, enough: Vec::new(), unreadable }))
     }
 
     /// The roots that this root log must have, by what is signed with its key and cosigned enough.
@@ -83,7 +92,8 @@ impl Witnesses {
         let Ok(key) = known.opened.key.parse::<VerifierKey>() else { return Vec::new() };
         let mut expected = Vec::new();
         for Cosigned { path, note, checkpoint } in &self.notes {
-            if checkpoint.origin.to_string() != known.opened.origin {
+            // Nothing is vouched for by the checkpoint of an empty log.
+            if checkpoint.origin.to_string() != known.opened.origin || checkpoint.size == 0 {
                 continue;
             }
             let place = |wrong: String| Finding::new(wrong).log(&known.opened.origin);
@@ -117,15 +127,20 @@ impl Witnesses {
     /// tree.
     pub fn reached(&mut self, origin: &str, entries: u64) {
         self.enough.retain(|witnessed| witnessed.origin != origin || witnessed.size <= entries);
+        for witnessed in self.enough.iter_mut().filter(|witnessed| witnessed.origin == origin) {
+            witnessed.entries_past = entries.saturating_sub(witnessed.size);
+        }
     }
 
-    /// The greatest checkpoint of the newest of these root logs, oldest first, that has one that is cosigned enough.
-    pub fn best<'a>(self, origins: impl DoubleEndedIterator<Item = &'a str>) -> Option<Witnessed> {
-        let mut of = |origin: &str| {
-            let of_it = self.enough.iter().filter(|witnessed| witnessed.origin == origin);
-            of_it.max_by_key(|witnessed| witnessed.size).cloned()
-        };
-        origins.rev().find_map(&mut of)
+    /// What could not be read of what the store keeps.
+    pub fn unreadable(&mut self) -> Option<String> {
+        self.unreadable.take()
+    }
+
+    /// The greatest checkpoint of this root log that is cosigned enough.
+    pub fn best(&self, origin: &str) -> Option<Witnessed> {
+        let of_it = self.enough.iter().filter(|witnessed| witnessed.origin == origin);
+        of_it.max_by_key(|witnessed| witnessed.size).cloned()
     }
 }
 
@@ -164,6 +179,7 @@ fn named(policy: &Policy, witnessed: &policy::Witnessed, checkpoint: &Checkpoint
     Witnessed {
         origin: checkpoint.origin.to_string(),
         size: checkpoint.size,
+        entries_past: 0,
         by: witnessed.by.iter().filter_map(|(at, _)| name(*at)).collect(),
         time_s: witnessed.by.iter().map(|(_, cosignature)| cosignature.time_s).max().unwrap_or(0),
     }

@@ -9,7 +9,7 @@ use verify::{Identity, Options, Report};
 use super::{Installation, found};
 use crate::suites::main_job::files_below;
 use crate::suites::witness::{Witness, copy, cosigned, first_run, is_stopped, post, root_size, witnessed};
-use crate::support::{Service, eventually};
+use crate::support::{Service, eventually, run};
 
 #[path = "../../../store/verify/tests/verify/metadata.rs"]
 mod metadata;
@@ -83,6 +83,26 @@ fn a_history_signed_with_the_stolen_key_is_found_by_a_witness_and_by_nothing_els
     // And it stops the thief as soon as their history is to be witnessed.
     let service = witnessed(&thief, &policy);
     is_stopped(&thief, service, &policy);
+}
+
+#[test]
+fn what_was_witnessed_before_a_rotation_vouches_for_nothing_since() {
+    let (home, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let key = first_run(home.path());
+    let witness = Witness::start(place.path(), "127.0.0.1:0", &key, &[]);
+    let service = witnessed(home.path(), &format!("{}quorum w\n", witness.line("w")));
+    post(&service, "a", 20);
+    eventually("it is cosigned", || cosigned(home.path(), &key) > 0);
+    assert_eq!(service.stop(), Some(0));
+    let policy = home.path().join("policy");
+    assert_eq!(audit(home.path(), &key, Some(&policy), &[]).verdict, "clean");
+    let below = |name: &str| home.path().join(name).display().to_string();
+    let rotated = run(&["keys", "rotate", "--data", &below("data"), "--keys", &below("keys")]);
+    assert_eq!(rotated.status.code(), Some(0), "{rotated:?}");
+    // Whoever has the new key alone could have written all that came since.
+    let report = audit(home.path(), &key, Some(&policy), &[]);
+    assert_eq!((report.verdict, report.witnessed), ("not witnessed", None));
+    assert!(report.notes.iter().any(|note| note.message.contains("no root log since")), "{:?}", report.notes);
 }
 
 #[test]

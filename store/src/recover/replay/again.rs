@@ -54,6 +54,7 @@ impl Replay {
     pub(crate) fn remove_given_up(&mut self, disk: &dyn Disk) -> Result<()> {
         for file in self.files.drain(..self.given_up) {
             let path = layout::wal(file.number);
+            tracing::warn!(%path, "a write-ahead file that was given up came back, as after a power cut; all in it is sealed, and it is removed again");
             disk.remove(&path).map_err(failed(disk, "remove", &path))?;
             disk.sync_dir(layout::WAL).map_err(failed(disk, "sync directory", layout::WAL))?;
         }

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use super::{Chain, Store};
 use crate::plan::{Expected, Known};
 use crate::report::{Finding, Gathered};
-use crate::witnessed::Witnesses;
 
 impl Store {
     /// The roots that this root log must have.
@@ -23,17 +22,22 @@ impl Store {
         strangers.for_each(|finding| self.gathered.find(finding));
     }
 
-    /// Tells how far witnesses vouch for the root logs, and what of the newest is past that.
+    /// Tells how far witnesses vouch for the newest root log. What they vouch for in one before it says nothing of what came since:
+    /// whoever has the newer key alone could have written that.
     pub(super) fn check_witnesses(&mut self, chain: &Chain) {
-        let origins = || chain.epochs.iter().map(|epoch| epoch.known.opened.origin.as_str());
-        let best = self.witnesses.take().and_then(|witnesses: Witnesses| witnesses.best(origins()));
-        if let (Some(witnessed), Some(newest)) = (&best, origins().next_back())
-            && witnessed.origin != newest
-        {
-            let said = "nothing of it is witnessed; the root log before it is";
-            self.gathered.note(Finding::new(said).log(newest));
+        let Some(mut witnesses) = self.witnesses.take() else { return };
+        if let Some(unreadable) = witnesses.unreadable() {
+            self.gathered.unread(Finding::new(unreadable));
         }
-        self.report.lacks_witnesses &= best.is_none();
+        let origins = || chain.epochs.iter().map(|epoch| epoch.known.opened.origin.as_str());
+        let best = origins().next_back().and_then(|newest| witnesses.best(newest));
+        if best.is_none() {
+            for witnessed in origins().filter_map(|origin| witnesses.best(origin)) {
+                let said = format!("witnessed to size {}, and no root log since", witnessed.size);
+                self.gathered.note(Finding::new(said).log(&witnessed.origin));
+            }
+        }
+        self.report.lacks_witnesses = best.is_none();
         self.report.witnessed = best;
     }
 }
