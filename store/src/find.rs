@@ -78,9 +78,8 @@ impl Store {
     ) -> Result<Vec<(SignedLog, u64)>, ReadError> {
         let place = (tenant.to_string(), stream);
         let now = self.existing(tenant, stream).map(|log| SignedLog::clone(&log));
-        let of_writer = |earlier: &Earlier| earlier.logs.get(&place).map(Arc::clone);
+        let of_writer = |earlier: &Earlier| earlier.logs.get(&place).map(|state| self.signed_log(state));
         let before = self.shared.earlier.iter().rev().filter_map(of_writer);
-        let before = before.map(|state| SignedLog { shared: Arc::clone(&self.shared), state });
         let mut found = Vec::new();
         let is_asked = |log: &SignedLog| writer.is_none_or(|writer| log.origin().writer() == writer);
         for log in now.into_iter().chain(before).filter(is_asked) {
@@ -160,35 +159,15 @@ impl SignedLog {
 mod tests {
     use std::sync::Arc;
 
-    use schemas::rows::{Row, RowsBuilder};
-    use schemas::stream::{EVENT_ID, SESSION_ID, SOURCE, TENANT, TIME};
-
     use super::*;
     use crate::clock::SystemClock;
+    use crate::succession::tests::draft;
     use crate::{Draft, Keys, Options};
 
-    fn draft(ids: &[&str]) -> Draft {
-        let mut entries = RowsBuilder::drafts(Stream::Events);
-        let mut payloads = RowsBuilder::payloads(Stream::Events);
-        for id in ids {
-            let row = Row::new()
-                .text(EVENT_ID, id)
-                .int(TIME, 1_795_219_200_000_000)
-                .text(TENANT, "default")
-                .text(6, "call")
-                .text(SOURCE, "http/t-1/canonical/1")
-                .text(SESSION_ID, "s-1")
-                .text(9, "allow")
-                .text(10, "ok");
-            entries.push(&row).unwrap();
-            payloads.push(&Row::new()).unwrap();
-        }
-        Draft {
-            entries: entries.finish().unwrap(),
-            payloads: payloads.finish().unwrap(),
-            idempotent: vec![false; ids.len()],
-            scope: "http/t-1".to_string(),
-        }
+    /// Recorded whether the ids are there or not.
+    fn anew(ids: &[&str]) -> Draft {
+        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        Draft { idempotent: vec![false; ids.len()], ..draft(&ids) }
     }
 
     /// Where an id is, and how many segments have a filter.
@@ -211,10 +190,10 @@ mod tests {
         let store = open();
         let log = store.log("default", Stream::Events).await.unwrap();
         for ids in [["a", "b"], ["c", "a"]] {
-            log.append(draft(&ids)).await.unwrap();
+            log.append(anew(&ids)).await.unwrap();
             store.seal().await.unwrap();
         }
-        log.append(draft(&["d", "a"])).await.unwrap();
+        log.append(anew(&["d", "a"])).await.unwrap();
         // Filters from the seals; the newest two of three at least.
         assert_eq!(places(&store, "a"), (vec![1, 4, 6], 2));
         assert_eq!(places(&store, "c").0, [3]);

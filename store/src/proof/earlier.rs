@@ -34,7 +34,7 @@ impl Store {
         sizes.chain(now).max().unwrap_or(0)
     }
 
-    fn signed_log(&self, state: &Arc<LogState>) -> SignedLog {
+    pub(crate) fn signed_log(&self, state: &Arc<LogState>) -> SignedLog {
         SignedLog { shared: Arc::clone(&self.shared), state: Arc::clone(state) }
     }
 

@@ -28,7 +28,7 @@ struct Home {
     dir: TempDir,
 }
 
-fn draft(ids: &[String]) -> Draft {
+pub(crate) fn draft(ids: &[String]) -> Draft {
     let mut entries = RowsBuilder::drafts(Stream::Events);
     let mut payloads = RowsBuilder::payloads(Stream::Events);
     for id in ids {
