@@ -101,6 +101,19 @@ pub enum Error {
         /// What differs.
         reason: String,
     },
+    /// A log before the present one cannot be read, and the question asks for what it held.
+    #[error(
+        "the {stream} log of the earlier writer {writer} is damaged, and an answer would leave its entries out: {reason}. Run verify; \
+         log_index >= 0 asks the present log alone"
+    )]
+    EarlierLogDamaged {
+        /// Its stream.
+        stream: schemas::Stream,
+        /// Whose log.
+        writer: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The access log does not take entries, so nothing is answered.
     #[error("the access log cannot be written, so nothing is answered: {0}")]
     Unaudited(String),
@@ -129,6 +142,7 @@ impl Error {
             Error::Deadline(_) => "deadline",
             Error::Cancelled => "cancelled",
             Error::Tampered { .. } => "tampered",
+            Error::EarlierLogDamaged { .. } => "earlier_log_damaged",
             Error::Unaudited(_) => "unaudited",
             Error::Internal(_) => "internal",
         }
@@ -144,6 +158,7 @@ impl Error {
             | Error::AnswerTooLarge { .. } => 400,
             Error::Forbidden(_) => 403,
             Error::NotFound(_) => 404,
+            Error::EarlierLogDamaged { .. } => 409,
             Error::TooLarge { .. } => 413,
             Error::Busy => 429,
             Error::Deadline(_) => 504,

@@ -182,7 +182,7 @@ impl Session {
 /// Plans a checked statement.
 ///
 /// # Errors
-/// [`Error::Plan`], [`Error::Tampered`], [`Error::Execution`] where folding a constant fails.
+/// [`Error::Plan`], [`Error::Tampered`], [`Error::EarlierLogDamaged`], [`Error::Execution`] where folding a constant fails.
 pub(crate) async fn plan(
     session: &mut Session,
     statement: Statement,

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use schemas::Stream;
 use store::{Draft, LogSnapshot, Store};
 
-use crate::Result;
 use crate::as_of::AsOf;
+use crate::{Error, Result};
 
 /// Gives out logs as they are now.
 pub trait Snapshots: Send + Sync {
@@ -16,6 +16,11 @@ pub trait Snapshots: Send + Sync {
 
     /// The logs that were written in place of it before, oldest first.
     fn predecessors(&self, _tenant: &str, _stream: Stream) -> Vec<LogSnapshot> {
+        Vec::new()
+    }
+
+    /// Those of them that cannot be read, by writer, and why, oldest first: a question that asks for what they held has no answer.
+    fn damaged_predecessors(&self, _tenant: &str, _stream: Stream) -> Vec<(String, String)> {
         Vec::new()
     }
 }
@@ -38,6 +43,10 @@ impl Snapshots for Store {
     fn predecessors(&self, tenant: &str, stream: Stream) -> Vec<LogSnapshot> {
         Store::predecessors(self, tenant, stream)
     }
+
+    fn damaged_predecessors(&self, tenant: &str, stream: Stream) -> Vec<(String, String)> {
+        Store::damaged_predecessors(self, tenant, stream)
+    }
 }
 
 #[async_trait]
@@ -57,6 +66,8 @@ pub struct Snapshot {
     logs: Vec<(Stream, Option<Arc<LogSnapshot>>)>,
     /// Of earlier writers, oldest first.
     predecessors: Vec<(Stream, Vec<Arc<LogSnapshot>>)>,
+    /// Those of them that cannot be read, by writer, and why.
+    damaged: Vec<(Stream, Vec<(String, String)>)>,
     as_of: Option<AsOf>,
 }
 
@@ -74,7 +85,9 @@ impl Snapshot {
             .collect();
         let predecessors = STREAMS
             .map(|stream| (stream, source.predecessors(tenant, stream).into_iter().map(Arc::new).collect()));
-        Snapshot { tenant: tenant.to_string(), logs, predecessors: predecessors.into(), as_of: None }
+        let damaged = STREAMS.map(|stream| (stream, source.damaged_predecessors(tenant, stream)));
+        let (predecessors, damaged) = (predecessors.into(), damaged.into());
+        Snapshot { tenant: tenant.to_string(), logs, predecessors, damaged, as_of: None }
     }
 
     /// The same logs as they were at an earlier moment.
@@ -115,6 +128,14 @@ impl Snapshot {
             before.push((Arc::clone(log), less));
         }
         before
+    }
+
+    /// What a question is told that needs the logs before the log of `stream` while one of them cannot be read: how many entries it
+    /// holds is not known, so that those before it have no place either.
+    pub(crate) fn check_before(&self, stream: Stream) -> Result<()> {
+        let of_stream = self.damaged.iter().filter(|(named, _)| *named == stream);
+        let Some((writer, why)) = of_stream.flat_map(|(_, logs)| logs).next() else { return Ok(()) };
+        Err(Error::EarlierLogDamaged { stream, writer: writer.clone(), reason: why.clone() })
     }
 
     /// The logs that exist, those of earlier writers after the present ones.

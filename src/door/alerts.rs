@@ -119,6 +119,7 @@ enum Place {
 
 async fn find(node: &Node, principal: &Principal, alert_id: &str) -> Result<Place, String> {
     let (store, tenant, alert_id) = (node.store.clone(), principal.tenant.clone(), alert_id.to_owned());
+    let damaged = store.damaged_predecessors(&tenant, Stream::Alerts);
     let looked = tokio::task::spawn_blocking(move || {
         if let Some(alerts) = store.snapshot(&tenant, Stream::Alerts)
             && detect::is_recorded(alerts, &alert_id)?
@@ -132,7 +133,13 @@ async fn find(node: &Node, principal: &Principal, alert_id: &str) -> Result<Plac
         }
         Ok::<_, detect::Error>(Place::Nowhere)
     });
-    looked.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+    let place = looked.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    match (&place, damaged.first()) {
+        (Place::Nowhere, Some((writer, why))) => Err(format!(
+            "the alerts log of the earlier writer {writer} is damaged, so that nobody knows what it held: {why}"
+        )),
+        _ => Ok(place),
+    }
 }
 
 /// First who says it, then what is said, then that it was said: what the detector goes by is never without a name.

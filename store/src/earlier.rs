@@ -19,6 +19,8 @@ pub(crate) struct Earlier {
     pub(crate) writer: String,
     /// Those that could be read.
     pub(crate) logs: BTreeMap<(String, Stream), Arc<LogState>>,
+    /// Those that could not, and why: an answer without them would be a part told as the whole.
+    pub(crate) damaged: BTreeMap<(String, Stream), String>,
     /// What its root log says, once somebody has asked.
     told: Mutex<Option<Arc<Told>>>,
 }
@@ -64,12 +66,22 @@ pub(crate) struct Round {
 
 impl Earlier {
     pub(crate) fn new(writer: &str) -> Earlier {
-        Earlier { writer: writer.to_string(), logs: BTreeMap::new(), told: Mutex::default() }
+        Earlier {
+            writer: writer.to_string(),
+            logs: BTreeMap::new(),
+            damaged: BTreeMap::new(),
+            told: Mutex::default(),
+        }
     }
 
     /// Its root log, where that could be read.
     pub(crate) fn root(&self) -> Option<&Arc<LogState>> {
         self.logs.get(&(ROOT_TENANT.to_string(), Stream::Root))
+    }
+
+    /// What a question is told that needs a log of it that is damaged.
+    pub(crate) fn unreadable(&self, tenant: &str, stream: Stream, why: &str) -> ReadError {
+        ReadError::Damaged { log: format!("{tenant}/{stream}/{}", self.writer), detail: why.to_string() }
     }
 
     /// What its root log says: the first who asks reads the whole of it, as every start of that writer did.

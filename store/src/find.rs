@@ -67,7 +67,7 @@ impl Store {
     /// the newest `most` at least, where there are so many. Reads files: not for async threads.
     ///
     /// # Errors
-    /// [`ReadError`].
+    /// [`ReadError`], also where an earlier log that may hold one is damaged.
     pub fn find(
         &self,
         tenant: &str,
@@ -78,14 +78,21 @@ impl Store {
     ) -> Result<Vec<(SignedLog, u64)>, ReadError> {
         let place = (tenant.to_string(), stream);
         let now = self.existing(tenant, stream).map(|log| SignedLog::clone(&log));
-        let of_writer = |earlier: &Earlier| earlier.logs.get(&place).map(|state| self.signed_log(state));
-        let before = self.shared.earlier.iter().rev().filter_map(of_writer);
+        let is_asked = |name: &str| writer.is_none_or(|writer| name == writer);
+        let now = now.filter(|log| is_asked(log.origin().writer())).map(Ok);
+        let before = self.shared.earlier.iter().rev().filter(|earlier| is_asked(&earlier.writer));
+        let of_writer = |earlier: &Earlier| match (earlier.logs.get(&place), earlier.damaged.get(&place)) {
+            (Some(state), _) => Some(Ok(self.signed_log(state))),
+            (None, Some(why)) => Some(Err(earlier.unreadable(tenant, stream, why))),
+            (None, None) => None,
+        };
         let mut found = Vec::new();
-        let is_asked = |log: &SignedLog| writer.is_none_or(|writer| log.origin().writer() == writer);
-        for log in now.into_iter().chain(before).filter(is_asked) {
+        for log in now.into_iter().chain(before.filter_map(of_writer)) {
             if found.len() >= most {
                 break;
             }
+            // Whether one that cannot be read has it is not known: it is not "not found".
+            let log = log?;
             let indices = log.find(event_id, most - found.len())?;
             // The newest first, until the end.
             found.extend(indices.into_iter().rev().map(|index| (log.clone(), index)));

@@ -87,6 +87,7 @@ use schemas::control::Control;
 use schemas::{CursorName, Origin, Stream, layout};
 
 use disk::{Disk, RealDisk};
+use earlier::Earlier;
 use sequence::{Placed, place};
 use state::{Known, LogState, Shared, lock};
 use threads::Threads;
@@ -214,6 +215,15 @@ impl Store {
     /// The logs that were written in place of this one before, oldest first: sealed and at their end.
     pub fn predecessors(&self, tenant: &str, stream: Stream) -> Vec<LogSnapshot> {
         self.shared.history.get(&(tenant.to_string(), stream)).cloned().unwrap_or_default()
+    }
+
+    /// Of those the ones that cannot be read, by writer, and why, oldest first: whoever answers from [`Store::predecessors`] answers
+    /// from a part.
+    pub fn damaged_predecessors(&self, tenant: &str, stream: Stream) -> Vec<(String, String)> {
+        let place = (tenant.to_string(), stream);
+        let damaged =
+            |earlier: &Earlier| earlier.damaged.get(&place).map(|why| (earlier.writer.clone(), why.clone()));
+        self.shared.earlier.iter().filter_map(damaged).collect()
     }
 
     /// Whether new entries are taken, and why not.

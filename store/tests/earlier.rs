@@ -165,6 +165,14 @@ async fn every_entry_of_every_writer_is_proved_from_its_own_root_key_and_each_si
     store.close().await.unwrap();
 }
 
+fn damage_newest_manifest(log: &Path) {
+    let manifests = std::fs::read_dir(log.join("manifest")).unwrap();
+    let newest = manifests.map(|entry| entry.unwrap().path()).max().unwrap();
+    let mut bytes = std::fs::read(&newest).unwrap();
+    bytes[40] ^= 1;
+    std::fs::write(&newest, bytes).unwrap();
+}
+
 /// A root log of an earlier writer that cannot be read is no reason to prove less.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_root_log_of_its_time_nothing_is_proved_and_the_tiles_are_still_served() {
@@ -173,15 +181,48 @@ async fn without_the_root_log_of_its_time_nothing_is_proved_and_the_tiles_are_st
     record(&data, 0, 40).await;
     rotate(&data, keys(&data), &NoCustody, &options(), &clock(), "ops").unwrap();
     record(&data, 1, 4).await;
-    let manifests = data.join("log/_root/root/w1/manifest");
-    let newest = std::fs::read_dir(&manifests).unwrap().map(|entry| entry.unwrap().path()).max().unwrap();
-    let mut bytes = std::fs::read(&newest).unwrap();
-    bytes[40] ^= 1;
-    std::fs::write(&newest, bytes).unwrap();
+    damage_newest_manifest(&data.join("log/_root/root/w1"));
     let store = open(&data);
     let log = store.of_writer("default", Stream::Events, "w1").unwrap();
     check(&log);
     assert!(matches!(store.prove(&log, 7, None), Err(ReadError::Unprovable { .. })));
     assert!(store.of_writer("_root", Stream::Root, "w1").is_none());
+    store.close().await.unwrap();
+}
+
+/// What a damaged log held is unknown, and not "not there".
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_log_of_an_earlier_writer_is_named_and_not_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    for writer in 0..2 {
+        record(&data, writer, 40).await;
+        rotate(&data, keys(&data), &NoCustody, &options(), &clock(), "ops").unwrap();
+    }
+    record(&data, 2, 4).await;
+    let names: Vec<String> = {
+        let store = open(&data);
+        let before = store.predecessors("default", Stream::Events);
+        store.close().await.unwrap();
+        before.iter().map(|log| log.origin.writer().to_string()).collect()
+    };
+    damage_newest_manifest(&data.join(format!("log/default/events/{}", names[1])));
+    let store = open(&data);
+    let damaged = store.damaged_predecessors("default", Stream::Events);
+    assert_eq!(damaged.len(), 1);
+    assert!(damaged[0].0 == names[1] && damaged[0].1.contains("manifest"), "{damaged:?}");
+    assert!(store.damaged_predecessors("default", Stream::Alerts).is_empty());
+    assert!(store.damaged_predecessors("acme", Stream::Events).is_empty());
+    let find = |writer: Option<&str>, id: &str, most| store.find("default", Stream::Events, writer, id, most);
+    for (writer, id) in [(None, "e-0-7"), (None, "e-1-7"), (None, "e-9-9"), (Some(&*names[1]), "e-1-7")] {
+        let refused = find(writer, id, 8).unwrap_err();
+        assert!(matches!(&refused, ReadError::Damaged { log, .. } if log.contains(&names[1])), "{refused}");
+    }
+    // What is newer than it is found without it, and what is asked of another writer.
+    assert_eq!(find(None, "e-2-1", 1).unwrap().len(), 1);
+    assert_eq!(find(Some(&names[0]), "e-0-7", 8).unwrap().len(), 1);
+    // It keeps nobody from recording.
+    let log = store.log("default", Stream::Events).await.unwrap();
+    log.append(draft(3, 2)).await.unwrap();
     store.close().await.unwrap();
 }

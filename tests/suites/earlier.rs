@@ -362,3 +362,41 @@ fn entries_from_before_a_restored_copy_was_adopted_are_proved_as_far_as_they_are
     assert!(problem["detail"].as_str().unwrap().contains("at its end"), "{problem}");
     assert_eq!(service.stop(), Some(0), "{}", service_log(restored.dir.path()));
 }
+
+#[test]
+fn what_a_damaged_earlier_log_held_is_not_left_out_of_answers() {
+    let home = Home::new();
+    home.record("a", 40);
+    home.told(&["keys", "rotate"]);
+    home.record("b", 5);
+    let manifests = std::fs::read_dir(home.path("data/log/default/events/w1/manifest")).unwrap();
+    let newest = manifests.map(|entry| entry.unwrap().path()).max().unwrap();
+    let mut bytes = std::fs::read(&newest).unwrap();
+    bytes[40] ^= 1;
+    std::fs::write(&newest, bytes).unwrap();
+    let service = home.start();
+    let ask = |path: &str, body: Value| {
+        service.send("POST", path, &[("content-type", "application/json")], body.to_string().as_bytes())
+    };
+    let whole = json!({"sql": "SELECT event_id FROM events WHERE event_id = 'a-3'"});
+    let range = json!({"range": "2020-01-01T00:00:00Z..2100-01-01T00:00:00Z"});
+    for answer in [
+        ask("/api/v1/sql", json!({"query": "SELECT count(*) AS n FROM events"})),
+        ask("/api/v1/evidence", whole),
+        ask("/api/v1/evidence", range),
+    ] {
+        let said = answer.text();
+        assert!(
+            answer.status == 409 && said.contains("earlier_log_damaged") && said.contains("w1"),
+            "{said}"
+        );
+    }
+    for path in ["event_id=a-3", "event_id=nobody", "writer=w1&event_id=a-3"] {
+        let answer = asked(&service, &format!("/api/v1/proofs?{path}"));
+        assert!(answer.status == 500 && answer.text().contains("damaged"), "{path}: {}", answer.text());
+    }
+    let rows = service.sql("SELECT count(*) AS n FROM events WHERE log_index >= 0 AND event_id LIKE 'b-%'");
+    assert_eq!(rows, [json!({"n": 5})]);
+    post(&service, "c", 2);
+    assert_eq!(service.stop(), Some(0), "{}", service_log(home.dir.path()));
+}

@@ -131,7 +131,7 @@ fn sqlstate(error: &Error) -> &'static str {
         Error::Busy => "53300",
         Error::DiskFull => "53100",
         Error::Deadline(_) | Error::Cancelled => "57014",
-        Error::Tampered { .. } => "XX001",
+        Error::Tampered { .. } | Error::EarlierLogDamaged { .. } => "XX001",
         Error::Unaudited(_) => "58030",
         Error::Internal(_) => "XX000",
     }

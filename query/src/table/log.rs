@@ -138,17 +138,41 @@ impl LogTable {
         });
         let files: Vec<Candidate<'_>> = files.collect();
         self.shared.scans.files.fetch_add(files.len() as u64, Ordering::Relaxed);
-        let Some(filter) = conjunction(filters.to_vec()) else { return Ok(files) };
+        let bounds = files.iter().map(|candidate| Arc::clone(&candidate.answered)).collect();
+        let keep = self.may_hold(bounds, state, filters)?;
+        Ok(files.into_iter().zip(keep).filter_map(|(candidate, keep)| keep.then_some(candidate)).collect())
+    }
+
+    /// Of each of these whether rows of it may pass the filters.
+    fn may_hold(
+        &self,
+        bounds: Vec<Arc<Statistics>>,
+        state: &dyn Session,
+        filters: &[Expr],
+    ) -> Result<Vec<bool>> {
+        let all = vec![true; bounds.len()];
+        let Some(filter) = conjunction(filters.to_vec()) else { return Ok(all) };
         let schema = DFSchema::try_from(Arc::clone(&self.schema))?;
         let Ok(predicate) = state.create_physical_expr(filter, &schema).and_then(|filter| {
             PruningPredicateBuilder::new().with_file_schema(Arc::clone(&self.schema)).try_build(filter)
         }) else {
-            // Not a predicate over minima and maxima: every file may hold rows.
-            return Ok(files);
+            // Not a predicate over minima and maxima: all may.
+            return Ok(all);
         };
-        let bounds = files.iter().map(|candidate| Arc::clone(&candidate.answered)).collect();
-        let keep = predicate.prune(&PrunableStatistics::new(bounds, Arc::clone(&self.schema)))?;
-        Ok(files.into_iter().zip(keep).filter_map(|(candidate, keep)| keep.then_some(candidate)).collect())
+        predicate.prune(&PrunableStatistics::new(bounds, Arc::clone(&self.schema)))
+    }
+
+    /// Whether rows from before the present log are asked for.
+    fn asks_before(&self, state: &dyn Session, filters: &[Expr]) -> Result<bool> {
+        let mut any = Statistics::new_unknown(&self.schema);
+        for (column, field) in any.column_statistics.iter_mut().zip(self.schema.fields()) {
+            if field.name() == "log_index" {
+                column.null_count = Precision::Exact(0);
+                column.min_value = Precision::Exact(ScalarValue::Int64(Some(i64::MIN)));
+                column.max_value = Precision::Exact(ScalarValue::Int64(Some(-1)));
+            }
+        }
+        Ok(self.may_hold(vec![Arc::new(any)], state, filters)?.contains(&true))
     }
 
     /// Opens and checks the files, off the async threads.
@@ -296,6 +320,11 @@ impl TableProvider for LogTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        if let Err(damaged) = self.shared.snapshot.check_before(self.stream)
+            && self.asks_before(state, filters)?
+        {
+            return Err(damaged.into());
+        }
         let mut parts = Vec::new();
         for (log, less) in &self.before {
             parts.extend(self.sealed(log, *less, state, projection, filters, limit).await?);

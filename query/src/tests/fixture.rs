@@ -196,6 +196,8 @@ pub fn seal(
 pub struct World {
     pub dir: TempDir,
     logs: Mutex<HashMap<(String, Stream), LogSnapshot>>,
+    /// Logs of earlier writers that cannot be read, and why.
+    pub damaged: Mutex<HashMap<(String, Stream), Vec<(String, String)>>>,
     /// What the access log took, oldest first.
     pub journal: Mutex<Vec<(String, Draft)>>,
     /// Whether the access log refuses.
@@ -205,6 +207,10 @@ pub struct World {
 impl Snapshots for World {
     fn snapshot(&self, tenant: &str, stream: Stream) -> Option<LogSnapshot> {
         self.logs.lock().unwrap().get(&(tenant.to_string(), stream)).cloned()
+    }
+
+    fn damaged_predecessors(&self, tenant: &str, stream: Stream) -> Vec<(String, String)> {
+        self.damaged.lock().unwrap().get(&(tenant.to_string(), stream)).cloned().unwrap_or_default()
     }
 }
 
@@ -226,6 +232,7 @@ impl World {
         Arc::new(World {
             dir: tempfile::tempdir().unwrap(),
             logs: Mutex::default(),
+            damaged: Mutex::default(),
             journal: Mutex::default(),
             refusing: AtomicBool::new(false),
         })

@@ -267,3 +267,36 @@ async fn the_published_questions_run() {
     }
     assert_eq!(count, 14);
 }
+
+#[tokio::test]
+async fn what_a_damaged_log_of_an_earlier_writer_held_is_not_left_out_of_an_answer() {
+    let world = World::with_events(200, 100, 20);
+    let damaged = ("w1".to_string(), "manifest 4 is gone".to_string());
+    let place = ("default".to_string(), schemas::Stream::Events);
+    world.damaged.lock().unwrap().insert(place, vec![damaged]);
+    let query = world.query();
+    for role in [Role::Admin, Role::Auditor, Role::Responder] {
+        for sql in [
+            "SELECT count(*) AS n FROM events",
+            "SELECT event_id FROM events WHERE user_id = 'user3'",
+            "SELECT event_id FROM events WHERE log_index >= -1",
+            "SELECT event_id FROM events WHERE log_index >= 0 OR kind = 'auth'",
+            "SELECT a.event_id FROM events a JOIN events b ON a.log_index = b.log_index WHERE a.log_index >= 0 OR b.log_index < 0",
+        ] {
+            let refused = ask_as(&query, role, sql).await.unwrap_err();
+            assert_eq!(refused.code(), "earlier_log_damaged", "{role:?} {sql}: {refused}");
+            let said = refused.to_string();
+            assert!(said.contains("w1") && said.contains("manifest 4") && said.contains(">= 0"), "{said}");
+        }
+        for sql in [
+            "SELECT count(*) AS n FROM events WHERE log_index >= 0",
+            "SELECT event_id FROM events WHERE log_index > 17 AND user_id = 'user3'",
+            "SELECT event_id FROM events WHERE log_index BETWEEN 3 AND 9",
+            "SELECT count(*) AS n FROM alerts",
+        ] {
+            ask_as(&query, role, sql).await.unwrap_or_else(|error| panic!("{role:?} {sql}: {error}"));
+        }
+    }
+    let payloads = ask(&query, "SELECT count(*) AS n FROM payloads").await.unwrap_err();
+    assert_eq!(payloads.code(), "earlier_log_damaged");
+}

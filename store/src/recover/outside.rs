@@ -167,8 +167,8 @@ pub(super) struct History {
     pub(super) writers: Vec<Earlier>,
 }
 
-/// The sealed logs of earlier writers. One that is damaged is left out: verification says what is wrong with it, and it keeps
-/// nobody from going on.
+/// The sealed logs of earlier writers. One that is damaged keeps nobody from recording: verification says what is wrong with it, and
+/// whoever asks for what it holds is told that it cannot be read.
 pub(super) fn history(disk: &Arc<dyn Disk>, keys: &Keys, options: &Options) -> Result<History> {
     let mut history = History::default();
     let directories = sealed::log_directories(&**disk)?;
@@ -189,7 +189,10 @@ pub(super) fn history(disk: &Arc<dyn Disk>, keys: &Keys, options: &Options) -> R
                     earlier.logs.insert(place, state);
                 }
                 Ok(_) => {}
-                Err(error) => tracing::error!(%error, "a log of an earlier writer is left out of answers"),
+                Err(error) => {
+                    tracing::error!(%error, "a log of an earlier writer is damaged: what it holds is answered with this error");
+                    earlier.damaged.insert((tenant.clone(), *stream), error.to_string());
+                }
             }
         }
         history.writers.push(earlier);
