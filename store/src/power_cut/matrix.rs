@@ -102,6 +102,7 @@ fn cases(acts: &[Act]) -> Vec<Case> {
 impl Phase {
     fn check(&self, home: &Home, number: u64, counts: &Counts) {
         counts.checks.fetch_add(1, Ordering::Relaxed);
+        home.verify_left();
         (self.check)(self, home, number);
     }
 

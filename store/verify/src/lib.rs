@@ -23,6 +23,7 @@ mod store;
 mod listing;
 mod plan;
 mod root;
+mod torn;
 mod write_ahead;
 
 mod data_file;
