@@ -50,4 +50,4 @@ pub use error::Error;
 pub use options::{Identity, Options, Progress, cores};
 pub use report::{Finding, LIMITS, LogReport, Report};
 pub use store::run;
-pub use witnessed::Witnessed;
+pub use witnessed::{Age, Within, Witnessed};
