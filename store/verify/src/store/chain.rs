@@ -116,19 +116,22 @@ impl Declared {
         self.0.get(origin).map(|(predecessor, _)| predecessor.size)
     }
 
-    /// The root that a log must have there.
-    pub(super) fn expected(&self, origin: &str, out: &mut Gathered) -> Option<Expected> {
-        let (predecessor, successor) = self.0.get(origin)?;
-        match Hash::from_base64(&predecessor.root) {
-            Ok(root) => {
-                let source = Source::Successor(successor.clone());
-                Some(Expected { size: predecessor.size, root, source })
-            }
-            Err(error) => {
-                out.find(Finding::new(format!("its successor {successor}: {error}")));
-                None
+    /// The roots that a log must have there, and where what is kept of it ends.
+    pub(super) fn expected(&self, origin: &str, out: &mut Gathered) -> Vec<Expected> {
+        let Some((predecessor, successor)) = self.0.get(origin) else { return Vec::new() };
+        let kept = predecessor.kept_root.as_ref().map(|root| (predecessor.kept, root));
+        let roots = [(predecessor.size, &predecessor.root)].into_iter().chain(kept);
+        let mut expected = Vec::new();
+        for (size, root) in roots {
+            match Hash::from_base64(root) {
+                Ok(root) => {
+                    let source = Source::Successor(successor.clone());
+                    expected.push(Expected { size, root, source });
+                }
+                Err(error) => out.find(Finding::new(format!("its successor {successor}: {error}"))),
             }
         }
+        expected
     }
 }
 

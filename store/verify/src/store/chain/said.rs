@@ -45,6 +45,13 @@ pub(super) fn judge(predecessor: &Predecessor, known: &Known, sealed: u64, epoch
             format!("entries {sealed} to {size} are lost for ever, says {successor}: {reason}{carried}");
         out.note(Finding::new(lost).index(sealed));
     }
+    if *kept > 0 && kept < size && predecessor.kept_root.is_none() {
+        let unbound = format!(
+            "{successor}, as an older version wrote it, says how many of its entries are kept and not which: they are not \
+             bound to it, and whoever has the old key can put others in their place"
+        );
+        out.note(Finding::new(unbound));
+    }
     out
 }
 
@@ -78,7 +85,10 @@ pub(super) fn unmatched(
         if let Some(next) = other.filter(|_| !named_is_absent) {
             return Some(Finding::new(format!("it names {} as its successor, not {successor}", next.origin)));
         }
-        return check_root_at(predecessor, successor, &before.leaves);
+        let kept = predecessor.kept_root.as_ref().map(|root| (predecessor.kept, root));
+        let roots = [(predecessor.size, &predecessor.root)].into_iter().chain(kept);
+        let mut wrong = roots.filter_map(|(size, root)| check_root_at(size, root, successor, &before.leaves));
+        return wrong.next();
     }
     let (index, closed) = before.catalog.closed.get(number)?;
     let matches = (closed.size, &closed.root) == (predecessor.size, &predecessor.root)
@@ -93,12 +103,12 @@ pub(super) fn unmatched(
 }
 
 /// The root of a root log where its successor goes on, over its own leaves.
-fn check_root_at(predecessor: &Predecessor, successor: &str, leaves: &[Hash]) -> Option<Finding> {
-    let size = usize::try_from(predecessor.size).ok()?;
+fn check_root_at(size: u64, root: &str, successor: &str, leaves: &[Hash]) -> Option<Finding> {
+    let size = usize::try_from(size).ok()?;
     let leaves = leaves.get(..size)?;
     let mut tree = Tree::default();
     leaves.iter().for_each(|leaf| tree.push(*leaf, &mut |_| {}));
-    (tree.root().to_base64() != predecessor.root).then(|| {
+    (tree.root().to_base64() != root).then(|| {
         let wrong = format!("the entries do not make the root that {successor} gives for size {size}");
         Finding::new(wrong)
     })
