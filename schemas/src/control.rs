@@ -92,6 +92,9 @@ pub struct Predecessor {
     pub kept: u64,
     /// How many entries that it had and that are not kept were recorded again in the successor.
     pub carried: u64,
+    /// Root of the kept ones, base64, where some are kept and some are lost. Not in what older versions wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_root: Option<String>,
 }
 
 impl Predecessor {
@@ -313,6 +316,14 @@ mod tests {
             root: "r".into(),
             kept: 7,
             carried: 1,
+            kept_root: None,
+        };
+        let bound = LogOpened {
+            number: 1,
+            origin: "i/t/events/w2".into(),
+            key: "l".into(),
+            manifest_key: "m".into(),
+            predecessor: Some(Predecessor { kept_root: Some("s".into()), ..predecessor.clone() }),
         };
         let opened = Control::LogOpened(LogOpened {
             number: 1,
@@ -325,6 +336,10 @@ mod tests {
         let closed = LogClosed { number: 1, size: 7, root: "r".into(), successor: "i/t/events/w2".into() };
         let adopted = Adopted { machine: String::new(), by: "ops".into(), reason: "moved".into() };
         for (control, text) in [
+            (
+                Control::LogOpened(bound),
+                r#"{"control":"log_opened","number":1,"origin":"i/t/events/w2","key":"l","manifest_key":"m","predecessor":{"origin":"i/t/events/w1","key":"k","size":9,"root":"r","kept":7,"carried":1,"kept_root":"s"}}"#,
+            ),
             (
                 opened,
                 r#"{"control":"log_opened","number":1,"origin":"i/t/events/w2","key":"l","manifest_key":"m","predecessor":{"origin":"i/t/events/w1","key":"k","size":9,"root":"r","kept":7,"carried":1}}"#,

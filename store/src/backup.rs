@@ -21,7 +21,7 @@ use schemas::{Stream, layout};
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{Disk, RealDisk};
-use crate::durable::{copy_synced, create_dirs, failed, parent, replace_synced, write_synced};
+use crate::durable::{copy_synced, create_dirs_like, failed, parent, replace_synced, write_synced_as};
 use crate::error::{Error, Result};
 
 const VERSION: u32 = 1;
@@ -102,7 +102,8 @@ impl Backup {
 /// # Errors
 /// [`Error::Io`]; [`Error::Tampered`] where a file is not the one that its manifest names: nothing is left that looks like a backup.
 pub fn backup(data: &Path, to: &Path, transfer: Transfer, now_us: i64) -> Result<Backup> {
-    backup_on(&RealDisk::at(data), &RealDisk::at(to), transfer, now_us)
+    let data = RealDisk::at(data);
+    backup_on(&data, &made_like(&data, to), transfer, now_us)
 }
 
 pub(crate) fn backup_on(data: &dyn Disk, to: &dyn Disk, transfer: Transfer, now_us: i64) -> Result<Backup> {
@@ -145,7 +146,14 @@ pub(crate) fn backup_on(data: &dyn Disk, to: &dyn Disk, transfer: Transfer, now_
 /// # Errors
 /// [`Error::Io`]; [`Error::Tampered`] where a file is not the one that was backed up. What is there then is no store: remove it.
 pub fn restore(from: &Path, to: &Path) -> Result<Backup> {
-    restore_on(&RealDisk::at(from), &RealDisk::at(to))
+    let from = RealDisk::at(from);
+    restore_on(&from, &made_like(&from, to))
+}
+
+/// A directory in which nothing has a wider mode than what it is a copy of: files have that of theirs, and what has none there
+/// that of the logs' directory, which the service made. Where there is none, there is nothing to be copied.
+fn made_like(from: &RealDisk, to: &Path) -> RealDisk {
+    RealDisk::at_most(to, from.status(layout::LOG).map_or(0, |status| status.mode))
 }
 
 pub(crate) fn restore_on(from: &dyn Disk, to: &dyn Disk) -> Result<Backup> {
@@ -309,7 +317,8 @@ impl<'a> Writing<'a> {
             self.file(&format!("{directory}/{}", layout::tile(tile)), None)?;
         }
         self.file(&format!("{directory}/{}", layout::LOG_JSON), None)?;
-        self.written(&format!("{directory}/{}", layout::CHECKPOINT), newest.checkpoint.as_bytes())?;
+        let signed = format!("{directory}/{}", layout::manifest(newest.number));
+        self.written(&format!("{directory}/{}", layout::CHECKPOINT), newest.checkpoint.as_bytes(), &signed)?;
         Ok(BackupLog {
             origin: newest.origin,
             size: newest.size,
@@ -350,7 +359,7 @@ impl<'a> Writing<'a> {
             self.files.push(copied.clone());
             return Ok(());
         }
-        create_dirs(self.to, parent(path))?;
+        create_dirs_like(self.data, self.to, parent(path))?;
         self.directories.insert(parent(path).to_string());
         match self.to.remove(path) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -365,8 +374,7 @@ impl<'a> Writing<'a> {
                 let from = self.data.absolute(path);
                 self.to.link(&from, path).map_err(failed(self.data, "link", path))?;
                 // What a seal writes it syncs, but for tiles, which it has not perhaps come to yet.
-                let file = self.to.open(path).map_err(failed(self.to, "open", path))?;
-                file.sync().map_err(failed(self.to, "sync", path))?;
+                self.to.sync_file(path).map_err(failed(self.to, "sync", path))?;
             }
         }
         let (bytes, digest) = self.digest(path)?;
@@ -392,8 +400,10 @@ impl<'a> Writing<'a> {
         Ok((hasher.count(), hasher.finalize().to_hex().to_string()))
     }
 
-    fn written(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
-        write_synced(self.to, path, bytes)?;
+    /// Writes what was taken out of another file, with its mode.
+    fn written(&mut self, path: &str, bytes: &[u8], of: &str) -> Result<()> {
+        let mode = self.data.status(of).map_err(failed(self.data, "read", of))?.mode;
+        write_synced_as(self.to, path, mode, bytes)?;
         self.directories.insert(parent(path).to_string());
         let blake3 = blake3::hash(bytes).to_hex().to_string();
         self.files.push(BackupFile { path: path.to_string(), bytes: bytes.len() as u64, blake3 });
@@ -420,56 +430,4 @@ fn full_tiles(size: u64) -> Vec<TileId> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    #[test]
-    fn what_an_attempt_copied_is_not_copied_again() {
-        let (data, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        for name in ["a", "b"] {
-            fs::write(data.path().join(name), name).unwrap();
-        }
-        let (data_disk, to_disk) = (RealDisk::at(data.path()), RealDisk::at(to.path()));
-        let mut writing = Writing::new(&data_disk, &to_disk, Transfer::Copy);
-        writing.file("a", None).unwrap();
-        fs::remove_file(data.path().join("a")).unwrap();
-        // It is gone from the data, and was copied by the attempt before.
-        writing.file("a", None).unwrap();
-        assert_eq!(writing.files.len(), 2);
-        assert!(writing.file("c", None).is_err_and(|error| has_gone(&error)));
-    }
-
-    #[test]
-    fn a_file_of_several_parts_is_copied_whole() {
-        let (data, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let mut bytes = vec![7; 2 * schemas::limits::COPY_BYTES + 3];
-        bytes[schemas::limits::COPY_BYTES] = 9;
-        fs::write(data.path().join("a"), &bytes).unwrap();
-        let (data_disk, to_disk) = (RealDisk::at(data.path()), RealDisk::at(to.path()));
-        copy_synced(&data_disk, &to_disk, "a").unwrap();
-        assert_eq!(fs::read(to.path().join("a")).unwrap(), bytes);
-    }
-
-    #[test]
-    fn no_path_leaves_the_data_directory() {
-        for good in ["log/_root/root/w1/checkpoint", "log/a/events/w2-0a1b2c/tile/0/x001/067.p/3"] {
-            check_path(good).unwrap();
-        }
-        for bad in ["", "/etc/passwd", "log", "log/", "log/../../x", "log/./x", "wal/1", "../log/x", "log//x"]
-        {
-            assert!(check_path(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn the_tiles_of_a_size_are_those_of_its_tree() {
-        let tiles = |size| partial_tiles(size).into_iter().chain(full_tiles(size));
-        let names = |size| tiles(size).map(layout::tile).collect::<BTreeSet<_>>();
-        assert!(names(0).is_empty());
-        assert_eq!(names(1), BTreeSet::from(["tile/0/000.p/1".to_string()]));
-        let full = ["tile/0/000", "tile/0/001.p/4", "tile/1/000.p/1"].map(str::to_string);
-        assert_eq!(names(260), BTreeSet::from(full));
-    }
-}
+mod tests;

@@ -46,6 +46,8 @@ pub struct Status {
     pub bytes: u64,
     /// Whether nobody but its owner may read or write it.
     pub is_private: bool,
+    /// Who may do what with it: the nine bits.
+    pub mode: u32,
 }
 
 /// A disk.
@@ -60,6 +62,16 @@ pub trait Disk: Debug + Send + Sync {
     /// # Errors
     /// As the operating system.
     fn create(&self, path: &str) -> io::Result<Box<dyn DiskFile>>;
+    /// As [`Disk::create`], and nobody may do more with it than with another that has this mode, whatever the umask.
+    ///
+    /// # Errors
+    /// As the operating system.
+    fn create_as(&self, path: &str, mode: u32) -> io::Result<Box<dyn DiskFile>>;
+    /// Makes the content of a file durable that is written no more: it need not be ours to write.
+    ///
+    /// # Errors
+    /// As the operating system.
+    fn sync_file(&self, path: &str) -> io::Result<()>;
     /// Opens a file for writing in place.
     ///
     /// # Errors
@@ -116,6 +128,11 @@ pub trait Disk: Debug + Send + Sync {
     /// # Errors
     /// As the operating system.
     fn create_dir(&self, path: &str) -> io::Result<bool>;
+    /// As [`Disk::create_dir`], and nobody may do more with it than with another that has this mode, whatever the umask.
+    ///
+    /// # Errors
+    /// As the operating system.
+    fn create_dir_as(&self, path: &str, mode: u32) -> io::Result<bool>;
     /// Makes the names in a directory durable.
     ///
     /// # Errors
@@ -135,6 +152,9 @@ pub trait Disk: Debug + Send + Sync {
     fn absolute(&self, path: &str) -> PathBuf;
 }
 
+/// All bits of a mode that there are here.
+const MODE_MAX: u32 = 0o777;
+
 /// A directory of a real file system.
 #[derive(Debug)]
 pub struct RealDisk {
@@ -142,6 +162,8 @@ pub struct RealDisk {
     /// `syncfs` reports what failed since this was opened: kept for as long as the disk is written.
     handle: Option<File>,
     is_private: bool,
+    /// What is made here has at most these bits.
+    mode_max: u32,
 }
 
 impl RealDisk {
@@ -166,17 +188,22 @@ impl RealDisk {
                 return Err(io::Error::new(ErrorKind::InvalidInput, detail));
             }
         }
-        Ok(RealDisk { root, handle: Some(handle), is_private: false })
+        Ok(RealDisk { root, handle: Some(handle), is_private: false, mode_max: MODE_MAX })
     }
 
     /// A directory as it is, there or not: to be read, or to be made.
     pub(crate) fn at(root: &Path) -> RealDisk {
-        RealDisk { root: root.to_path_buf(), handle: None, is_private: false }
+        RealDisk { root: root.to_path_buf(), handle: None, is_private: false, mode_max: MODE_MAX }
     }
 
     /// The same, and what is made in it only its owner may read.
     pub(crate) fn private(root: &Path) -> RealDisk {
-        RealDisk { is_private: true, ..RealDisk::at(root) }
+        RealDisk { is_private: true, mode_max: 0o700, ..RealDisk::at(root) }
+    }
+
+    /// The same, and nobody may do more with what is made in it than with another that has this mode.
+    pub(crate) fn at_most(root: &Path, mode: u32) -> RealDisk {
+        RealDisk { mode_max: mode | 0o700, ..RealDisk::at(root) }
     }
 
     /// Does something with the open directory.
@@ -189,17 +216,13 @@ impl RealDisk {
 
     fn new_file(&self) -> OpenOptions {
         let mut options = OpenOptions::new();
-        if self.is_private {
-            options.mode(0o600);
-        }
+        options.mode(0o666 & self.mode_max);
         options
     }
 
     fn dir_builder(&self) -> DirBuilder {
         let mut builder = DirBuilder::new();
-        if self.is_private {
-            builder.mode(0o700);
-        }
+        builder.mode(self.mode_max);
         builder
     }
 }
@@ -268,6 +291,16 @@ impl Disk for RealDisk {
         Ok(Box::new(RealFile(file)))
     }
 
+    fn create_as(&self, path: &str, mode: u32) -> io::Result<Box<dyn DiskFile>> {
+        let file = self.new_file().mode(mode).write(true).create_new(true).open(self.absolute(path))?;
+        Ok(Box::new(RealFile(file)))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the disk")]
+    fn sync_file(&self, path: &str) -> io::Result<()> {
+        File::open(self.absolute(path))?.sync_data()
+    }
+
     fn open(&self, path: &str) -> io::Result<Box<dyn DiskFile>> {
         Ok(Box::new(RealFile(OpenOptions::new().write(true).open(self.absolute(path))?)))
     }
@@ -283,7 +316,8 @@ impl Disk for RealDisk {
     fn status(&self, path: &str) -> io::Result<Status> {
         let metadata = fs::metadata(self.absolute(path))?;
         let is_private = metadata.mode() & 0o077 == 0;
-        Ok(Status { is_dir: metadata.is_dir(), bytes: metadata.len(), is_private })
+        let mode = metadata.mode() & MODE_MAX;
+        Ok(Status { is_dir: metadata.is_dir(), bytes: metadata.len(), is_private, mode })
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<DirEntry>> {
@@ -343,6 +377,15 @@ impl Disk for RealDisk {
 
     fn create_dir(&self, path: &str) -> io::Result<bool> {
         match self.dir_builder().create(self.absolute(path)) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn create_dir_as(&self, path: &str, mode: u32) -> io::Result<bool> {
+        // Its owner puts files into it.
+        match DirBuilder::new().mode(mode | 0o700).create(self.absolute(path)) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
             Err(error) => Err(error),

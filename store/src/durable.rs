@@ -41,14 +41,23 @@ pub(crate) fn parent(path: &str) -> &str {
 
 /// Creates a directory and its parents, each name made durable in its parent.
 pub(crate) fn create_dirs(disk: &dyn Disk, dir: &str) -> Result<()> {
+    create_dirs_by(disk, dir, &|dir| disk.create_dir(dir))
+}
+
+/// As [`create_dirs`], each with the mode that the directory of this name has on another disk.
+pub(crate) fn create_dirs_like(from: &dyn Disk, to: &dyn Disk, dir: &str) -> Result<()> {
+    create_dirs_by(to, dir, &|dir| to.create_dir_as(dir, from.status(dir)?.mode))
+}
+
+fn create_dirs_by(disk: &dyn Disk, dir: &str, create: &dyn Fn(&str) -> std::io::Result<bool>) -> Result<()> {
     if dir.is_empty() {
         return Ok(());
     }
-    let created = match disk.create_dir(dir) {
+    let created = match create(dir) {
         Ok(created) => created,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            create_dirs(disk, parent(dir))?;
-            disk.create_dir(dir).map_err(failed(disk, "create directory", dir))?
+            create_dirs_by(disk, parent(dir), create)?;
+            create(dir).map_err(failed(disk, "create directory", dir))?
         }
         Err(error) => return Err(failed(disk, "create directory", dir)(error)),
     };
@@ -108,11 +117,12 @@ pub(crate) fn replace_secret(disk: &dyn Disk, path: &str, bytes: &[u8]) -> Resul
     disk.sync_dir(parent(path)).map_err(failed(disk, "sync directory of", path))
 }
 
-/// Copies a file into a place of the same path that is free, as much at a time as fits the memory; its content, though not
+/// Copies a file with its mode into a place of the same path that is free, as much at a time as fits the memory; its content, though not
 /// yet its name, is durable once this returns.
 pub(crate) fn copy_synced(from: &dyn Disk, to: &dyn Disk, path: &str) -> Result<()> {
     let mut reader = from.reader(path).map_err(failed(from, "copy", path))?;
-    let file = to.create(path).map_err(failed(to, "create", path))?;
+    let mode = from.status(path).map_err(failed(from, "copy", path))?.mode;
+    let file = to.create_as(path, mode).map_err(failed(to, "create", path))?;
     let mut buffer = vec![0u8; COPY_BYTES];
     let mut at = 0;
     loop {
@@ -152,6 +162,19 @@ pub(crate) fn write_synced(disk: &dyn Disk, path: &str, bytes: &[u8]) -> Result<
         _ => {}
     }
     let file = disk.create(path).map_err(failed(disk, "create", path))?;
+    file.write_at(0, bytes).map_err(failed(disk, "write", path))?;
+    file.sync().map_err(failed(disk, "sync", path))
+}
+
+/// As [`write_synced`], with this mode, into a directory that is there.
+pub(crate) fn write_synced_as(disk: &dyn Disk, path: &str, mode: u32, bytes: &[u8]) -> Result<()> {
+    match disk.remove(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(failed(disk, "remove", path)(error));
+        }
+        _ => {}
+    }
+    let file = disk.create_as(path, mode).map_err(failed(disk, "create", path))?;
     file.write_at(0, bytes).map_err(failed(disk, "write", path))?;
     file.sync().map_err(failed(disk, "sync", path))
 }

@@ -170,7 +170,9 @@ def parse_control(text: str, stream: str) -> dict[str, Any]:
         keys = keys | {"note": str}
     if kind == "log_opened" and "predecessor" in value:
         keys = keys | {"predecessor": dict}
-        notes.require_keys(value["predecessor"], PREDECESSOR_KEYS, "predecessor")
+        before = value["predecessor"]
+        bound = {"kept_root": str} if isinstance(before, dict) and "kept_root" in before else {}
+        notes.require_keys(before, PREDECESSOR_KEYS | bound, "predecessor")
         require_counts(value["predecessor"])
     notes.require_keys(value, {"control": str} | keys, kind)
     require_counts(value)

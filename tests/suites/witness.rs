@@ -183,6 +183,7 @@ fn the_root_log_is_cosigned_as_it_grows_and_says_so() {
     let (code, said) = held(&["--witnessed"], "strangers");
     assert!(code == Some(2) && said.contains("not enough"), "{code:?} {said}");
     assert_eq!(held(&[], "policy").0, Some(2), "without cosignatures it is not told");
+    assert_eq!(held(&["--witnessed"], "policy").0, Some(0));
     // A bundle of evidence too.
     let bundle = |name: &str, more: &[&str]| {
         let to = ["export", "evidence", "--range", "0..51", "--url", &url, "--token-file", &token];
@@ -199,6 +200,19 @@ fn the_root_log_is_cosigned_as_it_grows_and_says_so() {
     assert_eq!(held("alone.zip", "policy").0, Some(2), "without cosignatures it is not told");
     let (code, said) = tacho_verify(&[&at("witnessed.zip"), "--policy", &at("policy")]);
     assert_eq!(code, Some(0), "the policy names the key: {said}");
+    // What was cosigned and not again since is too old at some time.
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let proof = ["proof", &at("proof.json"), "--key", &log, "--policy", &at("policy")];
+    for what in [&proof[..], &[&at("witnessed.zip"), "--policy", &at("policy")]] {
+        let asked = |age: &str| tacho_verify(&[what, &["--witnessed-within", age]].concat());
+        let (code, said) = asked("1h");
+        assert_eq!(code, Some(0), "{said}");
+        let (code, said) = asked("1s");
+        assert!(
+            code == Some(2) && said.contains("not within the time of --witnessed-within"),
+            "{code:?} {said}"
+        );
+    }
     if let Some(programs) = go_programs() {
         let mut go = Command::new(programs.join("go-witness"))
             .args(["verify", &log, &witness.vkey])

@@ -345,6 +345,14 @@ impl Disk for SimDisk {
         Ok(Box::new(SimFile { disk: self.clone(), node, name: self.masked(path) }))
     }
 
+    fn create_as(&self, path: &str, _mode: u32) -> io::Result<Box<dyn DiskFile>> {
+        self.create(path)
+    }
+
+    fn sync_file(&self, path: &str) -> io::Result<()> {
+        self.open(path)?.sync()
+    }
+
     fn open(&self, path: &str) -> io::Result<Box<dyn DiskFile>> {
         let node = lock(&self.state).node(&self.full(path))?;
         Ok(Box::new(SimFile { disk: self.clone(), node, name: self.masked(path) }))
@@ -366,7 +374,7 @@ impl Disk for SimDisk {
             Node::File(file) => (false, file.live.len() as u64),
             Node::Dir(_) => (true, 0),
         };
-        Ok(Status { is_dir, bytes, is_private: true })
+        Ok(Status { is_dir, bytes, is_private: true, mode: 0o700 })
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<DirEntry>> {
@@ -443,6 +451,10 @@ impl Disk for SimDisk {
             state.dir(dir)?.change(Change::Link { name: name.to_string(), node });
             Ok(true)
         })
+    }
+
+    fn create_dir_as(&self, path: &str, _mode: u32) -> io::Result<bool> {
+        self.create_dir(path)
     }
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {

@@ -2,10 +2,11 @@
 
 use schemas::Stream;
 
+use super::check::verify_image;
 use super::damage::Ended;
 use super::faults::events;
 use super::image::{files, put};
-use super::rig::Rig;
+use super::rig::{Rig, keys};
 use crate::disk::Disk as _;
 
 #[test]
@@ -32,6 +33,9 @@ fn what_was_given_up_and_came_back_goes_again() {
     assert!(!wal(&rig).contains(&oldest), "{:?}", wal(&rig));
     let ended = Ended::of(rig);
     put(&ended.disk, &oldest, &bytes);
+    // An auditor who comes before the next start is not told that somebody tampered with it.
+    let told = verify_image(&ended.disk, &crate::root_key(&keys(), "w1").unwrap());
+    assert!(told.notes.iter().any(|note| note.file.as_ref() == Some(&oldest)), "{:?}", told.notes);
     let rig = ended.open();
     rig.check();
     assert!(!wal(&rig).contains(&oldest), "{:?}", wal(&rig));

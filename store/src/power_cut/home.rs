@@ -6,7 +6,7 @@ use std::sync::Arc;
 use schemas::checkpoint::Checkpoint;
 use schemas::{Origin, layout};
 
-use super::check::{Read, read, read_snapshot};
+use super::check::{Read, read, read_snapshot, verify_left};
 use super::disk::SimDisk;
 use super::image::contents;
 use super::model::{Model, Name};
@@ -92,6 +92,11 @@ impl Home {
     /// The key of the root log that everything begins with.
     pub(super) fn first_root_key(&self) -> String {
         crate::root_key(&self.keys().unwrap(), FIRST).unwrap()
+    }
+
+    /// What an auditor says of it as it was left, by the key of the first root log; nothing here is touched.
+    pub(super) fn verify_left(&self) {
+        verify_left(&self.data, &self.ended().first_root_key());
     }
 
     /// What is remembered beside the keys is never behind what was shown, whatever is with the data.

@@ -1,5 +1,5 @@
 //! The fault matrix: every operation of every phase fails in every way that it can, once and for good, and again amid what
-//! comes after it; and after each there is one check of everything.
+//! comes after it; what each left is verified as it is, and then there is one check of everything.
 //!
 //! ```text
 //! phase ─► fault at its N-th operation ─► the process ends ─┬─► live: what the kernel shows ─────┬─► check
@@ -102,6 +102,7 @@ fn cases(acts: &[Act]) -> Vec<Case> {
 impl Phase {
     fn check(&self, home: &Home, number: u64, counts: &Counts) {
         counts.checks.fetch_add(1, Ordering::Relaxed);
+        home.verify_left();
         (self.check)(self, home, number);
     }
 

@@ -12,7 +12,7 @@ use schemas::tree::{Hash, empty_root};
 use schemas::{Origin, Stream, layout};
 
 use super::replay::Replay;
-use super::{Logs, carried, sealed};
+use super::{Found, Logs, carried, sealed};
 use crate::cursor::Positions;
 use crate::disk::Disk;
 use crate::error::Result;
@@ -50,6 +50,8 @@ pub(crate) fn last_known(
     }
     let kept: BTreeMap<(String, Stream), (u64, Positions)> =
         found.iter().map(|(name, log)| (name.clone(), (log.view.sealed, log.view.cursors.now()))).collect();
+    let roots_kept: BTreeMap<(String, Stream), String> =
+        found.iter().filter_map(|(name, log)| Some((name.clone(), root_sealed(log)?))).collect();
     Replay::read_what_fits(writer, retired, &**disk, keys, &mut found);
     let mut known = Known::default();
     for log in found.values() {
@@ -88,10 +90,18 @@ pub(crate) fn last_known(
         let read =
             log.map(|log| if log.has_gap { read_kept } else { log.view.cursors.now() }).unwrap_or_default();
         let carried = carried::count(&unsealed);
-        let predecessor = Predecessor { origin: name, key, size, root, kept, carried };
+        // Where all is kept its root says which.
+        let kept_root = roots_kept.get(&place).filter(|_| kept > 0 && kept < size).cloned();
+        let predecessor = Predecessor { origin: name, key, size, root, kept, carried, kept_root };
         predecessors.insert(place, Before { predecessor, read, unsealed });
     }
     Ok(predecessors)
+}
+
+/// The root of what is sealed of a log, as its newest manifest has it signed.
+fn root_sealed(log: &Found) -> Option<String> {
+    let checkpoint = Checkpoint::open(log.view.checkpoint.as_bytes(), log.keys.checkpoint.verifier()).ok()?;
+    (checkpoint.size == log.view.sealed).then(|| checkpoint.root.to_base64())
 }
 
 fn nothing() -> Seen {
@@ -119,7 +129,7 @@ pub(crate) fn given_up(keys: &Keys) -> Result<Vec<Predecessor>> {
     for (name, Seen { size, root }) in lost {
         let origin: Origin = name.parse()?;
         let key = keys.log(&origin)?.checkpoint.verifier().to_string();
-        logs.push(Predecessor { origin: name, key, size, root, kept: 0, carried: 0 });
+        logs.push(Predecessor { origin: name, key, size, root, kept: 0, carried: 0, kept_root: None });
     }
     Ok(logs)
 }

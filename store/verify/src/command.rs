@@ -3,14 +3,14 @@
 use std::io::{self, IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use schemas::layout::timestamp;
 use schemas::note::VerifierKey;
 
 use crate::options::{Identity, Options, Progress, cores};
 use crate::report::{Finding, Report};
-use crate::witnessed::Witnessed;
+use crate::witnessed::{Age, Within, Witnessed};
 use crate::{Error, evidence, run, witnessed, work};
 
 /// How often the progress line changes.
@@ -35,6 +35,9 @@ pub struct Flags {
     /// this must be
     #[arg(long, value_name = "FILE", conflicts_with = "trust_store_key")]
     pub policy: Option<PathBuf>,
+    /// How long ago enough of these witnesses may have cosigned it at most, by their clocks: 90s, 10m, 1h, 7d
+    #[arg(long, value_name = "DURATION", requires = "policy")]
+    pub witnessed_within: Option<Age>,
     /// Threads [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
@@ -68,9 +71,22 @@ impl Flags {
         let identity = self.identity()?;
         let jobs = self.jobs.map_or_else(cores, usize::from);
         let (remember, receipts) = (self.remember.clone(), self.receipts.clone());
-        let policy = self.policy.clone();
-        Ok(Options { remember, receipts, policy, jobs, ..Options::new(directory, identity) })
+        let (policy, witnessed_within) = (self.policy.clone(), self.within());
+        let options = Options::new(directory, identity);
+        Ok(Options { remember, receipts, policy, witnessed_within, jobs, ..options })
     }
+
+    pub(crate) fn within(&self) -> Option<Within> {
+        self.witnessed_within.map(within_now)
+    }
+}
+
+/// So long ago at most, from now on.
+#[allow(clippy::disallowed_methods, reason = "what is new is so at the time of whoever asks")]
+pub(crate) fn within_now(age: Age) -> Within {
+    // A clock before 1970 makes all cosignatures ones from the future, and none of them counts.
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Within { age, now_s: since_1970.as_secs() }
 }
 
 /// Verifies `directory`, or the evidence bundle that it is where it is a file; prints the report to standard output and what went wrong to standard error, and gives
@@ -161,10 +177,13 @@ pub fn print_text(report: &Report, quiet: bool, out: &mut impl Write) -> io::Res
         }
         _ if report.identity_established => {
             writeln!(out, "CONSISTENT, NOT WITNESSED: {entries} entries in {} logs", report.logs.len())?;
-            writeln!(
-                out,
-                "no checkpoint of the root log here has the cosignatures that the policy asks for; give one that has with --receipt"
-            )?;
+            match &report.witnessed {
+                Some(witnessed) => print_too_old(witnessed, out)?,
+                None => writeln!(
+                    out,
+                    "no checkpoint of the root log here has the cosignatures that the policy asks for; give one that has with --receipt"
+                )?,
+            }
         }
         _ => {
             writeln!(
@@ -179,14 +198,30 @@ pub fn print_text(report: &Report, quiet: bool, out: &mut impl Write) -> io::Res
 }
 
 pub(crate) fn print_witnessed(witnessed: &Witnessed, out: &mut impl Write) -> io::Result<()> {
-    let Witnessed { origin, size, by, time_s, entries_past } = witnessed;
-    let at = timestamp(i64::try_from(*time_s).unwrap_or(i64::MAX).saturating_mul(1_000_000));
+    let Witnessed { origin, size, by, time_s, entries_past, .. } = witnessed;
+    let at = at_s(*time_s);
     let by = by.join(", ");
     writeln!(out, "witnessed: {origin} to size {size} by {by}, the last of them at {at} by its own clock")?;
     match entries_past {
         0 => Ok(()),
         past => writeln!(out, "past that, on its key alone: {past} entries of the root log"),
     }
+}
+
+/// Says since when enough have cosigned nothing newer.
+pub(crate) fn print_too_old(witnessed: &Witnessed, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "{}", too_old(witnessed))
+}
+
+pub(crate) fn too_old(witnessed: &Witnessed) -> String {
+    format!(
+        "enough witnesses have cosigned it at {} or later, and not within the time of --witnessed-within",
+        at_s(witnessed.time_enough_s)
+    )
+}
+
+fn at_s(time_s: u64) -> String {
+    timestamp(i64::try_from(time_s).unwrap_or(i64::MAX).saturating_mul(1_000_000))
 }
 
 pub(crate) fn print_all(what: &str, findings: &[Finding], out: &mut impl Write) -> io::Result<()> {

@@ -21,7 +21,7 @@ use serde::Serialize;
 use crate::Error;
 use crate::options::Identity;
 use crate::report::{Finding, Gathered};
-use crate::witnessed::{Held, Witnessed, hold};
+use crate::witnessed::{Held, Within, Witnessed, hold};
 
 mod archive;
 mod entries;
@@ -98,11 +98,15 @@ impl BundleReport {
     }
 }
 
-/// Verifies the bundle at `path`, and with a policy file that witnesses cosigned its root checkpoint.
+/// Verifies the bundle at `path`, and with a policy file that witnesses cosigned its root checkpoint, since when it says.
 ///
 /// # Errors
 /// When the file cannot be read, or the policy. What is wrong with the bundle is a finding.
-pub fn run(path: &Path, identity: &Identity, policy: Option<&Path>) -> Result<BundleReport, Error> {
+pub fn run(
+    path: &Path,
+    identity: &Identity,
+    policy: Option<(&Path, Option<Within>)>,
+) -> Result<BundleReport, Error> {
     let unreadable = |source| Error::Unreadable { path: path.to_path_buf(), source };
     let mut check =
         Check { gathered: Gathered::default(), digests: BTreeMap::new(), unlisted: 0, root: None };
@@ -118,15 +122,16 @@ pub fn run(path: &Path, identity: &Identity, policy: Option<&Path>) -> Result<Bu
         Err(Failure::Wrong(detail)) => check.find(Finding::new(detail)),
     }
     let mut witnessed = None;
-    if let (Some(policy), Some(key), Some(note)) = (policy, &key, check.root.take()) {
-        match hold(policy, &note, key)? {
+    if let (Some((policy, within)), Some(key), Some(note)) = (policy, &key, check.root.take()) {
+        match hold(policy, &note, key, within)? {
             Held::Witnessed(held) => witnessed = Some(held),
             Held::TooFew(_) => {}
             Held::Wrong(why) => check.find_in(evidence::ROOT_CHECKPOINT, why),
         }
     }
     let mut report = check.report(manifest.as_ref(), key, identity);
-    report.lacks_witnesses = policy.is_some() && witnessed.is_none();
+    report.lacks_witnesses =
+        policy.is_some() && witnessed.as_ref().is_none_or(|witnessed| witnessed.is_too_old);
     report.witnessed = witnessed;
     Ok(report.judged())
 }
@@ -447,7 +452,10 @@ pub(crate) fn execute(path: &Path, flags: &crate::command::Flags) -> u8 {
             Ok(()) | Err(_) => 2,
         };
     }
-    let result = flags.identity().and_then(|identity| run(path, &identity, flags.policy.as_deref()));
+    let result = flags.identity().and_then(|identity| {
+        let policy = flags.policy.as_deref().map(|policy| (policy, flags.within()));
+        run(path, &identity, policy)
+    });
     let printed = match &result {
         Ok(report) if flags.json => print_json(report, &mut stdout().lock()),
         Ok(report) => print_text(report, flags.quiet, &mut stdout().lock()),

@@ -23,6 +23,7 @@ mod store;
 mod listing;
 mod plan;
 mod root;
+mod torn;
 mod write_ahead;
 
 mod data_file;
@@ -49,4 +50,4 @@ pub use error::Error;
 pub use options::{Identity, Options, Progress, cores};
 pub use report::{Finding, LIMITS, LogReport, Report};
 pub use store::run;
-pub use witnessed::Witnessed;
+pub use witnessed::{Age, Within, Witnessed};

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use schemas::note::VerifierKey;
 
+use crate::witnessed::Within;
+
 /// Where the root log's verifier key comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "there is one of it in a whole run")]
@@ -29,6 +31,8 @@ pub struct Options {
     pub receipts: Vec<PathBuf>,
     /// A policy file (C2SP tlog-policy) of the witnesses that must have cosigned the root log.
     pub policy: Option<PathBuf>,
+    /// Since when enough of them must have.
+    pub witnessed_within: Option<Within>,
     /// Threads, at least 1.
     pub jobs: usize,
     /// Whether the write-ahead files of a data directory are checked too.
@@ -44,6 +48,7 @@ impl Options {
             remember: None,
             receipts: Vec::new(),
             policy: None,
+            witnessed_within: None,
             jobs: cores(),
             write_ahead: true,
         }

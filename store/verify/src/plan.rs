@@ -18,6 +18,7 @@ use schemas::{LogId, Origin};
 use crate::listing::{self, LogFiles};
 use crate::range::{LiveFile, RANGE_ROWS_MAX, Range};
 use crate::report::{Finding, Gathered};
+use crate::torn::{TORN, is_torn, is_torn_of};
 
 /// Times a log is listed again because it grew while it was listed.
 const ATTEMPTS_MAX: usize = schemas::limits::VERIFY_ATTEMPTS_MAX;
@@ -176,8 +177,8 @@ impl Plan {
         plan.check_files(&live, has_write_ahead);
         plan.ranges(log, live.current);
         plan.read_edge();
-        plan.check_log_json();
-        plan.check_checkpoint();
+        plan.check_log_json(has_write_ahead);
+        plan.check_checkpoint(has_write_ahead);
         plan
     }
 
@@ -376,10 +377,14 @@ impl Plan {
         }
     }
 
-    fn check_log_json(&mut self) {
+    fn check_log_json(&mut self, has_write_ahead: bool) {
         let expected = self.known.log_json();
         match self.read(layout::LOG_JSON) {
             Some(bytes) if bytes == expected.as_bytes() => {}
+            // Synced with the first seal.
+            Some(bytes) if has_write_ahead && self.sealed == 0 && is_torn_of(&bytes, expected.as_bytes()) => {
+                self.gathered.note(Finding::new(TORN).file(layout::LOG_JSON));
+            }
             Some(_) => {
                 let wrong = "it does not say what the root log says of this log";
                 self.gathered.find(Finding::new(wrong).file(layout::LOG_JSON));
@@ -389,7 +394,7 @@ impl Plan {
         }
     }
 
-    fn check_checkpoint(&mut self) {
+    fn check_checkpoint(&mut self, has_write_ahead: bool) {
         // Rebuildable, so it may be absent.
         let path = self.directory.join(layout::CHECKPOINT);
         let bytes = match read_small(&path) {
@@ -408,6 +413,10 @@ impl Plan {
                     self.gathered.find(Finding::new(wrong).file(layout::CHECKPOINT));
                 }
                 self.expected.push(Expected { size, root, source: Source::CheckpointFile });
+            }
+            // A copy that nothing syncs: without it nothing is missing.
+            Err(_) if has_write_ahead && is_torn(&bytes) => {
+                self.gathered.note(Finding::new(TORN).file(layout::CHECKPOINT))
             }
             Err(error) => self.gathered.find(Finding::new(error.to_string()).file(layout::CHECKPOINT)),
         }

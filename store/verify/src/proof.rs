@@ -10,8 +10,9 @@ use schemas::limits::PROOF_DOCUMENT_BYTES_MAX;
 use schemas::note::VerifierKey;
 use schemas::proof::{Before, Document, Proved};
 
+use crate::command::{too_old, within_now};
 use crate::remember::Remembered;
-use crate::witnessed::{Held, hold};
+use crate::witnessed::{Age, Held, hold};
 
 /// What a proof always says of itself.
 const PROOF_LIMITS: [&str; 3] = [
@@ -34,6 +35,9 @@ pub struct ProofArguments {
     /// Policy file (C2SP tlog-policy) of the witnesses that must have cosigned the root checkpoint
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
+    /// How long ago enough of these witnesses may have cosigned it at most, by their clocks: 90s, 10m, 1h, 7d
+    #[arg(long, value_name = "DURATION", requires = "policy")]
+    pub witnessed_within: Option<Age>,
     /// Print nothing but what is wrong
     #[arg(long)]
     pub quiet: bool,
@@ -79,7 +83,7 @@ fn verify(arguments: &ProofArguments) -> Outcome {
         Err(error) => return Outcome::Wrong(error.to_string()),
     };
     if let Some(path) = &arguments.policy
-        && let Some(outcome) = witnessed(path, (&document, &proved), &arguments.key)
+        && let Some(outcome) = witnessed(path, arguments, (&document, &proved))
     {
         return outcome;
     }
@@ -99,12 +103,19 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Holds the cosignatures of the root checkpoint against a policy; none where they are enough.
-fn witnessed(path: &Path, (document, proved): (&Document, &Proved), key: &VerifierKey) -> Option<Outcome> {
+fn witnessed(
+    path: &Path,
+    arguments: &ProofArguments,
+    (document, proved): (&Document, &Proved),
+) -> Option<Outcome> {
     let note = match document.root_note(proved) {
         Ok(note) => note,
         Err(error) => return Some(Outcome::Wrong(error.to_string())),
     };
-    match hold(path, &note, key) {
+    match hold(path, &note, &arguments.key, arguments.witnessed_within.map(within_now)) {
+        Ok(Held::Witnessed(held)) if held.is_too_old => {
+            Some(Outcome::Unknown(format!("the root checkpoint: {}", too_old(&held))))
+        }
         Ok(Held::Witnessed(_)) => None,
         Ok(Held::TooFew(count)) => Some(Outcome::Unknown(format!(
             "{}: {count} of its witnesses cosigned the root checkpoint, which is not enough: ask with --witnessed",

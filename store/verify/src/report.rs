@@ -126,7 +126,7 @@ pub struct Report {
     pub key_from_store: bool,
     /// How far witnesses vouch for it, where a policy was given and they do.
     pub witnessed: Option<Witnessed>,
-    /// Whether a policy was given that nothing here meets.
+    /// Whether a policy was given that nothing here meets, or nothing that is as new as was asked.
     pub lacks_witnesses: bool,
     /// What this verification proves and what it cannot.
     pub limits: &'static [&'static str],

@@ -30,6 +30,7 @@ use crate::work::ordered;
 use crate::write_ahead::{self, WriteAhead};
 
 mod chain;
+mod given_up;
 mod outside;
 
 use chain::{Chain, Declared};
@@ -63,6 +64,7 @@ pub fn run(options: &Options, progress: &(dyn Fn(Progress) + Sync)) -> Result<Re
     for epoch in &chain.epochs {
         store.verify_others(&epoch.catalog, &declared, options, progress)?;
     }
+    store.check_gaps();
     store.check_beyond(&declared);
     store.check_successions(&chain);
 

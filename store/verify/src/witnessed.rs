@@ -19,6 +19,10 @@ use crate::plan::{Expected, Known, Source};
 use crate::receipt::Receipts;
 use crate::report::{Finding, Gathered};
 
+mod age;
+
+pub use age::{Age, Within};
+
 /// How far witnesses vouch for a store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Witnessed {
@@ -30,6 +34,10 @@ pub struct Witnessed {
     pub by: Vec<String>,
     /// When the last of them did, by its own clock: seconds since 1970.
     pub time_s: u64,
+    /// When it became enough, of those who did so last: a quorum of the policy cosigned at this time or later.
+    pub time_enough_s: u64,
+    /// Whether that is longer ago than was asked for.
+    pub is_too_old: bool,
     /// Entries of the root log past that size, in what was verified: nobody but its own key vouches for them.
     pub entries_past: u64,
 }
@@ -46,6 +54,7 @@ struct Cosigned {
 #[derive(Debug)]
 pub struct Witnesses {
     policy: Policy,
+    within: Option<Within>,
     notes: Vec<Cosigned>,
     /// What is cosigned enough, of any root log.
     enough: Vec<Witnessed>,
@@ -84,7 +93,8 @@ impl Witnesses {
         }
         let given = receipts.notes();
         notes.extend(given.map(|(path, note, checkpoint)| Cosigned { path, note, checkpoint }));
-        Ok(Some(Witnesses { policy, notes, enough: Vec::new(), unreadable }))
+        let within = options.witnessed_within;
+        Ok(Some(Witnesses { policy, within, notes, enough: Vec::new(), unreadable }))
     }
 
     /// The roots that this root log must have, by what is signed with its key and cosigned enough.
@@ -112,7 +122,7 @@ impl Witnesses {
             if !witnessed.is_enough {
                 continue;
             }
-            let witnessed = named(&self.policy, &witnessed, checkpoint);
+            let witnessed = named(&self.policy, &witnessed, checkpoint, self.within);
             expected.push(Expected {
                 size: checkpoint.size,
                 root: checkpoint.root,
@@ -137,17 +147,19 @@ impl Witnesses {
         self.unreadable.take()
     }
 
-    /// The greatest checkpoint of this root log that is cosigned enough.
+    /// The greatest checkpoint of this root log that is cosigned enough; one that is not too old before all that are.
     pub fn best(&self, origin: &str) -> Option<Witnessed> {
         let of_it = self.enough.iter().filter(|witnessed| witnessed.origin == origin);
-        of_it.max_by_key(|witnessed| witnessed.size).cloned()
+        of_it
+            .max_by_key(|witnessed| (!witnessed.is_too_old, witnessed.size, witnessed.time_enough_s))
+            .cloned()
     }
 }
 
 /// What the cosignatures of one root checkpoint come to under the policy in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Held {
-    /// Enough.
+    /// Enough, as long ago as it says.
     Witnessed(Witnessed),
     /// So many, which is not enough.
     TooFew(usize),
@@ -155,11 +167,12 @@ pub enum Held {
     Wrong(String),
 }
 
-/// Holds a root checkpoint, whose own signature is checked, against a policy file.
+/// Holds a root checkpoint, whose own signature is checked, against a policy file; `within` says since when enough must have
+/// cosigned it.
 ///
 /// # Errors
 /// [`Error::Policy`] for a file that is none, asks for no witness, or is of other logs than that of the key; [`Error::Unreadable`].
-pub fn hold(path: &Path, note: &Note, key: &VerifierKey) -> Result<Held, Error> {
+pub fn hold(path: &Path, note: &Note, key: &VerifierKey, within: Option<Within>) -> Result<Held, Error> {
     let policy = asked_policy(path, Some(key))?;
     let cosigned = policy.cosignatures(note).and_then(|witnessed| {
         let checkpoint = Checkpoint::parse(note.unverified_text())?;
@@ -167,14 +180,19 @@ pub fn hold(path: &Path, note: &Note, key: &VerifierKey) -> Result<Held, Error> 
     });
     Ok(match cosigned {
         Ok((witnessed, checkpoint)) if witnessed.is_enough => {
-            Held::Witnessed(named(&policy, &witnessed, &checkpoint))
+            Held::Witnessed(named(&policy, &witnessed, &checkpoint, within))
         }
         Ok((witnessed, _)) => Held::TooFew(witnessed.by.len()),
         Err(error) => Held::Wrong(format!("a cosignature of the root checkpoint: {error}")),
     })
 }
 
-fn named(policy: &Policy, witnessed: &policy::Witnessed, checkpoint: &Checkpoint) -> Witnessed {
+fn named(
+    policy: &Policy,
+    witnessed: &policy::Witnessed,
+    checkpoint: &Checkpoint,
+    within: Option<Within>,
+) -> Witnessed {
     let name = |at: usize| policy.witnesses.get(at).map(|witness| witness.name.clone());
     Witnessed {
         origin: checkpoint.origin.to_string(),
@@ -182,6 +200,8 @@ fn named(policy: &Policy, witnessed: &policy::Witnessed, checkpoint: &Checkpoint
         entries_past: 0,
         by: witnessed.by.iter().filter_map(|(at, _)| name(*at)).collect(),
         time_s: witnessed.by.iter().map(|(_, cosignature)| cosignature.time_s).max().unwrap_or(0),
+        time_enough_s: age::time_enough_s(policy, witnessed),
+        is_too_old: within.is_some_and(|within| !within.is_met(policy, witnessed)),
     }
 }
 

@@ -32,8 +32,43 @@ use crate::report::{Finding, Gathered};
 pub struct WriteAhead {
     /// By log.
     pub logs: BTreeMap<Origin, WriteAheadLog>,
+    /// Groups that are missing between files.
+    pub gaps: Vec<Gap>,
     /// What was found.
     pub gathered: Gathered,
+}
+
+/// Groups that are missing before the first group of a file.
+#[derive(Debug)]
+pub struct Gap {
+    /// What is wrong with it, where it is not of files that came back.
+    pub finding: Finding,
+    /// The files before it, from the gap before it on.
+    before: Vec<String>,
+    /// How far all files before it go in each log that they hold anything of.
+    ends: BTreeMap<Origin, u64>,
+}
+
+impl Gap {
+    /// What is to be said of it, where so much of each log is sealed.
+    ///
+    /// A writer gives its files up oldest first, and each only once all in it is sealed. A power cut may undo the removal of
+    /// some and not of those after them. Whoever leaves such a gap on purpose gains nothing: without the files before it,
+    /// which hold only what is sealed, there would be none.
+    pub fn judge(self, sealed: &BTreeMap<&str, u64>, out: &mut Gathered) {
+        let is_sealed = |(origin, end): (&Origin, &u64)| {
+            sealed.get(origin.to_string().as_str()).is_some_and(|sealed| sealed >= end)
+        };
+        if !self.ends.iter().all(is_sealed) {
+            out.find(self.finding);
+            return;
+        }
+        for path in self.before {
+            let back = "all in it is sealed: it was given up and came back, as after a power cut; the next start of the \
+                        service removes it";
+            out.note(Finding::new(back).file(path));
+        }
+    }
 }
 
 /// What they hold of one log.
@@ -74,6 +109,8 @@ struct FileGroups {
     number: u64,
     /// First and last group number, if there is a group.
     groups: Option<(u64, u64)>,
+    /// One past the last entry, or the greatest signed size, of each log in them.
+    ends: BTreeMap<Origin, u64>,
     /// Where the readable groups end.
     end: u64,
     /// Whether something that may be a group of this use of the file follows.
@@ -131,7 +168,8 @@ pub fn read(directory: &Path) -> WriteAhead {
         };
         match FileHeader::parse(&bytes) {
             Ok(header) if header.number == number => {
-                files.push(out.walk(&path, &header, &bytes, &mut synced));
+                let last = files.iter().rev().find_map(|file: &FileGroups| file.groups).map(|(_, last)| last);
+                files.push(out.walk(&path, &header, &bytes, last, &mut synced));
             }
             Ok(header) => unusable.push((number, format!("its header says file {}", header.number))),
             // A header is one sector: it is never torn once groups follow it.
@@ -144,9 +182,18 @@ pub fn read(directory: &Path) -> WriteAhead {
 }
 
 impl WriteAhead {
-    fn walk(&mut self, path: &str, header: &FileHeader, bytes: &[u8], synced: &mut Position) -> FileGroups {
+    /// Reads the groups of one file; `last` is the last group of those before.
+    fn walk(
+        &mut self,
+        path: &str,
+        header: &FileHeader,
+        bytes: &[u8],
+        last: Option<u64>,
+        synced: &mut Position,
+    ) -> FileGroups {
         let mut at = FILE_HEADER_BYTES;
         let mut groups: Option<(u64, u64)> = None;
+        let mut ends = BTreeMap::new();
         while let Some((group, body)) = group_at(bytes, at, header) {
             let place = format!("{path} group {}", group.number);
             let end = at + padded(GROUP_HEADER_BYTES + body.len());
@@ -158,9 +205,13 @@ impl WriteAhead {
                 let wrong = format!("group {} follows group {last}", group.number);
                 self.gathered.find(Finding::new(wrong).file(&place));
             }
+            if groups.is_none() && last.is_some_and(|last| last.checked_add(1) != Some(group.number)) {
+                // What moved on in the groups that are missing is not known: a manifest may say more than those before them.
+                self.logs.values_mut().for_each(|log| log.cursors.clear());
+            }
             groups = Some((groups.map_or(group.number, |(first, _)| first), group.number));
             *synced = group.synced.max(*synced);
-            if let Err(error) = self.group(&place, &group, body) {
+            if let Err(error) = self.group(&place, &group, body, &mut ends) {
                 self.gathered.find(Finding::new(error.to_string()).file(&place));
             }
             at = end;
@@ -170,16 +221,30 @@ impl WriteAhead {
         let has_later = (at + GROUP_ALIGN_BYTES..bytes.len())
             .step_by(GROUP_ALIGN_BYTES)
             .any(|later| group_at(bytes, later, header).is_some());
-        FileGroups { number: header.number, groups, end: at as u64, is_torn, has_later }
+        FileGroups { number: header.number, groups, ends, end: at as u64, is_torn, has_later }
     }
 
-    fn group(&mut self, place: &str, group: &GroupHeader, body: &[u8]) -> schemas::Result<()> {
+    fn group(
+        &mut self,
+        place: &str,
+        group: &GroupHeader,
+        body: &[u8],
+        ends: &mut BTreeMap<Origin, u64>,
+    ) -> schemas::Result<()> {
+        let mut goes_to = |origin: &Origin, end: u64| {
+            let known = ends.entry(origin.clone()).or_default();
+            *known = end.max(*known);
+        };
         for section in sections(body, group.sections)? {
             match section {
-                Section::Entries(section) => self.entries(place, &section)?,
+                Section::Entries(section) => {
+                    goes_to(&section.origin, section.first.saturating_add(u64::from(section.count)));
+                    self.entries(place, &section)?;
+                }
                 Section::Checkpoint(note) => {
                     let text = Note::parse(note)?;
-                    let origin = Checkpoint::parse(text.unverified_text())?.origin;
+                    let Checkpoint { origin, size, .. } = Checkpoint::parse(text.unverified_text())?;
+                    goes_to(&origin, size);
                     self.logs.entry(origin).or_default().checkpoints.push((place.to_string(), note.to_vec()));
                 }
                 Section::Cursor(cursor) => self.cursor(place, &cursor),
@@ -275,15 +340,27 @@ impl WriteAhead {
             }
         }
         let mut last: Option<u64> = None;
+        let mut ends: BTreeMap<Origin, u64> = BTreeMap::new();
+        let mut before = Vec::new();
         for file in files {
             let path = layout::wal(file.number);
             if let (Some(last), Some((first, _))) = (last, file.groups)
                 && last.checked_add(1) != Some(first)
             {
                 let wrong = format!("its first group is {first}, the one before it {last}");
-                self.gathered.find(Finding::new(wrong).file(&path));
+                let finding = Finding::new(wrong).file(&path);
+                if first > last {
+                    self.gaps.push(Gap { finding, before: std::mem::take(&mut before), ends: ends.clone() });
+                } else {
+                    self.gathered.find(finding);
+                }
             }
             last = file.groups.map(|(_, last)| last).or(last);
+            before.push(path.clone());
+            for (origin, end) in &file.ends {
+                let known = ends.entry(origin.clone()).or_default();
+                *known = (*end).max(*known);
+            }
             let is_newest = newest.is_none_or(|newest| file.number >= newest);
             if file.has_later {
                 let wrong = format!("an unreadable group at byte {} before a readable one", file.end);

@@ -93,7 +93,7 @@ impl Log {
     fn as_before(&self, size: u64, kept: u64) -> Predecessor {
         let root = self.root_at(size.min(self.size())).to_base64();
         let (origin, key) = (self.origin.to_string(), self.key().to_string());
-        Predecessor { origin, key, size, root, kept, carried: 0 }
+        Predecessor { origin, key, size, root, kept, carried: 0, kept_root: None }
     }
 }
 

@@ -343,3 +343,56 @@ fn an_adoption_needs_a_reason_and_a_store() {
     assert!(root.has_lost());
     home.clean(&told.root_key);
 }
+
+#[test]
+fn kept_entries_that_others_took_the_place_of_under_the_same_old_keys_are_found() {
+    let home = Home::new();
+    home.record("a", 10, true).unwrap();
+    // Whoever has the old keys writes another history, as long as this one.
+    let forger = home.copied();
+    home.record("b", 7, true).unwrap();
+    forger.record("x", 7, true).unwrap();
+    let older = home.copied();
+    home.record("c", 5, true).unwrap();
+    std::fs::remove_dir_all(older.keys_dir()).unwrap();
+    copy(&home.keys_dir(), &older.keys_dir());
+    let told = older.adopt().unwrap();
+    let says = |log: &Predecessor| log.kept < log.size && log.kept > 0 && log.kept_root.is_some();
+    assert!(told.logs.iter().all(says), "{told:?}");
+    let report = older.clean(&told.root_key);
+    assert!(!report.notes.iter().any(|note| note.message.contains("not bound")), "{:?}", report.notes);
+    for log in ["default/events/w1", "_root/root/w1"] {
+        let (to, from) = (older.data().join("log").join(log), forger.data().join("log").join(log));
+        let kept = tempfile::tempdir().unwrap();
+        copy(&to, kept.path());
+        std::fs::remove_dir_all(&to).unwrap();
+        copy(&from, &to);
+        let report = older.verify(&told.root_key);
+        let said = "the entries do not make the root that its successor";
+        let found = |origin: &str| {
+            let is_it =
+                |finding: &&verify::Finding| finding.log.as_ref().is_some_and(|log| log.ends_with(origin));
+            report
+                .findings
+                .iter()
+                .filter(is_it)
+                .any(|finding| finding.message.contains(said) || finding.message.contains("gives for size"))
+        };
+        assert!(found(log), "{log}: {:#?}", report.findings);
+        std::fs::remove_dir_all(&to).unwrap();
+        copy(kept.path(), &to);
+    }
+    // All of them: what the old keys sign fits together, and the new root log alone tells.
+    for log in ["default/events/w1", "_root/root/w1"] {
+        let to = older.data().join("log").join(log);
+        std::fs::remove_dir_all(&to).unwrap();
+        copy(&forger.data().join("log").join(log), &to);
+    }
+    let report = older.verify(&told.root_key);
+    assert_eq!(report.exit_code(), 1);
+    for origin in ["default/events/w1", "_root/root/w1"] {
+        let is_it =
+            |finding: &&verify::Finding| finding.log.as_ref().is_some_and(|log| log.ends_with(origin));
+        assert!(report.findings.iter().any(|finding| is_it(&finding)), "{origin}: {:#?}", report.findings);
+    }
+}

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::BundleReport;
-use crate::command::{print_all, print_witnessed};
+use crate::command::{print_all, print_too_old, print_witnessed};
 
 /// Prints the report as one line of JSON.
 ///
@@ -43,10 +43,13 @@ pub(crate) fn print_text(report: &BundleReport, quiet: bool, out: &mut impl Writ
         1 => writeln!(out, "TAMPERED: {} findings", report.findings.len())?,
         _ if report.identity_established => {
             writeln!(out, "CONSISTENT, NOT WITNESSED: {entries} entries, {rows} rows")?;
-            writeln!(
-                out,
-                "its root checkpoint has not the cosignatures that the policy asks for: export it with --witnessed"
-            )?;
+            match &report.witnessed {
+                Some(witnessed) => print_too_old(witnessed, out)?,
+                None => writeln!(
+                    out,
+                    "its root checkpoint has not the cosignatures that the policy asks for: export it with --witnessed"
+                )?,
+            }
         }
         _ => {
             writeln!(out, "CONSISTENT, IDENTITY NOT ESTABLISHED: {entries} entries, {rows} rows")?;

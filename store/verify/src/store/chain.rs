@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 
 use schemas::control::{Control, LogOpened, Predecessor};
+use schemas::origin::ROOT_TENANT;
 use schemas::tree::Hash;
 use schemas::{Origin, Stream};
 
@@ -19,7 +20,10 @@ use crate::options::{Options, Progress};
 use crate::plan::{Expected, Known, Source};
 use crate::report::{Finding, Gathered};
 use crate::root::{Catalog, entry_zero};
-use crate::tree::Tree;
+
+mod said;
+
+use said::{judge, misplaced, unfinished, unmatched};
 
 /// One root log and what it says.
 pub(super) struct Epoch {
@@ -112,19 +116,22 @@ impl Declared {
         self.0.get(origin).map(|(predecessor, _)| predecessor.size)
     }
 
-    /// The root that a log must have there.
-    pub(super) fn expected(&self, origin: &str, out: &mut Gathered) -> Option<Expected> {
-        let (predecessor, successor) = self.0.get(origin)?;
-        match Hash::from_base64(&predecessor.root) {
-            Ok(root) => {
-                let source = Source::Successor(successor.clone());
-                Some(Expected { size: predecessor.size, root, source })
-            }
-            Err(error) => {
-                out.find(Finding::new(format!("its successor {successor}: {error}")));
-                None
+    /// The roots that a log must have there, and where what is kept of it ends.
+    pub(super) fn expected(&self, origin: &str, out: &mut Gathered) -> Vec<Expected> {
+        let Some((predecessor, successor)) = self.0.get(origin) else { return Vec::new() };
+        let kept = predecessor.kept_root.as_ref().map(|root| (predecessor.kept, root));
+        let roots = [(predecessor.size, &predecessor.root)].into_iter().chain(kept);
+        let mut expected = Vec::new();
+        for (size, root) in roots {
+            match Hash::from_base64(root) {
+                Ok(root) => {
+                    let source = Source::Successor(successor.clone());
+                    expected.push(Expected { size, root, source });
+                }
+                Err(error) => out.find(Finding::new(format!("its successor {successor}: {error}"))),
             }
         }
+        expected
     }
 }
 
@@ -167,7 +174,12 @@ impl Store {
 
     fn root_directory(&self, writer: &str) -> Option<PathBuf> {
         let is_it = |found: &&LogDirectory| found.stream == Stream::Root && found.writer == writer;
-        self.directories.iter().find(is_it).map(|found| found.path.clone())
+        let listed = self.directories.iter().find(is_it).map(|found| found.path.clone());
+        // Its entries are durable before its directory is.
+        listed.or_else(|| {
+            let unsealed = self.unsealed_opened(writer).is_some();
+            unsealed.then(|| self.log.join(format!("{ROOT_TENANT}/{}/{writer}", Stream::Root)))
+        })
     }
 
     /// The root log before the oldest one, where it is here and is what the oldest says.
@@ -300,6 +312,15 @@ impl Store {
                 self.gathered.find(finding("a root log that no other root log leads to".to_string()));
             }
         }
+        let in_files = self.write_ahead.iter().flat_map(|(_, write_ahead)| write_ahead.logs.keys());
+        for origin in in_files.filter(|origin| origin.stream() == Stream::Root) {
+            let name = listing_name(origin);
+            if in_chain.contains(&name) || self.directories.iter().any(|listed| listed.name() == name) {
+                continue;
+            }
+            begun.insert(origin.writer().to_string());
+            self.gathered.note(Finding::new("a root log without anything sealed").log(name));
+        }
         (strangers, begun)
     }
 
@@ -378,120 +399,4 @@ impl Store {
         named.origin != epoch.known.opened.origin
             && (epoch.catalog.lost.iter().any(is_lost) || matches!(self.here(writer), Here::Nothing))
     }
-}
-
-/// Where a log says that it goes on from one of another tenant, stream or writer.
-fn misplaced(predecessor: &Predecessor, known: &Known, epoch: &Epoch) -> Option<Finding> {
-    let writer = |origin: &str| origin.parse::<Origin>().ok().map(|origin| origin.writer().to_string());
-    let root = epoch.known.opened.predecessor.as_ref().and_then(|before| writer(&before.origin));
-    let fits = predecessor.origin.parse::<Origin>().is_ok_and(|before| {
-        (before.installation(), before.tenant(), before.stream())
-            == (known.origin.installation(), known.origin.tenant(), known.origin.stream())
-            && root.as_deref() == Some(before.writer())
-    });
-    let successor = &known.opened.origin;
-    (!fits).then(|| {
-        Finding::new(format!("{successor} goes on from it, which is not the log in its place before"))
-    })
-}
-
-/// What is missing of a log beside what its successor says of it.
-fn judge(predecessor: &Predecessor, known: &Known, sealed: u64, epoch: &Epoch) -> Gathered {
-    let Predecessor { size, kept, .. } = predecessor;
-    let successor = &known.opened.origin;
-    let mut out = Gathered::default();
-    if kept > size || sealed < *kept {
-        let wrong = format!("{successor} says that {kept} of its {size} entries are kept; here are {sealed}");
-        out.find(Finding::new(wrong).index(sealed));
-    } else if sealed > *size {
-        let wrong = format!("{sealed} entries, and {successor} goes on from {size}");
-        out.find(Finding::new(wrong).index(*size));
-    } else if sealed < *size {
-        let reason = epoch.catalog.adopted.as_ref().map_or("", |adopted| adopted.reason.as_str());
-        let carried = match predecessor.carried {
-            0 => String::new(),
-            carried => format!("; {carried} of what it had are recorded again there, at the beginning"),
-        };
-        let lost =
-            format!("entries {sealed} to {size} are lost for ever, says {successor}: {reason}{carried}");
-        out.note(Finding::new(lost).index(sealed));
-    }
-    out
-}
-
-/// Where the root log before knows the log otherwise than its successor does.
-fn unmatched(
-    predecessor: &Predecessor,
-    known: &Known,
-    before: &Epoch,
-    named_is_absent: bool,
-) -> Option<Finding> {
-    let successor = &known.opened.origin;
-    let same = before.catalog.logs.iter().find(|(_, log)| log.opened.origin == predecessor.origin);
-    let Some((number, log)) = same else {
-        // Opened after what is here of that root log.
-        let wrong = format!("{successor} goes on from it, and its root log never opened it");
-        return (predecessor.kept > 0).then(|| Finding::new(wrong));
-    };
-    if log.opened.key != predecessor.key {
-        let wrong = format!(
-            "{successor} goes on from it under key {}, its key is {}",
-            predecessor.key, log.opened.key
-        );
-        return Some(Finding::new(wrong));
-    }
-    if *number == 0 {
-        let other = before
-            .catalog
-            .succession
-            .as_ref()
-            .filter(|next| next.origin != known.opened.origin || next.key != known.opened.key);
-        if let Some(next) = other.filter(|_| !named_is_absent) {
-            return Some(Finding::new(format!("it names {} as its successor, not {successor}", next.origin)));
-        }
-        return check_root_at(predecessor, successor, &before.leaves);
-    }
-    let (index, closed) = before.catalog.closed.get(number)?;
-    let matches = (closed.size, &closed.root) == (predecessor.size, &predecessor.root)
-        && (closed.successor == *successor || named_is_absent);
-    (!matches).then(|| {
-        let wrong = format!(
-            "closed at size {} for {}, and {successor} goes on from size {}",
-            closed.size, closed.successor, predecessor.size
-        );
-        Finding::new(wrong).index(*index)
-    })
-}
-
-/// The root of a root log where its successor goes on, over its own leaves.
-fn check_root_at(predecessor: &Predecessor, successor: &str, leaves: &[Hash]) -> Option<Finding> {
-    let size = usize::try_from(predecessor.size).ok()?;
-    let leaves = leaves.get(..size)?;
-    let mut tree = Tree::default();
-    leaves.iter().for_each(|leaf| tree.push(*leaf, &mut |_| {}));
-    (tree.root().to_base64() != predecessor.root).then(|| {
-        let wrong = format!("the entries do not make the root that {successor} gives for size {size}");
-        Finding::new(wrong)
-    })
-}
-
-/// Of a root log at its end: logs that it did not close, and those whose successor is not opened.
-fn unfinished(epoch: &Epoch, next: &Epoch) -> Gathered {
-    let mut out = Gathered::default();
-    if epoch.catalog.succession.is_none() {
-        return out;
-    }
-    for (number, log) in epoch.catalog.logs.iter().filter(|(number, _)| **number != 0) {
-        let origin = &log.opened.origin;
-        let goes_on =
-            next.catalog.logs.values().any(|known| {
-                known.opened.predecessor.as_ref().is_some_and(|before| before.origin == *origin)
-            });
-        if !epoch.catalog.closed.contains_key(number) {
-            out.find(Finding::new(format!("it is at its end and did not close {origin}")));
-        } else if !goes_on {
-            out.note(Finding::new(format!("the successor of {origin} is not opened yet")));
-        }
-    }
-    out
 }

@@ -37,7 +37,7 @@ impl Store {
                 self.gathered.note(Finding::new(said).log(&witnessed.origin));
             }
         }
-        self.report.lacks_witnesses = best.is_none();
+        self.report.lacks_witnesses = best.as_ref().is_none_or(|best| best.is_too_old);
         self.report.witnessed = best;
     }
 }

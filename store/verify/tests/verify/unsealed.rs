@@ -32,20 +32,29 @@ fn section(builder: &mut GroupBuilder, log: &Log, first: usize, last: usize) {
 
 /// Puts groups into write-ahead file 1; the last `tail` bytes stay zero.
 fn write(store: &Store, groups: Vec<GroupBuilder>) -> Vec<u8> {
-    let mut bytes = FileHeader { number: 1, nonce: NONCE }.encode();
-    let mut synced = Position { file: 1, offset: 512 };
-    for (number, group) in (11..).zip(groups) {
+    write_file(store, 1, 11, groups)
+}
+
+/// Puts groups from this number on into a file.
+fn write_file(store: &Store, file: u64, first: u64, groups: Vec<GroupBuilder>) -> Vec<u8> {
+    let mut bytes = FileHeader { number: file, nonce: NONCE }.encode();
+    let mut synced = Position { file, offset: 512 };
+    for (number, group) in (first..).zip(groups) {
         bytes.extend(group.finish(number, NONCE, synced).unwrap());
         synced.offset = bytes.len() as u64;
     }
     bytes.resize(bytes.len() + 4096, 0);
-    put(store, &bytes);
+    put_file(store, file, &bytes);
     bytes
 }
 
 fn put(store: &Store, bytes: &[u8]) {
+    put_file(store, 1, bytes);
+}
+
+fn put_file(store: &Store, file: u64, bytes: &[u8]) {
     fs::create_dir_all(store.data.path().join("wal")).unwrap();
-    fs::write(store.data.path().join("wal/00000000000000000001.wal"), bytes).unwrap();
+    fs::write(store.data.path().join(layout::wal(file)), bytes).unwrap();
 }
 
 /// A store with ten unsealed events in three groups: some sealed ones repeated, entries, and a checkpoint with more.
@@ -208,9 +217,19 @@ fn only_the_beginning_of_a_tile_beyond_the_sealed_tree_is_left_by_a_kill() {
         fs::write(&path, &hashes[..length]).unwrap();
         let report = verified(&store);
         assert_clean(&report);
-        let told = report.notes.iter().any(|note| note.message.contains("the beginning of a tile"));
+        let told = report.notes.iter().any(|note| note.message.contains("a part of a tile"));
         assert_eq!(told, length < hashes.len(), "{length}: {report:#?}");
     }
+    // All of it was made room for, and a power cut came before all was written.
+    let mut torn = hashes.clone();
+    torn[..512.min(hashes.len())].fill(0);
+    fs::write(&path, &torn).unwrap();
+    let report = verified(&store);
+    assert_clean(&report);
+    assert!(report.notes.iter().any(|note| note.message.contains("a part of a tile")), "{report:#?}");
+    torn[7] = 1;
+    fs::write(&path, &torn).unwrap();
+    found(&store, "the hash in the tile is not that of the entry");
     let mut other = hashes[..64].to_vec();
     other[40] ^= 1;
     fs::write(&path, other).unwrap();
@@ -220,6 +239,31 @@ fn only_the_beginning_of_a_tile_beyond_the_sealed_tree_is_left_by_a_kill() {
     let edge = partial_tiles(sealed).into_iter().find(|tile| tile.level == 0).unwrap();
     fs::write(log.directory.join(layout::tile(edge)), b"").unwrap();
     found(&store, "0 bytes where a tile of");
+}
+
+#[test]
+fn what_a_power_cut_leaves_of_a_checkpoint_copy_is_a_note_beside_a_writer() {
+    let (store, _) = store();
+    let path = store.logs[1].directory.join("checkpoint");
+    let whole = fs::read(&path).unwrap();
+    for torn in [vec![], vec![0; whole.len()]] {
+        fs::write(&path, &torn).unwrap();
+        let report = verified(&store);
+        assert_clean(&report);
+        assert!(
+            report.notes.iter().any(|note| note.message.contains("not written to its end")),
+            "{report:#?}"
+        );
+        // Of a copy that was taken whole nobody makes it again.
+        let copy = run(&Options::new(store.log_directory(), Identity::TrustStoreKey), &|_| {}).unwrap();
+        assert_eq!(copy.exit_code(), 1, "{copy:#?}");
+    }
+    for at in 0..whole.len() {
+        let mut other = whole.clone();
+        other[at] = 0;
+        fs::write(&path, &other).unwrap();
+        assert_eq!(verified(&store).exit_code(), 1, "byte {at}");
+    }
 }
 
 #[test]
@@ -275,4 +319,77 @@ fn a_cursor_that_does_not_stand_behind_its_entries_is_found() {
     assert_clean(&verified(&store));
     cursors(&[(sealed as u64 + 10, "tail/a/1-2", "8")], &store);
     found(&store, "in the newest manifest, was durable at");
+}
+
+/// A store whose cursor and rounds moved on since what the first of its write-ahead files holds of it, which is sealed: files 3
+/// and 9, with the groups between them given up.
+fn came_back(entries: &dyn Fn(&Store) -> (usize, usize)) -> Store {
+    let mut store = Store::small();
+    let log = &mut store.logs[1];
+    log.events(10);
+    let origin = log.origin.clone();
+    log.seal_with(&|batch| batch, &|manifest| {
+        manifest.cursors.insert("tail/a/1-2".to_string(), "7".to_string());
+    });
+    store.round();
+    store.logs[0].seal();
+    let sealed = store.logs[1].sealed;
+    store.logs[1].events(10);
+    let (first, last) = entries(&store);
+    let mut old = GroupBuilder::new();
+    section(&mut old, &store.logs[1], first, last);
+    old.cursor(&origin, last as u64, "tail/a/1-2", "6");
+    write_file(&store, 3, 20, vec![old]);
+    let mut new = GroupBuilder::new();
+    section(&mut new, &store.logs[1], sealed, sealed + 10);
+    new.cursor(&origin, sealed as u64 + 10, "tail/a/1-2", "9");
+    write_file(&store, 9, 31, vec![new]);
+    store
+}
+
+#[test]
+fn a_file_that_was_given_up_and_came_back_is_a_note() {
+    let store = came_back(&|store| (store.logs[1].sealed - 8, store.logs[1].sealed - 4));
+    let report = verified(&store);
+    assert_clean(&report);
+    let told = report.notes.iter().find(|note| note.message.contains("came back")).unwrap();
+    assert_eq!(told.file.as_deref(), Some(layout::wal(3).as_str()));
+    assert_eq!(report.notes.iter().filter(|note| note.message.contains("came back")).count(), 1);
+    // Two gaps: each file is named once.
+    let mut group = GroupBuilder::new();
+    section(&mut group, &store.logs[1], store.logs[1].sealed - 12, store.logs[1].sealed - 10);
+    write_file(&store, 2, 10, vec![group]);
+    let report = verified(&store);
+    assert_clean(&report);
+    assert_eq!(report.notes.iter().filter(|note| note.message.contains("came back")).count(), 2);
+}
+
+#[test]
+fn groups_that_are_missing_behind_unsealed_entries_are_found() {
+    let store = came_back(&|store| (store.logs[1].sealed - 8, store.logs[1].sealed + 1));
+    found(&store, "its first group is 31, the one before it 20");
+    // Signed past what is sealed.
+    let store = came_back(&|store| (store.logs[1].sealed - 8, store.logs[1].sealed - 4));
+    let mut group = GroupBuilder::new();
+    group.checkpoint(store.logs[1].checkpoint(store.logs[1].sealed + 2).as_bytes());
+    write_file(&store, 3, 20, vec![group]);
+    found(&store, "its first group is 31, the one before it 20");
+    // Of a time before the files that follow it, by its number alone.
+    let store = came_back(&|store| (store.logs[1].sealed - 8, store.logs[1].sealed - 4));
+    let mut group = GroupBuilder::new();
+    section(&mut group, &store.logs[1], store.logs[1].sealed - 8, store.logs[1].sealed - 4);
+    write_file(&store, 3, 40, vec![group]);
+    found(&store, "its first group is 31, the one before it 40");
+}
+
+#[test]
+fn a_file_that_came_back_with_other_entries_is_found() {
+    let store = came_back(&|store| (store.logs[1].sealed - 8, store.logs[1].sealed - 4));
+    let mut other = Store::sized(8, 40, 300);
+    other.logs[1].events(20);
+    let sealed = store.logs[1].sealed;
+    let mut group = GroupBuilder::new();
+    section(&mut group, &other.logs[1], sealed - 8, sealed - 4);
+    write_file(&store, 3, 20, vec![group]);
+    found(&store, "the sealed entry is not the one in");
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use ed25519_dalek::{Signer as _, SigningKey};
 use schemas::cosignature::{CosignerKey, message, with_lines};
 use schemas::note::Note;
-use verify::{Error, Identity, Options, Report, run};
+use verify::{Error, Identity, Options, Report, Within, run};
 
 use crate::clean::assert_clean;
 use crate::writer::Store;
@@ -44,6 +44,13 @@ fn asked(store: &Store, policy: &Path, receipts: &[PathBuf]) -> Report {
     run(&options, &|_| {}).unwrap()
 }
 
+fn within(store: &Store, policy: &Path, age: &str, now_s: u64) -> Report {
+    let options = Options::new(store.data.path(), Identity::Key(store.root_key()));
+    let within = Some(Within { age: age.parse().unwrap(), now_s });
+    run(&Options { policy: Some(policy.to_path_buf()), witnessed_within: within, ..options }, &|_| {})
+        .unwrap()
+}
+
 fn by_two(note: &str) -> String {
     cosigned(3, &cosigned(1, note, 100), 200)
 }
@@ -71,6 +78,33 @@ fn a_store_is_witnessed_as_far_as_enough_of_the_witnesses_say() {
     let report = asked(&store, &policy, &[newer]);
     assert_clean(&report);
     assert_eq!(report.witnessed.unwrap().size, sealed as u64);
+}
+
+#[test]
+fn witnesses_that_were_kept_away_for_too_long_are_told() {
+    let (store, home) = (Store::small(), tempfile::tempdir().unwrap());
+    let policy = policy(home.path(), "");
+    let note = store.logs[0].checkpoint(store.logs[0].sealed);
+    // Two of three are enough, and the older of them says since when.
+    keep(&store, &by_two(&note));
+    for (age, now_s, is_new) in
+        [("100s", 200, true), ("99s", 200, false), ("2m", 220, true), ("2m", 221, false), ("1d", 150, true)]
+    {
+        let report = within(&store, &policy, age, now_s);
+        let verdict = if is_new { ("clean", 0) } else { ("not witnessed", 2) };
+        assert_eq!((report.verdict, report.exit_code()), verdict, "{age} at {now_s}: {report:#?}");
+        let witnessed = report.witnessed.unwrap();
+        assert_eq!((witnessed.time_s, witnessed.time_enough_s), (200, 100));
+        assert_eq!(witnessed.is_too_old, !is_new);
+    }
+    // One witness that goes on does not make up for those that were kept away.
+    keep(&store, &cosigned(2, &by_two(&note), 1000));
+    assert_eq!(within(&store, &policy, "100s", 1000).verdict, "not witnessed");
+    assert_eq!(within(&store, &policy, "800s", 1000).verdict, "clean");
+    // Nor do two whose clock is a day ahead: they would be new for ever.
+    keep(&store, &cosigned(2, &cosigned(1, &note, 86_400), 86_400));
+    assert_eq!(within(&store, &policy, "1h", 1000).verdict, "not witnessed");
+    assert_eq!(within(&store, &policy, "1h", 86_400 - 300).verdict, "clean");
 }
 
 #[test]
