@@ -12,6 +12,9 @@
 //! `p` is the rank of `S` among the committed sessions of others with a similar number of elements (conformal: each of them was
 //! scored as the new one is, without its own entity), ties counting half.
 //!
+//! Two more sums are of the tools alone and of the *places* of destinations, whatever tool and argument named them: a tool that is new brings
+//! destinations that are new with it, a dozen where it is called a dozen times, and what is unusual about all of these is the tool.
+//!
 //! [`FirstSeen`] is the other question, of one value at a time: how surprising it is that this entity shows a value that it
 //! never showed.
 //!
@@ -84,6 +87,11 @@ pub struct Verdict {
     /// By how much it surpasses the most surprising of them, in nats over what their last tenth is spread by; 0 where one of them is as
     /// surprising.
     pub excess: f64,
+    /// The same sum over the tools alone.
+    pub tools: f64,
+    /// The same over its places, by what is known of them, and how many they are.
+    pub places: f64,
+    pub places_number: usize,
     /// The most surprising part first.
     pub parts: Vec<Part>,
 }
@@ -109,11 +117,14 @@ impl Novelty {
         for session in &sessions {
             for level in session.peers.levels() {
                 let group = self.groups.entry(level).or_default();
-                group.learn(session.entity, session.elements.iter().copied(), self.commits);
+                let learnt = session.elements.iter().chain(&session.places).copied();
+                group.learn(session.entity, learnt, self.commits);
                 // The lowest go, the fewest entities first: workflows without end make room for one another.
                 shrink(&mut self.groups, NOVELTY_GROUPS_MAX, |group| (group.entities(), group.seen()));
             }
         }
+        // Ranks are of elements.
+        sessions.iter_mut().for_each(|session| session.places.clear());
         self.pool.keep(sessions, self.commits);
         let groups = &self.groups;
         self.pool.score(|session| surprise(groups, session, |_| ()));
@@ -125,7 +136,19 @@ impl Novelty {
         let surprise = surprise(&self.groups, session, |part| parts.push(part));
         parts.sort_by(|a, b| b.surprise.total_cmp(&a.surprise).then(a.element.cmp(&b.element)));
         let rank = self.pool.rank(session, surprise);
-        Verdict { surprise, ln_p: rank.ln_p, sessions: rank.sessions, excess: rank.excess, parts }
+        let tools = parts.iter().filter(|part| !part.element.is_destination());
+        let levels = self.levels(session);
+        let places = session.places.iter().map(|place| part(&levels, session.entity, *place).surprise);
+        Verdict {
+            surprise,
+            ln_p: rank.ln_p,
+            sessions: rank.sessions,
+            excess: rank.excess,
+            tools: tools.map(|part| part.surprise).sum(),
+            places: places.sum(),
+            places_number: session.places.len(),
+            parts,
+        }
     }
 
     /// What one element of a session is worth, whether it is in it yet or not.

@@ -114,6 +114,17 @@ impl Recalibration {
         Some(pool.ln_mass - (score - pool.threshold).max(0.0) / SCALE_WIDE)
     }
 
+    /// The same by rank alone, `(1 + those at least as high) / (1 + all)`, and by the law only beyond all of them: for an alpha of which a few of the scores
+    /// remain, and scores that come in lumps, which no law fits. A sum of surprises is such a one: two in a hundred sessions have a tenth of a nat, and four in a thousand one
+    /// strange tool, of six.
+    pub fn ln_p_by_rank(&self, score: f64) -> Option<f64> {
+        let pool = self.pool.as_ref().filter(|pool| pool.number >= SCORES)?;
+        let (above, tied) = pool.all.above(Histogram::cell(score));
+        let at_least = above.saturating_add(tied);
+        let ln_rank = libm::log((at_least as f64 + 1.0) / (pool.number as f64 + 1.0));
+        Some(if at_least == 0 { ln_rank.min(pool.ln_p(score)) } else { ln_rank })
+    }
+
     /// Whether the tail of the scores that count is known: what is in it has a p beyond one in their number.
     pub fn is_fitted(&self) -> bool {
         self.pool.as_ref().is_some_and(|pool| pool.is_fitted)

@@ -8,26 +8,44 @@ use serde::{Deserialize, Serialize};
 use super::peers::Peers;
 
 /// One thing that a session did, as the first 64 bits of BLAKE3 over its parts with their lengths. Two things share a hash by chance
-/// about once in 10^13 at the size of a group; destinations come keyed by the tenant's secret, so that nobody outside can
+/// about once in 10^12 at the size of a group; destinations come keyed by the tenant's secret, so that nobody outside can
 /// look for a value that shares the hash of a known one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Element(u64);
 
+/// The bit of a hash that says what it is of.
+const DESTINATION: u64 = 1;
+
 impl Element {
     /// A tool was called.
     pub fn tool(tool: &str) -> Element {
-        Element(hash(&["tool", tool]))
+        Element(hash(&["tool", tool]) & !DESTINATION)
     }
 
     /// One tool was called right after another.
     pub fn pair(first: &str, second: &str) -> Element {
-        Element(hash(&["pair", first, second]))
+        Element(hash(&["pair", first, second]) & !DESTINATION)
     }
 
     /// Something was sent to a destination: an item of the column `destinations`.
     pub fn destination(item: &str) -> Element {
-        Element(hash(&["destination", item]))
+        Element(hash(&["destination", item]) | DESTINATION)
+    }
+
+    /// Where that is, by class and fingerprint alone: whom a workflow knows by one tool is nobody new by another.
+    pub fn place(item: &str) -> Element {
+        let mut parts = item.rsplitn(3, ':');
+        let hash = match (parts.next(), parts.next(), parts.next()) {
+            (Some(fingerprint), Some(class), Some(_)) => hash(&["place", class, fingerprint]),
+            _ => hash(&["place", item]),
+        };
+        Element(hash | DESTINATION)
+    }
+
+    /// Whether it is where something was sent, and not a tool.
+    pub fn is_destination(self) -> bool {
+        self.0 & DESTINATION != 0
     }
 
     /// A value of an attribute.
@@ -60,6 +78,8 @@ pub struct Session {
     pub(super) peers: Peers,
     /// Ordered, and at most `NOVELTY_SESSION_ELEMENTS_MAX`.
     pub(super) elements: BTreeSet<Element>,
+    /// Where its destinations are, at most as many; not among the elements, and kept no longer than until they are learnt.
+    pub(super) places: BTreeSet<Element>,
     /// Elements that came when it was full.
     beyond: u64,
 }
@@ -67,7 +87,8 @@ pub struct Session {
 impl Session {
     /// A session of `entity` that has done nothing yet.
     pub fn new(entity: &str, peers: Peers) -> Session {
-        Session { entity: hash(&["entity", entity]), peers, elements: BTreeSet::new(), beyond: 0 }
+        let entity = hash(&["entity", entity]);
+        Session { entity, peers, elements: BTreeSet::new(), places: BTreeSet::new(), beyond: 0 }
     }
 
     /// Adds a call: its tool, and its items of the column `destinations`.
@@ -75,7 +96,13 @@ impl Session {
         self.add(Element::tool(tool));
         for item in distinct(destinations) {
             self.add(Element::destination(item));
+            self.reach(Element::place(item));
         }
+    }
+
+    /// Adds a place, as long as there is room; whether it was added.
+    pub fn reach(&mut self, place: Element) -> bool {
+        self.places.len() < NOVELTY_SESSION_ELEMENTS_MAX && self.places.insert(place)
     }
 
     /// Adds an element; beyond the cap it is only counted.
@@ -108,9 +135,10 @@ impl Session {
         self.elements.len() >= NOVELTY_SESSION_ELEMENTS_MAX
     }
 
-    /// The session without some of its elements.
+    /// The session without some of its elements and places.
     pub fn without(mut self, elements: &BTreeSet<Element>) -> Session {
         self.elements.retain(|element| !elements.contains(element));
+        self.places.retain(|place| !elements.contains(place));
         self
     }
 
@@ -167,5 +195,16 @@ mod tests {
     fn parts_do_not_run_into_one_another() {
         assert_ne!(Element::pair("a", "bc"), Element::pair("ab", "c"));
         assert_ne!(Element::tool("a"), Element::destination("a"));
+    }
+
+    #[test]
+    fn a_place_is_the_same_by_whatever_tool_and_a_destination_is_not() {
+        let (one, other) = ("send:to:recipient:1", "draft:cc:recipient:1");
+        assert_eq!(Element::place(one), Element::place(other));
+        assert_ne!(Element::destination(one), Element::destination(other));
+        assert_ne!(Element::place("send:to:recipient:1"), Element::place("send:to:account:1"));
+        assert_ne!(Element::place("odd"), Element::place("other"));
+        assert!(Element::place(one).is_destination() && Element::destination(one).is_destination());
+        assert!(!Element::tool("a").is_destination() && !Element::pair("a", "b").is_destination());
     }
 }

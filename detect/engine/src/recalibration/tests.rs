@@ -122,3 +122,28 @@ proptest! {
         prop_assert_eq!(all, kept);
     }
 }
+
+#[test]
+fn lumps_in_the_tail_have_their_rank_where_no_law_fits_them() {
+    let mut recalibration = Recalibration::new();
+    recalibration.turn(39);
+    for at in 0..30_000_u32 {
+        // Nineteen of a thousand are small, four have one large surprise, and two in ten thousand two of them.
+        let score = match at % 10_000 {
+            0..2 => 12.0,
+            2..40 => 6.0,
+            40..230 => 0.1 + f64::from(at % 7) * 0.01,
+            _ => 0.02,
+        };
+        recalibration.observe(i64::from(at % 28) + 9, score);
+    }
+    recalibration.turn(40);
+    let by_rank = |score: f64| libm::exp(recalibration.ln_p_by_rank(score).unwrap());
+    let by_law = |score: f64| libm::exp(recalibration.ln_p(score).unwrap());
+    assert!((by_rank(6.0) / 0.004 - 1.0).abs() < 0.01, "{}", by_rank(6.0));
+    assert!((by_rank(12.0) / 2e-4 - 1.0).abs() < 0.2, "{}", by_rank(12.0));
+    assert!((by_rank(9.0) / 2e-4 - 1.0).abs() < 0.2, "{}", by_rank(9.0));
+    assert!(by_law(6.0) < 0.002, "the law passes through between the lumps: {}", by_law(6.0));
+    assert!(by_rank(40.0) <= 1.0 / 30_001.0);
+    assert_eq!(Recalibration::new().ln_p_by_rank(1.0), None);
+}

@@ -1,8 +1,8 @@
 //! D6: a session that uses tools, or reaches destinations, that its peers do not.
 //!
 //! Statistic: the sum over a session's distinct tools and destinations of `-ln` of the share of *other* principals of the same workflow (else role)
-//! that had it, ranked among their sessions of a similar size (`novelty.rs`, `docs/decisions/0024-novelty.md`), recalibrated over 28
-//! days where there are 4,000 scores; until then the rank itself is the p, which is as fine as a fleet of fewer needs.
+//! that had it, ranked among their sessions of a similar size (`novelty.rs`, `docs/decisions/0024-novelty.md`); where there are 4,000 scores in 28 days
+//! that rank, the sum over tools alone and that over places by the scores of those days (`scores.rs`); until then the rank itself is the p, which is as fine as a fleet of fewer needs.
 //! Source: `kind = 'call'`. State: about 3 kB an open session (at most 9), 20 MB the pool and 600 kB a peer group where they are full, and sessions that wait for 72 h.
 //!
 //! - **Sessions** are (principal, workflow, session id). The first record of every id also goes to a *loose* session of (principal,
@@ -22,6 +22,7 @@
 //! fewer than a hundred sessions of others; calls that nobody reports.
 
 mod collected;
+mod scores;
 mod telling;
 mod tools;
 mod waiting;
@@ -35,11 +36,11 @@ use crate::filings::{Confirmed, Filings};
 use crate::judge::ln_extends;
 use crate::novelty::{FirstSeen, Novelty, Verdict};
 use crate::opening::Opening;
-use crate::recalibration::Recalibration;
 use crate::record::{Event, Record};
 use crate::sessions::{GAP_US, Session, Sessions, Touched};
 use crate::settings::Settings;
 use collected::{Collected, Deed, Gathers, tool_key};
+use scores::{Measure, Pools, Scores};
 use telling::signal;
 use tools::Tools;
 use waiting::Waiting;
@@ -67,9 +68,9 @@ pub(crate) struct State {
     waiting: Waiting,
     /// Destructive tools by principal. A forgotten one is a first use again.
     destructive: FirstSeen,
-    scores: Recalibration,
+    scores: Pools,
     /// Those of told sessions, while they wait.
-    told: Filings<()>,
+    told: Filings<Measure>,
     /// Its day is that of the last session that ended; a session is a test.
     opening: Opening,
     /// What spares most calls a hash and an allocation; says nothing that the record does not.
@@ -96,7 +97,7 @@ impl State {
             novelty: Novelty::new(),
             waiting: Waiting::new(),
             destructive: FirstSeen::new(),
-            scores: Recalibration::new(),
+            scores: Pools::new(),
             told: Filings::new(),
             opening: Opening::new(),
             tools: Tools::default(),
@@ -153,7 +154,8 @@ impl State {
         collected.looks = collected.looks.saturating_add(u32::from(is_judged));
         let judged = is_judged.then(|| self.judge(&self.sessions.get(key)?.of)).flatten();
         let collected = &mut self.sessions.get_mut(key)?.of;
-        collected.most = judged.as_ref().map_or(0.0, |judged| judged.verdict.score()).max(collected.most);
+        let looked = judged.as_ref().map(|judged| Scores::of(&judged.verdict)).unwrap_or_default();
+        collected.most = looked.max(collected.most);
         let collected = &self.sessions.get(key)?.of;
         let principal = &collected.entity.key;
         let is_open = context.episodes.is_open(principal);
@@ -210,10 +212,12 @@ impl State {
         if number <= ENGINE_SESSIONS_COUNTED_MAX {
             if let Some(judged) = judged.filter(|_| is_known && collected.is_admitted) {
                 self.opening.tested(1);
-                let score = judged.verdict.score().max(collected.most);
+                let scores = Scores::of(&judged.verdict).max(collected.most);
                 if !collected.told.is_true() {
-                    self.scores.observe(day, score);
-                    self.told.file(&key, collected.told, day, score, ());
+                    self.scores.observe(day, scores);
+                    scores.each().for_each(|(of, score)| {
+                        self.told.file(&key, collected.told, day, score, of);
+                    });
                 }
             }
             if let Some(lesson) = collected.lesson() {
@@ -228,7 +232,7 @@ impl State {
         if verdict.sessions < RANKED {
             return None;
         }
-        let (ln_p, excess) = match self.scores.ln_p(verdict.score()) {
+        let (ln_p, excess) = match self.scores.ln_p(Scores::of(&verdict)) {
             Some(ln_p) => (ln_p, 0.0),
             // Scores are those of the best look; a rank is that of this one, of as many as there were.
             None => (verdict.ln_p, verdict.excess - libm::log(f64::from(collected.looks.max(1)))),
@@ -363,7 +367,7 @@ impl Detector for State {
         let sessions = self.sessions.each().filter(|session| session.of.entity.key == episode.key);
         sessions.for_each(|session| session.of.told.called_true(episode));
         for filing in self.told.take(episode) {
-            self.scores.take_out(filing.day, filing.score);
+            self.scores.take_out(filing.pool, filing.day, filing.score);
         }
     }
 

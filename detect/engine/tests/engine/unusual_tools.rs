@@ -348,3 +348,41 @@ fn a_session_is_judged_though_nothing_comes_after_it() {
     assert!(opened(&found, RULE).len() < 10);
     assert_eq!(engine.awaits_us(), None);
 }
+
+/// Weeks of a fleet in which somebody calls one odd tool in a row now and then, each time to another address of the house: to it that is a tool, and five
+/// destinations that are new because the tool is.
+fn with_odd_tools(days: i64) -> Vec<Act> {
+    let (mut all, mut chance) = (fleet(0..days, 30, 14, 16), crate::sessions::Chance(17));
+    for day in 0..days {
+        for number in 0..8 {
+            let (agent, tool) = (chance.below(30), chance.below(40));
+            let (name, session) = (format!("agent-{agent}"), format!("odd-{day}-{number}"));
+            let start_us = at(day, 9 + number);
+            all.push(act(start_us, &name, &session, "find_order"));
+            for call in 0..5 {
+                let address = format!("odd-{tool}:{call}-{number}-{day}:account:house");
+                let time_us = start_us + (call + 1) * 1_000_000;
+                all.push(act(time_us, &name, &session, &format!("odd-{tool}")).to(&address));
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn one_odd_tool_with_its_destinations_hides_neither_many_tools_nor_many_places() {
+    let mut all = with_odd_tools(20);
+    for step in 0..5_i64 {
+        let time_us = at(20, 10) + step * MINUTE_US;
+        all.push(act(time_us, "agent-3", "tools", "find_order"));
+        all.push(act(time_us + 1, "agent-3", "tools", &format!("odd-{}", 7 * step)));
+        let refund = act(time_us, "agent-5", "places", "refund");
+        all.push(refund.to(&format!("refund:to:recipient:mallory-{step}")));
+    }
+    all.push(act(at(21, 0), "clock", "c", "find_order"));
+    let found = alerts(all);
+    assert!(is_told(&found, "agent-3", 20), "five tools that few others have");
+    assert!(is_told(&found, "agent-5", 20), "five places that nobody knows");
+    let of_odd = opened(&found, RULE).iter().filter(|alert| alert.first_seen_us >= at(14, 0)).count();
+    assert!(of_odd <= 8, "{of_odd}");
+}

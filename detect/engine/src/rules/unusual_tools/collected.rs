@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use schemas::limits::{ENGINE_EVIDENCE_MAX, ENGINE_SESSION_NAMES_MAX};
 use serde::{Deserialize, Serialize};
 
+use super::scores::Scores;
 use super::tools::Tools;
 use crate::bits;
 use crate::entity::{Entity, Level, bounded};
@@ -16,6 +17,8 @@ use crate::record::{Event, Record};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deed<'a> {
     pub element: Element,
+    /// Where a destination is.
+    place: Option<Element>,
     name: Name<'a>,
 }
 
@@ -28,7 +31,8 @@ enum Name<'a> {
 impl Deed<'_> {
     pub fn tool<'a>(record: &Record<'a>, capability: &'a str, tools: &mut Tools) -> Deed<'a> {
         let server = record.server.unwrap_or_default();
-        Deed { element: tools.element(server, capability), name: Name::Tool(server, capability) }
+        let name = Name::Tool(server, capability);
+        Deed { element: tools.element(server, capability), place: None, name }
     }
 
     pub fn destinations<'a>(record: &Record<'a>) -> Vec<Deed<'a>> {
@@ -36,7 +40,11 @@ impl Deed<'_> {
             return Vec::new();
         }
         distinct(record.destinations)
-            .map(|item| Deed { element: Element::destination(item), name: Name::Destination(item) })
+            .map(|item| Deed {
+                element: Element::destination(item),
+                place: Some(Element::place(item)),
+                name: Name::Destination(item),
+            })
             .collect()
     }
 
@@ -96,7 +104,7 @@ pub(super) struct Collected {
     /// Whether a wide session holds what no loose session of one workflow does: otherwise that one is judged, and this one is not.
     is_mixed: bool,
     workflow: Option<String>,
-    /// Elements that only denied calls had: they are judged and not learnt.
+    /// Elements and places that only denied calls had: they are judged and not learnt.
     denied: BTreeSet<Element>,
     /// Whether any call was let pass.
     pub is_admitted: bool,
@@ -110,9 +118,8 @@ pub(super) struct Collected {
     check_at: usize,
     /// Log index of its last record.
     pub last_index: i64,
-    /// The highest score of all looks at it: a session that is looked at ten times has ten chances to surprise.
-    #[serde(with = "bits")]
-    pub most: f64,
+    /// The highest scores of all looks at it: a session that is looked at ten times has ten chances to surprise.
+    pub most: Scores,
     /// Looks at it while it was open.
     pub looks: u32,
     /// [`Collected::last_index`] when an episode was last opened for it.
@@ -146,7 +153,7 @@ impl Collected {
             named: Vec::new(),
             check_at: 0,
             last_index: event.record.index,
-            most: 0.0,
+            most: Scores::default(),
             looks: 0,
             told_at: -1,
             told: Told::default(),
@@ -190,6 +197,13 @@ impl Collected {
         let is_new = self.session.insert(deed.element);
         if is_admitted && !self.denied.is_empty() {
             self.denied.remove(&deed.element);
+        }
+        if let Some(place) = deed.place {
+            if self.session.reach(place) && !is_admitted {
+                self.denied.insert(place);
+            } else if is_admitted {
+                self.denied.remove(&place);
+            }
         }
         if !is_new {
             return None;
