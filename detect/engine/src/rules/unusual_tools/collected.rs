@@ -17,8 +17,6 @@ use crate::record::{Event, Record};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deed<'a> {
     pub element: Element,
-    /// Where a destination is.
-    place: Option<Element>,
     name: Name<'a>,
 }
 
@@ -32,7 +30,7 @@ impl Deed<'_> {
     pub fn tool<'a>(record: &Record<'a>, capability: &'a str, tools: &mut Tools) -> Deed<'a> {
         let server = record.server.unwrap_or_default();
         let name = Name::Tool(server, capability);
-        Deed { element: tools.element(server, capability), place: None, name }
+        Deed { element: tools.element(server, capability), name }
     }
 
     pub fn destinations<'a>(record: &Record<'a>) -> Vec<Deed<'a>> {
@@ -40,12 +38,16 @@ impl Deed<'_> {
             return Vec::new();
         }
         distinct(record.destinations)
-            .map(|item| Deed {
-                element: Element::destination(item),
-                place: Some(Element::place(item)),
-                name: Name::Destination(item),
-            })
+            .map(|item| Deed { element: Element::destination(item), name: Name::Destination(item) })
             .collect()
+    }
+
+    /// Where a destination is: a hash, so only for who needs it.
+    fn place(&self) -> Option<Element> {
+        match self.name {
+            Name::Tool(..) => None,
+            Name::Destination(item) => Some(Element::place(item)),
+        }
     }
 
     pub fn in_words(&self) -> String {
@@ -197,19 +199,20 @@ impl Collected {
         let is_new = self.session.insert(deed.element);
         if is_admitted && !self.denied.is_empty() {
             self.denied.remove(&deed.element);
-        }
-        if let Some(place) = deed.place {
-            if self.session.reach(place) && !is_admitted {
-                self.denied.insert(place);
-            } else if is_admitted {
-                self.denied.remove(&place);
-            }
+            deed.place().map(|place| self.denied.remove(&place));
         }
         if !is_new {
+            // So is its place.
             return None;
         }
         if !is_admitted {
             self.denied.insert(deed.element);
+        }
+        if let Some(place) = deed.place()
+            && self.session.reach(place)
+            && !is_admitted
+        {
+            self.denied.insert(place);
         }
         let surprise = surprise(&self.session, deed.element);
         self.name(deed, surprise);
