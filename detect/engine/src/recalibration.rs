@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::Pareto;
-use histogram::Histogram;
+use histogram::{AtLeast, Histogram};
 
 /// Days that a score counts, and whole days before it begins to.
 const DAYS: i64 = 28;
@@ -119,8 +119,7 @@ impl Recalibration {
     /// strange tool, of six.
     pub fn ln_p_by_rank(&self, score: f64) -> Option<f64> {
         let pool = self.pool.as_ref().filter(|pool| pool.number >= SCORES)?;
-        let (above, tied) = pool.all.above(Histogram::cell(score));
-        let at_least = above.saturating_add(tied);
+        let at_least = pool.at_least.number(Histogram::cell(score));
         let ln_rank = libm::log((at_least as f64 + 1.0) / (pool.number as f64 + 1.0));
         Some(if at_least == 0 { ln_rank.min(pool.ln_p(score)) } else { ln_rank })
     }
@@ -146,7 +145,7 @@ pub(crate) fn counts_on(day: i64, today: i64) -> bool {
 /// Scores that count, summed over days.
 #[derive(Debug, Clone, PartialEq)]
 struct Pool {
-    all: Histogram,
+    at_least: AtLeast,
     number: u64,
     /// The first cell of the tail and the score at which it begins.
     tail_cell: u16,
@@ -179,7 +178,7 @@ impl Pool {
             ln_mass: libm::log((count + 1) as f64 / (number + 1) as f64),
             tail: fitted.unwrap_or(Pareto { shape: 0.0, scale: 1.0 }),
             is_fitted: count >= FITTED,
-            all,
+            at_least: AtLeast::of(&all),
         }
     }
 
@@ -193,7 +192,9 @@ impl Pool {
 
     /// The rank of a score, ties counting half; none above all of them.
     fn ln_rank(&self, score: f64) -> Option<f64> {
-        let (above, tied) = self.all.above(Histogram::cell(score));
+        let cell = Histogram::cell(score);
+        let above = self.at_least.number(cell.saturating_add(1));
+        let tied = self.at_least.number(cell).saturating_sub(above);
         let rank = (above as f64 + 0.5 * (tied + 1) as f64) / (self.number + 1) as f64;
         (above + tied > 0).then(|| libm::log(rank).min(0.0))
     }

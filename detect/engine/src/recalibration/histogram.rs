@@ -82,12 +82,30 @@ impl Histogram {
     pub fn from(&self, cell: u16) -> impl Iterator<Item = (u16, u64)> + '_ {
         self.counts.range(cell..).map(|(cell, count)| (*cell, *count))
     }
+}
 
-    /// How many lie in cells above, and how many in this one.
-    pub fn above(&self, cell: u16) -> (u64, u64) {
-        let above =
-            self.from(cell.saturating_add(1)).fold(0, |sum: u64, (_, count)| sum.saturating_add(count));
-        (above, self.counts.get(&cell).copied().unwrap_or(0))
+/// How many scores lie in a cell or above, for every cell: what is asked with each look, of a histogram that does not change for a day.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct AtLeast {
+    /// Cells that are not empty, ascending.
+    numbers: Vec<(u16, u64)>,
+}
+
+impl AtLeast {
+    pub fn of(histogram: &Histogram) -> AtLeast {
+        let mut sum: u64 = 0;
+        let descending = histogram.counts.iter().rev().map(|(cell, count)| {
+            sum = sum.saturating_add(*count);
+            (*cell, sum)
+        });
+        let mut numbers: Vec<(u16, u64)> = descending.collect();
+        numbers.reverse();
+        AtLeast { numbers }
+    }
+
+    pub fn number(&self, cell: u16) -> u64 {
+        let at = self.numbers.partition_point(|(other, _)| *other < cell);
+        self.numbers.get(at).map_or(0, |(_, number)| *number)
     }
 }
 
@@ -122,6 +140,9 @@ mod tests {
             assert_eq!(Histogram::bottom(histogram.first_of_tail(most)), bottom, "{most}");
         }
         assert_eq!(histogram.first_of_tail(5), 0);
-        assert_eq!(histogram.above(Histogram::cell(1.0)), (2, 3));
+        let at_least = AtLeast::of(&histogram);
+        let numbers =
+            [0.5, 1.0, 1.1, 2.0, 3.0, 4.0, 5.0].map(|score| at_least.number(Histogram::cell(score)));
+        assert_eq!(numbers, [5, 5, 2, 2, 1, 1, 0]);
     }
 }
