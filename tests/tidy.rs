@@ -245,6 +245,9 @@ fn nothing_is_left_unfinished_or_out_of_place() {
                         .is_none_or(|c| " \"'(=:`".contains(c))
                 })
             };
+            if ["<<<<<<< ", ">>>>>>> "].iter().any(|mark| line.starts_with(mark)) {
+                wrong.push(format!("{}:{}: a mark of a merge", relative(&file), at + 1));
+            }
             if let Some(found) = machine_paths.iter().find(|path| starts_here(path)) {
                 wrong.push(format!("{}:{}: a path of one machine: {found}", relative(&file), at + 1));
             }

@@ -201,7 +201,7 @@ fn the_root_log_is_cosigned_as_it_grows_and_says_so() {
     let (code, said) = tacho_verify(&[&at("witnessed.zip"), "--policy", &at("policy")]);
     assert_eq!(code, Some(0), "the policy names the key: {said}");
     // What was cosigned and not again since is too old at some time.
-    std::thread::sleep(std::time::Duration::from_secs(2));
+    std::thread::sleep(Duration::from_secs(2));
     let proof = ["proof", &at("proof.json"), "--key", &log, "--policy", &at("policy")];
     for what in [&proof[..], &[&at("witnessed.zip"), "--policy", &at("policy")]] {
         let asked = |age: &str| tacho_verify(&[what, &["--witnessed-within", age]].concat());

@@ -196,8 +196,8 @@ pub fn seal(
 pub struct World {
     pub dir: TempDir,
     logs: Mutex<HashMap<(String, Stream), LogSnapshot>>,
-    /// Logs of earlier writers that cannot be read, and why.
-    pub damaged: Mutex<HashMap<(String, Stream), Vec<(String, String)>>>,
+    /// Logs of one earlier writer that cannot be read: the writer, and why.
+    pub damaged: Mutex<HashMap<(String, Stream), [String; 2]>>,
     /// What the access log took, oldest first.
     pub journal: Mutex<Vec<(String, Draft)>>,
     /// Whether the access log refuses.
@@ -210,7 +210,9 @@ impl Snapshots for World {
     }
 
     fn damaged_predecessors(&self, tenant: &str, stream: Stream) -> Vec<(String, String)> {
-        self.damaged.lock().unwrap().get(&(tenant.to_string(), stream)).cloned().unwrap_or_default()
+        let damaged = self.damaged.lock().unwrap();
+        let of_it = damaged.get(&(tenant.to_string(), stream)).cloned();
+        of_it.into_iter().map(|[writer, why]| (writer, why)).collect()
     }
 }
 

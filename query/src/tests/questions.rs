@@ -271,9 +271,9 @@ async fn the_published_questions_run() {
 #[tokio::test]
 async fn what_a_damaged_log_of_an_earlier_writer_held_is_not_left_out_of_an_answer() {
     let world = World::with_events(200, 100, 20);
-    let damaged = ("w1".to_string(), "manifest 4 is gone".to_string());
+    let damaged = ["w1", "manifest 4 is gone"].map(str::to_string);
     let place = ("default".to_string(), schemas::Stream::Events);
-    world.damaged.lock().unwrap().insert(place, vec![damaged]);
+    world.damaged.lock().unwrap().insert(place, damaged);
     let query = world.query();
     for role in [Role::Admin, Role::Auditor, Role::Responder] {
         for sql in [

@@ -416,7 +416,7 @@ impl Plan {
             }
             // A copy that nothing syncs: without it nothing is missing.
             Err(_) if has_write_ahead && is_torn(&bytes) => {
-                self.gathered.note(Finding::new(TORN).file(layout::CHECKPOINT))
+                self.gathered.note(Finding::new(TORN).file(layout::CHECKPOINT));
             }
             Err(error) => self.gathered.find(Finding::new(error.to_string()).file(layout::CHECKPOINT)),
         }
