@@ -153,7 +153,7 @@ pub trait Disk: Debug + Send + Sync {
 }
 
 /// All bits of a mode that there are here.
-const MODE_MAX: u32 = 0o777;
+const MODE_BITS: u32 = 0o777;
 
 /// A directory of a real file system.
 #[derive(Debug)]
@@ -163,7 +163,7 @@ pub struct RealDisk {
     handle: Option<File>,
     is_private: bool,
     /// What is made here has at most these bits.
-    mode_max: u32,
+    mode_bits: u32,
 }
 
 impl RealDisk {
@@ -188,22 +188,22 @@ impl RealDisk {
                 return Err(io::Error::new(ErrorKind::InvalidInput, detail));
             }
         }
-        Ok(RealDisk { root, handle: Some(handle), is_private: false, mode_max: MODE_MAX })
+        Ok(RealDisk { root, handle: Some(handle), is_private: false, mode_bits: MODE_BITS })
     }
 
     /// A directory as it is, there or not: to be read, or to be made.
     pub(crate) fn at(root: &Path) -> RealDisk {
-        RealDisk { root: root.to_path_buf(), handle: None, is_private: false, mode_max: MODE_MAX }
+        RealDisk { root: root.to_path_buf(), handle: None, is_private: false, mode_bits: MODE_BITS }
     }
 
     /// The same, and what is made in it only its owner may read.
     pub(crate) fn private(root: &Path) -> RealDisk {
-        RealDisk { is_private: true, mode_max: 0o700, ..RealDisk::at(root) }
+        RealDisk { is_private: true, mode_bits: 0o700, ..RealDisk::at(root) }
     }
 
     /// The same, and nobody may do more with what is made in it than with another that has this mode.
     pub(crate) fn at_most(root: &Path, mode: u32) -> RealDisk {
-        RealDisk { mode_max: mode | 0o700, ..RealDisk::at(root) }
+        RealDisk { mode_bits: mode | 0o700, ..RealDisk::at(root) }
     }
 
     /// Does something with the open directory.
@@ -216,13 +216,13 @@ impl RealDisk {
 
     fn new_file(&self) -> OpenOptions {
         let mut options = OpenOptions::new();
-        options.mode(0o666 & self.mode_max);
+        options.mode(0o666 & self.mode_bits);
         options
     }
 
     fn dir_builder(&self) -> DirBuilder {
         let mut builder = DirBuilder::new();
-        builder.mode(self.mode_max);
+        builder.mode(self.mode_bits);
         builder
     }
 }
@@ -316,7 +316,7 @@ impl Disk for RealDisk {
     fn status(&self, path: &str) -> io::Result<Status> {
         let metadata = fs::metadata(self.absolute(path))?;
         let is_private = metadata.mode() & 0o077 == 0;
-        let mode = metadata.mode() & MODE_MAX;
+        let mode = metadata.mode() & MODE_BITS;
         Ok(Status { is_dir: metadata.is_dir(), bytes: metadata.len(), is_private, mode })
     }
 

@@ -7,6 +7,8 @@ pub const GROUP_BODY_BYTES_MAX: usize = 256 << 20;
 pub const RANGE_BYTES_MAX: u64 = 128 << 20;
 /// Group starts in a write-ahead file are multiples of this.
 pub const GROUP_ALIGN_BYTES: usize = 512;
+/// Bytes that a disk writes whole or not at all.
+pub const SECTOR_BYTES: usize = 512;
 /// Bytes of a write-ahead file, preallocated; a single larger group gets a file of its own size.
 pub const WAL_FILE_BYTES: u64 = 64 << 20;
 /// Write-ahead files kept for reuse.

@@ -3,12 +3,11 @@
 //! Such a file is one that can be made again from what is synced, and whoever opens the store next makes it again. A single byte
 //! that is not what was written is no part that is missing.
 
+use schemas::limits::SECTOR_BYTES;
+
 /// What is said of one.
 pub const TORN: &str =
     "not written to its end, as a power cut leaves it; the next start of the service makes it again";
-
-/// Bytes that a disk writes whole or not at all.
-const SECTOR_BYTES: usize = 512;
 
 fn is_zero(sector: &[u8]) -> bool {
     sector.iter().all(|byte| *byte == 0)
