@@ -74,16 +74,40 @@ fn log_of(
     (tenant, stream): (&str, &str),
     writer: Option<&str>,
 ) -> Option<SignedLog> {
-    let is_seen = tenant == principal.tenant || tenant == ROOT_TENANT || principal.door == "command";
-    let stream: Stream = stream.parse().ok().filter(|_| is_seen)?;
+    let stream: Stream = stream.parse().ok().filter(|_| is_seen(principal, tenant))?;
     match writer {
         Some(writer) => node.store.of_writer(tenant, stream, writer),
         None => node.store.existing(tenant, stream).map(|log| SignedLog::clone(&log)),
     }
 }
 
+/// Whether the caller is told what logs of this tenant there are.
+fn is_seen(principal: &Principal, tenant: &str) -> bool {
+    tenant == principal.tenant || tenant == ROOT_TENANT || principal.door == "command"
+}
+
 fn not_there(what: &str) -> Response {
     problem(StatusCode::NOT_FOUND, "not_found", what)
+}
+
+/// Why [`log_of`] has none: there is no such log, or it is that of an earlier writer and cannot be read.
+fn no_log(
+    node: &Node,
+    principal: &Principal,
+    (tenant, stream): (&str, &str),
+    writer: Option<&str>,
+) -> Response {
+    let damaged = match (stream.parse(), writer) {
+        (Ok(stream), Some(_)) if is_seen(principal, tenant) => {
+            node.store.damaged_predecessors(tenant, stream)
+        }
+        _ => Vec::new(),
+    };
+    if damaged.iter().any(|(damaged, _)| Some(damaged.as_str()) == writer) {
+        let detail = "the log of this earlier writer is damaged: verify the store";
+        return problem(StatusCode::INTERNAL_SERVER_ERROR, "damaged", detail);
+    }
+    not_there("there is no log of this name")
 }
 
 /// Runs `work` where it may read files and hash, so many at once.
@@ -195,19 +219,20 @@ pub(super) async fn get_checkpoint(
     if !principal.role.asks() {
         return forbidden(&node, &principal, "checkpoint", "read checkpoints");
     }
-    let found = named.ok().and_then(|Path(named)| {
-        log_of(&node, &principal, (&named.tenant, &named.stream), Some(&named.writer))
-    });
-    let checkpoint = found.map(|log| log.checkpoint()).filter(|checkpoint| !checkpoint.is_empty());
-    match checkpoint {
-        Some(checkpoint) => {
+    let Ok(Path(named)) = named else { return not_there("there is no log of this name") };
+    let (place, writer) = ((named.tenant.as_str(), named.stream.as_str()), Some(named.writer.as_str()));
+    let Some(log) = log_of(&node, &principal, place, writer) else {
+        return no_log(&node, &principal, place, writer);
+    };
+    match log.checkpoint() {
+        checkpoint if !checkpoint.is_empty() => {
             let headers = [
                 (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
                 (header::CACHE_CONTROL, "private, no-cache"),
             ];
             (headers, checkpoint.to_string()).into_response()
         }
-        None => not_there("there is no checkpoint of a log of this name"),
+        _ => not_there("there is no checkpoint of a log of this name"),
     }
 }
 
@@ -233,9 +258,9 @@ pub(super) async fn get_tile(
         return forbidden(&node, &principal, "tile", "read tiles");
     }
     let Ok(Path(named)) = named else { return not_there("there is no log of this name") };
-    let log = log_of(&node, &principal, (&named.tenant, &named.stream), Some(&named.writer));
-    let Some(log) = log else {
-        return not_there("there is no log of this name");
+    let (place, writer) = ((named.tenant.as_str(), named.stream.as_str()), Some(named.writer.as_str()));
+    let Some(log) = log_of(&node, &principal, place, writer) else {
+        return no_log(&node, &principal, place, writer);
     };
     let path = format!("{}/{}", layout::TILE, named.path);
     if let Ok(id) = layout::parse_tile(&path) {

@@ -395,6 +395,10 @@ fn what_a_damaged_earlier_log_held_is_not_left_out_of_answers() {
         let answer = asked(&service, &format!("/api/v1/proofs?{path}"));
         assert!(answer.status == 500 && answer.text().contains("damaged"), "{path}: {}", answer.text());
     }
+    for path in ["checkpoint", "tile/0/000.p/40", "tile/entries/000.p/40"] {
+        let answer = asked(&service, &format!("/api/v1/logs/default/events/w1/{path}"));
+        assert!(answer.status == 500 && answer.text().contains("damaged"), "{path}: {}", answer.text());
+    }
     let rows = service.sql("SELECT count(*) AS n FROM events WHERE log_index >= 0 AND event_id LIKE 'b-%'");
     assert_eq!(rows, [json!({"n": 5})]);
     post(&service, "c", 2);

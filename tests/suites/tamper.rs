@@ -222,6 +222,13 @@ fn files_lost_copied_and_cut_are_found() {
         std::fs::remove_file(&copy).unwrap();
         for bytes in [0, original.len() / 2, original.len() - 1] {
             std::fs::write(file, &original[..bytes]).unwrap();
+            if bytes == 0 && file.ends_with("checkpoint") {
+                // As one that is not there, and what a power cut leaves of it.
+                let report = small.check();
+                let is_named = |note: &Finding| note.file.as_deref() == Some("checkpoint");
+                assert!(report.findings.is_empty() && report.notes.iter().any(is_named), "{report:#?}");
+                continue;
+            }
             small.assert_named(&format!("all but {bytes} bytes"), file);
         }
         std::fs::write(file, [original.as_slice(), b"x"].concat()).unwrap();

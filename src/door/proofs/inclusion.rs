@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use store::SignedLog;
 use utoipa::ToSchema;
 
-use super::{log_of, not_there, reading, record, refuse_entries, refuse_hashes};
+use super::{log_of, no_log, not_there, reading, record, refuse_entries, refuse_hashes};
 use crate::door::{forbidden, problem};
 use crate::node::Node;
 
@@ -199,8 +199,9 @@ fn meant(
     writer: Option<&str>,
 ) -> Result<(Principal, SignedLog), Response> {
     let tenant = tenant.unwrap_or(&principal.tenant);
-    let log = log_of(node, &principal, (tenant, stream.unwrap_or("events")), writer);
-    let log = log.ok_or_else(|| not_there("there is no log of this name"))?;
+    let place = (tenant, stream.unwrap_or("events"));
+    let log = log_of(node, &principal, place, writer);
+    let log = log.ok_or_else(|| no_log(node, &principal, place, writer))?;
     // What whoever runs the service reads of a tenant is on that tenant's access log; the root log has none.
     let is_root = tenant == ROOT_TENANT;
     let tenant = if is_root { principal.tenant.clone() } else { tenant.to_owned() };
