@@ -160,11 +160,12 @@ pub fn start(log: Arc<dyn Log>, options: Options) -> Result<Handle> {
     let (stop, _) = watch::channel(false);
     let (rounds, round) = watch::channel(None);
     let shared = Arc::new(Shared { log, policy, key, clock, collected, stop });
+    // Before any task runs: one may stop signing at once, and that must not be taken back.
+    metrics::gauge!("tacho_witness_stopped").set(0.0);
     let mut tasks = vec![tokio::spawn(hand_over(Arc::clone(&shared), interval, rounds))];
     for member in members {
         tasks.push(tokio::spawn(serve(Arc::clone(&shared), member, round.clone())));
     }
-    metrics::gauge!("tacho_witness_stopped").set(0.0);
     Ok(Handle { shared, tasks: std::sync::Mutex::new(tasks) })
 }
 
